@@ -1,0 +1,62 @@
+# The menu of the project; the graph of work is in the fingerprints, so repeating a command is cheap.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DOMAIN ?= metaworld
+TASKS ?= assembly,soccer
+FORCE ?=
+JOBS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help system setup demo test check test-interop bench rebuild report catalog verify clean
+
+help: ## Show this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+SYSTEM := g++ libosmesa6 libegl1 chromium fonts-dejavu-core
+system: ## Print (as root: run) the one line of useful system packages; all optional
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then set -x; apt-get update -qq && apt-get install -y --no-install-recommends $(SYSTEM); \
+	else echo "sudo apt-get install --no-install-recommends $(SYSTEM)"; fi
+
+setup: $(VENV)/ready ## Make .venv with everything that is needed
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
+	touch $@
+
+demo: setup ## The main job on real input: three Meta-World tasks, collected, retrieved, measured, laid out, shown
+	$(BIN)/python examples/demo.py
+
+test: check ## Everything that checks the project
+	$(BIN)/python -m pytest
+
+check: setup ## Lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test-interop: setup ## Heavy readers of other projects
+	$(BIN)/python -m pytest tests/interop
+
+bench: setup ## Every benchmark; writes benchmarks/results.md
+	$(BIN)/python -m benchmarks.all
+
+rebuild: setup ## All stages of DOMAIN for TASKS (JOBS=2: two at a time; FORCE=1: again, comparing digests)
+	$(BIN)/python run.py -m stage=all domain=$(DOMAIN) task=$(TASKS) $(if $(FORCE),force=true) \
+	  $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+
+report: setup ## HTML pages of DOMAIN for TASKS
+	$(BIN)/python run.py -m stage=report domain=$(DOMAIN) task=$(TASKS)
+
+catalog: setup ## What exists
+	$(BIN)/python run.py stage=catalog
+
+verify: setup ## Checksums and invariants of everything
+	$(BIN)/python run.py stage=verify
+
+clean: ## Remove caches (never outputs/)
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
