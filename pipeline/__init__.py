@@ -1,0 +1,1 @@
+"""The library: episodes, datasets, retrieval, distances, bins and tables."""

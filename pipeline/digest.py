@@ -1,0 +1,67 @@
+"""What content is, apart from how it is stored: BLAKE3 over names, dtypes, shapes and bytes of arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+DIGEST_BYTES = 32
+
+
+class ArrayDigest:
+    """BLAKE3 of one array that arrives in blocks of its leading axis.
+
+    The final shape must be known at the start, because it is hashed before the first byte.
+    """
+
+    def __init__(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self._hasher = blake3(_header(name, dtype, shape))
+
+    def update(self, block: np.ndarray) -> None:
+        self._hasher.update(_bytes(block))
+
+    def digest(self) -> bytes:
+        return self._hasher.digest()
+
+
+def digest_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """BLAKE3 over name, dtype, shape and bytes of the arrays in name order (design decision: the same for every storage)."""
+    hasher = blake3()
+    for name in sorted(arrays):
+        array = arrays[name]
+        hasher.update(_header(name, array.dtype, array.shape))
+        hasher.update(_bytes(array))
+    return hasher.digest()
+
+
+def combine(digests: Iterable[bytes]) -> str:
+    """The digest of a list of digests, as hexadecimal text: n episodes, or the arrays of an artifact in name order."""
+    hasher = blake3()
+    for digest in digests:
+        hasher.update(digest)
+    return hasher.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """BLAKE3 of a file's bytes, as hexadecimal text; reads with memory mapping, so memory stays flat."""
+    return blake3().update_mmap(path).hexdigest()
+
+
+def short_hash(text: str) -> str:
+    """Twelve hexadecimal characters of SHA-256: enough for the versions of one task, short enough for a path."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _header(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    # Little endian is the order on disk; "<f8" and native "float64" must hash alike.
+    return f"{name}\0{np.dtype(dtype).newbyteorder('<').str}\0{','.join(map(str, shape))}\0".encode()
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    contiguous = np.ascontiguousarray(array)
+    return memoryview(contiguous.reshape(-1).view(np.uint8)) if contiguous.size else memoryview(b"")

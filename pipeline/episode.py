@@ -1,0 +1,143 @@
+"""One episode: T transitions in T+1 rows, aligned as state, action, reward (RLDS semantics)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.digest import digest_arrays
+from pipeline.errors import InvalidEpisode
+
+UNKNOWN = -1
+"""`success` and `seed` of an episode whose source did not say."""
+
+SUMMARY = {
+    "seed": np.int64,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "success": np.int8,
+    "has_final_observation": np.bool_,
+    "has_final_reward": np.bool_,
+}
+"""Facts kept once per episode, with their dtype on disk."""
+
+TEXTS = ("mission", "end_reason")
+"""Texts kept once per episode, as UTF-8."""
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """T transitions of one agent in one environment, as T+1 rows.
+
+    Row t holds observation t, the action taken after seeing it, and the reward and discount that followed. On the
+    last row action, reward and discount are zeros. A *state* is a row that is not the last.
+
+    Attributes:
+        steps: arrays of T+1 rows. Always `observation` (or `observation/<key>` for nested spaces), `action`,
+            `reward` (float64) and `discount` (float64 in [0, 1]); optionally `info/<key>`. dtypes are the source's.
+        seed: what the environment was reset with, or -1.
+        terminated, truncated: why it ended, as in Gymnasium; both are False for a log that simply stops.
+        success: 1, 0, or -1 where the task has no notion of success.
+        end_reason: `terminated`, `time_limit`, `budget`, or `source` where a log does not say.
+        has_final_observation: False where the source dropped the last observation; the last row is then zeros.
+        has_final_reward: False where the source dropped the reward of the last transition; it is then zero.
+
+    Raises:
+        InvalidEpisode: an invariant does not hold; the message names the array.
+    """
+
+    steps: Mapping[str, np.ndarray]
+    seed: int = UNKNOWN
+    terminated: bool = False
+    truncated: bool = False
+    success: int = UNKNOWN
+    mission: str = ""
+    end_reason: str = "source"
+    has_final_observation: bool = True
+    has_final_reward: bool = True
+
+    def __post_init__(self) -> None:
+        names = set(self.steps)
+        if missing := {"action", "reward", "discount"} - names:
+            raise InvalidEpisode(f"An episode needs the arrays action, reward and discount; missing: {sorted(missing)}")
+        if not any(name.split("/")[0] == "observation" for name in names):
+            raise InvalidEpisode(f"An episode needs an observation array; it has {sorted(names)}")
+        rows = {name: len(array) for name, array in self.steps.items()}
+        if len(set(rows.values())) != 1 or self.rows < 2:
+            raise InvalidEpisode(f"All arrays of an episode need the same T+1 rows, at least 2; they have {rows}")
+        for name in ("reward", "discount"):
+            array = self.steps[name]
+            if array.dtype != np.float64 or array.ndim != 1:
+                raise InvalidEpisode(f"{name} must be a float64 vector, it is {array.dtype} of shape {array.shape}")
+            if not np.isfinite(array).all():
+                raise InvalidEpisode(f"{name} holds NaN or infinity, first at step {_first_bad(array)}")
+        for name, array in self.steps.items():
+            if array.dtype.kind == "f" and name.startswith("observation") and np.isnan(array).any():
+                raise InvalidEpisode(f"{name} holds NaN, first at step {int(np.argwhere(np.isnan(array))[0][0])}")
+            if (name == "action" or name in ("reward", "discount")) and np.any(array[-1]):
+                raise InvalidEpisode(f"{name} of the last row must be zeros, it is {array[-1]}")
+
+    @property
+    def rows(self) -> int:
+        """T+1."""
+        return len(self.steps["reward"])
+
+    @property
+    def length(self) -> int:
+        """T, the number of states."""
+        return self.rows - 1
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted return, summed exactly so that it is the same on every machine."""
+        return math.fsum(self.steps["reward"])
+
+    @property
+    def is_first(self) -> np.ndarray:
+        """(T+1,) bool, true on row 0."""
+        return np.arange(self.rows) == 0
+
+    @property
+    def is_last(self) -> np.ndarray:
+        """(T+1,) bool, true on row T."""
+        return np.arange(self.rows) == self.length
+
+    @property
+    def is_terminal(self) -> np.ndarray:
+        """(T+1,) bool, true on row T of an episode that terminated."""
+        return self.is_last & self.terminated
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the step arrays; the unit in which parts are cut."""
+        return sum(array.nbytes for array in self.steps.values())
+
+    def summary(self) -> dict[str, np.ndarray]:
+        """The once-per-episode facts as scalar arrays."""
+        return {name: np.asarray(getattr(self, name), dtype) for name, dtype in SUMMARY.items()}
+
+    def texts(self) -> dict[str, np.ndarray]:
+        """The once-per-episode texts as UTF-8 bytes."""
+        return {name: np.frombuffer(getattr(self, name).encode(), np.uint8) for name in TEXTS}
+
+    def digest(self) -> bytes:
+        """32 bytes that change with any content and with nothing else."""
+        return digest_arrays({**self.steps, **self.summary(), **self.texts()})
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in sorted(self.steps.items()))
+        return f"Episode(T={self.length}, return={self.total_reward:.4g}, end={self.end_reason}, {arrays})"
+
+
+def with_last_row(name: str, array: np.ndarray) -> np.ndarray:
+    """(T, ...) -> (T+1, ...): append the zero row that stands for what no one did or saw after the end."""
+    if array.ndim == 0:
+        raise InvalidEpisode(f"{name} must have a leading step axis")
+    return np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
+
+
+def _first_bad(array: np.ndarray) -> int:
+    return int(np.argmin(np.isfinite(array)))

@@ -1,0 +1,71 @@
+"""Every error a person can cause or meet: what was wanted, where, what is there instead, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PipelineError(Exception):
+    """Base of all errors that are shown as a plain message, without a traceback."""
+
+
+class InvalidInput(PipelineError, ValueError):
+    """A setting, a file or a name that cannot be used."""
+
+
+class InvalidEpisode(InvalidInput):
+    """An episode whose arrays break an invariant."""
+
+
+class UnknownName(InvalidInput, KeyError):
+    """A task, domain or dataset that does not exist."""
+
+    def __str__(self) -> str:  # KeyError would print the message with quotes around it
+        return str(self.args[0])
+
+
+class IdentityMismatch(InvalidInput):
+    """The same dataset name was asked for with other settings."""
+
+
+class ArtifactNotFound(PipelineError, FileNotFoundError):
+    """An input that no stage has made yet. `stage` is the stage that makes it, `overrides` its settings."""
+
+    def __init__(self, message: str, stage: str, overrides: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.overrides = overrides
+
+
+class DamagedArtifact(PipelineError):
+    """Files of an artifact that do not match its manifest."""
+
+
+class DigestMismatch(PipelineError):
+    """A rebuild with the same inputs and settings gave other content."""
+
+
+class LostLease(PipelineError):
+    """Another process took over the work after this one had stopped refreshing its lock."""
+
+
+class TaskFailed(PipelineError):
+    """A simulator or worker process failed; finished episodes are kept."""
+
+
+class NoRenderer(PipelineError):
+    """Nothing on this machine can draw the simulator's pictures."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
+    """An UnknownName that lists the nearest known names (or all of them when there are few)."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if len(names) <= 8:
+        there = f"Known: {', '.join(names) or 'none'}."
+    elif near:
+        there = f"Nearest: {', '.join(near)}."
+    else:
+        there = f"{len(names)} are known, among them {', '.join(names[:6])}."
+    return UnknownName(f"There is no {kind} named {name}. {there}{' ' + hint if hint else ''}")

@@ -1,0 +1,74 @@
+"""Files that are whole or absent: atomic writes, durable renames, checksums of a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipeline.digest import digest_file
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` on a temporary file beside `path`, flush it to disk, then rename it into place."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+    """Write JSON atomically."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below `folder` to disk, before a rename makes them visible."""
+    for path in files_below(folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    for current, _, _ in os.walk(folder):
+        sync_folder(Path(current))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`, in a stable order."""
+    for current, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(current, name)
+
+
+def file_table(folder: Path, root: Path) -> dict[str, dict[str, int | str]]:
+    """Size and BLAKE3 checksum of every file below `folder`, keyed by its path relative to `root`."""
+    return {
+        path.relative_to(root).as_posix(): {"size": path.stat().st_size, "blake3": digest_file(path)}
+        for path in files_below(folder)
+    }
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in files_below(folder))

@@ -1,0 +1,100 @@
+"""The contracts of the house; read this first. Each is a few methods that any class may fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from pipeline.episode import UNKNOWN, Episode
+
+Observation = np.ndarray | Mapping[str, Any]
+"""One observation: an array, or a mapping of them for nested spaces."""
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Shape, dtype and bounds of an action or observation. `low` and `high` are None where nothing bounds it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What followed an action."""
+
+    observation: Observation
+    reward: float
+    terminated: bool = False
+    truncated: bool = False
+    discount: float = 1.0
+    success: int = UNKNOWN
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Chooses actions. Draws only from the generator it is handed, so that an episode depends on its seed alone."""
+
+    name: str
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON facts that change what it does: its name, weights, options."""
+
+    def start(self, environment: Environment) -> None:
+        """Called before each episode, after the reset; forgets everything about the last one."""
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+        """The action for one observation, in the environment's action dtype and shape."""
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """One simulator. Converts the simulator's own types and nothing more.
+
+    An episode must depend only on the seed given to `reset`, never on what the object did before.
+    """
+
+    @property
+    def action_spec(self) -> ArraySpec: ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON facts that change what an episode is: simulator versions, time limit, options."""
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode whose every random draw follows from `seed`."""
+
+    def step(self, action: np.ndarray) -> Transition:
+        """Apply one action. Raises RuntimeError after the episode's end."""
+
+    def render(self) -> np.ndarray:
+        """The present picture, (height, width, 3) uint8. Raises NoRenderer where nothing can draw."""
+
+    def expert(self) -> Policy:
+        """The scripted expert that comes with the simulator. Raises InvalidInput where there is none."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A foreign dataset: iterates over the episodes of one task, in the source's own order."""
+
+    name: str
+
+    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
+        """JSON facts that say which foreign data this is."""
+
+    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
+        """Episodes from number `start` on. Streams."""
+
+    def count(self, domain: str, task: str) -> int | None:
+        """How many episodes there are, where the source can tell without reading them all."""
+
+    def notes(self) -> list[str]:
+        """What the reader had to decide or repair so far; goes into the manifest's warnings."""

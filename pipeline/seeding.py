@@ -1,0 +1,23 @@
+"""Seeds that follow from (seed, domain, task, episode index) and from nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.digest import short_hash
+
+
+def episode_seed(seed: int, domain: str, task: str, index: int) -> int:
+    """The environment seed of one episode, in [0, 2**31): every simulator accepts such a number."""
+    words = _sequence(seed, domain, task, index).generate_state(1, np.uint32)
+    return int(words[0] >> 1)
+
+
+def episode_rng(seed: int, domain: str, task: str, index: int) -> np.random.Generator:
+    """The generator of a policy's draws in one episode; independent of the environment's seed."""
+    return np.random.default_rng(_sequence(seed, domain, task, index).spawn(1)[0])
+
+
+def _sequence(seed: int, domain: str, task: str, index: int) -> np.random.SeedSequence:
+    name = int(short_hash(f"{domain}/{task}"), 16)
+    return np.random.SeedSequence([seed, name & 0xFFFFFFFF, name >> 32, index])

@@ -1,0 +1,128 @@
+"""Folders of arrays: what a storage must offer, and how a folder is recognised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.errors import DamagedArtifact, unknown_name
+
+SHARD_BYTES = 64 * 2**20
+"""How many raw bytes one file of a sharded array holds, and the unit in which long arrays are written and resumed."""
+
+CHUNK_BYTES = 128 * 2**10
+"""How many raw bytes are compressed together: small enough for random windows, large enough to compress."""
+
+
+class ReadableArray(Protocol):
+    """An array on disk; slicing its leading axis reads just those rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+
+class WritableArray(Protocol):
+    """An array of known shape that is written in blocks of its leading axis; a block is durable once written."""
+
+    def write(self, start: int, block: np.ndarray) -> None:
+        """Write rows [start, start + len(block)). `start` is a multiple of `block_rows`."""
+
+
+class Storage(Protocol):
+    """One way to lay arrays on disk. All storages hold the same content under the same digest."""
+
+    name: str
+    suffix: str
+
+    def create_folder(self, folder: Path) -> None:
+        """Make `folder` recognisable as one of this storage, holding no array yet."""
+
+    def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
+        """Begin an array in `folder`."""
+
+    def resume(self, folder: Path, name: str) -> WritableArray:
+        """Go on writing an array that another process began, never into a file that it could still have open."""
+
+    def open(self, folder: Path) -> Mapping[str, ReadableArray]:
+        """All arrays of `folder` by name. Reads nothing yet."""
+
+    def sweep(self, folder: Path) -> None:
+        """Remove what writing left behind, such as lock files."""
+
+
+def row_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Bytes of one row of the leading axis, at least 1."""
+    return max(1, int(np.prod(shape[1:], dtype=np.int64)) * np.dtype(dtype).itemsize)
+
+
+def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Rows that are compressed together."""
+    return max(1, CHUNK_BYTES // row_bytes(shape, dtype))
+
+
+def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Rows of one durable block: about `SHARD_BYTES`, in whole chunks."""
+    chunk = chunk_rows(shape, dtype)
+    return chunk * max(1, SHARD_BYTES // (chunk * row_bytes(shape, dtype)))
+
+
+def storage_named(name: str) -> Storage:
+    """The storage called `zarr` or `bin`; the libraries are imported only here."""
+    from pipeline.storage.bin import BinStorage
+    from pipeline.storage.zarr import ZarrStorage
+
+    storages: dict[str, Storage] = {"zarr": ZarrStorage(), "bin": BinStorage()}
+    if name not in storages:
+        raise unknown_name("storage", name, storages)
+    return storages[name]
+
+
+def storage_of(folder: Path) -> Storage:
+    """The storage that wrote `folder`: folders say themselves what they are."""
+    if (folder / "zarr.json").is_file():
+        return storage_named("zarr")
+    if (folder / "shapes.json").is_file():
+        return storage_named("bin")
+    raise DamagedArtifact(f"{folder} holds neither zarr.json nor shapes.json, so it is no folder of arrays.")
+
+
+def open_arrays(folder: Path) -> Mapping[str, ReadableArray]:
+    """All arrays of a folder, whatever storage wrote it."""
+    return storage_of(folder).open(folder)
+
+
+def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write whole arrays at once."""
+    storage.create_folder(folder)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        writer = storage.create(folder, name, array.shape, array.dtype)
+        for start in range(0, len(array), step := block_rows(array.shape, array.dtype)):
+            writer.write(start, array[start : start + step])
+    storage.sweep(folder)
+
+
+def blocks(array: ReadableArray, rows: int | None = None) -> Iterable[np.ndarray]:
+    """The array's leading axis in blocks of `rows` (default: one durable block)."""
+    step = rows or block_rows(array.shape, array.dtype)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
+
+
+def read_json(path: Path) -> Any:
+    """JSON of a file; a damaged one is named."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedArtifact(f"{path} cannot be read as JSON: {error}") from error

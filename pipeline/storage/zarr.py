@@ -1,0 +1,133 @@
+"""Zarr 3 groups, sharded and compressed, written and read through tensorstore."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from pipeline.errors import DamagedArtifact
+from pipeline.files import write_json
+from pipeline.storage.arrays import ReadableArray, WritableArray, block_rows, chunk_rows, read_json
+
+GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+
+
+class ZarrArray:
+    """One array; slices of the leading axis come back as numpy arrays."""
+
+    def __init__(self, path: Path, store: Any) -> None:
+        self._path, self._store = path, store
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._store.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self._store.dtype.numpy_dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise IndexError("arrays on disk are read in contiguous slices")
+        try:
+            block: np.ndarray = self._store[start : max(start, stop)].read().result()
+        except ValueError as error:  # tensorstore reports a bad checksum or a torn chunk this way
+            raise DamagedArtifact(f"{self._path} cannot be read: {error}") from error
+        return block
+
+    def write(self, start: int, block: np.ndarray) -> None:
+        self._store[start : start + len(block)].write(np.ascontiguousarray(block)).result()
+
+
+class ZarrStorage:
+    """A zarr group per folder; names with `/` are arrays of nested groups. zarr-python reads all of it."""
+
+    name = "zarr"
+    suffix = ""
+
+    def create_folder(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "zarr.json", GROUP)
+
+    def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
+        for inner in range(1, len(parts := name.split("/"))):
+            group = folder.joinpath(*parts[:inner])
+            if not (group / "zarr.json").exists():
+                self.create_folder(group)
+        spec = {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": f"{folder / name}/"},
+            "metadata": _metadata(shape, np.dtype(dtype)),
+        }
+        return ZarrArray(folder / name, ts.open(spec, create=True, delete_existing=True, context=CONTEXT).result())
+
+    def resume(self, folder: Path, name: str) -> WritableArray:
+        return _open(folder / name)  # every shard is a file of its own, renamed into place when whole
+
+    def open(self, folder: Path) -> Mapping[str, ReadableArray]:
+        arrays: dict[str, ReadableArray] = {}
+        for path in sorted(folder.rglob("zarr.json")):
+            if read_json(path).get("node_type") == "array":
+                arrays[path.parent.relative_to(folder).as_posix()] = _open(path.parent)
+        return arrays
+
+    def sweep(self, folder: Path) -> None:
+        for lock in folder.rglob("*.__lock"):
+            lock.unlink()
+
+
+def _open(path: Path) -> ZarrArray:
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    try:
+        return ZarrArray(path, ts.open(spec, open=True, context=CONTEXT).result())
+    except ValueError as error:
+        raise DamagedArtifact(f"{path} is no readable zarr array: {error}") from error
+
+
+def _metadata(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Shards of about 64 MB that hold separately compressed chunks of about 128 KB, both in whole rows.
+
+    A shard never grows past the array: a small array is one small file.
+    """
+    chunk = max(1, min(chunk_rows(shape, dtype), shape[0]))
+    shard = min(block_rows(shape, dtype), chunk * math.ceil(max(1, shape[0]) / chunk))
+    shard = chunk * max(1, shard // chunk)
+    rest = [max(1, size) for size in shape[1:]]
+    little: dict[str, Any] = {"name": "bytes", "configuration": {"endian": "little"}}
+    blosc: dict[str, Any] = {
+        "name": "blosc",
+        "configuration": {
+            "cname": "zstd",
+            "clevel": 3,
+            "shuffle": "shuffle" if dtype.itemsize > 1 else "noshuffle",
+            "typesize": dtype.itemsize,
+            "blocksize": 0,
+        },
+    }
+    sharding: dict[str, Any] = {
+        "name": "sharding_indexed",
+        "configuration": {
+            "chunk_shape": [chunk, *rest],
+            "codecs": [little, blosc],
+            "index_codecs": [little, {"name": "crc32c"}],
+            "index_location": "end",
+        },
+    }
+    return {
+        "shape": list(shape),
+        "data_type": "bool" if dtype == np.bool_ else dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [shard, *rest]}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": False if dtype == np.bool_ else 0,
+        "codecs": [sharding],
+    }
