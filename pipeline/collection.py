@@ -1,0 +1,189 @@
+"""Growing a dataset: which episodes are there, which are missing, and the one step that makes new ones visible."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from pipeline.artifact import Artifact, Manifest, Spec
+from pipeline.dataset import EpisodeDataset
+from pipeline.draft import DraftFolder, claim
+from pipeline.errors import IdentityMismatch, InvalidInput
+from pipeline.files import file_table, sync_tree
+from pipeline.fingerprint import differences
+from pipeline.record import Stopwatch
+from pipeline.recorder import PARTS, DatasetWriter, intact, spill_path, summarise
+from pipeline.workspace import Workspace, same_content
+
+EPISODES_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Target:
+    """How much is asked for: exactly `episodes`, or whole episodes holding at least `states`, or (both None) all."""
+
+    episodes: int | None = None
+    states: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("episodes", self.episodes), ("states", self.states)):
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name}={value} asks for nothing; it must be at least 1.")
+        if self.episodes is not None and self.states is not None:
+            raise InvalidInput("Set episodes= or states=, not both.")
+
+    def met(self, episodes: int, states: int) -> bool:
+        """Whether a dataset of this size is enough."""
+        if self.episodes is not None:
+            return episodes >= self.episodes
+        return self.states is not None and states >= self.states
+
+    def prefix(self, dataset: EpisodeDataset) -> int:
+        """How many leading episodes of a large enough dataset are meant."""
+        if self.episodes is not None:
+            return self.episodes
+        if self.states is not None:
+            return int((dataset.state_ends < self.states).sum()) + 1
+        return len(dataset)
+
+
+Fill = Callable[[DatasetWriter, Target], list[str]]
+"""Appends episodes from `writer.count` on until the target is met or the source ends; returns warnings."""
+
+
+def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bool = False) -> Artifact:
+    """The dataset of `spec` with at least `target`, made or extended by `fill` where it is not there yet.
+
+    Raises IdentityMismatch when the name stands for other settings.
+    """
+    standing = workspace.find(spec)
+    twin = _same_settings(workspace, spec)
+    if standing and not force and (done := _enough(standing, target)):
+        return done
+    stopwatch = Stopwatch()
+    with claim(workspace.folder(spec), spec.fingerprint) as draft:
+        standing = workspace.find(spec)  # another process may have grown it while we waited
+        if standing and not force and (done := _enough(standing, target)):
+            draft.discard()
+            return done
+        if force and standing:
+            return _rebuild(workspace, standing, target, fill, draft)
+        writer = DatasetWriter(draft.path, draft.final, workspace.storage)
+        if twin is not None:
+            _copy(twin, writer, target)
+        warnings = fill(writer, target)
+        _commit(spec, writer, draft, standing, stopwatch, warnings)
+    artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
+    return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
+
+
+def missing_episodes(writer: DatasetWriter, target: Target) -> Iterator[int]:
+    """Indices that are neither in the dataset nor spilled by an earlier run; endless for a target of states."""
+    numbers = range(writer.count, target.episodes) if target.episodes is not None else count(writer.count)
+    for index in numbers:
+        path = spill_path(writer.spill, index)
+        if not path.exists() or not intact(path):
+            yield index
+
+
+def _enough(artifact: Artifact, target: Target) -> Artifact | None:
+    counts = artifact.manifest.counts
+    everything = target == Target()
+    if not everything and not target.met(int(counts["episodes"]), int(counts["states"])):
+        return None
+    return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
+
+
+def _same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
+    """The dataset in the other storage, if it is there. Raises IdentityMismatch for other settings under this name."""
+    twin = None
+    for artifact in workspace.of_kind(spec.domain, spec.task, spec.kind):
+        if artifact.manifest.version != spec.name:
+            continue
+        lines = differences(artifact.manifest.parameters, dict(spec.parameters))
+        if lines:
+            raise IdentityMismatch(
+                f"Dataset {spec.name} of {spec.label} is there with other settings ({artifact.path}):\n  "
+                + "\n  ".join(lines)
+                + f"\nUse the same settings, or another name: dataset={_next_name(spec.name or '')}"
+            )
+        if artifact.path != workspace.folder(spec):
+            twin = artifact
+    return twin
+
+
+def _next_name(name: str) -> str:
+    stem, _, number = name.rpartition("-v")
+    return f"{stem}-v{int(number) + 1}" if stem and number.isdigit() else f"{name}-2"
+
+
+def _copy(twin: Artifact, writer: DatasetWriter, target: Target) -> None:
+    """Take episodes from the same dataset in the other storage instead of making them again."""
+    dataset = EpisodeDataset.of(twin)
+    for index in range(writer.count, len(dataset)):
+        if target.met(writer.count, writer.states):
+            return
+        writer.append(dataset[index])
+
+
+def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fill, draft: DraftFolder) -> Artifact:
+    """Make the asked episodes again from nothing and compare their digest with the standing ones."""
+    have = EpisodeDataset.of(standing)
+    wanted = target.prefix(have) if target.met(len(have), have.states) else len(have)
+    writer = DatasetWriter(draft.path, draft.path / "nothing", workspace.storage)
+    fill(writer, Target(episodes=wanted))
+    parts = writer.finish()
+    digest = summarise(draft.path, parts)["digest"]
+    draft.discard()
+    same_content(_with_digest(standing, have.digest(wanted)), digest)
+    return dataclasses.replace(standing, built=True, episodes=wanted)
+
+
+def _with_digest(artifact: Artifact, digest: str) -> Artifact:
+    return dataclasses.replace(artifact, manifest=dataclasses.replace(artifact.manifest, digest=digest))
+
+
+def _commit(
+    spec: Spec,
+    writer: DatasetWriter,
+    draft: DraftFolder,
+    standing: Artifact | None,
+    stopwatch: Stopwatch,
+    warnings: list[str],
+) -> None:
+    parts = writer.finish()
+    if not parts:
+        draft.discard()
+        raise InvalidInput(f"No episode came for {spec.label}; nothing was written.")
+    draft.check()
+    if standing:
+        writer.commit_parts()
+    folder = draft.final if standing else draft.path
+    files = {}
+    for part in parts:
+        files.update(file_table(folder / PARTS / str(part["name"]), folder))
+    record = stopwatch.record()
+    record["seconds"] = round(record["seconds"] + (standing.manifest.seconds if standing else 0.0), 3)
+    manifest = Manifest(
+        kind=spec.kind,
+        task=spec.label,
+        version=spec.version,
+        fingerprint=spec.fingerprint,
+        format=spec.format,
+        parameters=dict(spec.parameters),
+        parts=parts,
+        files=files,
+        warnings=list(dict.fromkeys([*(standing.manifest.warnings if standing else []), *warnings])),
+        **summarise(folder, parts),
+        **record,
+    )
+    if standing:
+        manifest.write(folder)
+        draft.discard()
+        return
+    (draft.path / "identity.json").unlink()
+    manifest.write(folder)
+    sync_tree(folder)
+    draft.commit()

@@ -1,0 +1,64 @@
+"""A domain: its tasks under the names that people write, and how to make one environment of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import unknown_name
+from pipeline.interfaces import Environment
+
+
+@dataclass(frozen=True)
+class Regent:
+    """How REGENT prepares this domain (paper arXiv:2412.04759, appendix; JAT chunking for `row_width`).
+
+    Attributes:
+        row_width: steps in one row of the tokenised JAT layout.
+        demos: leading episodes that may be retrieved.
+        neighbours: how many are kept per state; training uses the first 19.
+        states: query rows are taken until they hold this many states.
+    """
+
+    row_width: int
+    demos: int
+    neighbours: int
+    states: int
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What `conf/domain/<name>.yaml` builds.
+
+    Attributes:
+        tasks: every task under its JAT name, in JAT's order.
+        unseen: tasks held out from training; their queries are the pool itself.
+        spellings: patterns with `{task}` of other names that are understood.
+        environment: makes one simulator when called with `task=`.
+        episodes: collected when the user asks for neither episodes nor states.
+    """
+
+    name: str
+    max_steps: int
+    episodes: int
+    environment: Callable[..., Environment]
+    tasks: Sequence[str]
+    regent: Regent
+    unseen: Sequence[str] = ()
+    spellings: Sequence[str] = ()
+
+    def task(self, name: str) -> str:
+        """The JAT name of a task in any understood spelling. Raises UnknownName with the nearest names."""
+        wanted = _plain(name)
+        for task in self.tasks:
+            if wanted in {_plain(spelling) for spelling in self._spellings(task)}:
+                return task
+        raise unknown_name(f"{self.name} task", name, self.tasks)
+
+    def _spellings(self, task: str) -> list[str]:
+        return [task, *(pattern.format(task=task) for pattern in self.spellings)]
+
+
+def _plain(name: Any) -> str:
+    return "".join(character for character in str(name).lower() if character.isalnum())

@@ -1,0 +1,101 @@
+"""Work in progress: one folder per asked version, held under a lease, taken over after a crash, committed by one rename."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import SoftFileLease
+
+from pipeline.errors import LostLease
+from pipeline.files import sync_folder, write_json
+from pipeline.storage.arrays import read_json
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60.0
+DRAFT = ".draft-"
+STALE = ".stale-"
+IDENTITY = "identity.json"
+
+
+@dataclass
+class DraftFolder:
+    """A private folder beside its final place."""
+
+    path: Path
+    final: Path
+    resumed: bool
+    check: Callable[[], None]
+    """Raises LostLease when another process has taken the work over."""
+
+    def commit(self) -> None:
+        """One rename to the final name; the caller has written the manifest and synced the files."""
+        self.check()
+        os.rename(self.path, self.final)
+        sync_folder(self.final.parent)
+
+    def discard(self) -> None:
+        shutil.rmtree(self.path)
+
+
+@contextmanager
+def claim(final: Path, identity: str) -> Iterator[DraftFolder]:
+    """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of the same identity if there is one.
+
+    The lock only saves work: a second process waits instead of computing the same. A holder that died on this machine is
+    noticed at once, one on another machine after a minute without heartbeat. On an error the draft stays for the next try.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    lease = SoftFileLease(final.parent / f".{final.name}.lease", lease_duration=LEASE_SECONDS, thread_local=False)
+    if not _acquire_now(lease):
+        log.info("waiting for another process that is making %s", final)
+        lease.acquire()
+    token = lease.token
+
+    def check() -> None:
+        if lease.token != token or lease.compromise is not None:
+            raise LostLease(
+                f"Another process has taken over {final}, because this one did not refresh its lock for "
+                f"{LEASE_SECONDS:.0f} s. Nothing is lost; run the same command again to wait for the other."
+            )
+
+    try:
+        path, resumed = _take_over(final, identity)
+        yield DraftFolder(path, final, resumed, check)
+        if path.exists() and not any(path.iterdir()):
+            path.rmdir()
+    finally:
+        lease.release()
+
+
+def _acquire_now(lease: SoftFileLease) -> bool:
+    try:
+        lease.acquire(timeout=0.5)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _take_over(final: Path, identity: str) -> tuple[Path, bool]:
+    """Rename an unfinished draft, so that a holder that lost its lease finds its paths gone, or begin a new one."""
+    path = final.parent / f"{DRAFT}{final.name}-{uuid.uuid4().hex[:8]}"
+    old = sorted(final.parent.glob(f"{DRAFT}{final.name}-????????"), key=lambda p: p.stat().st_mtime)
+    for other in reversed(old):
+        record = other / IDENTITY
+        if record.is_file() and read_json(record) == identity:
+            os.rename(other, path)
+            log.info("resuming the unfinished %s", final)
+            return path, True
+        stale = other.with_name(STALE + other.name.removeprefix(DRAFT))
+        os.rename(other, stale)
+        log.warning("an unfinished %s had other settings; set aside as %s (stage=gc removes it)", final, stale.name)
+    path.mkdir()
+    write_json(path / IDENTITY, identity)
+    return path, False

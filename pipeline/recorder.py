@@ -1,0 +1,192 @@
+"""Writing a dataset: episodes arrive in order, are packed into parts, and join the dataset in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifact import Manifest
+from pipeline.dataset import PARTS, EpisodeDataset
+from pipeline.digest import combine
+from pipeline.episode import Episode
+from pipeline.errors import DamagedArtifact
+from pipeline.files import sync_folder, sync_tree
+from pipeline.parts import ENDS, PART_BYTES, pack, unpack
+from pipeline.storage.arrays import Storage, open_arrays, write_arrays
+
+SPILL = "spill"
+
+
+class DatasetWriter:
+    """Appends episodes to a draft of a dataset.
+
+    Parts are cut by a rule that sees only the ordered episodes, so growth in steps, kills and worker counts leave the
+    same parts as one undisturbed run. A committed last part that is not full yet is opened again: its episodes are the
+    first of the next part, and the old folder stays for readers until `stage=gc`.
+
+    Attributes:
+        count: episodes so far, committed ones included. The next `append` is episode number `count`.
+    """
+
+    def __init__(self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES) -> None:
+        self._draft, self._final, self._storage, self._part_bytes = draft, final, storage, part_bytes
+        (draft / PARTS).mkdir(parents=True, exist_ok=True)
+        self.spill = draft / SPILL
+        self.spill.mkdir(exist_ok=True)
+        committed = Manifest.read(final).parts if final.exists() else []
+        self._old = [part for part in committed if int(part["bytes"]) >= part_bytes]
+        self._new: list[dict[str, Any]] = []
+        self._buffer: list[Episode] = []
+        self._adopt_parts()
+        reopened = committed[len(self._old) :]
+        if reopened and not self._new and not self._buffer:
+            self._buffer = list(EpisodeDataset(final, reopened))
+        self._buffered = sum(episode.nbytes for episode in self._buffer)
+        self._drop_spilled()
+
+    @property
+    def packed(self) -> int:
+        """Episodes that are in parts already."""
+        return sum(int(part["episodes"]) for part in [*self._old, *self._new])
+
+    @property
+    def count(self) -> int:
+        return self.packed + len(self._buffer)
+
+    @property
+    def states(self) -> int:
+        return sum(int(p["states"]) for p in [*self._old, *self._new]) + sum(e.length for e in self._buffer)
+
+    def append(self, episode: Episode) -> None:
+        """Add the next episode; writes a part when it is full."""
+        self._buffer.append(episode)
+        self._buffered += episode.nbytes
+        if self._buffered >= self._part_bytes:
+            self._write_part()
+
+    def append_spilled(self) -> bool:
+        """Append the next episode if a worker has spilled it; says whether it did."""
+        path = spill_path(self.spill, self.count)
+        if not path.exists():
+            return False
+        self.append(load_episode(path))
+        return True
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Write the last part and return all parts of the dataset, in order. The caller commits."""
+        if self._buffer:
+            self._write_part()
+        shutil.rmtree(self.spill)
+        return [*self._old, *self._new]
+
+    def commit_parts(self) -> None:
+        """Move the draft's parts into an existing dataset. They belong to it only once its manifest lists them."""
+        for part in self._new:
+            target = self._final / PARTS / part["name"]
+            if target.exists():  # a run that died between this move and the manifest left it
+                shutil.rmtree(target)
+            os.rename(self._draft / PARTS / part["name"], target)
+        sync_folder(self._final / PARTS)
+
+    def _write_part(self) -> None:
+        first = self.packed
+        arrays = pack(self._buffer)
+        name = f"{first:06d}-{first + len(self._buffer):06d}"
+        unfinished = self._draft / PARTS / f".{name}"
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        write_arrays(self._storage, unfinished, arrays)
+        sync_tree(unfinished)
+        os.rename(unfinished, self._draft / PARTS / name)
+        self._new.append(_entry(name, arrays[ENDS], self._buffered))
+        self._buffer, self._buffered = [], 0
+        self._drop_spilled()
+
+    def _adopt_parts(self) -> None:
+        """Parts that an earlier, killed run had finished, as far as they follow each other."""
+        while found := sorted((self._draft / PARTS).glob(f"{self.packed:06d}-*")):
+            arrays = open_arrays(found[0])
+            size = sum(
+                int(np.prod(a.shape)) * np.dtype(a.dtype).itemsize for n, a in arrays.items() if n.startswith("steps/")
+            )
+            if size < self._part_bytes:  # the last part of a run that died while committing; it may have to grow
+                self._buffer = unpack({name: array[:] for name, array in arrays.items()})
+                shutil.rmtree(found[0])
+                return
+            self._new.append(_entry(found[0].name, arrays[ENDS][:], size))
+
+    def _drop_spilled(self) -> None:
+        for path in self.spill.glob("*.npz"):
+            if int(path.stem) < self.packed:
+                path.unlink()
+
+
+def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them."""
+    dataset = EpisodeDataset(folder, parts)
+    returns, success = dataset.per_episode("return"), dataset.per_episode("success")
+    known = success[success >= 0]
+    counts: dict[str, int | float] = {"episodes": len(dataset), "states": dataset.states}
+    if len(known):
+        counts["successes"] = int(known.sum())
+        counts["success_known"] = len(known)
+    rows = dataset.states + len(dataset)
+    arrays = []
+    for name in dataset.array_names():
+        shape, dtype = dataset.spec(name)
+        arrays.append({"name": name, "shape": [rows, *shape], "dtype": dtype.name, "unit": "as the source gave it"})
+    return {
+        "digest": combine(bytes(row) for row in dataset.per_episode("digest")),
+        "counts": counts,
+        "arrays": arrays,
+        "return_": {
+            "mean": float(returns.mean()),
+            "std": float(returns.std()),
+            "min": float(returns.min()),
+            "max": float(returns.max()),
+        },
+    }
+
+
+def spill_path(folder: Path, index: int) -> Path:
+    """Where episode `index` waits to be packed."""
+    return folder / f"{index:08d}.npz"
+
+
+def save_episode(path: Path, episode: Episode) -> None:
+    """One finished episode as one whole file."""
+    arrays = pack([episode])
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:  # not synced: after a power cut the digest tells, and the episode is made again
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keyword `allow_pickle` into the mapping
+    temporary.replace(path)
+
+
+def load_episode(path: Path) -> Episode:
+    """A spilled episode; checked against the digest that was taken when it was made."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    episode = unpack(arrays)[0]
+    if episode.digest() != arrays["episodes/digest"][0].tobytes():
+        raise DamagedArtifact(f"{path} does not match its digest. Delete it and run the same command again.")
+    return episode
+
+
+def intact(path: Path) -> bool:
+    """Whether a spilled file of an earlier run can be used; a torn one is removed, its episode is made again."""
+    try:
+        load_episode(path)
+    except (OSError, ValueError, KeyError, EOFError, DamagedArtifact):
+        path.unlink()
+        return False
+    return True
+
+
+def _entry(name: str, ends: np.ndarray, size: int) -> dict[str, Any]:
+    return {"name": name, "episodes": len(ends), "states": int(ends[-1]) - len(ends), "bytes": size}
+
+
