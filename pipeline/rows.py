@@ -1,0 +1,71 @@
+"""The JAT row layout: episodes cut into chunks of at most B steps, one chunk a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """Which row and column each flat state has when episodes of these lengths are cut every `width` steps.
+
+    Rows are numbered through all episodes; an episode never shares a row with another (JAT, `tokenize_stream.py`).
+
+    Attributes:
+        lengths: (n,) int64, states of each episode.
+        width: B, steps in a full row.
+    """
+
+    lengths: np.ndarray
+    width: int
+
+    @cached_property
+    def rows_per_episode(self) -> np.ndarray:
+        """(n,) int64: ceil(length / width)."""
+        return -(-self.lengths // self.width)
+
+    @cached_property
+    def first_states(self) -> np.ndarray:
+        """(R,) int64: the flat state in column 0 of each row."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        first_rows = np.cumsum(self.rows_per_episode) - self.rows_per_episode
+        within = np.arange(self.rows) - np.repeat(first_rows, self.rows_per_episode)
+        return np.repeat(starts, self.rows_per_episode) + within * self.width
+
+    @cached_property
+    def row_lengths(self) -> np.ndarray:
+        """(R,) int64: real steps of each row; the other columns are padding."""
+        return np.diff(self.first_states, append=self.lengths.sum())
+
+    @property
+    def rows(self) -> int:
+        return int(self.rows_per_episode.sum())
+
+    @cached_property
+    def starts_episode(self) -> np.ndarray:
+        """(R,) bool: whether the row is the first of its episode."""
+        starts = np.zeros(self.rows, np.bool_)
+        starts[np.cumsum(self.rows_per_episode) - self.rows_per_episode] = True
+        return starts
+
+    def leading_rows(self, states: int) -> int:
+        """The smallest number of leading rows that hold at least `states` states, or all rows."""
+        return int(min(np.searchsorted(np.cumsum(self.row_lengths), states, "left") + 1, self.rows))
+
+    def states_in(self, rows: int) -> int:
+        """How many states the first `rows` rows hold."""
+        return int(self.row_lengths[:rows].sum())
+
+    def locate(self, states: np.ndarray) -> np.ndarray:
+        """(...,) flat states -> (..., 2) int32 row and column."""
+        rows = np.searchsorted(self.first_states, states, "right") - 1
+        return np.stack([rows, states - self.first_states[rows]], axis=-1).astype(np.int32)
+
+    def gather(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start, width) int64: the flat state of every column of some rows; padding repeats column 0."""
+        columns = np.arange(self.width)
+        real = columns < self.row_lengths[start:stop, None]
+        return self.first_states[start:stop, None] + np.where(real, columns, 0)

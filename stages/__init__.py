@@ -1,0 +1,1 @@
+"""One function per stage: it reads artifacts, writes one and returns it."""

@@ -1,0 +1,195 @@
+"""Several stages for several tasks: one after the other, and one failing task never stops the others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.artifact import Artifact
+from pipeline.domain import Domain
+from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError
+from pipeline.files import write_json
+from pipeline.workspace import EPISODES, Workspace
+from stages.catalog import success_rate, wide_console
+
+log = logging.getLogger(__name__)
+
+FAILED = "failed.json"
+DOORS = ("collect", "ingest")
+
+Call = Callable[..., Artifact | None]
+BuildInput = Callable[[str, str, tuple[str, ...]], None]
+"""(stage, task, overrides) -> None: runs one stage first."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One stage of one task that did not finish."""
+
+    stage: str
+    task: str
+    message: str
+    traceback: str
+
+
+def run_stages(
+    stages: Mapping[str, Call],
+    per_task: Sequence[str],
+    domain: Domain | None,
+    task: str | list[str] | None,
+    dataset: str,
+    workspace: Workspace,
+    build_input: BuildInput | None,
+    folder: Path,
+) -> list[Failure]:
+    """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
+
+    `per_task` names the stages that run once for every task; the others run once. After a failure the task's later
+    stages are left out.
+    """
+    looped = {name: call for name, call in stages.items() if name in per_task}
+    failures: list[Failure] = []
+    made: list[dict[str, Any]] = []
+    try:
+        if not stages:
+            raise InvalidInput("Say which stage: for example stage=all domain=toy. python run.py --help shows them all.")
+        names = tasks_for(looped, domain, task, dataset, workspace, build_input is not None) if looped else []
+    except PipelineError as error:
+        names = []
+        failures.append(_failed(",".join(stages), str(task or ""), error))
+    for name in names:
+        for stage, call in looped.items():
+            try:
+                artifact = _with_inputs(call, stage, name, build_input)
+            except Exception as error:  # any error of one task must leave the others running; all are reported
+                failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
+                break
+            made.append(_done(stage, artifact))
+            write_json(folder / "artifacts.json", made)
+    for stage in stages.keys() - looped.keys():
+        try:
+            stages[stage]()
+        except Exception as error:  # reported like the failure of a task
+            failures.append(_failed(stage, "", error))
+    if failures:
+        write_json(folder / FAILED, [asdict(failure) for failure in failures])
+    return failures
+
+
+def tasks_for(
+    stages: Mapping[str, Call],
+    domain: Domain | None,
+    task: str | list[str] | None,
+    dataset: str,
+    workspace: Workspace,
+    build: bool,
+) -> list[str]:
+    """The tasks to work on. Unset: all of them, or for reading stages those that have the dataset."""
+    if domain is None:
+        raise InvalidInput(f"stage={','.join(stages)} needs a domain: for example domain=toy or domain=metaworld")
+    if task == "all":
+        return list(domain.tasks)
+    if task is not None:
+        return [domain.task(name) for name in ([task] if isinstance(task, str) else task)]
+    if build or next(iter(stages)) in DOORS:
+        return list(domain.tasks)
+    there = [t for t in domain.tasks if any(a.manifest.version == dataset for a in _datasets(workspace, domain, t))]
+    if skipped := [t for t in domain.tasks if t not in there]:
+        log.info("skipped %d of %d tasks that have no dataset %s: %s", len(skipped), len(domain.tasks), dataset, _few(skipped))
+    if not there:
+        raise InvalidInput(
+            f"No task of {domain.name} has the dataset {dataset} under {workspace.root}.\n"
+            f"Make it first: python run.py stage=collect domain={domain.name} task={domain.tasks[0]}"
+        )
+    return there
+
+
+def print_failures(folder: Path) -> int:
+    """Print every failure of a run or sweep as one table (a single one was printed already); returns how many."""
+    entries = [entry for path in sorted(folder.glob(f"**/{FAILED}")) for entry in json.loads(path.read_text())]
+    if len(entries) > 1:
+        table = Table("stage", "task", "why", title=f"{len(entries)} failed", title_justify="left", show_lines=True)
+        for entry in entries:
+            table.add_row(entry["stage"], entry["task"], Text(entry["message"]))
+        wide_console(stderr=True).print(table)
+    return len(entries)
+
+
+def _with_inputs(call: Call, stage: str, task: str, build_input: BuildInput | None) -> Artifact | None:
+    """Run a stage; with `inputs=build`, make one missing input after the other first."""
+    asked: set[str] = set()
+    while True:
+        try:
+            return call(task=task)
+        except ArtifactNotFound as error:
+            if build_input is None or error.stage in asked:
+                raise
+            asked.add(error.stage)
+            log.info("%s %s needs %s first", stage, task, error.stage)
+            build_input(error.stage, task, error.overrides)
+
+
+def _done(stage: str, artifact: Artifact | None) -> dict[str, Any]:
+    if artifact is None:
+        return {"stage": stage}
+    manifest = artifact.manifest
+    how = "built" if artifact.built else "found"
+    facts = [f"{manifest.counts['states']:,} states"] if "states" in manifest.counts else []
+    if "episodes" in manifest.counts:
+        facts.insert(0, f"{manifest.counts['episodes']:,} episodes")
+    if rate := success_rate(artifact):
+        facts.append(f"success {rate}")
+    if artifact.built:
+        facts.append(f"{manifest.seconds:.1f} s")
+    log.info("%s %s %s %s (%s)", stage, manifest.task, how, artifact.path, ", ".join(facts))
+    for warning in manifest.warnings if artifact.built else []:
+        log.warning("  note: %s", warning)
+    keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version, "digest": manifest.digest}
+    return {"stage": stage, "built": artifact.built, "path": str(artifact.path), **keys}
+
+
+def _failed(stage: str, task: str, error: Exception) -> Failure:
+    error = _root(error)
+    message = str(error)
+    if isinstance(error, OSError) and not isinstance(error, PipelineError):
+        message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        if error.errno == errno.ENOSPC or "No space left" in message:
+            message = (
+                f"The disk is full ({error.filename or 'see the log'}). Free some space, or set paths.root to a folder on a "
+                f"larger disk, and run the same command again: it goes on where it stopped."
+            )
+    elif not isinstance(error, PipelineError):
+        message = f"{type(error).__name__}: {error} (the traceback is in {FAILED} of the run folder)"
+    trace = "".join(traceback.format_exception(error))
+    log.error("%s %s failed: %s", stage, task, message)
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        log.error("%s", trace)
+    return Failure(stage, task, message, trace)
+
+
+def _root(error: Exception) -> Exception:
+    """The plain error inside what a library wrapped around it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, PipelineError):
+            return inner
+        inner = inner.__cause__
+    return error
+
+
+def _datasets(workspace: Workspace, domain: Domain, task: str) -> list[Artifact]:
+    return workspace.of_kind(domain.name, task, EPISODES)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,102 @@
+"""Collect garbage: drafts of dead runs, parts that no manifest lists, children whose parents are gone."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from beartype import beartype
+from filelock import SoftFileLease
+
+from pipeline.artifact import MANIFEST, Artifact
+from pipeline.dataset import PARTS, EpisodeDataset
+from pipeline.domain import Domain
+from pipeline.draft import DRAFT, LEASE_SECONDS, STALE
+from pipeline.files import size_of
+from pipeline.workspace import EPISODES, Workspace
+from stages.catalog import chosen_tasks, human_bytes
+
+log = logging.getLogger(__name__)
+
+
+@beartype
+def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Workspace, delete: bool) -> None:
+    """List what can go, with its size; remove it with `stage.gc.delete=true`. Never touches what a run still holds."""
+    tasks = chosen_tasks(domain, only)
+    total = 0
+    for path, why in _garbage(workspace, domain.name if domain else None, tasks):
+        size = size_of(path)
+        total += size
+        log.info("%s %s (%s, %s)", "removed" if delete else "would remove", path, why, human_bytes(size))
+        if delete:
+            shutil.rmtree(path)
+    if total and not delete:
+        log.info("%s in all; remove it with: python run.py stage=gc stage.gc.delete=true", human_bytes(total))
+    elif not total:
+        log.info("nothing to remove under %s", workspace.root)
+
+
+def _garbage(workspace: Workspace, domain: str | None, tasks: list[str] | None) -> Iterator[tuple[Path, str]]:
+    for folder in sorted(workspace.root.glob("*/*/*")):
+        if domain not in (None, folder.parts[-3]) or not (tasks is None or folder.parts[-2] in tasks):
+            continue
+        yield from _drafts(folder)
+    artifacts = [a for a in workspace.all(domain) if tasks is None or a.task in tasks]
+    for artifact in artifacts:
+        if artifact.manifest.kind == EPISODES:
+            yield from _parts(artifact)
+    gone: set[tuple[str, str, str]] = set()
+    while orphans := [a for a in artifacts if _key(a) not in gone and _orphan(a, workspace, gone)]:
+        for artifact in orphans:
+            gone.add(_key(artifact))
+            yield artifact.path, "its parents are gone or have other content"
+
+
+def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(STALE):
+            yield path, "an unfinished run with other settings"
+        elif path.name.startswith(DRAFT):
+            final = path.name.removeprefix(DRAFT).rpartition("-")[0]
+            lease = SoftFileLease(folder / f".{final}.lease", lease_duration=LEASE_SECONDS)
+            try:
+                lease.acquire(timeout=0.2)
+            except TimeoutError:
+                continue  # a live run is working in it
+            try:
+                yield path, "an unfinished run; the same command would resume it"
+            finally:
+                lease.release()
+
+
+def _parts(artifact: Artifact) -> Iterator[tuple[Path, str]]:
+    listed = {part["name"] for part in artifact.manifest.parts}
+    for path in sorted((artifact.path / PARTS).iterdir()):
+        if path.name not in listed:
+            yield path, "a part that grew into a larger one"
+
+
+def _key(artifact: Artifact) -> tuple[str, str, str]:
+    return artifact.manifest.task, artifact.manifest.kind, artifact.path.name
+
+
+def _orphan(artifact: Artifact, workspace: Workspace, gone: set[tuple[str, str, str]]) -> bool:
+    for parent in artifact.manifest.parents:
+        same = [
+            other
+            for other in workspace.of_kind(artifact.domain, artifact.task, parent["kind"])
+            if other.manifest.version == parent["version"] and _key(other) not in gone
+        ]
+        if not any(_content(other, parent["episodes"]) == parent["digest"] for other in same):
+            return True
+    return False
+
+
+def _content(artifact: Artifact, episodes: int | None) -> str:
+    """The digest of the artifact, or of the dataset's first episodes."""
+    if episodes is None or not (artifact.path / MANIFEST).exists():
+        return artifact.manifest.digest
+    dataset = EpisodeDataset(artifact.path, artifact.manifest.parts)
+    return dataset.digest(episodes) if episodes <= len(dataset) else ""

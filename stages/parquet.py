@@ -1,0 +1,92 @@
+"""Write parquet: REGENT's `_subset` and `_newdata` configurations and a dataset card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from beartype import beartype
+
+from pipeline.artifact import Artifact
+from pipeline.card import dataset_card
+from pipeline.digest import ArrayDigest
+from pipeline.domain import Domain
+from pipeline.files import write_atomic
+from pipeline.progress import progress
+from pipeline.storage.arrays import read_json
+from pipeline.table import columns_of, write_config
+from pipeline.workspace import Draft, Workspace
+from stages.bins import bins_name, find_bins
+from stages.distances import STATISTICS
+from stages.inputs import PARQUET_FORMAT, Inputs, RetrievalSettings, regent_inputs
+
+PER_STATE = ("distances", "indices")
+
+
+@beartype
+def run(
+    *,
+    domain: Domain,
+    task: str,
+    workspace: Workspace,
+    dataset: str,
+    episodes: int | None,
+    retrieval: RetrievalSettings,
+    force: bool,
+) -> Artifact:
+    """Folders `{domain}-{task}_subset` and `_newdata` with `README.md`, readable by `datasets.load_dataset`.
+
+    A task held out from training has `_newdata` with `distances` only, as REGENT publishes it.
+    """
+    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval)
+    bins = find_bins(inputs, workspace)
+    unseen = task in domain.unseen
+    spec = inputs.child("parquet", PARQUET_FORMAT, {"unseen": unseen}, bins)
+    return workspace.build(spec, lambda draft: _write(inputs, bins, unseen, draft), force)
+
+
+def _write(inputs: Inputs, bins: Artifact, unseen: bool, draft: Draft) -> None:
+    folder = bins.path / bins_name(bins)
+    columns = _columns(bins, folder)
+    name = f"{inputs.retrieval.domain}-{inputs.retrieval.task}"
+    per_row = {key: column for key, column in columns.items() if key not in PER_STATE}
+    per_state = {key: columns[key] for key in (PER_STATE[:1] if unseen else PER_STATE)}
+    configs = {f"{name}_newdata": per_state} if unseen else {f"{name}_subset": per_row, f"{name}_newdata": per_state}
+    top = draft.folder("data")
+    written = []
+    with progress("parquet", inputs.retrieval.label, "configurations", len(configs)) as advance:
+        for config, chosen in configs.items():
+            written.append(write_config(top, config, chosen))
+            for key, column in chosen.items():
+                draft.content(f"{config}/{key}", _digest(key, column))
+                draft.listed(f"{config}/{key}", column.shape, column.dtype, "as in the bins")
+            advance(1)
+    card = dataset_card(name, written, _facts(inputs, folder), inputs.layout.width)
+    write_atomic(top / "README.md", lambda file: file.write(card.encode()))
+    draft.counts |= {"states": inputs.choice.queries, "rows": inputs.choice.rows}
+
+
+def _columns(bins: Artifact, folder: Path) -> dict[str, np.ndarray]:
+    dtypes = {array["name"]: np.dtype(array["dtype"]) for array in bins.manifest.arrays}
+    return columns_of(folder, dtypes, read_json(folder / "shapes.json"))
+
+
+def _digest(key: str, column: np.ndarray) -> bytes:
+    digest = ArrayDigest(key, column.dtype, column.shape)
+    step = max(1, 2**24 // max(1, column[:1].nbytes))
+    for start in range(0, len(column), step):
+        digest.update(column[start : start + step])
+    return digest.digest()
+
+
+def _facts(inputs: Inputs, folder: Path) -> dict[str, object]:
+    statistics = read_json(folder / STATISTICS)
+    returns = inputs.artifact.manifest.return_
+    return {
+        "episodes used": inputs.choice.episodes,
+        "states": f"{inputs.choice.queries:,}",
+        "demonstration episodes (pool)": inputs.choice.demos,
+        "return of an episode": f"mean {returns['mean']:.4g}, min {returns['min']:.4g}, max {returns['max']:.4g}",
+        "distances": f"mean {statistics['mean']:.6g}, p95 {statistics['p95']:.9g}, max {statistics['max']:.6g}",
+        "dataset": f"{inputs.artifact.manifest.version}, digest {inputs.artifact.manifest.digest[:16]}",
+    }

@@ -1,0 +1,77 @@
+"""Verify: checksums, content digests and invariants of finished artifacts; exit status 1 on any damage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from beartype import beartype
+
+from pipeline import checks
+from pipeline.artifact import Artifact
+from pipeline.dataset import EpisodeDataset
+from pipeline.domain import Domain
+from pipeline.errors import DamagedArtifact, PipelineError
+from pipeline.progress import progress
+from pipeline.rows import RowLayout
+from pipeline.storage.arrays import read_json
+from pipeline.workspace import EPISODES, Workspace
+from stages.bins import bins_name
+from stages.catalog import chosen_tasks
+
+log = logging.getLogger(__name__)
+
+
+@beartype
+def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Workspace) -> None:
+    """Check every artifact of the chosen tasks. Raises DamagedArtifact that lists all damage found."""
+    tasks = chosen_tasks(domain, only)
+    artifacts = [a for a in workspace.all(domain.name if domain else None) if tasks is None or a.task in tasks]
+    damage: list[str] = []
+    with progress("verify", "all", "artifacts", len(artifacts)) as advance:
+        for artifact in artifacts:
+            found = list(_damage(artifact, workspace))
+            log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else "whole")
+            damage += [f"{artifact.path}: {line}" for line in found]
+            advance(1)
+    if damage:
+        shown = "\n  ".join(damage[:20]) + (f"\n  and {len(damage) - 20} more" if len(damage) > 20 else "")
+        raise DamagedArtifact(
+            f"{len(damage)} kinds of damage were found:\n  {shown}\nRemove a damaged folder and run its command again "
+            f"(stage=catalog shows it)."
+        )
+    log.info("%d artifacts are whole", len(artifacts))
+
+
+def _damage(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
+    broken = list(checks.damaged_files(artifact))
+    yield from broken
+    if broken:
+        return  # content of damaged files says nothing new
+    try:
+        yield from _content(artifact, workspace)
+    except PipelineError as error:
+        yield str(error)
+
+
+def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
+    kind = artifact.manifest.kind
+    if kind == EPISODES:
+        yield from checks.wrong_episodes(artifact)
+        return
+    yield from checks.wrong_arrays(artifact)
+    if kind == "distances":
+        yield from checks.wrong_distances(artifact)
+    if kind in ("retrieval", "bins"):
+        parent = artifact.parent(EPISODES)
+        found = workspace.dataset(artifact.domain, artifact.task, parent.version, parent.episodes)
+        episodes = EpisodeDataset.of(found)
+        if episodes.digest() != parent.digest:
+            yield f"its parent, the first {parent.episodes} episodes of {parent.version}, has other content now"
+        elif kind == "retrieval":
+            yield from checks.wrong_neighbours(artifact, episodes)
+        else:
+            folder = artifact.path / bins_name(artifact)
+            shapes = read_json(folder / "shapes.json")
+            layout = RowLayout(episodes.lengths, shapes["rewards"][1])
+            yield from checks.wrong_bins(folder, shapes, layout.row_lengths)
