@@ -27,8 +27,8 @@ Retrieval-augmented imitation data in the layout of REGENT (arXiv:2412.04759), m
 
 * `_subset`: one row per chunk of at most {width} steps of an episode. Steps after the episode's end repeat the chunk's
   first step; `rewards` are shifted one step later, so that `rewards[t]` was received before acting at `t`.
-* `_newdata`: one row per state. `indices` are the (row, column) of its 19 nearest states in other episodes and of itself;
-  `distances` are L2 distances from the first of them to all 20. They are raw: divide by p95 to normalise.
+* `_newdata`: one row per state. `indices` are the (row, column) of its 19 nearest states in other episodes and of
+  itself; `distances` are L2 distances from the first of them to all 20. They are raw: divide by p95 to normalise.
 
 {facts}
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import count
 
 from pipeline.artifact import Artifact, Manifest, Spec
-from pipeline.dataset import EpisodeDataset
+from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.draft import DraftFolder, claim
 from pipeline.errors import IdentityMismatch, InvalidInput
 from pipeline.files import file_table, sync_tree
 from pipeline.fingerprint import differences
 from pipeline.record import Stopwatch
-from pipeline.recorder import PARTS, DatasetWriter, intact, spill_path, summarise
+from pipeline.recorder import DatasetWriter, intact, spill_path, summarise
 from pipeline.workspace import Workspace, same_content
 
 EPISODES_FORMAT = 1

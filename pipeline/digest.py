@@ -30,7 +30,7 @@ class ArrayDigest:
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """BLAKE3 over name, dtype, shape and bytes of the arrays in name order (design decision: the same for every storage)."""
+    """BLAKE3 over name, dtype, shape and bytes of the arrays in name order: the same for every storage."""
     hasher = blake3()
     for name in sorted(arrays):
         array = arrays[name]
@@ -62,6 +62,6 @@ def _header(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return f"{name}\0{np.dtype(dtype).newbyteorder('<').str}\0{','.join(map(str, shape))}\0".encode()
 
 
-def _bytes(array: np.ndarray) -> memoryview:
+def _bytes(array: np.ndarray) -> memoryview | bytes:
     contiguous = np.ascontiguousarray(array)
-    return memoryview(contiguous.reshape(-1).view(np.uint8)) if contiguous.size else memoryview(b"")
+    return contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b""

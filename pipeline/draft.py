@@ -1,9 +1,8 @@
-"""Work in progress: one folder per asked version, held under a lease, taken over after a crash, committed by one rename."""
+"""Work in progress: one folder per version, held under a lease, taken over after a crash, committed by one rename."""
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -38,7 +37,7 @@ class DraftFolder:
     def commit(self) -> None:
         """One rename to the final name; the caller has written the manifest and synced the files."""
         self.check()
-        os.rename(self.path, self.final)
+        self.path.rename(self.final)
         sync_folder(self.final.parent)
 
     def discard(self) -> None:
@@ -47,10 +46,11 @@ class DraftFolder:
 
 @contextmanager
 def claim(final: Path, identity: str) -> Iterator[DraftFolder]:
-    """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of the same identity if there is one.
+    """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of that identity if there is.
 
-    The lock only saves work: a second process waits instead of computing the same. A holder that died on this machine is
-    noticed at once, one on another machine after a minute without heartbeat. On an error the draft stays for the next try.
+    The lock only saves work: a second process waits instead of computing the same. A holder that died on this machine
+    is noticed at once, one on another machine after a minute without heartbeat. On an error the draft stays for the
+    next try.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     lease = SoftFileLease(final.parent / f".{final.name}.lease", lease_duration=LEASE_SECONDS, thread_local=False)
@@ -90,11 +90,11 @@ def _take_over(final: Path, identity: str) -> tuple[Path, bool]:
     for other in reversed(old):
         record = other / IDENTITY
         if record.is_file() and read_json(record) == identity:
-            os.rename(other, path)
+            other.rename(path)
             log.info("resuming the unfinished %s", final)
             return path, True
         stale = other.with_name(STALE + other.name.removeprefix(DRAFT))
-        os.rename(other, stale)
+        other.rename(stale)
         log.warning("an unfinished %s had other settings; set aside as %s (stage=gc removes it)", final, stale.name)
     path.mkdir()
     write_json(path / IDENTITY, identity)

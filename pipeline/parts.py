@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,11 +52,14 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
     return [
         Episode(
             steps={name: array[start:end] for name, array in steps.items()},
-            **{name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY},
-            **{name: texts[name][i] for name in TEXTS},
+            **_facts(arrays, texts, i),
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
+
+
+def _facts(arrays: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
+    return {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}
 
 
 def _split(data: np.ndarray, ends: np.ndarray) -> list[str]:

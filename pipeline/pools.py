@@ -60,7 +60,7 @@ def choose(layout: RowLayout, demos: int, states: int, unseen: bool) -> Retrieva
         pool = layout.states_in(pool_rows // 2)
         if pool == 0:
             raise InvalidInput(
-                f"Retrieval with one episode uses the first half of its rows of {layout.width} steps as the pool, but the pool "
-                f"has only {pool_rows} row. Collect at least two episodes: episodes=2"
+                f"Retrieval with one episode uses the first half of its rows of {layout.width} steps as the pool, "
+                f"but there is only {pool_rows} row. Collect at least two episodes: episodes=2"
             )
     return Retrieval(queries, rows, pool, demos, max(demos, query_episodes), single)

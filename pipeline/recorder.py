@@ -89,7 +89,7 @@ class DatasetWriter:
             target = self._final / PARTS / part["name"]
             if target.exists():  # a run that died between this move and the manifest left it
                 shutil.rmtree(target)
-            os.rename(self._draft / PARTS / part["name"], target)
+            (self._draft / PARTS / part["name"]).rename(target)
         sync_folder(self._final / PARTS)
 
     def _write_part(self) -> None:
@@ -101,7 +101,7 @@ class DatasetWriter:
             shutil.rmtree(unfinished)
         write_arrays(self._storage, unfinished, arrays)
         sync_tree(unfinished)
-        os.rename(unfinished, self._draft / PARTS / name)
+        unfinished.rename(self._draft / PARTS / name)
         self._new.append(_entry(name, arrays[ENDS], self._buffered))
         self._buffer, self._buffered = [], 0
         self._drop_spilled()
@@ -188,5 +188,3 @@ def intact(path: Path) -> bool:
 
 def _entry(name: str, ends: np.ndarray, size: int) -> dict[str, Any]:
     return {"name": name, "episodes": len(ends), "states": int(ends[-1]) - len(ends), "bytes": size}
-
-

@@ -53,7 +53,7 @@ class RowLayout:
 
     def leading_rows(self, states: int) -> int:
         """The smallest number of leading rows that hold at least `states` states, or all rows."""
-        return int(min(np.searchsorted(np.cumsum(self.row_lengths), states, "left") + 1, self.rows))
+        return min(int(np.searchsorted(np.cumsum(self.row_lengths), states, "left")) + 1, self.rows)
 
     def states_in(self, rows: int) -> int:
         """How many states the first `rows` rows hold."""

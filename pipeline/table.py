@@ -46,7 +46,9 @@ def write_config(folder: Path, config: str, columns: Mapping[str, np.ndarray], s
         path = target / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
         start = shard * shard_rows
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in _batches(columns, schema, start, min(start + shard_rows, rows), max(1, GROUP_BYTES // per_row)):
+            for batch in _batches(
+                columns, schema, start, min(start + shard_rows, rows), max(1, GROUP_BYTES // per_row)
+            ):
                 writer.write_batch(batch, row_group_size=batch.num_rows)
         files.append(path)
     return Written(config, rows, per_row * rows, files, {name: _feature(column) for name, column in columns.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def collect_episodes(job: EpisodeJob, indices: Iterable[int], workers: int) -> Iterator[Finished]:
+def collect_episodes(job: EpisodeJob, indices: Iterable[int], workers: int) -> Generator[Finished, None, None]:
     """Make and spill the episodes of `indices`; yields each as it finishes, in any order.
 
     Only a few chunks are under way at once, so `indices` may be endless: stop by closing the generator.

@@ -142,9 +142,13 @@ class Workspace:
                 return Artifact(folder, Manifest.read(folder))
         near = [artifact.path.name for artifact in self.of_kind(spec.domain, spec.task, spec.kind)]
         others = f"Others are there, made with other settings or inputs: {', '.join(near)}." if near else ""
-        raise self.missing(f"There is no {spec.kind} of {spec.label} for these settings. {others}", spec, stage, overrides)
+        raise self.missing(
+            f"There is no {spec.kind} of {spec.label} for these settings. {others}", spec, stage, overrides
+        )
 
-    def dataset(self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect") -> Artifact:
+    def dataset(
+        self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect"
+    ) -> Artifact:
         """A dataset by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
         spec = Spec(domain, task, EPISODES, 0, {}, name=name)
         fits = []
@@ -212,7 +216,9 @@ def episodes_parent(artifact: Artifact, dataset: EpisodeDataset, episodes: int) 
 def check_dataset_name(name: str, storages: tuple[str, ...] = ("-bin",)) -> str:
     """A dataset's name is one folder. Raises InvalidInput."""
     if not name or "/" in name or name.startswith(".") or name.endswith(storages) or name != name.strip():
-        raise InvalidInput(f"{name!r} cannot name a dataset: use letters, digits, '-', '_' and '.', not ending in -bin.")
+        raise InvalidInput(
+            f"{name!r} cannot name a dataset: use letters, digits, '-', '_' and '.', not ending in -bin."
+        )
     return name
 
 

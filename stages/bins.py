@@ -11,7 +11,16 @@ from beartype import beartype
 from numpy.typing import DTypeLike
 
 from pipeline.artifact import Artifact, Spec
-from pipeline.bins import CONTEXT, RowArray, action_key, bin_dtype, context_indices, observation_key, row_blocks, write_bin
+from pipeline.bins import (
+    CONTEXT,
+    RowArray,
+    action_key,
+    bin_dtype,
+    context_indices,
+    observation_key,
+    row_blocks,
+    write_bin,
+)
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.files import write_json

@@ -62,7 +62,9 @@ def run_stages(
     made: list[dict[str, Any]] = []
     try:
         if not stages:
-            raise InvalidInput("Say which stage: for example stage=all domain=toy. python run.py --help shows them all.")
+            raise InvalidInput(
+                "Say which stage: for example stage=all domain=toy. python run.py --help shows them all."
+            )
         names = tasks_for(looped, domain, task, dataset, workspace, build_input is not None) if looped else []
     except PipelineError as error:
         names = []
@@ -105,7 +107,7 @@ def tasks_for(
         return list(domain.tasks)
     there = [t for t in domain.tasks if any(a.manifest.version == dataset for a in _datasets(workspace, domain, t))]
     if skipped := [t for t in domain.tasks if t not in there]:
-        log.info("skipped %d of %d tasks that have no dataset %s: %s", len(skipped), len(domain.tasks), dataset, _few(skipped))
+        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), dataset, _few(skipped))
     if not there:
         raise InvalidInput(
             f"No task of {domain.name} has the dataset {dataset} under {workspace.root}.\n"
@@ -165,8 +167,8 @@ def _failed(stage: str, task: str, error: Exception) -> Failure:
         message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         if error.errno == errno.ENOSPC or "No space left" in message:
             message = (
-                f"The disk is full ({error.filename or 'see the log'}). Free some space, or set paths.root to a folder on a "
-                f"larger disk, and run the same command again: it goes on where it stopped."
+                f"The disk is full ({error.filename or 'see the log'}). Free some space, or set paths.root to a larger "
+                f"disk, and run the same command again: it goes on where it stopped."
             )
     elif not isinstance(error, PipelineError):
         message = f"{type(error).__name__}: {error} (the traceback is in {FAILED} of the run folder)"

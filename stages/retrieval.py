@@ -73,7 +73,7 @@ def _warnings(inputs: Inputs, short: int) -> list[str]:
     warnings = []
     asked = inputs.retrieval.parameters["demos"]
     if inputs.choice.demos < asked:
-        warnings.append(f"The pool has {inputs.choice.demos} episodes, {asked} were asked for: the dataset has no more.")
+        warnings.append(f"The pool has {inputs.choice.demos} episodes, {asked} were asked for.")
     if inputs.choice.single:
         warnings.append("One query episode: the pool is the first half of the pool's rows, own episode included.")
     if short:
