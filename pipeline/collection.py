@@ -14,7 +14,7 @@ from pipeline.errors import IdentityMismatch, InvalidInput
 from pipeline.files import file_table, sync_tree
 from pipeline.fingerprint import differences
 from pipeline.record import Stopwatch
-from pipeline.recorder import DatasetWriter, intact, spill_path, summarise
+from pipeline.recorder import DatasetWriter, spill_path, summarise
 from pipeline.workspace import Workspace, same_content
 
 EPISODES_FORMAT = 1
@@ -83,8 +83,7 @@ def missing_episodes(writer: DatasetWriter, target: Target) -> Iterator[int]:
     """Indices that are neither in the dataset nor spilled by an earlier run; endless for a target of states."""
     numbers = range(writer.count, target.episodes) if target.episodes is not None else count(writer.count)
     for index in numbers:
-        path = spill_path(writer.spill, index)
-        if not path.exists() or not intact(path):
+        if not spill_path(writer.spill, index).exists():
             yield index
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class DatasetWriter:
             self._buffer = list(EpisodeDataset(final, reopened))
         self._buffered = sum(episode.nbytes for episode in self._buffer)
         self._drop_spilled()
+        self._check_spilled()
 
     @property
     def packed(self) -> int:
@@ -119,6 +121,11 @@ class DatasetWriter:
                 return
             self._new.append(_entry(found[0].name, arrays[ENDS][:], size))
 
+    def _check_spilled(self) -> None:
+        """Files of a killed run are whole by their rename, but a power cut can still tear them."""
+        for path in self.spill.glob("*.npz"):
+            intact(path)
+
     def _drop_spilled(self) -> None:
         for path in self.spill.glob("*.npz"):
             if int(path.stem) < self.packed:
@@ -168,11 +175,15 @@ def save_episode(path: Path, episode: Episode) -> None:
 
 def load_episode(path: Path) -> Episode:
     """A spilled episode; checked against the digest that was taken when it was made."""
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    episode = unpack(arrays)[0]
-    if episode.digest() != arrays["episodes/digest"][0].tobytes():
-        raise DamagedArtifact(f"{path} does not match its digest. Delete it and run the same command again.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        episode = unpack(arrays)[0]
+        digest = arrays["episodes/digest"][0].tobytes()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedArtifact(f"{path} is torn: {error}. Run the same command again.") from error
+    if episode.digest() != digest:
+        raise DamagedArtifact(f"{path} does not match its digest. Run the same command again.")
     return episode
 
 
@@ -180,7 +191,7 @@ def intact(path: Path) -> bool:
     """Whether a spilled file of an earlier run can be used; a torn one is removed, its episode is made again."""
     try:
         load_episode(path)
-    except (OSError, ValueError, KeyError, EOFError, DamagedArtifact):
+    except DamagedArtifact:
         path.unlink()
         return False
     return True

@@ -11,7 +11,7 @@ from beartype import beartype
 from pipeline.artifact import Artifact, Spec
 from pipeline.collection import EPISODES_FORMAT, Target, grow, missing_episodes
 from pipeline.domain import Domain
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, TaskFailed
 from pipeline.interfaces import Environment, Policy
 from pipeline.progress import progress
 from pipeline.recorder import DatasetWriter
@@ -50,7 +50,7 @@ def run(
         {"seed": seed, **identity},
         name=check_dataset_name(dataset),
     )
-    target = Target(episodes if episodes or states else domain.episodes, states)
+    target = Target(domain.episodes if episodes is None and states is None else episodes, states)
 
     def fill(writer: DatasetWriter, target: Target) -> list[str]:
         job = EpisodeJob(environment, policy, domain.name, task, seed, writer.spill)
@@ -88,3 +88,5 @@ def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) 
             advance(1 if by_episode else episode.length)
             if take():
                 break
+    if not target.met(writer.count, writer.states):
+        raise TaskFailed(f"The workers of {job.domain}/{job.task} stopped early. Run the same command again.")

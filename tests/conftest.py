@@ -1,0 +1,105 @@
+"""Shared pieces: a toy domain, made episodes, a workspace in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.domain import Domain, Regent
+from pipeline.envs.toy import Toy
+from pipeline.episode import Episode, with_last_row
+from pipeline.policies.scripted import Scripted
+from pipeline.workspace import Workspace
+from stages import bins, collect, distances, parquet, retrieval
+from stages.inputs import RetrievalSettings
+
+os.environ.setdefault("PYTHONPATH", str(Path(__file__).parent.parent))  # spawned workers find the tests' own classes
+
+
+def made_episode(rng: np.random.Generator, length: int, width: int = 3, **facts: object) -> Episode:
+    """An episode of random numbers with the layout of a vector domain."""
+    return Episode(
+        steps={
+            "observation": rng.normal(size=(length + 1, width)),
+            "action": with_last_row("action", rng.normal(size=(length, 2)).astype(np.float32)),
+            "reward": with_last_row("reward", rng.normal(size=length)),
+            "discount": with_last_row("discount", np.ones(length)),
+        },
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def toy() -> Domain:
+    return toy_domain()
+
+
+def toy_domain() -> Domain:
+    """The toy domain with short rows, so that a few episodes exercise every rule."""
+    return Domain(
+        name="toy",
+        max_steps=60,
+        episodes=20,
+        environment=partial(Toy, max_steps=60),
+        tasks=["corner", "maze", "key"],
+        regent=Regent(row_width=8, demos=5, neighbours=20, states=150),
+        unseen=["key"],
+        spellings=["toy-{task}"],
+    )
+
+
+@pytest.fixture(scope="session", params=["zarr", "bin"])
+def prepared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Path, str]:
+    """A workspace with a collected toy dataset and all that is derived from it; copied by each test that uses it."""
+    root = tmp_path_factory.mktemp(f"prepared-{request.param}")
+    place = Workspace(str(root), request.param)
+    collected(toy_domain(), place)
+    derived(toy_domain(), place)
+    return root, request.param
+
+
+@pytest.fixture
+def made(prepared: tuple[Path, str], tmp_path: Path) -> tuple[Domain, Workspace]:
+    """The toy domain and a private copy of the prepared workspace."""
+    root, storage = prepared
+    shutil.copytree(root, tmp_path / "made")
+    return toy_domain(), Workspace(str(tmp_path / "made"), storage)
+
+
+@pytest.fixture(params=["zarr", "bin"])
+def workspace(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
+    return Workspace(str(tmp_path), request.param)
+
+
+def collected(toy: Domain, workspace: Workspace, task: str = "corner", **settings: object):
+    """A toy dataset through the real stage."""
+    defaults = {
+        "policy": Scripted,
+        "dataset": "scripted-v1",
+        "episodes": 20,
+        "states": None,
+        "seed": 0,
+        "workers": 1,
+        "force": False,
+    }
+    return collect.run(domain=toy, task=task, workspace=workspace, **(defaults | settings))
+
+
+def derived(toy: Domain, workspace: Workspace, task: str = "corner", force: bool = False, **settings: object):
+    """Retrieval, distances, bins and parquet of a collected toy dataset, by kind."""
+    chosen = RetrievalSettings(**settings)  # type: ignore[arg-type]
+    common = {"domain": toy, "task": task, "workspace": workspace, "dataset": "scripted-v1", "episodes": None}
+    return {
+        stage.__name__.split(".")[-1]: stage.run(**common, retrieval=chosen, force=force)
+        for stage in (retrieval, distances, bins, parquet)
+    }
