@@ -53,7 +53,7 @@ def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, 
     """Compose the configuration of a missing input's stage from this command's own overrides, and run it."""
     kept = [word for word in overrides if word.split("=")[0] not in ("stage", "task", "inputs", "dataset")]
     cfg = hydra.compose("config", [*kept, f"stage={stage}", f"task={task}", *extra])
-    for node in cfg.stage.values():
+    for node in _stages(cfg).values():
         _call(node, task=task)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import TaskFailed
 from pipeline.interfaces import Environment, Policy
+from pipeline.processes import spawn_context
 from pipeline.recorder import save_episode, spill_path
 from pipeline.rollout import rollout
 from pipeline.seeding import episode_rng, episode_seed
@@ -55,10 +55,9 @@ def collect_episodes(job: EpisodeJob, indices: Iterable[int], workers: int) -> G
     Raises TaskFailed when a simulator or a worker process fails; what was spilled stays.
     """
     waiting = iter(indices)
-    context = multiprocessing.get_context("spawn")  # fork would copy this process's threads in an unknown state
     with (
         _one_native_thread(),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job,)) as pool,
+        ProcessPoolExecutor(workers, mp_context=spawn_context(), initializer=_start, initargs=(job,)) as pool,
     ):
         running: set[Future[list[Finished]]] = set()
         try:

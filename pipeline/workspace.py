@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ class Draft:
 class Workspace:
     """The folder `<root>/artifacts/<domain>/<task>/<kind>/<version>`.
 
-    The storage is no part of an artifact's identity; folders of `bin` end in `-bin` and may stand beside those of `zarr`.
+    The storage is no part of an artifact's identity; folders of `bin` end in `-bin` and may
+    stand beside those of `zarr`.
     """
 
     def __init__(self, root: str, storage: str = "zarr") -> None:
@@ -171,7 +173,7 @@ class Workspace:
         """The error that names the one command to run first."""
         settings = " ".join([f"stage={stage}", f"domain={spec.domain}", f"task={spec.task}", *overrides])
         return ArtifactNotFound(
-            f"{message.strip()}\nMake it first: python run.py {settings}\nOr add inputs=build to let this command do so.",
+            f"{message.strip()}\nMake it first: python run.py {settings}\nOr add inputs=build.",
             stage,
             overrides,
         )
@@ -201,8 +203,8 @@ def same_content(standing: Artifact, digest: str) -> Artifact:
     if digest != standing.manifest.digest:
         raise DigestMismatch(
             f"Rebuilding {standing.path} gave other content: digest {digest[:16]}, the manifest says "
-            f"{standing.manifest.digest[:16]}. The old artifact was left as it is. Look for another simulator or library "
-            f"version (the manifest lists them), or check the files with stage=verify."
+            f"{standing.manifest.digest[:16]}. The old artifact was left as it is. Look for another simulator or "
+            f"library version (the manifest lists them), or check the files with stage=verify."
         )
     log.info("rebuilt %s: same digest %s", standing.path, digest[:16])
     return dataclasses.replace(standing, built=True)
@@ -213,12 +215,10 @@ def episodes_parent(artifact: Artifact, dataset: EpisodeDataset, episodes: int) 
     return artifact.as_parent(dataset.digest(episodes), episodes)
 
 
-def check_dataset_name(name: str, storages: tuple[str, ...] = ("-bin",)) -> str:
-    """A dataset's name is one folder. Raises InvalidInput."""
-    if not name or "/" in name or name.startswith(".") or name.endswith(storages) or name != name.strip():
-        raise InvalidInput(
-            f"{name!r} cannot name a dataset: use letters, digits, '-', '_' and '.', not ending in -bin."
-        )
+def check_dataset_name(name: str) -> str:
+    """A dataset's name is the name of its folder. Raises InvalidInput."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name.endswith("-bin"):
+        raise InvalidInput(f"{name!r} cannot name a dataset: use letters, digits, - _ and ., not ending in -bin.")
     return name
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from beartype.roar import BeartypeCallHintViolation
 from rich.table import Table
 from rich.text import Text
 
@@ -68,7 +69,7 @@ def run_stages(
         names = tasks_for(looped, domain, task, dataset, workspace, build_input is not None) if looped else []
     except PipelineError as error:
         names = []
-        failures.append(_failed(",".join(stages), str(task or ""), error))
+        failures.append(_failed(next(iter(stages), ""), str(task or ""), error))
     for name in names:
         for stage, call in looped.items():
             try:
@@ -170,6 +171,8 @@ def _failed(stage: str, task: str, error: Exception) -> Failure:
                 f"The disk is full ({error.filename or 'see the log'}). Free some space, or set paths.root to a larger "
                 f"disk, and run the same command again: it goes on where it stopped."
             )
+    elif isinstance(error, BeartypeCallHintViolation):
+        message = f"A setting is of the wrong type. {str(error).removeprefix('Function ')}"
     elif not isinstance(error, PipelineError):
         message = f"{type(error).__name__}: {error} (the traceback is in {FAILED} of the run folder)"
     trace = "".join(traceback.format_exception(error))

@@ -1,0 +1,17 @@
+"""Child processes that begin clean."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.context import SpawnContext
+
+
+def spawn_context() -> SpawnContext:
+    """Children that start a fresh interpreter: fork would copy this process's threads and locks in an unknown state.
+
+    Inside a job of joblib's launcher the default method is one that only joblib knows, and children of ours would look
+    for it; so the default is changed as well.
+    """
+    if multiprocessing.get_start_method(allow_none=True) != "spawn":
+        multiprocessing.set_start_method("spawn", force=True)
+    return multiprocessing.get_context("spawn")
