@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pipeline.errors import TaskFailed
@@ -80,23 +81,27 @@ def collect_episodes(job: EpisodeJob, indices: Iterable[int], workers: int) -> G
 
 
 _job: EpisodeJob
-_environment: Environment
-_policy: Policy
 
 
 def _start(job: EpisodeJob) -> None:
-    """Runs once in each worker: the simulator is built there and lives as long as the worker."""
-    global _job, _environment, _policy
+    """Runs once in each worker. Builds nothing: an error in here would only be told as a dead process."""
+    global _job
     _job = job
-    _environment, _policy = job.environment(), job.policy()
+
+
+@cache
+def _parts() -> tuple[Environment, Policy]:
+    """The worker's simulator and policy; they live as long as the worker."""
+    return _job.environment(), _job.policy()
 
 
 def _episodes(indices: list[int]) -> list[Finished]:
+    environment, policy = _parts()
     finished = []
     for index in indices:
         seed = episode_seed(_job.seed, _job.domain, _job.task, index)
         rng = episode_rng(_job.seed, _job.domain, _job.task, index)
-        episode = rollout(_environment, _policy, seed, rng)
+        episode = rollout(environment, policy, seed, rng)
         save_episode(spill_path(_job.spill, index), episode)
         finished.append(Finished(index, episode.length))
     return finished

@@ -1,0 +1,201 @@
+"""Meta-World's V3 tasks under their JAT names: a robot arm that pushes, opens, turns and stacks things."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pipeline.envs.rendering import open_renderer
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
+
+LONGEST = 500
+"""Steps after which Meta-World itself refuses to go on."""
+
+NOT_INSTALLED = "Meta-World is not installed. Install it: pip install 'repertoire[metaworld]' (or make setup)."
+
+UPSIDE_DOWN = ("corner", "corner2", "corner3", "corner4")
+"""Cameras of the scene file that are mounted with their upper side down."""
+
+SHADOW_PIXELS = 1024
+"""Side of the shadow map. The scene file asks for 4096, which costs more than the rest of a small picture."""
+
+
+class MetaWorld:
+    """One Meta-World task with the goal in the observation, drawn anew in every episode.
+
+    Observation: (39,) float64: hand, gripper and objects now and one step ago, then the goal's place. Metres and
+    quaternions. Action: (4,) float32 in [-1, 1]: the hand's way in x, y, z and the gripper's effort. Reward: 0 to 10.
+    An episode never terminates and is truncated after `max_steps`; `success` says whether the task is solved at that
+    step. Of the simulator's infos only that one is kept: the others are parts of the reward.
+
+    Args:
+        task: JAT name, such as `assembly` for `assembly-v3`.
+        max_steps: at most 500.
+        camera: a camera of the scene: corner4 (near), corner2 and corner3 (farther), corner, topview, behindGripper
+            or gripperPOV.
+        picture: side of a picture in pixels.
+
+    Raises InvalidInput for an impossible limit; at first use UnknownName for an unknown task, InvalidInput where
+    Meta-World is not installed.
+    """
+
+    def __init__(self, task: str, max_steps: int = 100, camera: str = "corner4", picture: int = 224) -> None:
+        if not 1 <= max_steps <= LONGEST:
+            raise InvalidInput(f"Meta-World plays 1 to {LONGEST} steps, max_steps={max_steps} was asked for.")
+        self._task, self._max_steps, self._camera, self._picture = task, max_steps, camera, picture
+        self._steps: int | None = None  # None: no episode is under way
+        self._painter: _Painter | None = None
+
+    @cached_property
+    def _env(self) -> Any:
+        """The simulator; built at first use, so that asking for the identity loads no native code."""
+        return _make(self._task)
+
+    @property
+    def action_spec(self) -> ArraySpec:
+        """(4,) float32 in [-1, 1]."""
+        return ArraySpec((4,), np.dtype(np.float32), np.full(4, -1, np.float32), np.full(4, 1, np.float32))
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes an episode apart from the task and the seed; the camera does not."""
+        return {
+            "simulator": "metaworld",
+            "versions": _versions(),
+            "goal_observable": True,
+            "max_steps": self._max_steps,
+        }
+
+    def reset(self, seed: int) -> Observation:
+        """Draw goal and objects from `seed`."""
+        self._env.seed(seed)
+        observation, _ = self._env.reset()
+        self._steps = 0
+        return np.asarray(observation, np.float64)
+
+    def step(self, action: np.ndarray) -> Transition:
+        """Apply one action for 12.5 ms of simulated time. The simulator clips what lies outside [-1, 1]."""
+        if self._steps is None:
+            raise RuntimeError("The episode is over, or none has begun: call reset first.")
+        observation, reward, _, _, info = self._env.step(action)
+        self._steps += 1
+        truncated = self._steps >= self._max_steps
+        if truncated:
+            self._steps = None
+        return Transition(
+            observation=observation,
+            reward=float(reward),
+            truncated=truncated,
+            success=int(info["success"]),
+            info={"success": float(info["success"])},
+        )
+
+    def render(self) -> np.ndarray:
+        """(picture, picture, 3) uint8 of the present state. Raises NoRenderer where nothing can draw."""
+        if self._painter is None:
+            self._painter = _Painter(self._env.model, self._camera, self._picture)
+        return self._painter.paint(self._env.data)
+
+    def expert(self) -> Policy:
+        """The package's hand-written policy of this task."""
+        return _Expert(self._task)
+
+    def close(self) -> None:
+        """Free the renderer; the simulation itself goes with the object."""
+        if self._painter is not None:
+            self._painter.close()
+            self._painter = None
+        self._steps = None
+
+
+class _Expert:
+    """A scripted policy of the package, with its actions clipped to the action bounds.
+
+    The policies ask for up to several times the largest step. The simulator clips that, and no reward reads the part
+    beyond: checked on all 50 tasks, clipping first gives the same observations, rewards and infos to the last bit.
+    """
+
+    def __init__(self, task: str) -> None:
+        # Every policy warns whenever it asks for more than the arm can do, which is nearly always.
+        warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high", category=UserWarning)
+        self.name = "metaworld-scripted"
+        self._policy = _package("metaworld.policies").ENV_POLICY_MAP[f"{task}-v3"]()
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"name": self.name, "version": version("metaworld")}
+
+    def start(self, environment: Environment) -> None:
+        """Nothing to forget: each action follows from one observation."""
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+        """(4,) float32 in [-1, 1]. Draws nothing from `rng`."""
+        action: np.ndarray = np.asarray(self._policy.get_action(observation), np.float32)
+        return action.clip(-1, 1)
+
+
+class _Painter:
+    """Draws a copy of the simulation's state, so that drawing can never change an episode."""
+
+    def __init__(self, model: Any, camera: str, picture: int) -> None:
+        self._mujoco = _package("mujoco")
+        known = [model.camera(number).name for number in range(model.ncam)]
+        if camera not in known:
+            raise unknown_name("Meta-World camera", camera, known)
+        model.vis.quality.shadowsize = SHADOW_PIXELS
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, picture)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, picture)
+        self._model, self._camera = model, camera
+        self._data = self._mujoco.MjData(model)
+        self._kind = self._mujoco.mjtState.mjSTATE_INTEGRATION  # all that the simulation starts its next step from
+        self._state = np.empty(self._mujoco.mj_stateSize(model, self._kind))
+        self._renderer = open_renderer(model, picture, picture)
+
+    def paint(self, data: Any) -> np.ndarray:
+        self._mujoco.mj_getState(self._model, data, self._state, self._kind)
+        self._mujoco.mj_setState(self._model, self._data, self._state, self._kind)
+        # A reset places the goal's marker in the model without moving it in the data; this moves it, in the copy.
+        self._mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, camera=self._camera)
+        picture: np.ndarray = self._renderer.render()
+        return np.ascontiguousarray(picture[::-1, ::-1]) if self._camera in UPSIDE_DOWN else picture
+
+    def close(self) -> None:
+        self._renderer.close()
+
+
+def _make(task: str) -> Any:
+    """The simulator of one task, set up so that `seed` decides everything and the goal is observed."""
+    classes = _package("metaworld.env_dict").ALL_V3_ENVIRONMENTS
+    if f"{task}-v3" not in classes:
+        raise unknown_name("Meta-World task", task, (name.removesuffix("-v3") for name in classes))
+    env = classes[f"{task}-v3"]()
+    env._partially_observable = False
+    del env.sawyer_observation_space  # cached with the goal hidden, and used to clip the observation
+    env._freeze_rand_vec = False
+    env.seeded_rand_vec = True  # otherwise the goals come from numpy's global generator
+    env._set_task_called = True
+    return env
+
+
+def _versions() -> dict[str, str]:
+    try:
+        return {package: version(package) for package in ("metaworld", "mujoco")}
+    except PackageNotFoundError as error:
+        raise InvalidInput(NOT_INSTALLED) from error
+
+
+def _package(name: str) -> ModuleType:
+    """Meta-World or MuJoCo, imported only when an environment is made: they take a second."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != name.split(".")[0]:
+            raise
+        raise InvalidInput(NOT_INSTALLED) from error

@@ -1,0 +1,31 @@
+"""The expert behind one name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.envs.toy import Toy
+from pipeline.policies.scripted import Scripted
+from pipeline.rollout import rollout
+from tests.contracts.policy import PolicyContract
+
+
+class TestScripted(PolicyContract):
+    def make(self):
+        return Scripted()
+
+    def environment(self):
+        return Toy("key", max_steps=20)
+
+
+def test_it_plays_what_the_expert_plays():
+    environment = Toy("maze")
+    scripted = rollout(environment, Scripted(), 3, np.random.default_rng(3))
+    expert = rollout(environment, environment.expert(), 3, np.random.default_rng(3))
+    assert scripted.digest() == expert.digest()
+
+
+def test_acting_before_the_start_is_an_error():
+    with pytest.raises(RuntimeError, match="start"):
+        Scripted().act(np.zeros(9), np.random.default_rng(0))

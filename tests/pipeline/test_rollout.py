@@ -1,0 +1,215 @@
+"""Episodes of a scripted simulator, checked row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.envs.toy import Toy
+from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
+from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
+from pipeline.policies.random import Random
+from pipeline.rollout import rollout
+
+RNG = np.random.default_rng(0)
+
+
+class Tape:
+    """A simulator that plays back given transitions; an exception among them is raised."""
+
+    mission = "play the tape"
+    action_spec = ArraySpec((2,), np.dtype(np.float32))
+
+    def __init__(self, first: Observation, tape: Sequence[Transition | Exception]) -> None:
+        self._first, self._tape = first, tape
+        self.actions: list[np.ndarray] = []
+
+    def identity(self) -> Mapping[str, Any]:
+        return {}
+
+    def reset(self, seed: int) -> Observation:
+        if isinstance(self._first, Exception):
+            raise self._first
+        return self._first
+
+    def step(self, action: np.ndarray) -> Transition:
+        transition = self._tape[len(self.actions)]
+        self.actions.append(action)
+        if isinstance(transition, Exception):
+            raise transition
+        return transition
+
+    def render(self) -> np.ndarray:
+        raise NoRenderer("a tape has no picture")
+
+    def expert(self) -> Policy:
+        raise InvalidInput("a tape has no expert")
+
+    def close(self) -> None: ...
+
+
+class OneBuffer:
+    """Writes every action into the same array: 1, 2, 3, ...."""
+
+    name = "one-buffer"
+
+    def __init__(self, shape: tuple[int, ...] = (2,), dtype: type[np.floating] = np.float32) -> None:
+        self._action = np.zeros(shape, dtype)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"name": self.name}
+
+    def start(self, environment: Environment) -> None:
+        self._action[...] = 0
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+        self._action += 1
+        return self._action
+
+
+def seen(*values: float) -> np.ndarray:
+    return np.float32(values)
+
+
+def play(tape: Sequence[Transition | Exception], first: Any = None, limit: int | None = None):
+    first = seen(0.0) if first is None else first
+    return rollout(Tape(first, tape), OneBuffer(), 42, RNG, limit)
+
+
+def test_rows_hold_state_action_reward_and_the_last_observation():
+    episode = play([Transition(seen(1), 0.5), Transition(seen(2), 0.25, terminated=True)])
+    assert episode.length == 2
+    assert episode.steps["observation"].tolist() == [[0], [1], [2]]
+    assert episode.steps["action"].tolist() == [[1, 1], [2, 2], [0, 0]]
+    assert episode.steps["reward"].tolist() == [0.5, 0.25, 0]
+    assert episode.steps["discount"].tolist() == [1, 0, 0]
+    assert {name: array.dtype.name for name, array in episode.steps.items()} == {
+        "observation": "float32",
+        "action": "float32",
+        "reward": "float64",
+        "discount": "float64",
+    }
+    assert (episode.seed, episode.mission) == (42, "play the tape")
+    assert (episode.terminated, episode.truncated, episode.end_reason) == (True, False, "terminated")
+
+
+def test_the_time_limit_keeps_the_discount():
+    episode = play([Transition(seen(1), 0.0, truncated=True, discount=0.9)])
+    assert episode.steps["discount"].tolist() == [0.9, 0]
+    assert (episode.terminated, episode.truncated, episode.end_reason) == (False, True, "time_limit")
+
+
+def test_termination_at_the_time_limit_keeps_both_flags():
+    episode = play([Transition(seen(1), 0.0, terminated=True, truncated=True)])
+    assert (episode.terminated, episode.truncated, episode.end_reason) == (True, True, "terminated")
+
+
+def test_a_budget_ends_the_episode_early():
+    episode = play([Transition(seen(1), 1.0)] * 5, limit=3)
+    assert episode.length == 3
+    assert (episode.terminated, episode.truncated, episode.end_reason) == (False, True, "budget")
+    assert episode.steps["discount"].tolist() == [1, 1, 1, 0]
+
+
+def test_an_end_at_the_last_decision_of_the_budget_is_the_environments():
+    assert play([Transition(seen(1), 1.0, truncated=True)], limit=1).end_reason == "time_limit"
+    assert play([Transition(seen(1), 1.0, terminated=True)], limit=1).end_reason == "terminated"
+
+
+def test_a_budgeted_episode_is_a_prefix_of_the_whole_one():
+    whole = rollout(Toy("maze"), Random(), 1, np.random.default_rng(1))
+    part = rollout(Toy("maze"), Random(), 1, np.random.default_rng(1), limit=5)
+    for name in ("action", "reward", "discount", "info/distance"):
+        np.testing.assert_array_equal(part.steps[name][:5], whole.steps[name][:5])
+    np.testing.assert_array_equal(part.steps["observation"], whole.steps["observation"][:6])
+
+
+def test_a_budget_below_one_decision_is_refused():
+    with pytest.raises(InvalidInput, match="limit=0"):
+        play([], limit=0)
+
+
+def test_success_is_that_of_any_step_and_unknown_where_no_step_says():
+    steps = [Transition(seen(1), 0.0, success=s) for s in (0, 1, 0)]
+    assert play(steps, limit=3).success == 1
+    assert play([Transition(seen(1), 0.0, success=0)], limit=1).success == 0
+    assert play([Transition(seen(1), 0.0)], limit=1).success == -1
+
+
+def test_nested_observations_become_named_arrays():
+    def nested(value: int) -> dict[str, Any]:
+        return {"image": np.full((2, 2), value, np.uint8), "body": {"speed": np.float32(value)}}
+
+    episode = play([Transition(nested(1), 0.0), Transition(nested(2), 0.0, truncated=True)], first=nested(0))
+    assert episode.steps["observation/image"].shape == (3, 2, 2)
+    assert episode.steps["observation/image"].dtype == np.uint8
+    assert episode.steps["observation/body/speed"].tolist() == [0, 1, 2]
+    assert "observation" not in episode.steps
+
+
+def test_a_text_observation_is_refused():
+    with pytest.raises(InvalidInput, match="observation/mission"):
+        play([Transition({"mission": "go"}, 0.0, truncated=True)], first={"mission": "go"})
+
+
+def test_infos_are_kept_where_every_step_has_them_as_numbers():
+    infos = [
+        {"lives": 3, "done": False, "place": np.float32([1, 2]), "note": "a", "rare": 1, "grows": [1]},
+        {"lives": 2, "done": True, "place": np.float32([3, 4]), "note": "b", "grows": [1, 2]},
+    ]
+    episode = play([Transition(seen(1), 0.0, info=info) for info in infos], limit=2)
+    assert [name for name in episode.steps if name.startswith("info")] == ["info/lives", "info/done", "info/place"]
+    assert episode.steps["info/lives"].tolist() == [3, 2, 0]
+    assert episode.steps["info/done"].tolist() == [False, True, False]
+    assert episode.steps["info/place"].tolist() == [[1, 2], [3, 4], [0, 0]]
+
+
+def test_the_applied_action_is_the_stored_one():
+    tape = Tape(seen(0), [Transition(seen(1), 0.0)] * 3)
+    episode = rollout(tape, OneBuffer(dtype=np.float64), 0, RNG, limit=3)
+    assert [action.dtype for action in tape.actions] == [np.float32] * 3
+    np.testing.assert_array_equal(episode.steps["action"][:-1], tape.actions)
+
+
+def test_an_action_of_another_shape_is_refused():
+    with pytest.raises(InvalidInput, match=r"one-buffer gave an action of shape \(3,\), .* \(2,\)"):
+        rollout(Tape(seen(0), []), OneBuffer((3,)), 0, RNG)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (Transition(seen(np.nan), 0.0), "NaN in the observation after step 1 with seed 42"),
+        (Transition({"a": {"b": seen(np.nan)}}, 0.0), "NaN in the observation after step 1 with seed 42"),
+        (Transition(seen(1), float("nan")), "reward nan at step 1 with seed 42"),
+        (Transition(seen(1), float("inf")), "reward inf at step 1 with seed 42"),
+        (ValueError("lost"), "step 1 of the episode with seed 42: ValueError: lost"),
+        (KeyError(), "step 1 of the episode with seed 42: KeyError"),
+    ],
+)
+def test_a_failing_simulator_is_named_with_seed_and_step(bad: Transition | Exception, message: str):
+    with pytest.raises(TaskFailed, match=message) as raised:
+        play([Transition(seen(1), 0.0), bad])
+    if isinstance(bad, Exception):
+        assert raised.value.__cause__ is bad
+
+
+def test_a_failing_reset_is_named_with_the_seed():
+    with pytest.raises(TaskFailed, match="reset with seed 42: OSError: gone"):
+        play([], first=OSError("gone"))
+    with pytest.raises(TaskFailed, match="NaN in the observation of the reset with seed 42"):
+        play([], first=seen(np.nan))
+
+
+def test_plain_messages_of_the_house_pass_unchanged():
+    error = NoRenderer("install something")
+    with pytest.raises(NoRenderer) as raised:
+        play([error])
+    assert raised.value is error
+
+
+def test_infinity_in_an_observation_is_allowed():
+    assert play([Transition(seen(np.inf), 0.0, truncated=True)]).length == 1

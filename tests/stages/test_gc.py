@@ -1,0 +1,67 @@
+"""Garbage: what dead runs, growth and replaced parents leave is listed, and removed only when asked."""
+
+import dataclasses
+
+import pytest
+
+from pipeline.draft import claim
+from stages import gc, verify
+from tests.conftest import collected, derived
+
+
+def listed(made, caplog, delete=False):
+    toy, workspace = made
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        gc.run(domain=toy, only=None, workspace=workspace, delete=delete)
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if "remove" in record.getMessage() and "(" in record.getMessage()
+    ]
+
+
+def test_a_clean_workspace_has_none(made, caplog):
+    assert listed(made, caplog) == []
+
+
+def test_a_part_that_grew_is_removed_and_the_dataset_stays_whole(made, caplog):
+    toy, workspace = made
+    collected(toy, workspace, episodes=22)
+    lines = listed(made, caplog)
+    assert len(lines) == 1
+    assert "000000-000020 (a part that grew" in lines[0]
+    listed(made, caplog, delete=True)
+    assert listed(made, caplog) == []
+    verify.run(domain=toy, only=None, workspace=workspace)
+
+
+def test_a_draft_of_a_dead_run_goes_and_one_of_a_live_run_stays(made, caplog):
+    _, workspace = made
+    folder = workspace.root / "toy" / "corner" / "retrieval"
+    with pytest.raises(RuntimeError), claim(folder / "dead", "a"):
+        raise RuntimeError
+    with claim(folder / "live", "a") as draft:
+        lines = listed(made, caplog, delete=True)
+        assert len(lines) == 1
+        assert "dead" in lines[0]
+        assert draft.path.exists()
+
+
+def test_children_of_a_parent_that_is_gone_go_with_their_own_children(made, caplog):
+    toy, workspace = made
+    derived(toy, workspace, neighbours=25)
+    retrieval = workspace.of_kind("toy", "corner", "retrieval")[0]
+    child = next(
+        a
+        for a in workspace.of_kind("toy", "corner", "distances")
+        if a.parent("retrieval").version == retrieval.manifest.version
+    )
+    moved = dataclasses.replace(retrieval.manifest, digest="0" * 64)
+    moved.write(retrieval.path)
+    lines = listed(made, caplog)
+    assert len(lines) == 3  # distances, bins, parquet of that retrieval
+    assert any(str(child.path) in line for line in lines)
+    listed(made, caplog, delete=True)
+    assert not child.path.exists()
+    assert len(workspace.of_kind("toy", "corner", "distances")) == 1

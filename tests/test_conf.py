@@ -1,0 +1,85 @@
+"""The shipped configuration: every choice composes, and every stage's keys are its function's parameters."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+CONF = Path(__file__).parent.parent / "conf"
+FUNCTIONS = ("collect", "ingest", "retrieval", "distances", "bins", "parquet", "report", "catalog", "verify", "gc")
+REGENT = ["retrieval", "distances", "bins", "parquet"]
+
+
+@pytest.fixture(autouse=True)
+def composed(monkeypatch, tmp_path):
+    monkeypatch.setenv("REPERTOIRE_PROJECT", str(tmp_path))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("stage", FUNCTIONS)
+def test_a_stage_config_is_a_call_of_its_function(stage):
+    node = compose("config", [f"stage={stage}", "domain=toy"]).stage[stage]
+    module, _, name = node._target_.rpartition(".")
+    function = inspect.unwrap(getattr(import_module(module), name))
+    assert set(node) - {"_target_"} == set(inspect.signature(function).parameters)
+
+
+def test_every_stage_file_is_tested_here():
+    assert set(choices("stage")) == {*FUNCTIONS, "regent", "all"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "order"),
+    [
+        ("retrieval", ["retrieval"]),
+        ("[distances,retrieval]", ["distances", "retrieval"]),
+        ("regent", REGENT),
+        ("all", ["collect", "ingest", *REGENT]),
+        ("[all,report]", ["collect", "ingest", *REGENT, "report"]),
+    ],
+)
+def test_one_stage_a_list_and_a_recipe_give_one_ordered_mapping(asked, order):
+    assert list(compose("config", [f"stage={asked}", "domain=toy"]).stage) == order
+
+
+@pytest.mark.parametrize("domain", choices("domain"))
+def test_every_domain_is_built_without_its_simulator(domain):
+    built = instantiate(compose("config", [f"domain={domain}"]).domain, _convert_="object")
+    assert built.name == domain
+    assert set(built.unseen) <= set(built.tasks)
+    assert built.task(f"{domain}-{built.tasks[0]}") == built.tasks[0]
+
+
+@pytest.mark.parametrize("policy", choices("policy"))
+def test_every_policy_is_built(policy):
+    node = compose("config", [f"policy={policy}"]).policy
+    assert instantiate(node)().name == policy
+
+
+@pytest.mark.parametrize("storage", choices("storage"))
+def test_every_storage_is_built(storage):
+    assert instantiate(compose("config", [f"storage={storage}"]).workspace).storage.name == storage
+
+
+def test_metaworld_has_the_fifty_jat_tasks_of_which_five_are_held_out():
+    domain = instantiate(compose("config", ["domain=metaworld"]).domain, _convert_="object")
+    assert (len(domain.tasks), len(domain.unseen)) == (50, 5)
+    assert domain.task("assembly-v3") == domain.task("Metaworld-Assembly") == "assembly"
+
+
+def test_every_target_is_ours():
+    for path in CONF.rglob("*.yaml"):
+        for word in path.read_text().split():
+            if word.startswith(("pipeline.", "stages.")):
+                module, _, name = word.rstrip(",}").rpartition(".")
+                assert hasattr(import_module(module), name), (path, word)
+        assert yaml.safe_load(path.read_text()) is not None, path
