@@ -1,0 +1,29 @@
+"""Every benchmark, one after the other; prints the table and writes it to benchmarks/results.md."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import platform
+from pathlib import Path
+
+from benchmarks import chain, collection, distances, retrieval
+from benchmarks.measure import print_table
+
+RESULTS = Path(__file__).parent / "results.md"
+
+
+def main() -> None:
+    rows = [row for module in (retrieval, distances, chain, collection) for row in module.measure()]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        print_table(rows)
+    cores = len(os.sched_getaffinity(0))
+    head = f"# Results\n\n`make bench` on {cores} cores, {platform.machine()}, Python {platform.python_version()}.\n\n"
+    RESULTS.write_text(head + text.getvalue())
+    print(text.getvalue())
+
+
+if __name__ == "__main__":
+    main()
