@@ -1,4 +1,4 @@
-"""The bytes of the toy domain, pinned: who changes them on purpose raises the stage's format number and these digests."""
+"""The toy domain's bytes, pinned: a wanted change raises the stage's format number and renews these digests."""
 
 import pytest
 
