@@ -51,7 +51,8 @@ def _stages(cfg: DictConfig) -> dict[str, Any]:
 
 def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, ...]) -> None:
     """Compose the configuration of a missing input's stage from this command's own overrides, and run it."""
-    kept = [word for word in overrides if word.split("=")[0] not in ("stage", "task", "inputs", "dataset")]
+    replaced = {"stage", "task", "inputs", *(word.split("=")[0] for word in extra)}
+    kept = [word for word in overrides if word.split("=")[0] not in replaced]
     cfg = hydra.compose("config", [*kept, f"stage={stage}", f"task={task}", *extra])
     for node in _stages(cfg).values():
         _call(node, task=task)

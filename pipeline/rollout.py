@@ -36,7 +36,7 @@ def rollout(
     transitions: list[Transition] = []
     done = False
     while not done and len(transitions) != limit:
-        action = _fitting(policy, policy.act(observation, rng), spec)
+        action = _fitting(policy, policy.act(_copy(observation), rng), spec)
         transition = _step(environment, action, seed, len(transitions))
         observation = transition.observation
         observations.append(observation)
@@ -72,6 +72,13 @@ def _step(environment: Environment, action: np.ndarray, seed: int, step: int) ->
     if _has_nan(transition.observation):
         raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
     return transition
+
+
+def _copy(observation: Observation) -> Observation:
+    """A policy gets its own copy: Meta-World's door-open expert writes into what it is handed."""
+    if isinstance(observation, Mapping):
+        return {key: _copy(value) for key, value in observation.items()}
+    return np.array(observation)
 
 
 def _told(error: Exception) -> str:

@@ -66,7 +66,7 @@ def run(
     if not force and (page := workspace.find(_spec(sources, pictures=True))):
         return page
     strip, lookups = _strip(inputs), _lookups(inputs, neighbours)
-    frames, no_pictures = _pictures(domain, inputs, [*strip, *(p for x in lookups for p in (x.query, *x.matches))])
+    frames, no_pictures = _pictures(domain, inputs, _places(strip, lookups))
     spec = _spec(sources, pictures=not no_pictures)
     return workspace.build(spec, lambda draft: _write(sources, strip, lookups, frames, no_pictures, draft), force)
 
@@ -126,9 +126,7 @@ def _spread(distances: Artifact) -> Spread:
     for block in blocks(open_arrays(distances.arrays)["distances"]):
         counts += np.histogram(block, BINS, (0.0, upper))[0]
         beyond += int((block > upper).sum())
-    return Spread(
-        tuple(counts.tolist()), upper, beyond, float(statistics["mean"]), float(statistics["p95"]), largest
-    )
+    return Spread(tuple(counts.tolist()), upper, beyond, float(statistics["mean"]), float(statistics["p95"]), largest)
 
 
 def _strip(inputs: Inputs) -> tuple[Place, ...]:
@@ -174,6 +172,13 @@ def _place(inputs: Inputs, state: int) -> Place:
 
 def _begin(inputs: Inputs, episode: int) -> int:
     return int(inputs.dataset.state_ends[episode] - inputs.dataset.lengths[episode])
+
+
+def _places(strip: tuple[Place, ...], lookups: tuple[Lookup, ...]) -> list[Place | Match]:
+    places: list[Place | Match] = [*strip]
+    for lookup in lookups:
+        places += [lookup.query, *lookup.matches]
+    return places
 
 
 def _pictures(domain: Domain, inputs: Inputs, places: list[Place | Match]) -> tuple[Frames, str]:

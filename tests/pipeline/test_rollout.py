@@ -12,6 +12,7 @@ from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
 from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
 from pipeline.policies.random import Random
+from pipeline.policies.scripted import Scripted
 from pipeline.rollout import rollout
 
 RNG = np.random.default_rng(0)
@@ -213,3 +214,17 @@ def test_plain_messages_of_the_house_pass_unchanged():
 
 def test_infinity_in_an_observation_is_allowed():
     assert play([Transition(seen(np.inf), 0.0, truncated=True)]).length == 1
+
+
+class Scribbling(Scripted):
+    """Writes into the observation that it is handed."""
+
+    def act(self, observation, rng):
+        action = super().act(observation, rng)
+        observation[:] = 99.0
+        return action
+
+
+def test_a_policy_that_writes_into_its_observation_does_not_change_the_record():
+    play = [rollout(Toy("maze"), policy, 3, np.random.default_rng(0)) for policy in (Scripted(), Scribbling())]
+    assert play[0].digest() == play[1].digest()

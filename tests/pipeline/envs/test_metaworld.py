@@ -144,3 +144,12 @@ def test_an_unknown_camera_is_refused():
     environment.reset(SEED)
     with pytest.raises(UnknownName, match="corner4"):
         environment.render()
+
+
+def test_the_record_of_door_open_is_what_the_simulator_showed():
+    """Its expert subtracts 0.05 from the handle's place, inside the array that it was given."""
+    episode = play(MetaWorld("door-open"), SEED)
+    again = MetaWorld("door-open")
+    np.testing.assert_array_equal(again.reset(SEED), episode.steps["observation"][0])
+    for step, action in enumerate(episode.steps["action"][:-1]):
+        np.testing.assert_array_equal(again.step(action).observation, episode.steps["observation"][step + 1])

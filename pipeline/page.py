@@ -1,0 +1,245 @@
+"""One self-contained HTML page about a dataset: figures, charts as inline SVG, pictures as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pipeline import charts
+from pipeline.artifact import Artifact
+from pipeline.charts import Mark, number
+from pipeline.errors import InvalidInput
+
+TEMPLATE = Path(__file__).with_name("page_template.html.j2")
+PICTURE_WIDTH = 192
+"""Pixels; a larger picture is shrunk to it."""
+
+MOST_DOTS = 5_000
+"""Episodes that still get a dot each; more are shown as a histogram."""
+
+BINS = 48
+"""Bars of a histogram, at most."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of an episode."""
+
+    episode: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """A retrieved state. `rank` counts from 1; `distance` is that to the query, in observation units."""
+
+    episode: int
+    step: int
+    rank: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One query and its nearest neighbours, nearest first."""
+
+    query: Place
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Histogram of distances in equal bins from 0 to `upper`; `beyond` of them are larger."""
+
+    counts: tuple[int, ...]
+    upper: float
+    beyond: int
+    mean: float
+    p95: float
+    max: float
+
+    @property
+    def entries(self) -> int:
+        return sum(self.counts) + self.beyond
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All data on the page, and nothing that depends on where or when it was made: no pixels, paths or times.
+
+    Attributes:
+        digest: of the episodes that are shown.
+        returns, lengths, success: of each episode; success is 1, 0 or -1 where it is not known.
+        strip: rows of the episode with the median return.
+        queries, pool_states, pool_episodes: the size of the retrieval.
+        single: the task has one query episode, which may retrieve from itself.
+    """
+
+    digest: str
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    success: tuple[int, ...]
+    strip: tuple[Place, ...]
+    lookups: tuple[Lookup, ...]
+    distances: Spread
+    queries: int
+    pool_states: int
+    pool_episodes: int
+    single: bool
+
+    @property
+    def states(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def mean_return(self) -> float:
+        return math.fsum(self.returns) / len(self.returns)
+
+    @property
+    def successes(self) -> tuple[int, int]:
+        """How many episodes succeeded, of how many that say so."""
+        known = [value for value in self.success if value >= 0]
+        return sum(known), len(known)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with the figures that the page derives."""
+        succeeded, known = self.successes
+        derived = {
+            "episodes": len(self.returns),
+            "states": self.states,
+            "mean_return": self.mean_return,
+            "successes": succeeded,
+            "success_known": known,
+        }
+        return {**asdict(self), **derived}
+
+
+def render_page(
+    figures: Figures, frames: Mapping[tuple[int, int], np.ndarray], no_pictures: str, artifacts: Sequence[Artifact]
+) -> str:
+    """The page as HTML.
+
+    Args:
+        figures: what is told.
+        frames: (episode, step) -> (height, width, 3) uint8; those that are missing are left out.
+        no_pictures: why there are none; empty where there are.
+        artifacts: what the page is made from, the dataset first.
+
+    Raises InvalidInput where jinja2 or Pillow is missing.
+    """
+    jinja2 = _package("jinja2")
+    templates = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["number"] = templates.globals["number"] = number
+    dataset = artifacts[0]
+    return str(
+        templates.from_string(TEMPLATE.read_text("utf-8")).render(
+            domain=dataset.domain,
+            task=dataset.task,
+            dataset=dataset.manifest.version,
+            figures=figures,
+            dotted=_dotted(figures),
+            most=max((len(lookup.matches) for lookup in figures.lookups), default=0),
+            rate=_rate(*figures.successes),
+            charts={
+                "returns": _returns(figures),
+                "lengths": _lengths(figures),
+                "distances": _distances(figures.distances),
+            },
+            pictures={place: picture_uri(frame) for place, frame in frames.items()},
+            no_pictures=no_pictures,
+            artifacts=[artifact.manifest for artifact in artifacts],
+            warnings=[(a.manifest.kind, warning) for a in artifacts for warning in a.manifest.warnings],
+        )
+    )
+
+
+def picture_uri(frame: np.ndarray) -> str:
+    """A data URI of a picture, shrunk to at most `PICTURE_WIDTH`: lossless WebP, a third smaller than PNG."""
+    pillow = _package("PIL.Image")
+    image = pillow.fromarray(frame)
+    if image.width > PICTURE_WIDTH:
+        size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
+        image = image.resize(size, pillow.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=True, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _rate(succeeded: int, known: int) -> str:
+    """A percentage that says 0 or 100 only where it is exactly so."""
+    if succeeded in (0, known):
+        return "100" if succeeded else "0"
+    return f"{min(max(100 * succeeded / known, 0.1), 99.9):.1f}"
+
+
+def _charts(figures: Figures) -> dict[str, str]:
+    return {
+        "returns": _returns(figures),
+        "lengths": _lengths(figures),
+        "distances": _distances(figures.distances),
+    }
+
+
+def _dotted(figures: Figures) -> bool:
+    return len(figures.returns) <= MOST_DOTS
+
+
+def _returns(figures: Figures) -> str:
+    returns, mean = figures.returns, figures.mean_return
+    mark = Mark(mean, f"mean {number(mean)}")
+    summary = (
+        f"Returns of {number(len(returns))} episodes: from {number(min(returns))} to {number(max(returns))}, "
+        f"mean {number(mean)}"
+    )
+    label = "return (sum of rewards)"
+    if _dotted(figures):
+        return charts.dots(returns, [value != 0 for value in figures.success], label, "episode", summary, mark)
+    low, high = charts.padded(min(returns), max(returns))
+    counts = np.histogram(returns, BINS, (low, high))[0].tolist()
+    return charts.histogram(counts, low, high, label, "episodes", summary, mark)
+
+
+def _lengths(figures: Figures) -> str:
+    lengths = figures.lengths
+    shortest, longest = min(lengths), max(lengths)
+    width = max(1, math.ceil((longest - shortest + 1) / BINS))
+    room = 5 if shortest == longest else width
+    low = max(shortest - room, 0)
+    bins = math.ceil((longest + room + 1 - low) / width)
+    # Bars are centred on whole numbers, so that a bar of one step stands above its tick.
+    start, stop = low - 0.5, low - 0.5 + bins * width
+    counts = np.histogram(lengths, bins, (start, stop))[0].tolist()
+    summary = f"Lengths of {number(len(lengths))} episodes: from {number(shortest)} to {number(longest)} steps"
+    return charts.histogram(counts, start, stop, "length (steps)", "episodes", summary, whole=True)
+
+
+def _distances(spread: Spread) -> str:
+    summary = (
+        f"Histogram of {number(spread.entries)} distances from 0 to {number(spread.max)}; 95 % of them are at most "
+        f"{number(spread.p95)}"
+    )
+    mark = Mark(spread.p95, f"p95 = {number(spread.p95)}")
+    return charts.histogram(
+        spread.counts, 0.0, spread.upper, "distance (L2, observation units)", "entries", summary, mark
+    )
+
+
+def _package(name: str) -> ModuleType:
+    """jinja2 or Pillow, imported only when a page is made: the other stages do without them."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != name.split(".")[0]:
+            raise
+        raise InvalidInput("Pages need jinja2 and Pillow. Install them: pip install 'repertoire[report]'") from error
