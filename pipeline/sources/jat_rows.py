@@ -1,0 +1,265 @@
+"""Parquet files of one JAT task as dense numpy blocks, a few rows at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.digest import short_hash
+from pipeline.errors import InvalidInput
+
+OBSERVATIONS, ACTIONS, REWARDS, MASK = "continuous_observations", "continuous_actions", "rewards", "attention_mask"
+NESTING = {OBSERVATIONS: 2, ACTIONS: 2, REWARDS: 1, MASK: 1}
+"""Lists around each number: one is the steps of a row, two are the steps and the vector of each step."""
+
+BLOCK_BYTES = 8 * 2**20
+READ_BYTES = 2**20
+SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)\.parquet")
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """One parquet file; its rows follow those of the file before it."""
+
+    path: Path
+    first_row: int
+    rows: int
+    footer: str
+    types: Mapping[str, str]
+
+    def facts(self) -> dict[str, str | int]:
+        """What tells this file from another, wherever it lies; the footer holds column statistics and sizes."""
+        size = self.path.stat().st_size
+        return {"name": self.path.name, "bytes": size, "rows": self.rows, "footer": self.footer}
+
+    def place(self, row: int) -> str:
+        """Where a row of the task lies in this file."""
+        here = f"{self.path}, row {row - self.first_row}"
+        return f"{here} (row {row} of the task)" if self.first_row else here
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some successive rows of one file: arrays of shape (rows, row width, ...)."""
+
+    file: RowFile
+    first_row: int
+    arrays: Mapping[str, np.ndarray]
+
+    def place(self, index: int) -> str:
+        """Where row `index` of this block lies."""
+        return self.file.place(self.first_row + index)
+
+    def check_finite(self, name: str, real: np.ndarray) -> None:
+        """Raise InvalidInput at the first NaN or infinity in a real step; padding may hold anything."""
+        finite = np.isfinite(self.arrays[name])
+        bad = real & ~(finite.all(axis=2) if finite.ndim == 3 else finite)
+        if bad.any():
+            index, step = np.argwhere(bad)[0]
+            raise InvalidInput(
+                f"Every real step needs finite numbers. {self.place(index)}, column {name}, step {step} has "
+                f"{self.arrays[name][index, step]}. The file is damaged or was exported badly; download it again."
+            )
+
+
+def row_files(folder: Path) -> list[RowFile]:
+    """The train files of a task folder in row order, each footer read and its columns checked."""
+    files: list[RowFile] = []
+    for path in _train_paths(folder):
+        with _opened(path) as file:
+            types = _number_types(path, file.schema_arrow)
+            if files and types != files[0].types:
+                raise InvalidInput(
+                    f"The files of a task need the same number types. {path} has {_listed(types)}; "
+                    f"{files[0].path.name} has {_listed(files[0].types)}. Download the task again into one folder."
+                )
+            first_row = files[-1].first_row + files[-1].rows if files else 0
+            files.append(RowFile(path, first_row, file.metadata.num_rows, _footer(path, file.metadata), types))
+    if not sum(file.rows for file in files):
+        raise InvalidInput(f"The parquet files in {folder} hold no rows at all. Download the task again.")
+    return files
+
+
+def vector_widths(files: Sequence[RowFile], width: int) -> dict[str, int]:
+    """Numbers per step of observation and action, as the first row of the task has them."""
+    file = next(file for file in files if file.rows)
+    batch = next(_batches(file, (OBSERVATIONS, ACTIONS), 0, 1))
+    return {name: _first_width(file, batch.column(name), name, width) for name in (OBSERVATIONS, ACTIONS)}
+
+
+def read_blocks(files: Sequence[RowFile], shapes: Mapping[str, tuple[int, ...]], first_row: int = 0) -> Iterator[Block]:
+    """Rows from `first_row` on as blocks of about 8 MB; `shapes` names the columns and the shape of one row."""
+    block_rows = max(1, BLOCK_BYTES // (8 * sum(prod(shape) for shape in shapes.values())))
+    for file in files:
+        row = max(first_row, file.first_row)
+        for batch in _batches(file, tuple(shapes), row - file.first_row, block_rows):
+            arrays = {name: _dense(file, row, batch.column(name), name, shape) for name, shape in shapes.items()}
+            yield Block(file, row, arrays)
+            row += batch.num_rows
+
+
+def _train_paths(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("*.parquet"), key=_natural)
+    train = [path for path in paths if path.name.startswith("train-")]
+    train = train or [path for path in paths if not path.name.startswith("test-")]
+    if not train:
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise InvalidInput(
+            f"Parquet files of the train split are needed: {folder / 'train-*.parquet'}. The folder holds {there}. "
+            f"Download the task's train files into it."
+        )
+    _check_shards(folder, train)
+    return train
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    # train-2 before train-10: the order of the files is the order of the rows
+    return [(int(text), "") if text.isdecimal() else (-1, text) for text in re.split(r"(\d+)", path.name)]
+
+
+def _check_shards(folder: Path, paths: Sequence[Path]) -> None:
+    """A half-downloaded folder would otherwise be read as a shorter dataset, and an episode joined over the gap."""
+    shards = [match for path in paths if (match := SHARD.fullmatch(path.name))]
+    if not shards:
+        return
+    total = max(int(shard[3]) for shard in shards)
+    missing = sorted(set(range(total)) - {int(shard[2]) for shard in shards})
+    if missing or len(paths) != total:
+        lacking = f"number {missing[0]:05d} is not there" if missing else "some names do not fit the others"
+        raise InvalidInput(
+            f"{folder} needs {total} train files, as their names say; it holds {len(paths)}: {lacking}. "
+            f"Finish the download, and keep files of other datasets elsewhere."
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        # By default pyarrow holds all compressed column chunks that will be asked for, which may be the whole file.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: damaged names in a footer
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        size = path.stat().st_size if path.exists() else 0
+        raise InvalidInput(
+            f"{path} cannot be read as a parquet file ({reason}); it has {size} bytes. "
+            f"It is truncated, damaged or only a pointer of Git LFS; remove it and download it again."
+        ) from error
+
+
+def _footer(path: Path, metadata: Any) -> str:
+    with path.open("rb") as file:
+        file.seek(-(metadata.serialized_size + 8), 2)
+        return short_hash(file.read().hex())
+
+
+def _number_types(path: Path, schema: Any) -> dict[str, str]:
+    if other := [name for name in schema.names if name == "image_observations" or name.startswith("discrete_")]:
+        raise InvalidInput(
+            f"Of JAT only vector domains (metaworld, mujoco) are read so far. {path} has {', '.join(other)}. "
+            f"Choose domain=metaworld or domain=mujoco."
+        )
+    if missing := [name for name in NESTING if name not in schema.names]:
+        raise InvalidInput(
+            f"{path} needs a column {missing[0]}; it has {', '.join(schema.names) or 'none'}. "
+            f"Point source.path at the tokenised JAT dataset, not at the raw one."
+        )
+    return {name: _number_type(path, schema.field(name).type, name) for name in NESTING}
+
+
+def _number_type(path: Path, stored: Any, name: str) -> str:
+    kind = stored.storage_type if isinstance(stored, pa.BaseExtensionType) else stored
+    for _ in range(NESTING[name]):
+        kind = kind.value_type if _is_list(kind) else None
+    if kind is None or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        lists = "lists of lists" if NESTING[name] == 2 else "lists"
+        raise InvalidInput(
+            f"{path}: column {name} must hold {lists} of numbers, it holds {stored}. "
+            f"Point source.path at the tokenised JAT dataset."
+        )
+    return str(kind)
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _listed(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in types.items())
+
+
+def _batches(file: RowFile, columns: Sequence[str], first: int, size: int) -> Iterator[Any]:
+    """Record batches from row `first` of a file on; row groups before it are not read."""
+    if first >= file.rows:
+        return
+    with _opened(file.path) as parquet:
+        groups = list(range(parquet.num_row_groups))
+        while first >= (rows := parquet.metadata.row_group(groups[0]).num_rows):
+            first -= rows
+            groups.pop(0)
+        for batch in parquet.iter_batches(size, row_groups=groups, columns=list(columns)):
+            if first < batch.num_rows:
+                yield batch.slice(first)
+            first = max(0, first - batch.num_rows)
+
+
+def _first_width(file: RowFile, column: Any, name: str, width: int) -> int:
+    column = _storage(column)
+    _check_lengths(file, file.first_row, column, name, (width,), 0)
+    length = pc.list_value_length(column.flatten()[:1])[0].as_py()
+    if not length:
+        raise InvalidInput(
+            f"Every step needs a vector. {file.place(file.first_row)}: the first step of {name} holds no numbers. "
+            f"Download the task again."
+        )
+    return int(length)
+
+
+def _dense(file: RowFile, row: int, column: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A list column as (rows, *shape), without a copy where the numbers are plain."""
+    values = _storage(column)
+    for depth in range(len(shape)):
+        _check_lengths(file, row, values, name, shape, depth)
+        values = values.flatten()
+    if values.null_count and not pa.types.is_floating(values.type):  # null floats become NaN, which padding may hold
+        index = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0] // prod(shape)
+        raise InvalidInput(
+            f"{file.place(row + index)}: {name} holds nulls where numbers are needed. Download it again."
+        )
+    dense: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(-1, *shape)
+    return dense
+
+
+def _storage(column: Any) -> Any:
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def _check_lengths(file: RowFile, row: int, values: Any, name: str, shape: tuple[int, ...], depth: int) -> None:
+    lengths = pc.list_value_length(values).fill_null(-1).to_numpy(zero_copy_only=False)
+    bad = np.flatnonzero(lengths != shape[depth])
+    if len(bad):
+        index, step = divmod(int(bad[0]), prod(shape[:depth]))
+        _refuse_length(file.place(row + index), name, shape[depth], int(lengths[bad[0]]), step if depth else None)
+
+
+def _refuse_length(place: str, name: str, wanted: int, length: int, step: int | None) -> NoReturn:
+    there = "nothing" if length < 0 else str(length)
+    if step is None:
+        raise InvalidInput(
+            f"A row needs {wanted} steps in every column. {place}: {name} has {there}. "
+            f"If the dataset was cut into rows of another width, say so with source.row_width={max(length, 1)}."
+        )
+    raise InvalidInput(
+        f"Every step of a task needs the same width. {place}, step {step}: {name} has {there} numbers, the task's "
+        f"first row has {wanted}. Files of two tasks or versions may lie in one folder; download the task again."
+    )
