@@ -19,6 +19,9 @@ from pipeline.workspace import Workspace, same_content
 
 EPISODES_FORMAT = 1
 
+WHOLE_SOURCE = "whole_source"
+"""Count of a manifest that says: the source held this many episodes when it was read to its end."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -74,7 +77,7 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
         if twin is not None:
             _copy(twin, writer, target)
         warnings = fill(writer, target)
-        _commit(spec, writer, draft, standing, stopwatch, warnings)
+        _commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
     artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
     return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
 
@@ -89,8 +92,11 @@ def missing_episodes(writer: DatasetWriter, target: Target) -> Iterator[int]:
 
 def _enough(artifact: Artifact, target: Target) -> Artifact | None:
     counts = artifact.manifest.counts
-    everything = target == Target()
-    if not everything and not target.met(int(counts["episodes"]), int(counts["states"])):
+    if target == Target():
+        enough = counts.get(WHOLE_SOURCE) == counts["episodes"]
+    else:
+        enough = target.met(int(counts["episodes"]), int(counts["states"]))
+    if not enough:
         return None
     return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
 
@@ -151,6 +157,7 @@ def _commit(
     standing: Artifact | None,
     stopwatch: Stopwatch,
     warnings: list[str],
+    whole: bool,
 ) -> None:
     parts = writer.finish()
     if not parts:
@@ -165,6 +172,9 @@ def _commit(
         files.update(file_table(folder / PARTS / str(part["name"]), folder))
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (standing.manifest.seconds if standing else 0.0), 3)
+    facts = summarise(folder, parts)
+    if whole:
+        facts["counts"][WHOLE_SOURCE] = facts["counts"]["episodes"]
     manifest = Manifest(
         kind=spec.kind,
         task=spec.label,
@@ -175,7 +185,7 @@ def _commit(
         parts=parts,
         files=files,
         warnings=list(dict.fromkeys([*(standing.manifest.warnings if standing else []), *warnings])),
-        **summarise(folder, parts),
+        **facts,
         **record,
     )
     if standing:

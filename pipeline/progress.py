@@ -1,4 +1,4 @@
-"""One progress display for long work: a bar on a terminal, a plain line every ten seconds elsewhere."""
+"""One progress display for long work: bars on a terminal, a plain line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ LINE_SECONDS = 10.0
 
 Advance = Callable[[int], None]
 
+_display: Progress | None = None
+"""The bars that are on the terminal now; there is one display a process, and log lines go above it."""
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints log messages on standard output; above the bars while there are some, instead of through them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if _display is None:
+            print(text, flush=True)
+        else:
+            _display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
 
 @contextmanager
 def progress(stage: str, task: str, unit: str, total: int | None, done: int = 0) -> Iterator[Advance]:
@@ -27,7 +41,43 @@ def progress(stage: str, task: str, unit: str, total: int | None, done: int = 0)
 
 
 @contextmanager
+def over_tasks(names: list[str]) -> Iterator[Iterator[str]]:
+    """Go through the tasks of one run, with a bar over all of them where there is more than one."""
+    if len(names) < 2 or not sys.stderr.isatty():
+        yield iter(names)
+        return
+    with progress("all", "tasks", "tasks", len(names)) as advance:
+
+        def walk() -> Iterator[str]:
+            for name in names:
+                yield name
+                advance(1)
+
+        yield walk()
+
+
+@contextmanager
 def _bar(stage: str, task: str, unit: str, total: int | None, done: int) -> Iterator[Advance]:
+    with _shared_display() as display:
+        start, seen = time.monotonic(), 0
+        row = display.add_task(f"{stage} {task}", total=total, completed=done, unit=unit, rate="")
+
+        def advance(count: int) -> None:
+            nonlocal seen
+            seen += count
+            display.update(row, advance=count, rate=_rate(seen, unit, time.monotonic() - start))
+
+        yield advance
+        display.remove_task(row)
+
+
+@contextmanager
+def _shared_display() -> Iterator[Progress]:
+    """The display that is up, or a new one for as long as this block lasts."""
+    global _display
+    if _display is not None:
+        yield _display
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -36,16 +86,12 @@ def _bar(stage: str, task: str, unit: str, total: int | None, done: int) -> Iter
         TextColumn("{task.fields[unit]}, {task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    start, seen = time.monotonic(), 0
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task(f"{stage} {task}", total=total, completed=done, unit=unit, rate="")
-
-        def advance(count: int) -> None:
-            nonlocal seen
-            seen += count
-            bar.update(row, advance=count, rate=_rate(seen, unit, time.monotonic() - start))
-
-        yield advance
+    with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+        _display = display
+        try:
+            yield display
+        finally:
+            _display = None
 
 
 @contextmanager

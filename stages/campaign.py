@@ -20,6 +20,7 @@ from pipeline.artifact import Artifact
 from pipeline.domain import Domain
 from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError
 from pipeline.files import write_json
+from pipeline.progress import over_tasks
 from pipeline.workspace import EPISODES, Workspace
 from stages.catalog import success_rate, wide_console
 
@@ -70,15 +71,16 @@ def run_stages(
     except PipelineError as error:
         names = []
         failures.append(_failed(next(iter(stages), ""), str(task or ""), error))
-    for name in names:
-        for stage, call in looped.items():
-            try:
-                artifact = _with_inputs(call, stage, name, build_input)
-            except Exception as error:  # any error of one task must leave the others running; all are reported
-                failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
-                break
-            made.append(_done(stage, artifact))
-            write_json(folder / "artifacts.json", made)
+    with over_tasks(names) as walk:
+        for name in walk:
+            for stage, call in looped.items():
+                try:
+                    artifact = _with_inputs(call, stage, name, build_input)
+                except Exception as error:  # any error of one task must leave the others running; all are reported
+                    failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
+                    break
+                made.append(_done(stage, artifact))
+                write_json(folder / "artifacts.json", made)
     for stage in stages.keys() - looped.keys():
         try:
             stages[stage]()
