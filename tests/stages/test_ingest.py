@@ -69,4 +69,5 @@ def test_asking_for_more_than_the_source_has_is_an_error(workspace, tmp_path):
 
 def test_inferred_boundaries_are_noted_in_the_manifest(workspace, tmp_path):
     jat = make_jat(tmp_path / "jat", [256, 256, 10], metadata=False)
-    assert any("taken to end with a full row" in warning for warning in ingested(workspace, jat.folder).manifest.warnings)
+    warnings = ingested(workspace, jat.folder).manifest.warnings
+    assert any("taken to end with a full row" in warning for warning in warnings)
