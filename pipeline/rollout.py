@@ -75,7 +75,7 @@ def _step(environment: Environment, action: np.ndarray, seed: int, step: int) ->
 
 
 def _copy(observation: Observation) -> Observation:
-    """A policy gets its own copy: Meta-World's door-open expert writes into what it is handed."""
+    """A policy gets its own copy: Meta-World's door experts write into what they are handed."""
     if isinstance(observation, Mapping):
         return {key: _copy(value) for key, value in observation.items()}
     return np.array(observation)

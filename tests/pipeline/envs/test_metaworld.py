@@ -46,7 +46,8 @@ def plain_loop(task: str, seed: int, steps: int) -> tuple[list[np.ndarray], list
     env.seed(seed)
     observations, rewards, solved = [env.reset()[0]], [], False
     for _ in range(steps):
-        observation, reward, *_, info = env.step(policy.get_action(observations[-1]))
+        shown = observations[-1].copy()  # some experts write into what they are handed
+        observation, reward, *_, info = env.step(policy.get_action(shown))
         observations.append(observation)
         rewards.append(float(reward))
         solved = solved or info["success"] == 1
