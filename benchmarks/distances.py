@@ -11,8 +11,9 @@ import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
 from benchmarks.retrieval import POOL_EPISODES, STEPS, observations, own_episode
-from pipeline.distances import RETRIEVED, context_distances, distance_statistics
-from pipeline.index import ExactIndex
+from pipeline.distances import RETRIEVED, context_distances
+from pipeline.search.index import ExactIndex
+from pipeline.statistics import distance_statistics
 
 BLOCK = 8192  # states per block of the statistics' stream
 

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import Row, best_of, print_table
-from pipeline.index import ExactIndex
+from pipeline.search.index import ExactIndex
 
 EPISODES, STEPS, WIDTH, POOL_EPISODES = 1000, 100, 39, 100
 EF_SEARCH = 6750  # what REGENT's tuning by wall clock arrived at on a machine of two cores

@@ -15,7 +15,7 @@ from pipeline.artifact import ARRAYS, MANIFEST, Artifact, Manifest, Parent, Spec
 from pipeline.dataset import EpisodeDataset
 from pipeline.digest import combine
 from pipeline.draft import DRAFT, IDENTITY, STALE, DraftFolder, claim
-from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput
+from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
 from pipeline.files import file_table, sync_tree
 from pipeline.record import Stopwatch
 from pipeline.storage.arrays import Storage, storage_named
@@ -182,20 +182,28 @@ class Workspace:
         """All finished artifacts of one kind and task, by version."""
         return list(artifacts_below(self.root / domain / task / kind))
 
-    def all(self, domain: str | None = None, task: str | None = None) -> Iterator[Artifact]:
-        """Every finished artifact, or those of one domain or task."""
+    def all(self, domain: str | None, damage: list[str]) -> Iterator[Artifact]:
+        """Every finished artifact, or those of one domain; unreadable manifests are appended to `damage`."""
         for folder in _folders(self.root):
-            for inner in _folders(folder):
-                if domain in (None, folder.name) and task in (None, inner.name):
-                    for kind in _folders(inner):
-                        yield from artifacts_below(kind)
+            if domain in (None, folder.name):
+                for task in _folders(folder):
+                    for kind in _folders(task):
+                        yield from artifacts_below(kind, damage)
 
 
-def artifacts_below(folder: Path) -> Iterator[Artifact]:
-    """The finished artifacts that lie directly in a kind's folder."""
+def artifacts_below(folder: Path, damage: list[str] | None = None) -> Iterator[Artifact]:
+    """The finished artifacts that lie directly in a kind's folder.
+
+    Raises DamagedArtifact for an unreadable manifest, or appends its message to `damage` where that is given.
+    """
     for path in _folders(folder):
         if (path / MANIFEST).is_file() and not path.name.startswith((DRAFT, STALE)):
-            yield Artifact(path, Manifest.read(path))
+            try:
+                yield Artifact(path, Manifest.read(path))
+            except DamagedArtifact as error:
+                if damage is None:
+                    raise
+                damage.append(str(error))
 
 
 def same_content(standing: Artifact, digest: str) -> Artifact:

@@ -22,14 +22,17 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
     table.add_column("made by", overflow="fold", ratio=1)
     tasks = chosen_tasks(domain, only)
     found = 0
-    for artifact in workspace.all(domain.name if domain else None):
+    damage: list[str] = []
+    for artifact in workspace.all(domain.name if domain else None, damage):
         if tasks is None or artifact.task in tasks:
             table.add_row(*_row(artifact))
             found += 1
     console = wide_console()
     if found:
         console.print(table)
-    else:
+    for line in damage:
+        console.print(f"damaged: {line}", markup=False)
+    if not found and not damage:
         console.print(f"Nothing is there yet under {workspace.root}. Begin with: python run.py stage=all domain=toy")
 
 

@@ -6,10 +6,11 @@ from beartype import beartype
 
 from pipeline.artifact import ARRAYS, Artifact, Spec
 from pipeline.bins import CONTEXT
-from pipeline.distances import context_distances, distance_statistics
+from pipeline.distances import context_distances
 from pipeline.domain import Domain
 from pipeline.files import write_json
 from pipeline.progress import progress
+from pipeline.statistics import distance_statistics
 from pipeline.storage.arrays import blocks, open_arrays
 from pipeline.workspace import Draft, Workspace
 from stages.inputs import DISTANCES_FORMAT, Inputs, RetrievalSettings, regent_inputs, vectors

@@ -43,7 +43,10 @@ def _garbage(workspace: Workspace, domain: str | None, tasks: list[str] | None) 
         if domain not in (None, folder.parts[-3]) or not (tasks is None or folder.parts[-2] in tasks):
             continue
         yield from _drafts(folder)
-    artifacts = [a for a in workspace.all(domain) if tasks is None or a.task in tasks]
+    unreadable: list[str] = []
+    artifacts = [a for a in workspace.all(domain, unreadable) if tasks is None or a.task in tasks]
+    for line in unreadable:
+        log.warning("left alone: %s", line)
     for artifact in artifacts:
         if artifact.manifest.kind == EPISODES:
             yield from _parts(artifact)

@@ -7,8 +7,9 @@ from beartype import beartype
 
 from pipeline.artifact import Artifact
 from pipeline.domain import Domain
-from pipeline.index import ExactIndex
+from pipeline.errors import InvalidInput
 from pipeline.progress import progress
+from pipeline.search.index import ExactIndex
 from pipeline.workspace import Draft, Workspace
 from stages.inputs import Inputs, RetrievalSettings, regent_inputs, vectors
 
@@ -30,9 +31,11 @@ def run(
     """Arrays `neighbours` (N, k) int32, flat state numbers in ascending order of distance, ties by pool position; and
     `pool` (P,) int32, the flat states that may be retrieved.
 
-    A query with fewer than k candidates repeats its last candidate; such queries are counted and warned of.
+    A query with fewer than k candidates repeats its last candidate; such queries are counted and warned of. Raises
+    InvalidInput for a query with none.
     """
     inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval)
+    _check_candidates(inputs)
     return workspace.build(inputs.retrieval, lambda draft: _search(inputs, draft), force)
 
 
@@ -51,7 +54,7 @@ def _search(inputs: Inputs, draft: Draft) -> None:
                 excluded = choice.excluded(reader.state_ends, start, stop)
                 writer.append(index.search(queries, inputs.neighbours, excluded).rows)
                 advance(stop - start)
-    short = _short(inputs)
+    short = int((_candidates(inputs) < inputs.neighbours).sum())
     draft.counts |= {
         "states": choice.queries,
         "rows": choice.rows,
@@ -62,11 +65,29 @@ def _search(inputs: Inputs, draft: Draft) -> None:
     draft.warnings += _warnings(inputs, short)
 
 
-def _short(inputs: Inputs) -> int:
-    """Queries with fewer candidates than neighbours; counted without the search, so that a resumed run agrees."""
+def _candidates(inputs: Inputs) -> np.ndarray:
+    """(N,): pool states that each query may retrieve; counted without the search, so that a resumed run agrees."""
     choice = inputs.choice
     ranges = choice.excluded(inputs.dataset.state_ends, 0, choice.queries)
-    return int((choice.pool - (ranges[:, 1] - ranges[:, 0]) < inputs.neighbours).sum())
+    return choice.pool - (ranges[:, 1] - ranges[:, 0])
+
+
+def _check_candidates(inputs: Inputs) -> None:
+    without = np.flatnonzero(_candidates(inputs) == 0)
+    if len(without) == 0:
+        return
+    spec, state = inputs.retrieval, int(without[0])
+    label = f"Retrieval for {spec.domain}/{spec.task}"
+    if inputs.choice.single:
+        raise InvalidInput(
+            f"{label}: state {state} is the whole pool, so it has no candidate. "
+            "Collect more episodes or raise retrieval.demos"
+        )
+    episode = int(np.searchsorted(inputs.dataset.state_ends, state, "right"))
+    raise InvalidInput(
+        f"{label}: episode {episode} is the whole pool, so its states have no candidate. "
+        f"Found retrieval.demos={spec.parameters['demos']}, wanted at least 2: retrieval.demos=2"
+    )
 
 
 def _warnings(inputs: Inputs, short: int) -> list[str]:

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Workspace) -> None:
     """Check every artifact of the chosen tasks. Raises DamagedArtifact that lists all damage found."""
     tasks = chosen_tasks(domain, only)
-    artifacts = [a for a in workspace.all(domain.name if domain else None) if tasks is None or a.task in tasks]
     damage: list[str] = []
+    artifacts = [a for a in workspace.all(domain.name if domain else None, damage) if tasks is None or a.task in tasks]
     with progress("verify", "all", "artifacts", len(artifacts)) as advance:
         for artifact in artifacts:
             found = list(_damage(artifact, workspace))
@@ -37,7 +37,7 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
     if damage:
         shown = "\n  ".join(damage[:20]) + (f"\n  and {len(damage) - 20} more" if len(damage) > 20 else "")
         raise DamagedArtifact(
-            f"{len(damage)} kinds of damage were found:\n  {shown}\nRemove a damaged folder and run its command again "
+            f"{len(damage)} damaged places were found:\n  {shown}\nRemove a damaged folder and run its command again "
             f"(stage=catalog shows it)."
         )
     log.info("%d artifacts are whole", len(artifacts))

@@ -12,7 +12,7 @@ from pipeline.dataset import EpisodeDataset
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
 from pipeline.storage.arrays import open_arrays
 from pipeline.workspace import Workspace
-from stages import distances, parquet, retrieval, verify
+from stages import catalog, distances, parquet, retrieval, verify
 from stages.bins import bins_name
 from stages.inputs import RetrievalSettings
 from tests.conftest import collected, derived
@@ -235,6 +235,15 @@ def test_a_stage_without_its_input_names_the_command_to_run_first(toy, workspace
         parquet.run(**common, **settings)
 
 
+def test_a_pool_that_is_the_querys_own_episode_is_refused_before_anything_is_built(made):
+    toy, workspace = made
+    before = workspace.of_kind("toy", "corner", "retrieval")
+    with pytest.raises(InvalidInput, match=r"toy/corner: episode 0 is the whole pool.*retrieval\.demos=2"):
+        derived(toy, workspace, demos=1)
+    assert workspace.of_kind("toy", "corner", "retrieval") == before
+    assert derived(toy, workspace, demos=2)["retrieval"].built
+
+
 def test_too_few_neighbours_are_refused(made):
     toy, workspace = made
     with pytest.raises(InvalidInput, match="first 19"):
@@ -261,6 +270,18 @@ def test_verify_finds_every_kind_of_damage(made):
             verify.run(domain=toy, only="corner", workspace=workspace)
         path.write_bytes(whole)
     verify.run(domain=toy, only=["corner"], workspace=workspace)
+
+
+def test_an_unreadable_manifest_is_damage_and_hides_nothing_else(made, capsys):
+    toy, workspace = made
+    path = workspace.of_kind("toy", "corner", "bins")[0].path / "manifest.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(DamagedArtifact, match="1 damaged places were found[\\s\\S]*cannot be read as JSON"):
+        verify.run(domain=toy, only=None, workspace=workspace)
+    catalog.run(domain=toy, only=None, workspace=workspace)
+    printed = capsys.readouterr().out
+    assert "damaged: " in printed
+    assert "scripted-v1" in printed
 
 
 def _size(path):

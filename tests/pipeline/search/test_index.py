@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import index
-from pipeline.index import ExactIndex
+from pipeline.search import panels, tiles
+from pipeline.search.index import ExactIndex
 
 
 def brute_force(keys, queries, k, excluded=None):
@@ -33,14 +33,14 @@ def brute_force(keys, queries, k, excluded=None):
 def sizes(**constants: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in constants.items():
-            patch.setattr(index, name, value)
+            patch.setattr(panels if name == "KEY_TILE" else tiles, name, value)
         yield
 
 
 @contextmanager
 def counted_full_scans(run: bool = True) -> Iterator[list[int]]:
     """Lists how many queries each full scan served; with run=False the scans do nothing."""
-    scan, served = index._scan_everything, []
+    scan, served = tiles.full_scan, []
 
     def spy(queries, *rest):
         served.append(len(queries))
@@ -50,7 +50,7 @@ def counted_full_scans(run: bool = True) -> Iterator[list[int]]:
             rest[-1][:] = 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "_scan_everything", spy)
+        patch.setattr(tiles, "full_scan", spy)
         yield served
 
 
@@ -113,8 +113,8 @@ def test_any_small_search_equals_brute_force(data):
         length = rng.integers(0, n, size=q)
         start = (rng.random(q) * (n - length + 1)).astype(np.int64)
         excluded = np.stack([start, start + length], axis=1)
-    tiles = {"QUERY_TILE": data.draw(st.integers(1, 9)), "KEY_TILE": data.draw(st.sampled_from([8, 16, 64]))}
-    with sizes(**tiles, SPARE=data.draw(st.sampled_from([0, 8, 1024])), RANKED_BY_COUNTING=512):
+    small = {"QUERY_TILE": data.draw(st.integers(1, 9)), "KEY_TILE": data.draw(st.sampled_from([8, 16, 64]))}
+    with sizes(**small, SPARE=data.draw(st.sampled_from([0, 8, 1024]))):
         found = ExactIndex(keys, threads=2).search(queries, k, excluded)
     np.testing.assert_array_equal(found.rows, brute_force(keys, queries, k, excluded))
 
@@ -219,12 +219,12 @@ def test_the_score_tile_brackets_the_true_score():
     rng = np.random.default_rng(7)
     keys = (rng.normal(size=(64, 30)) * np.geomspace(1e-3, 1e3, 64)[:, None] + 5).astype(np.float32)
     queries = (rng.normal(size=(16, 30)) * np.geomspace(1e-2, 1e4, 16)[:, None]).astype(np.float32)
-    panels = index._pack(keys)
-    side = index._score_side(queries, panels)
-    in_key_order = panels.tiles[0].reshape(32, index.GROUP, -1).swapaxes(1, 2).reshape(32, -1)[:, :64]
+    packed = panels.pack(keys)
+    side = panels.score_side(queries, packed)
+    in_key_order = packed.tiles[0].reshape(32, panels.GROUP, -1).swapaxes(1, 2).reshape(32, -1)[:, :64]
     low = (side.left @ in_key_order).astype(np.float64)
-    high = low + 2 * side.widths.astype(np.float64)[:, None] * panels.norms
-    a, b = (queries - panels.centre) * panels.scale, (keys - panels.centre) * panels.scale
+    high = low + 2 * side.widths.astype(np.float64)[:, None] * packed.norms
+    a, b = (queries - packed.centre) * packed.scale, (keys - packed.centre) * packed.scale
     true = (b * b).sum(axis=1) - 2 * a @ b.T
     assert (low - side.pads[:, None] <= true).all()
     assert (true <= high + side.pads[:, None]).all()

@@ -1,0 +1,174 @@
+"""Which keys may be among a query's nearest: those whose lower bound lies at or below a proven limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.compiled import compiled
+
+UNLIMITED = np.float32(1e38)  # above every score: scores stay below 1e26
+NEVER = np.float32(3e38)  # the score of an excluded or padded key
+
+# No NaN reaches the selection, so minima may be vectorised. Distances never use this: their order of adding is fixed.
+_selects = compiled(fastmath={"nnan", "nsz"})
+
+
+@_selects
+def _kth_bound(values: NDArray[Any], k: int, slack: int) -> Any:
+    """A value with at least k of `values` at or below it, and no more than k + slack unless they nearly tie."""
+    low = values[0]
+    high = values[0]
+    for i in range(values.size):
+        low = min(low, values[i])
+        high = max(high, values[i])
+    half = values.dtype.type(0.5)  # a bare 0.5 would widen float32 to float64
+    while True:
+        middle = low + (high - low) * half
+        if middle <= low or middle >= high:
+            return high
+        count = 0
+        for i in range(values.size):
+            count += values[i] <= middle
+        if count < k:
+            low = middle
+        else:
+            high = middle
+            if count <= k + slack:
+                return high
+
+
+@_selects
+def _tighten(
+    lows: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    count: int,
+    k: int,
+    slack: int,
+    norms: NDArray[np.float32],
+    width: float,
+    pad: float,
+) -> tuple[np.float32, int]:
+    """Lower a shortlist's limit to a proven upper bound of its k-th score and drop what lies above."""
+    bound = _kth_bound(lows[:count], k, slack)
+    proven = -np.inf
+    for i in range(count):
+        if lows[i] <= bound:
+            proven = max(proven, np.float64(lows[i]) + 2 * np.float64(width) * np.float64(norms[rows[i]]))
+    limit = np.nextafter(np.float32(proven + pad), np.float32(np.inf))
+    kept = 0
+    for i in range(count):
+        low, row = lows[i], rows[i]
+        lows[kept] = low
+        rows[kept] = row
+        kept += low <= limit
+    return limit, kept
+
+
+@_selects
+def _collect(
+    scores: NDArray[np.float32],
+    first: int,
+    limit: float,
+    lows: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    count: int,
+    lowest: NDArray[np.float32],
+    hits: NDArray[np.int32],
+) -> int:
+    """Append the keys of one score row (GROUP, groups) at or below `limit`, in key order; return the new count.
+
+    lowest and hits are scratch. Every store is made and only the counter depends on the comparison, so there is no
+    branch to mispredict.
+    """
+    s = scores
+    depth, groups = s.shape
+    for g in range(groups):
+        early = min(min(s[0, g], s[1, g]), min(s[2, g], s[3, g]))
+        lowest[g] = min(early, min(min(s[4, g], s[5, g]), min(s[6, g], s[7, g])))
+    hit = 0
+    for g in range(groups):
+        hits[hit] = g
+        hit += lowest[g] <= limit
+    for h in range(hit):
+        g = hits[h]
+        for v in range(depth):
+            lows[count] = s[v, g]
+            rows[count] = first + g * depth + v
+            count += s[v, g] <= limit
+    return count
+
+
+@_selects
+def shortlist(
+    scores: NDArray[np.float32],
+    first: int,
+    ranges: NDArray[np.int64],
+    limits: NDArray[np.float32],
+    lows: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    norms: NDArray[np.float32],
+    widths: NDArray[np.float32],
+    pads: NDArray[np.float64],
+    k: int,
+    capacity: int,
+    full: int,
+    largest: float,
+) -> None:
+    """Take one score tile (m, GROUP, groups) into the shortlists; a count of -1 gives up on its query.
+
+    full is the width of a tile without padding, largest the norm of the farthest key.
+    """
+    depth, groups = scores.shape[1], scores.shape[2]
+    width = depth * groups
+    lowest = np.empty(groups, dtype=np.float32)
+    hits = np.empty(groups, dtype=np.int32)
+    for i in range(scores.shape[0]):
+        count = counts[i]
+        if count < 0:
+            continue
+        start, stop = max(ranges[i, 0] - first, 0), min(ranges[i, 1] - first, width)
+        for p in range(start, stop):
+            scores[i, p % depth, p // depth] = NEVER
+        if count > 2 * k + 64:
+            limits[i], count = _tighten(lows[i], rows[i], count, k, k // 4, norms, widths[i], pads[i])
+        elif first == 0 and stop <= start and width == full and width >= 2 * k:
+            # A limit from the first tile alone spares storing all of it.
+            bound = np.float64(_kth_bound(scores[i].reshape(width), k, k // 4))
+            bound += 2 * np.float64(widths[i]) * largest + pads[i]
+            limits[i] = np.nextafter(np.float32(bound), np.float32(np.inf))
+        if count > capacity:
+            counts[i] = -1
+            continue
+        counts[i] = _collect(scores[i], first, limits[i], lows[i], rows[i], count, lowest, hits)
+
+
+@_selects
+def finish(
+    lows: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    norms: NDArray[np.float32],
+    widths: NDArray[np.float32],
+    pads: NDArray[np.float64],
+    k: int,
+) -> None:
+    """After the last tile: drop all that a shortlist longer than k can do without."""
+    for i in range(counts.size):
+        if counts[i] > k:
+            _, counts[i] = _tighten(lows[i], rows[i], counts[i], k, 0, norms, widths[i], pads[i])
+
+
+@_selects
+def scan_limits(distances: NDArray[np.float64], ranges: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """For each row of distances to all keys, a limit that at least k eligible ones (or all) keep."""
+    limits = np.empty(distances.shape[0])
+    for i in range(distances.shape[0]):
+        start, stop = ranges[i]
+        eligible = np.concatenate((distances[i, :start], distances[i, stop:]))
+        wanted = min(k, eligible.size)
+        limits[i] = _kth_bound(eligible, wanted, wanted // 4)
+    return limits

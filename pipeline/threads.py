@@ -1,0 +1,34 @@
+"""The cores of this process, and keeping the BLAS library from starting threads on them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_BLAS_LOCK = threading.Lock()  # the number of BLAS threads belongs to the process: one caller at a time sets it
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Matrix products inside run on the thread that asks for them. Waits for others that are inside."""
+    with _BLAS_LOCK, _blas_controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@functools.cache
+def _blas_controller() -> Any:
+    # Here, not at the top: it looks through every loaded library, and only a search needs it.
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
