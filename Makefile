@@ -40,7 +40,7 @@ check: setup ## Lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 test-interop: setup ## Heavy readers of other projects
-	$(BIN)/python -m pytest tests/interop
+	$(BIN)/python -m pytest -m interop
 
 bench: setup ## Every benchmark; writes benchmarks/results.md
 	$(BIN)/python -m benchmarks.all

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
 from benchmarks.retrieval import POOL_EPISODES, STEPS, observations, own_episode
-from pipeline.distances import RETRIEVED, context_distances
+from pipeline.context import RETRIEVED
+from pipeline.distances import context_distances
 from pipeline.search.index import ExactIndex
 from pipeline.statistics import distance_statistics
 

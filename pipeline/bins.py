@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.context import RETRIEVED
 from pipeline.digest import ArrayDigest
 from pipeline.errors import InvalidInput
 from pipeline.rows import RowLayout
-
-CONTEXT = 20
-"""Context states of a query: 19 retrieved ones, then the query itself."""
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -95,7 +93,7 @@ def _block(array: RowArray, layout: RowLayout, start: int, stop: int) -> np.ndar
 def context_indices(neighbours: np.ndarray, start: int, layout: RowLayout) -> np.ndarray:
     """(n, >=19) flat states of some queries from flat state `start` on -> (n, 20, 2) int32 rows and columns."""
     own = np.arange(start, start + len(neighbours))[:, None]
-    return layout.locate(np.concatenate([neighbours[:, : CONTEXT - 1], own], axis=1))
+    return layout.locate(np.concatenate([neighbours[:, :RETRIEVED], own], axis=1))
 
 
 def write_bin(path: Path, key: str, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: Any) -> bytes:

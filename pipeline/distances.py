@@ -10,10 +10,8 @@ from jaxtyping import Float32, Int, Shaped
 from numpy.typing import NDArray
 
 from pipeline.compiled import compiled
+from pipeline.context import CONTEXT, RETRIEVED
 from pipeline.threads import available_cores
-
-RETRIEVED = 19  # retrieved states in a context
-CONTEXT = RETRIEVED + 1  # the query's own state comes last
 
 _ROWS_PER_TASK = 4096  # states one thread takes at a time
 _WIDENED_BYTES = 64 << 20  # pools up to this size are widened to float64 once instead of at each of their many reads

@@ -44,11 +44,6 @@ class Finished:
     length: int
 
 
-def default_workers() -> int:
-    """One per core that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def collect_episodes(job: EpisodeJob, indices: Iterable[int], workers: int) -> Generator[Finished, None, None]:
     """Make and spill the episodes of `indices`; yields each as it finishes, in any order.
 

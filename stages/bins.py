@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike
 
 from pipeline.artifact import Artifact, Spec
 from pipeline.bins import (
-    CONTEXT,
     RowArray,
     action_key,
     bin_dtype,
@@ -21,6 +20,7 @@ from pipeline.bins import (
     row_blocks,
     write_bin,
 )
+from pipeline.context import CONTEXT
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.files import write_json

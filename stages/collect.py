@@ -15,7 +15,8 @@ from pipeline.errors import InvalidInput, TaskFailed
 from pipeline.interfaces import Environment, Policy
 from pipeline.progress import progress
 from pipeline.recorder import DatasetWriter
-from pipeline.workers import EpisodeJob, collect_episodes, default_workers
+from pipeline.threads import available_cores
+from pipeline.workers import EpisodeJob, collect_episodes
 from pipeline.workspace import EPISODES, Workspace, check_dataset_name
 
 
@@ -54,7 +55,7 @@ def run(
 
     def fill(writer: DatasetWriter, target: Target) -> list[str]:
         job = EpisodeJob(environment, policy, domain.name, task, seed, writer.spill)
-        _fill(writer, target, job, workers or default_workers())
+        _fill(writer, target, job, workers or available_cores())
         return []
 
     return grow(workspace, spec, target, fill, force)

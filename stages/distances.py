@@ -5,7 +5,7 @@ from __future__ import annotations
 from beartype import beartype
 
 from pipeline.artifact import ARRAYS, Artifact, Spec
-from pipeline.bins import CONTEXT
+from pipeline.context import CONTEXT
 from pipeline.distances import context_distances
 from pipeline.domain import Domain
 from pipeline.files import write_json

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.artifact import Artifact, Spec
+from pipeline.context import RETRIEVED
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.errors import InvalidInput
@@ -67,8 +68,10 @@ def regent_inputs(
         raise InvalidInput(f"retrieval.metric={settings.metric} is not known; use retrieval.metric=l2")
     regent = domain.regent
     neighbours = settings.neighbours or regent.neighbours
-    if neighbours < 19:
-        raise InvalidInput(f"retrieval.neighbours={neighbours} is too few: distances and bins use the first 19.")
+    if neighbours < RETRIEVED:
+        raise InvalidInput(
+            f"retrieval.neighbours={neighbours} is too few: distances and bins use the first {RETRIEVED}."
+        )
     demos = settings.demos or regent.demos
     states = settings.states or regent.states
     layout = RowLayout(reader.lengths, regent.row_width)

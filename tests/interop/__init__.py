@@ -1,0 +1,1 @@
+"""Heavy readers of other projects: make test-interop."""
