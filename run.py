@@ -28,7 +28,8 @@ def main(cfg: DictConfig) -> None:
         task=instantiate(cfg.task, _convert_="object") if not isinstance(cfg.task, str) else cfg.task,
         dataset=cfg.dataset,
         workspace=instantiate(cfg.workspace),
-        build_input=partial(_build_input, list(options.overrides.task)) if cfg.inputs == "build" else None,
+        inputs=cfg.inputs,
+        build_input=partial(_build_input, list(options.overrides.task)),
         folder=Path(options.runtime.output_dir),
     )
 

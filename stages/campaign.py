@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pipeline.artifact import Artifact
 from pipeline.domain import Domain
-from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError
+from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError, unknown_name
 from pipeline.files import write_json
 from pipeline.progress import over_tasks
 from pipeline.workspace import EPISODES, Workspace
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 FAILED = "failed.json"
 DOORS = ("collect", "ingest")
+INPUTS = ("require", "build")
 
 Call = Callable[..., Artifact | None]
 BuildInput = Callable[[str, str, tuple[str, ...]], None]
@@ -51,7 +52,8 @@ def run_stages(
     task: str | list[str] | None,
     dataset: str,
     workspace: Workspace,
-    build_input: BuildInput | None,
+    inputs: str,
+    build_input: BuildInput,
     folder: Path,
 ) -> list[Failure]:
     """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
@@ -67,7 +69,10 @@ def run_stages(
             raise InvalidInput(
                 "Say which stage: for example stage=all domain=toy. python run.py --help shows them all."
             )
-        names = tasks_for(looped, domain, task, dataset, workspace, build_input is not None) if looped else []
+        if inputs not in INPUTS:
+            raise unknown_name("way with missing inputs", inputs, INPUTS)
+        build = inputs == "build"
+        names = tasks_for(looped, domain, task, dataset, workspace, build) if looped else []
     except PipelineError as error:
         names = []
         failures.append(_failed(next(iter(stages), ""), str(task or ""), error))
@@ -75,7 +80,7 @@ def run_stages(
         for name in walk:
             for stage, call in looped.items():
                 try:
-                    artifact = _with_inputs(call, stage, name, build_input)
+                    artifact = _with_inputs(call, stage, name, build_input if inputs == "build" else None)
                 except Exception as error:  # any error of one task must leave the others running; all are reported
                     failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
                     break

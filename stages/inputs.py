@@ -38,6 +38,12 @@ class RetrievalSettings:
     neighbours: int | None = None
     states: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("demos", "neighbours", "states"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInput(f"retrieval.{name}={value} must be at least 1.")
+
 
 @dataclass(frozen=True)
 class Inputs:

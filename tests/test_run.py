@@ -136,6 +136,8 @@ def test_an_unset_task_means_every_task_that_has_the_dataset(tmp_path):
         (("stage=collect", "domain=toy", "episodes=many"), "episodes"),
         (("stage=collect", "domain=toy", "dataset=a/b"), "cannot name a dataset"),
         (("stage=ingest", "domain=toy"), "source=jat"),
+        (("stage=retrieval", "domain=toy", "inputs=biuld"), "Known: build, require"),
+        (("stage=retrieval", "domain=toy", "task=corner", "retrieval.demos=0"), "at least 1"),
     ],
 )
 def test_bad_input_exits_with_1_and_names_what_is_possible(tmp_path, words, message):

@@ -129,3 +129,18 @@ def test_a_killed_worker_is_a_failed_task_and_the_same_command_goes_on(toy, work
 def test_impossible_settings_are_refused(toy, workspace, settings):
     with pytest.raises(InvalidInput):
         collected(toy, workspace, **settings)
+
+
+def test_metaworld_gives_one_digest_for_one_or_two_workers(tmp_path):
+    pytest.importorskip("metaworld")
+    from pipeline.envs.metaworld import MetaWorld
+
+    environment = partial(MetaWorld, max_steps=60)
+    domain = Domain("metaworld", 60, 6, environment, ["soccer"], Regent(256, 100, 100, 100_000))
+    digests = {
+        collected(
+            domain, Workspace(str(tmp_path / str(workers))), "soccer", episodes=6, workers=workers
+        ).manifest.digest
+        for workers in (1, 2)
+    }
+    assert len(digests) == 1
