@@ -4,33 +4,55 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 from beartype import beartype
 
 from pipeline import checks
 from pipeline.artifact import Artifact
+from pipeline.audit import audit as replay_audit
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
-from pipeline.errors import DamagedArtifact, PipelineError
+from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
 from pipeline.progress import progress
 from pipeline.rows import RowLayout
 from pipeline.storage.arrays import read_json
+from pipeline.threads import available_cores
 from pipeline.workspace import EPISODES, Workspace
 from stages.bins import bins_name
 from stages.catalog import chosen_tasks
+
+REPLAY = "replay"
 
 log = logging.getLogger(__name__)
 
 
 @beartype
-def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Workspace) -> None:
-    """Check every artifact of the chosen tasks. Raises DamagedArtifact that lists all damage found."""
+def run(
+    *,
+    domain: Domain | None,
+    only: str | list[str] | None,
+    workspace: Workspace,
+    audit: str | None,
+    workers: int | None,
+) -> None:
+    """Check every artifact of the chosen tasks. Raises DamagedArtifact that lists all damage found.
+
+    With `audit="replay"` the collected datasets of `domain` are also stepped again from their seeds and actions; where
+    the simulator differs, the first such step is damage, too.
+    """
+    if audit not in (None, REPLAY):
+        raise unknown_name("audit", audit, [REPLAY])
+    if audit and domain is None:
+        raise InvalidInput("stage.verify.audit=replay needs a domain: for example domain=metaworld")
     tasks = chosen_tasks(domain, only)
     damage: list[str] = []
     artifacts = [a for a in workspace.all(domain.name if domain else None, damage) if tasks is None or a.task in tasks]
     with progress("verify", "all", "artifacts", len(artifacts)) as advance:
         for artifact in artifacts:
             found = list(_damage(artifact, workspace))
+            if audit and domain and not found and artifact.manifest.kind == EPISODES:
+                found += _replayed(artifact, domain, workers or available_cores())
             log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else "whole")
             damage += [f"{artifact.path}: {line}" for line in found]
             advance(1)
@@ -41,6 +63,30 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
             f"(stage=catalog shows it)."
         )
     log.info("%d artifacts are whole", len(artifacts))
+
+
+def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:
+    """Where the simulator differs from what was recorded; logs how much of the dataset replays exactly."""
+    if "environment" not in artifact.manifest.parameters:
+        log.info(
+            "audit %s %s: it was ingested, there is no simulator to ask", artifact.manifest.task, artifact.path.name
+        )
+        return []
+    environment = partial(domain.environment, task=artifact.task)
+    exact, steps, different = 0, 0, []
+    with progress("audit", artifact.manifest.task, "episodes", int(artifact.manifest.counts["episodes"])) as advance:
+        for each in replay_audit(environment, artifact, workers):
+            advance(1)
+            exact += each.row is None
+            steps += each.length if each.row is None else each.row
+            if each.row is not None:
+                different.append(f"episode {each.episode} replays differently from row {each.row} on: {each.what}")
+    counts = artifact.manifest.counts
+    log.info(
+        "audit %s %s: %s of %s episodes replay exactly (%s of %s steps before the first difference)",
+        artifact.manifest.task, artifact.path.name, exact, counts["episodes"], steps, counts["states"],
+    )  # fmt: skip
+    return different
 
 
 def _damage(artifact: Artifact, workspace: Workspace) -> Iterator[str]:

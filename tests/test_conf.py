@@ -76,6 +76,16 @@ def test_metaworld_has_the_fifty_jat_tasks_of_which_five_are_held_out():
     assert domain.task("assembly-v3") == domain.task("Metaworld-Assembly") == "assembly"
 
 
+@pytest.mark.parametrize("sweep", choices("sweep"))
+def test_every_sweep_names_tasks_of_one_domain(sweep):
+    names = compose("config", [f"+sweep={sweep}"], return_hydra_config=True).hydra.sweeper.params.task.split(",")
+    assert len(names) == len(set(names))
+    domains = [instantiate(compose("config", [f"domain={d}"]).domain, _convert_="object") for d in choices("domain")]
+    assert any(set(names) <= set(domain.tasks) for domain in domains)
+    count = "".join(character for character in sweep if character.isdigit())
+    assert len(names) == int(count)
+
+
 def test_every_target_is_ours():
     for path in CONF.rglob("*.yaml"):
         for word in path.read_text().split():

@@ -1,5 +1,6 @@
 """Collect: one digest whatever the workers, storage, growth or failures."""
 
+import dataclasses
 import os
 import signal
 from functools import partial
@@ -10,13 +11,14 @@ import pytest
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain, Regent
 from pipeline.envs.toy import Toy
-from pipeline.errors import IdentityMismatch, InvalidInput, TaskFailed
+from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput, TaskFailed
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
 from pipeline.rollout import rollout
 from pipeline.seeding import episode_rng, episode_seed
 from pipeline.workspace import Workspace
+from stages import verify
 from tests.conftest import collected
 
 
@@ -144,3 +146,28 @@ def test_metaworld_gives_one_digest_for_one_or_two_workers(tmp_path):
         for workers in (1, 2)
     }
     assert len(digests) == 1
+
+
+def audited(toy, workspace):
+    verify.run(domain=toy, only=None, workspace=workspace, audit="replay", workers=1)
+
+
+def test_a_collected_dataset_replays_exactly(made, caplog):
+    toy, workspace = made
+    with caplog.at_level("INFO"):
+        audited(toy, workspace)
+    assert "20 of 20 episodes replay exactly" in caplog.text
+
+
+def test_the_first_step_at_which_the_simulator_differs_is_named(made):
+    _, workspace = made
+    with pytest.raises(DamagedArtifact, match=r"episode \d+ replays differently from row [1-9]\d* on: .*reward"):
+        audited(domain_of(partial(Generous, max_steps=60)), workspace)
+
+
+class Generous(Toy):
+    """Pays more for every step."""
+
+    def step(self, action: np.ndarray) -> Transition:
+        transition = super().step(action)
+        return dataclasses.replace(transition, reward=transition.reward + (transition.reward > 0))

@@ -33,7 +33,7 @@ def test_a_part_that_grew_is_removed_and_the_dataset_stays_whole(made, caplog):
     assert "000000-000020 (a part that grew" in lines[0]
     listed(made, caplog, delete=True)
     assert listed(made, caplog) == []
-    verify.run(domain=toy, only=None, workspace=workspace)
+    verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
 
 
 def test_a_draft_of_a_dead_run_goes_and_one_of_a_live_run_stays(made, caplog):

@@ -253,7 +253,7 @@ def test_too_few_neighbours_are_refused(made):
 def test_verify_finds_every_kind_of_damage(made):
     toy, workspace = made
     artifacts = derived(toy, workspace)
-    verify.run(domain=toy, only=None, workspace=workspace)
+    verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
     for artifact in artifacts.values():
         path = max((p for p in artifact.path.rglob("*") if p.is_file() and p.name != "manifest.json"), key=_size)
         data = bytearray(path.read_bytes())
@@ -261,15 +261,15 @@ def test_verify_finds_every_kind_of_damage(made):
         whole = path.read_bytes()
         path.write_bytes(bytes(data))
         with pytest.raises(DamagedArtifact, match="has other bytes"):
-            verify.run(domain=toy, only="corner", workspace=workspace)
+            verify.run(domain=toy, only="corner", workspace=workspace, audit=None, workers=1)
         path.write_bytes(whole[:-1])
         with pytest.raises(DamagedArtifact, match="the manifest says"):
-            verify.run(domain=toy, only="corner", workspace=workspace)
+            verify.run(domain=toy, only="corner", workspace=workspace, audit=None, workers=1)
         path.unlink()
         with pytest.raises(DamagedArtifact, match="is missing"):
-            verify.run(domain=toy, only="corner", workspace=workspace)
+            verify.run(domain=toy, only="corner", workspace=workspace, audit=None, workers=1)
         path.write_bytes(whole)
-    verify.run(domain=toy, only=["corner"], workspace=workspace)
+    verify.run(domain=toy, only=["corner"], workspace=workspace, audit=None, workers=1)
 
 
 def test_an_unreadable_manifest_is_damage_and_hides_nothing_else(made, capsys):
@@ -277,7 +277,7 @@ def test_an_unreadable_manifest_is_damage_and_hides_nothing_else(made, capsys):
     path = workspace.of_kind("toy", "corner", "bins")[0].path / "manifest.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(DamagedArtifact, match="1 damaged places were found[\\s\\S]*cannot be read as JSON"):
-        verify.run(domain=toy, only=None, workspace=workspace)
+        verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
     catalog.run(domain=toy, only=None, workspace=workspace)
     printed = capsys.readouterr().out
     assert "damaged: " in printed

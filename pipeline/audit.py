@@ -1,0 +1,114 @@
+"""Audit by replay: step recorded episodes again from their seeds and actions, and say where the simulator differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifact import Artifact
+from pipeline.dataset import EpisodeDataset
+from pipeline.episode import SUMMARY, Episode
+from pipeline.errors import TaskFailed
+from pipeline.interfaces import Environment, Observation
+from pipeline.processes import spawn_context
+from pipeline.rollout import rollout
+
+CHUNK = 8
+"""Episodes that a worker replays at a time."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One replayed episode. `row` is the first that differs and `what` differs there; None where all is equal."""
+
+    episode: int
+    length: int
+    row: int | None = None
+    what: str = ""
+
+
+class Recorded:
+    """A policy that plays the actions of a recorded episode."""
+
+    name = "recorded"
+
+    def __init__(self, actions: np.ndarray) -> None:
+        self._actions = iter(actions)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Its name; what it plays is in the dataset."""
+        return {"name": self.name}
+
+    def start(self, environment: Environment) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+        """The next recorded action, whatever is observed."""
+        return next(self._actions)
+
+
+def audit(environment: Callable[[], Environment], artifact: Artifact, workers: int) -> Iterator[Audited]:
+    """Replay every episode of a dataset in worker processes, in order. Raises TaskFailed when a process dies."""
+    count = len(EpisodeDataset.of(artifact))
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    try:
+        with ProcessPoolExecutor(
+            workers, mp_context=spawn_context(), initializer=_start, initargs=(environment, artifact)
+        ) as pool:
+            for results in pool.map(_audit_chunk, chunks):
+                yield from results
+    except BrokenProcessPool as error:
+        raise TaskFailed(f"A process that replayed {artifact.manifest.task} died without a message.") from error
+
+
+def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | None:
+    """The first row and array in which two episodes differ, or the last row and the differing end."""
+    rows = min(recorded.rows, replayed.rows)
+    found: list[tuple[int, str]] = []
+    for name in sorted(recorded.steps.keys() | replayed.steps.keys()):
+        if name not in recorded.steps or name not in replayed.steps:
+            return 0, f"{name} is in one of them only"
+        left, right = recorded.steps[name][:rows], replayed.steps[name][:rows]
+        if left.shape != right.shape or left.dtype != right.dtype:
+            return 0, f"{name} is {right.dtype}{list(right.shape)}, recorded {left.dtype}{list(left.shape)}"
+        unequal = (left != right).reshape(rows, -1).any(axis=1)
+        if unequal.any():
+            found.append((int(unequal.argmax()), name))
+    if found:
+        return min(found)
+    if recorded.rows != replayed.rows:
+        return rows - 1, f"its length: {replayed.length} steps, recorded {recorded.length}"
+    ends = [name for name in (*SUMMARY, "mission") if getattr(recorded, name) != getattr(replayed, name)]
+    return (rows - 1, ", ".join(ends)) if ends else None
+
+
+_job: tuple[Callable[[], Environment], Artifact]
+
+
+def _start(environment: Callable[[], Environment], artifact: Artifact) -> None:
+    global _job
+    _job = environment, artifact
+
+
+@cache
+def _opened() -> tuple[Environment, EpisodeDataset]:
+    environment, artifact = _job
+    return environment(), EpisodeDataset.of(artifact)
+
+
+def _audit_chunk(indices: range) -> list[Audited]:
+    simulator, dataset = _opened()
+    return [_audit_one(simulator, dataset[index], index) for index in indices]
+
+
+def _audit_one(simulator: Environment, recorded: Episode, index: int) -> Audited:
+    policy = Recorded(recorded.steps["action"])
+    replayed = rollout(simulator, policy, recorded.seed, np.random.default_rng(0), limit=recorded.length)
+    difference = first_difference(recorded, replayed)
+    return Audited(index, recorded.length, *(difference or ()))
