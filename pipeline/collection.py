@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 from pipeline.artifact import Artifact, Manifest, Spec
 from pipeline.dataset import PARTS, EpisodeDataset
@@ -146,6 +148,19 @@ def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fil
     return dataclasses.replace(standing, built=True, episodes=wanted)
 
 
+def _file_table(folder: Path, parts: list[dict[str, Any]], before: Manifest | None) -> dict[str, dict[str, Any]]:
+    """Checksums of all parts. Those of parts that were there before are taken over: growth reads only what is new."""
+    files: dict[str, dict[str, Any]] = {}
+    known = {str(part["name"]) for part in before.parts} if before else set()
+    for name in (str(part["name"]) for part in parts):
+        if before and name in known:
+            prefix = f"{PARTS}/{name}/"
+            files |= {path: record for path, record in before.files.items() if path.startswith(prefix)}
+        else:
+            files |= file_table(folder / PARTS / name, folder)
+    return files
+
+
 def _with_digest(artifact: Artifact, digest: str) -> Artifact:
     return dataclasses.replace(artifact, manifest=dataclasses.replace(artifact.manifest, digest=digest))
 
@@ -167,9 +182,7 @@ def _commit(
     if standing:
         writer.commit_parts()
     folder = draft.final if standing else draft.path
-    files = {}
-    for part in parts:
-        files.update(file_table(folder / PARTS / str(part["name"]), folder))
+    files = _file_table(folder, parts, standing.manifest if standing else None)
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (standing.manifest.seconds if standing else 0.0), 3)
     facts = summarise(folder, parts)

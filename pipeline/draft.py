@@ -69,8 +69,6 @@ def claim(final: Path, identity: str) -> Iterator[DraftFolder]:
     try:
         path, resumed = _take_over(final, identity)
         yield DraftFolder(path, final, resumed, check)
-        if path.exists() and not any(path.iterdir()):
-            path.rmdir()
     finally:
         lease.release()
 

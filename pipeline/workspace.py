@@ -152,7 +152,7 @@ class Workspace:
         self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect"
     ) -> Artifact:
         """A dataset by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
-        spec = Spec(domain, task, EPISODES, 0, {}, name=name)
+        spec = Spec(domain, task, EPISODES, 0, {}, name=check_dataset_name(name))
         fits = []
         for storage in (self.storage, storage_named("zarr"), storage_named("bin")):
             folder = self.folder(spec, storage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +75,37 @@ class ZarrStorage:
         return _open(folder / name)  # every shard is a file of its own, renamed into place when whole
 
     def open(self, folder: Path) -> Mapping[str, ReadableArray]:
-        arrays: dict[str, ReadableArray] = {}
-        for path in sorted(folder.rglob("zarr.json")):
-            if read_json(path).get("node_type") == "array":
-                arrays[path.parent.relative_to(folder).as_posix()] = _open(path.parent)
-        return arrays
+        return _Arrays(folder)
 
     def sweep(self, folder: Path) -> None:
         for lock in folder.rglob("*.__lock"):
             lock.unlink()
+
+
+class _Arrays(Mapping[str, ReadableArray]):
+    """The arrays of a group by name; each is opened when it is asked for, because a part has many."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = [
+            path.parent.relative_to(folder).as_posix()
+            for path in sorted(folder.rglob("zarr.json"))
+            if read_json(path).get("node_type") == "array"
+        ]
+        self._opened: dict[str, ZarrArray] = {}
+
+    def __getitem__(self, name: str) -> ReadableArray:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._opened:
+            self._opened[name] = _open(self._folder / name)
+        return self._opened[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _open(path: Path) -> ZarrArray:
