@@ -27,6 +27,7 @@ from stages.catalog import success_rate, wide_console
 log = logging.getLogger(__name__)
 
 FAILED = "failed.json"
+MADE = "artifacts.json"
 DOORS = ("collect", "ingest")
 INPUTS = ("require", "build")
 
@@ -64,6 +65,8 @@ def run_stages(
     looped = {name: call for name, call in stages.items() if name in per_task}
     failures: list[Failure] = []
     made: list[dict[str, Any]] = []
+    for name in (FAILED, MADE):  # a run folder that was named by hand may hold those of an earlier run
+        (folder / name).unlink(missing_ok=True)
     try:
         if not stages:
             raise InvalidInput(
@@ -85,7 +88,7 @@ def run_stages(
                     failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
                     break
                 made.append(_done(stage, artifact))
-                write_json(folder / "artifacts.json", made)
+                write_json(folder / MADE, made)
     for stage in stages.keys() - looped.keys():
         try:
             stages[stage]()

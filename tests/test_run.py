@@ -174,3 +174,10 @@ def test_a_damaged_artifact_is_found_by_verify(tmp_path):
     path.write_bytes(path.read_bytes()[:-3])
     text = run(tmp_path, "stage=verify", status=1)
     assert re.search(r"reward/c/0 has \d+ bytes, the manifest says \d+", text)
+
+
+def test_a_run_folder_that_is_used_again_forgets_the_failures_of_before(tmp_path):
+    words = ("stage=collect", "domain=toy", "episodes=2", f"hydra.run.dir={tmp_path / 'here'}")
+    run(tmp_path, *words, "task=nowhere", status=1)
+    assert (tmp_path / "here" / "failed.json").exists()
+    run(tmp_path, *words, "task=corner")
