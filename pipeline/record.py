@@ -30,7 +30,7 @@ class Stopwatch:
             "host": platform.node(),
             "seconds": round(time.monotonic() - self._start, 3),
             "peak_memory_bytes": peak_memory(),
-            "command": shlex.join(sys.argv),
+            "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         }
 
 

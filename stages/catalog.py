@@ -5,6 +5,7 @@ from __future__ import annotations
 from beartype import beartype
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.artifact import Artifact
 from pipeline.domain import Domain
@@ -25,7 +26,7 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
     damage: list[str] = []
     for artifact in workspace.all(domain.name if domain else None, damage):
         if tasks is None or artifact.task in tasks:
-            table.add_row(*_row(artifact))
+            table.add_row(*(Text(cell) for cell in _row(artifact)))  # a list in a command is no markup
             found += 1
     console = wide_console()
     if found:

@@ -68,7 +68,7 @@ def test_all_stages_run_and_a_second_time_everything_is_found(undisturbed):
 def test_catalog_and_verify_see_everything(undisturbed):
     text = run(undisturbed, "stage=catalog")
     assert all(kind in text for kind in ("episodes", *REGENT))
-    assert "stage=all domain=toy" in text
+    assert "python run.py stage=all domain=toy task=corner episodes=150" in text
     assert "5 artifacts are whole" in run(undisturbed, "stage=verify")
     assert "nothing to remove" in run(undisturbed, "stage=gc")
 
