@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.episode import UNKNOWN, Episode, with_last_row
+from pipeline.builder import EpisodeBuilder
+from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
 
@@ -31,19 +31,15 @@ def rollout(
     spec = environment.action_spec
     observation = _reset(environment, seed)
     policy.start(environment)
-    observations: list[Observation] = [observation]
-    actions: list[np.ndarray] = []
-    transitions: list[Transition] = []
+    building = EpisodeBuilder(observation, seed, mission=str(getattr(environment, "mission", "")))
     done = False
-    while not done and len(transitions) != limit:
+    while not done and len(building) != limit:
         action = _fitting(policy, policy.act(_copy(observation), rng), spec)
-        transition = _step(environment, action, seed, len(transitions))
+        transition = _step(environment, action, seed, len(building))
         observation = transition.observation
-        observations.append(observation)
-        actions.append(action)
-        transitions.append(transition)
+        building.add(action, transition)
         done = transition.terminated or transition.truncated
-    return _episode(observations, actions, transitions, seed, mission=str(getattr(environment, "mission", "")))
+    return building.build()
 
 
 def _reset(environment: Environment, seed: int) -> Observation:
@@ -100,61 +96,3 @@ def _has_nan(observation: Observation) -> bool:
         return any(_has_nan(value) for value in observation.values())
     array = np.asarray(observation)
     return array.dtype.kind == "f" and bool(np.isnan(array).any())
-
-
-def _episode(
-    observations: Sequence[Observation],
-    actions: Sequence[np.ndarray],
-    transitions: Sequence[Transition],
-    seed: int,
-    mission: str,
-) -> Episode:
-    last = transitions[-1]
-    discounts = [0.0 if each.terminated else float(each.discount) for each in transitions]
-    steps = {
-        **_stack_observations(observations),
-        "action": with_last_row("action", np.stack(actions)),
-        "reward": with_last_row("reward", np.asarray([each.reward for each in transitions], np.float64)),
-        "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
-        **_stack_infos([each.info for each in transitions]),
-    }
-    return Episode(
-        steps,
-        seed=seed,
-        terminated=last.terminated,
-        truncated=last.truncated or not last.terminated,
-        success=max((each.success for each in transitions), default=UNKNOWN),
-        mission=mission,
-        end_reason=_end_reason(last),
-    )
-
-
-def _end_reason(last: Transition) -> str:
-    if last.terminated:
-        return "terminated"
-    return "time_limit" if last.truncated else "budget"
-
-
-def _stack_observations(observations: Sequence[Observation], name: str = "observation") -> dict[str, np.ndarray]:
-    """`observation`, or `observation/<key>` for each array of a nested one; (T+1, ...) each."""
-    if not isinstance(observations[0], Mapping):
-        array = np.stack([np.asarray(each) for each in observations])
-        if array.dtype.kind not in "biufc":
-            raise InvalidInput(f"{name} must hold numbers, it is {array.dtype}; a text belongs into the mission.")
-        return {name: array}
-    arrays: dict[str, np.ndarray] = {}
-    for key in observations[0]:
-        arrays.update(_stack_observations([each[key] for each in observations], f"{name}/{key}"))
-    return arrays
-
-
-def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """`info/<key>`, (T+1, ...) each with zeros in the last row."""
-    arrays = {}
-    for key in infos[0]:
-        if not all(key in info for info in infos):
-            continue
-        values = [np.asarray(info[key]) for info in infos]
-        if all(value.dtype.kind in "biuf" and value.shape == values[0].shape for value in values):
-            arrays[f"info/{key}"] = with_last_row(key, np.stack(values))
-    return arrays

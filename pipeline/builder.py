@@ -1,0 +1,89 @@
+"""An episode in the making: observations, actions and what followed, until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.episode import UNKNOWN, Episode, with_last_row
+from pipeline.errors import InvalidInput
+from pipeline.interfaces import Observation, Transition
+
+
+class EpisodeBuilder:
+    """Collects the steps of one episode. Keeps the arrays it is given, so the caller must not write into them."""
+
+    def __init__(self, observation: Observation, seed: int = UNKNOWN, mission: str = "") -> None:
+        self._observations: list[Observation] = [observation]
+        self._actions: list[np.ndarray] = []
+        self._transitions: list[Transition] = []
+        self._seed, self._mission = seed, mission
+
+    def __len__(self) -> int:
+        """Steps so far."""
+        return len(self._transitions)
+
+    def add(self, action: np.ndarray, transition: Transition) -> None:
+        """One action and what followed it."""
+        self._observations.append(transition.observation)
+        self._actions.append(action)
+        self._transitions.append(transition)
+
+    def build(self, unfinished: str = "budget") -> Episode:
+        """The episode so far, which has at least one step.
+
+        `end_reason` is `terminated` or `time_limit` as the last transition says; where it says neither, the episode was
+        cut off: it counts as truncated, for the reason `unfinished`.
+        """
+        last = self._transitions[-1]
+        discounts = [0.0 if each.terminated else float(each.discount) for each in self._transitions]
+        rewards = [each.reward for each in self._transitions]
+        steps = {
+            **_stack_observations(self._observations),
+            "action": with_last_row("action", np.stack(self._actions)),
+            "reward": with_last_row("reward", np.asarray(rewards, np.float64)),
+            "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
+            **_stack_infos([each.info for each in self._transitions]),
+        }
+        return Episode(
+            steps,
+            seed=self._seed,
+            terminated=last.terminated,
+            truncated=last.truncated or not last.terminated,
+            success=max(each.success for each in self._transitions),
+            mission=self._mission,
+            end_reason=_end_reason(last, unfinished),
+        )
+
+
+def _end_reason(last: Transition, unfinished: str) -> str:
+    if last.terminated:
+        return "terminated"
+    return "time_limit" if last.truncated else unfinished
+
+
+def _stack_observations(observations: Sequence[Observation], name: str = "observation") -> dict[str, np.ndarray]:
+    """`observation`, or `observation/<key>` for each array of a nested one; (T+1, ...) each."""
+    if not isinstance(observations[0], Mapping):
+        array = np.stack([np.asarray(each) for each in observations])
+        if array.dtype.kind not in "biufc":
+            raise InvalidInput(f"{name} must hold numbers, it is {array.dtype}; a text belongs into the mission.")
+        return {name: array}
+    arrays: dict[str, np.ndarray] = {}
+    for key in observations[0]:
+        arrays.update(_stack_observations([each[key] for each in observations], f"{name}/{key}"))
+    return arrays
+
+
+def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """`info/<key>`, (T+1, ...) each with zeros in the last row."""
+    arrays = {}
+    for key in infos[0]:
+        if not all(key in info for info in infos):
+            continue
+        values = [np.asarray(info[key]) for info in infos]
+        if all(value.dtype.kind in "biuf" and value.shape == values[0].shape for value in values):
+            arrays[f"info/{key}"] = with_last_row(key, np.stack(values))
+    return arrays
