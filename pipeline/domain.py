@@ -33,6 +33,7 @@ class Domain:
 
     Attributes:
         tasks: every task under its JAT name, in JAT's order.
+        version: generation of the simulator's tasks, where there are several.
         unseen: tasks held out from training; their queries are the pool itself.
         spellings: patterns with `{task}` of other names that are understood.
         environment: makes one simulator when called with `task=`.
@@ -40,12 +41,13 @@ class Domain:
     """
 
     name: str
-    max_steps: int
+    max_steps: int | None
     episodes: int
     environment: Callable[..., Environment]
     tasks: Sequence[str]
     regent: Regent
     unseen: Sequence[str] = ()
+    version: str | None = None
     spellings: Sequence[str] = ()
 
     def task(self, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.envs.rendering import open_renderer
+from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
 
@@ -52,7 +52,7 @@ class MetaWorld:
             raise InvalidInput(f"Meta-World plays 1 to {LONGEST} steps, max_steps={max_steps} was asked for.")
         self._task, self._max_steps, self._camera, self._picture = task, max_steps, camera, picture
         self._steps: int | None = None  # None: no episode is under way
-        self._painter: _Painter | None = None
+        self._painter: Painter | None = None
 
     @cached_property
     def _env(self) -> Any:
@@ -100,8 +100,16 @@ class MetaWorld:
     def render(self) -> np.ndarray:
         """(picture, picture, 3) uint8 of the present state. Raises NoRenderer where nothing can draw."""
         if self._painter is None:
-            self._painter = _Painter(self._env.model, self._camera, self._picture)
+            self._painter = self._new_painter()
         return self._painter.paint(self._env.data)
+
+    def _new_painter(self) -> Painter:
+        model = self._env.model
+        known = [model.camera(number).name for number in range(model.ncam)]
+        if self._camera not in known:
+            raise unknown_name("Meta-World camera", self._camera, known)
+        model.vis.quality.shadowsize = SHADOW_PIXELS
+        return Painter(model, self._camera, self._picture, self._picture, self._camera in UPSIDE_DOWN)
 
     def expert(self) -> Policy:
         """The package's hand-written policy of this task."""
@@ -138,36 +146,6 @@ class _Expert:
         """(4,) float32 in [-1, 1]. Draws nothing from `rng`."""
         action: np.ndarray = np.asarray(self._policy.get_action(observation), np.float32)
         return action.clip(-1, 1)
-
-
-class _Painter:
-    """Draws a copy of the simulation's state, so that drawing can never change an episode."""
-
-    def __init__(self, model: Any, camera: str, picture: int) -> None:
-        self._mujoco = _package("mujoco")
-        known = [model.camera(number).name for number in range(model.ncam)]
-        if camera not in known:
-            raise unknown_name("Meta-World camera", camera, known)
-        model.vis.quality.shadowsize = SHADOW_PIXELS
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, picture)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, picture)
-        self._model, self._camera = model, camera
-        self._data = self._mujoco.MjData(model)
-        self._kind = self._mujoco.mjtState.mjSTATE_INTEGRATION  # all that the simulation starts its next step from
-        self._state = np.empty(self._mujoco.mj_stateSize(model, self._kind))
-        self._renderer = open_renderer(model, picture, picture)
-
-    def paint(self, data: Any) -> np.ndarray:
-        self._mujoco.mj_getState(self._model, data, self._state, self._kind)
-        self._mujoco.mj_setState(self._model, self._data, self._state, self._kind)
-        # A reset places the goal's marker in the model without moving it in the data; this moves it, in the copy.
-        self._mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, camera=self._camera)
-        picture: np.ndarray = self._renderer.render()
-        return np.ascontiguousarray(picture[::-1, ::-1]) if self._camera in UPSIDE_DOWN else picture
-
-    def close(self) -> None:
-        self._renderer.close()
 
 
 def _make(task: str) -> Any:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.errors import NoRenderer
 
 if TYPE_CHECKING:
@@ -73,6 +75,37 @@ def open_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Rend
         raise NoRenderer(
             f"{VARIABLE}={name} does not draw on this machine: {error}. Unset it, or: {INSTALL}"
         ) from error
+
+
+class Painter:
+    """Draws a copy of a simulation's state, so that drawing can never change an episode."""
+
+    def __init__(
+        self, model: mujoco.MjModel, camera: str | int, height: int, width: int, upside_down: bool = False
+    ) -> None:
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        self._renderer = open_renderer(model, height, width)
+        import mujoco
+
+        self._mujoco, self._model, self._camera, self._upside_down = mujoco, model, camera, upside_down
+        self._data = mujoco.MjData(model)
+        self._kind = mujoco.mjtState.mjSTATE_INTEGRATION  # all that the simulation starts its next step from
+        self._state = np.empty(mujoco.mj_stateSize(model, self._kind))
+
+    def paint(self, data: mujoco.MjData) -> np.ndarray:
+        """(height, width, 3) uint8 of the state in `data`."""
+        self._mujoco.mj_getState(self._model, data, self._state, self._kind)
+        self._mujoco.mj_setState(self._model, self._data, self._state, self._kind)
+        # A reset may place a marker in the model without moving it in the data; this moves it, in the copy.
+        self._mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, camera=self._camera)
+        picture: np.ndarray = self._renderer.render()
+        return np.ascontiguousarray(picture[::-1, ::-1]) if self._upside_down else picture
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._renderer.close()
 
 
 @functools.cache

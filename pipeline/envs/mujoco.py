@@ -1,0 +1,123 @@
+"""Gymnasium's MuJoCo tasks under their JAT names, in the versions whose widths are JAT's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from pipeline.envs.rendering import Painter
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.interfaces import ArraySpec, Observation, Policy, Transition
+
+NAMES = {
+    "ant": "Ant",
+    "doublependulum": "InvertedDoublePendulum",
+    "halfcheetah": "HalfCheetah",
+    "hopper": "Hopper",
+    "humanoid": "Humanoid",
+    "pendulum": "InvertedPendulum",
+    "pusher": "Pusher",
+    "reacher": "Reacher",
+    "standup": "HumanoidStandup",
+    "swimmer": "Swimmer",
+    "walker": "Walker2d",
+}
+
+VERSIONS = ("v4", "v5")
+
+ONLY_V5 = ("pusher",)
+"""Gymnasium refuses their v4 with MuJoCo 3; the observation's width is the same."""
+
+NOT_INSTALLED = "MuJoCo is not installed. Install it: pip install 'repertoire[mujoco]' (or make setup)."
+
+
+class MuJoCo:
+    """One Gymnasium MuJoCo task. Observations are float64 vectors, actions float32 vectors within the task's bounds.
+
+    Rewards and terminations are the task's own; `max_steps` truncates (None: the registered limit, 1,000 steps,
+    pusher 100, reacher 50). There is no notion of success, and no scripted expert.
+
+    Raises UnknownName for an unknown task or version.
+    """
+
+    def __init__(
+        self, task: str, max_steps: int | None = None, task_version: str = "v4", height: int = 240, width: int = 320
+    ) -> None:
+        if task not in NAMES:
+            raise unknown_name("MuJoCo task", task, NAMES)
+        if task_version not in VERSIONS:
+            raise unknown_name("version of the MuJoCo tasks", task_version, VERSIONS)
+        self._id = f"{NAMES[task]}-{'v5' if task in ONLY_V5 else task_version}"
+        self._limit, self._size = max_steps, (height, width)
+        self._running = False
+        self._painter: Painter | None = None
+
+    @cached_property
+    def _env(self) -> Any:
+        """The simulator; built at first use, so that asking for the identity loads no native code."""
+        import gymnasium
+        from gymnasium.error import DependencyNotInstalled
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # v4 is meant: its widths are JAT's
+                return gymnasium.make(self._id, max_episode_steps=self._limit)
+        except DependencyNotInstalled as error:
+            raise InvalidInput(NOT_INSTALLED) from error
+
+    @property
+    def action_spec(self) -> ArraySpec:
+        """The task's bounds, float32."""
+        space = self._env.action_space
+        return ArraySpec(tuple(space.shape), np.dtype(space.dtype), space.low, space.high)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Task version, time limit and simulator versions."""
+        try:
+            versions = {package: version(package) for package in ("gymnasium", "mujoco")}
+        except PackageNotFoundError as error:
+            raise InvalidInput(NOT_INSTALLED) from error
+        return {"simulator": "gymnasium", "id": self._id, "versions": versions, "max_steps": self._limit}
+
+    def reset(self, seed: int) -> Observation:
+        """Draw the first state from `seed`."""
+        observation, _ = self._env.reset(seed=seed)
+        self._running = True
+        return np.array(observation, np.float64)
+
+    def step(self, action: np.ndarray) -> Transition:
+        """Apply one action for the task's frame skip."""
+        if not self._running:
+            raise RuntimeError("The episode is over, or none has begun: call reset first.")
+        observation, reward, terminated, truncated, _ = self._env.step(action)
+        self._running = not (terminated or truncated)
+        return Transition(
+            observation=np.array(observation, np.float64),
+            reward=float(reward),
+            terminated=bool(terminated),
+            truncated=bool(truncated),
+        )
+
+    def render(self) -> np.ndarray:
+        """(height, width, 3) uint8 of the present state. Raises NoRenderer where nothing can draw."""
+        simulator = self._env.unwrapped
+        if self._painter is None:
+            cameras = [simulator.model.camera(number).name for number in range(simulator.model.ncam)]
+            self._painter = Painter(simulator.model, "track" if "track" in cameras else -1, *self._size)
+        return self._painter.paint(simulator.data)
+
+    def expert(self) -> Policy:
+        """Raises InvalidInput: experts of these tasks are trained agents."""
+        raise InvalidInput(f"{self._id} has no scripted expert. Use policy=random, or ingest data: source=jat")
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._painter is not None:
+            self._painter.close()
+            self._painter = None
+        self._running = False

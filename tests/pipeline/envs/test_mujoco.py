@@ -1,0 +1,70 @@
+"""Gymnasium's MuJoCo tasks against plain loops over Gymnasium itself."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from pipeline.envs.mujoco import NAMES, MuJoCo
+from pipeline.errors import InvalidInput, UnknownName
+from tests.contracts.environment import EnvironmentContract, play
+
+pytest.importorskip("mujoco")
+gymnasium = pytest.importorskip("gymnasium")
+
+WIDTHS = {
+    "ant": 27,
+    "doublependulum": 11,
+    "halfcheetah": 17,
+    "hopper": 11,
+    "humanoid": 376,
+    "pendulum": 4,
+    "pusher": 23,
+}
+WIDTHS |= {"reacher": 11, "standup": 376, "swimmer": 8, "walker": 17}
+ACTIONS = {"ant": 8, "doublependulum": 1, "halfcheetah": 6, "hopper": 3, "humanoid": 17, "pendulum": 1, "pusher": 7}
+ACTIONS |= {"reacher": 2, "standup": 17, "swimmer": 2, "walker": 6}
+
+
+class TestHopper(EnvironmentContract):
+    """Hopper falls, so its episodes terminate."""
+
+    def factory(self):
+        return partial(MuJoCo, task="hopper", max_steps=12, height=48, width=64)
+
+
+@pytest.mark.parametrize("task", sorted(NAMES))
+@pytest.mark.filterwarnings("ignore")
+def test_an_episode_is_that_of_a_plain_loop_and_has_jats_widths(task):
+    episode = play(MuJoCo(task, max_steps=40), 3)
+    env = gymnasium.make(f"{NAMES[task]}-{'v5' if task == 'pusher' else 'v4'}", max_episode_steps=40)
+    observation, _ = env.reset(seed=3)
+    observations, rewards, over = [observation], [], False
+    for action in episode.steps["action"][:-1]:
+        observation, reward, terminated, truncated, _ = env.step(action)
+        observations.append(observation)
+        rewards.append(reward)
+        over = terminated or truncated
+    assert over
+    np.testing.assert_array_equal(episode.steps["observation"], observations)
+    np.testing.assert_array_equal(episode.steps["reward"][:-1], rewards)
+    assert (episode.terminated, episode.truncated) == (terminated, truncated)
+    assert episode.steps["observation"].shape[1] == WIDTHS[task]
+    assert episode.steps["action"].shape[1] == ACTIONS[task]
+
+
+def test_unset_limits_are_the_registered_ones():
+    assert play(MuJoCo("reacher"), 0).length == 50
+
+
+def test_another_version_is_another_identity():
+    assert MuJoCo("ant", task_version="v5").identity()["id"] == "Ant-v5"
+    with pytest.raises(UnknownName, match="v4, v5"):
+        MuJoCo("ant", task_version="v3")
+    with pytest.raises(UnknownName, match="halfcheetah"):
+        MuJoCo("cheetah")
+
+
+def test_there_is_no_scripted_expert():
+    with pytest.raises(InvalidInput, match="policy=random"):
+        MuJoCo("ant").expert()
