@@ -25,18 +25,26 @@ Retrieval-augmented imitation data in the layout of REGENT (arXiv:2412.04759), m
 |---|---|---|---|
 {table}
 
-* `_subset`: one row per chunk of at most {width} steps of an episode. Steps after the episode's end repeat the chunk's
-  first step; `rewards` are shifted one step later, so that `rewards[t]` was received before acting at `t`.
-* `_newdata`: one row per state. `indices` are the (row, column) of its 19 nearest states in other episodes and of
-  itself; `distances` are L2 distances from the first of them to all 20. They are raw: divide by p95 to normalise.
+{notes}
 
 {facts}
 
 ```python
 from datasets import load_dataset
-data = load_dataset({path!r}, {example!r}, split="train")
+data = load_dataset(".", "{example}", split="train")  # "." is the folder of this file, or the repository's name
 ```
 """
+
+
+SUBSET = """* `_subset`: one row per chunk of at most {width} steps of an episode. Steps after the episode's end repeat the chunk's
+  first step; `rewards` are shifted one step later, so that `rewards[t]` was received before acting at `t`."""
+
+NEWDATA = """* `_newdata`: one row per state. `indices` are the (row, column) of its 19 nearest states in other episodes and of
+  itself; `distances` are L2 distances from the first of them to all 20. They are raw: divide by p95 to normalise."""
+
+HELD_OUT = """* This task is held out from training: its states are those of the demonstrations.
+* `_newdata`: one row per state. `distances` are L2 distances from its nearest state in other episodes to its 19 nearest
+  and to itself. They are raw: divide by p95 to normalise."""
 
 
 def dataset_card(title: str, configs: Sequence[Written], facts: dict[str, object], width: int) -> str:
@@ -51,6 +59,7 @@ def dataset_card(title: str, configs: Sequence[Written], facts: dict[str, object
         for c in configs
     )
     lines = "\n".join(f"* {name}: {value}" for name, value in facts.items())
-    return CARD.format(
-        title=title, configs=listed, table=table, width=width, facts=lines, path=".", example=configs[0].config
-    )
+    whole = any(c.config.endswith("_subset") for c in configs)
+    notes = f"{SUBSET.format(width=width)}\n{NEWDATA}" if whole else HELD_OUT
+    example = configs[0].config
+    return CARD.format(title=title, configs=listed, table=table, notes=notes, facts=lines, example=example)

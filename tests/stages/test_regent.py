@@ -140,6 +140,9 @@ def test_a_task_held_out_from_training_queries_its_pool_and_publishes_distances_
     configs = [path.name for path in (artifacts["parquet"].path / "data").iterdir() if path.is_dir()]
     assert configs == ["toy-key_newdata"]
     assert pq.read_schema(next((artifacts["parquet"].path / "data" / configs[0]).iterdir())).names == ["distances"]
+    card = (artifacts["parquet"].path / "data" / "README.md").read_text()
+    assert "held out" in card
+    assert "_subset" not in card
 
 
 def test_both_storages_hold_the_same_content_under_one_digest(toy, tmp_path):
