@@ -36,11 +36,11 @@ data = load_dataset(".", "{example}", split="train")  # "." is the folder of thi
 """
 
 
-SUBSET = """* `_subset`: one row per chunk of at most {width} steps of an episode. Steps after the episode's end repeat the chunk's
-  first step; `rewards` are shifted one step later, so that `rewards[t]` was received before acting at `t`."""
+SUBSET = """* `_subset`: one row per chunk of at most {width} steps of an episode. Steps after the episode's end repeat
+  the chunk's first step; `rewards` are shifted one step later: `rewards[t]` was received before acting at `t`."""
 
-NEWDATA = """* `_newdata`: one row per state. `indices` are the (row, column) of its 19 nearest states in other episodes and of
-  itself; `distances` are L2 distances from the first of them to all 20. They are raw: divide by p95 to normalise."""
+NEWDATA = """* `_newdata`: one row per state. `indices` are the (row, column) of its 19 nearest states in other episodes
+  and of itself; `distances` are L2 distances from the first of them to all 20, raw: divide by p95 to normalise."""
 
 HELD_OUT = """* This task is held out from training: its states are those of the demonstrations.
 * `_newdata`: one row per state. `distances` are L2 distances from its nearest state in other episodes to its 19 nearest
