@@ -89,9 +89,11 @@ def run_stages(
                     break
                 made.append(_done(stage, artifact))
                 write_json(folder / MADE, made)
-    for stage in stages.keys() - looped.keys():
+    for stage, call in stages.items():
+        if stage in looped:
+            continue
         try:
-            stages[stage]()
+            call()
         except Exception as error:  # reported like the failure of a task
             failures.append(_failed(stage, "", error))
     if failures:
