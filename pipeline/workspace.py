@@ -114,14 +114,17 @@ class Workspace:
         folder = self.folder(spec)
         return Artifact(folder, Manifest.read(folder)) if (folder / MANIFEST).is_file() else None
 
-    def build(self, spec: Spec, make: Callable[[Draft], None], force: bool = False) -> Artifact:
+    def build(
+        self, spec: Spec, make: Callable[[Draft], None], force: bool = False, stopwatch: Stopwatch | None = None
+    ) -> Artifact:
         """Find the artifact, or make it: `make` fills the draft, which then appears in one step.
 
         With `force` it is made again and its digest compared; raises DigestMismatch when the content differs.
+        `stopwatch` was started where work for the artifact began before this call.
         """
         if not force and (found := self.find(spec)):
             return found
-        stopwatch = Stopwatch()
+        stopwatch = stopwatch or Stopwatch()
         with claim(self.folder(spec), spec.fingerprint) as folder:
             standing = self.find(spec)
             if standing and not force:  # the other process has made it while we waited

@@ -16,6 +16,7 @@ from pipeline.errors import InvalidInput, NoRenderer
 from pipeline.files import write_atomic, write_json
 from pipeline.fingerprint import canonical
 from pipeline.page import BINS, Figures, Lookup, Match, Place, Spread, render_page
+from pipeline.record import Stopwatch
 from pipeline.replay import Frames, replay_frames
 from pipeline.storage.arrays import blocks, open_arrays, read_json
 from pipeline.workspace import Draft, Workspace, episodes_parent
@@ -65,10 +66,15 @@ def run(
     sources = _Sources(inputs, neighbours, distances)
     if not force and (page := workspace.find(_spec(sources, pictures=True))):
         return page
+    stopwatch = Stopwatch()
     strip, lookups = _strip(inputs), _lookups(inputs, neighbours)
     frames, no_pictures = _pictures(domain, inputs, _places(strip, lookups))
     spec = _spec(sources, pictures=not no_pictures)
-    return workspace.build(spec, lambda draft: _write(sources, strip, lookups, frames, no_pictures, draft), force)
+
+    def write(draft: Draft) -> None:
+        _write(sources, strip, lookups, frames, no_pictures, draft)
+
+    return workspace.build(spec, write, force, stopwatch)
 
 
 def _spec(sources: _Sources, pictures: bool) -> Spec:
