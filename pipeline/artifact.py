@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,3 @@ class Artifact:
     def as_parent(self, digest: str | None = None, episodes: int | None = None) -> Parent:
         """How a child's spec names this artifact."""
         return Parent(self.manifest.kind, self.manifest.version, digest or self.manifest.digest, episodes)
-
-
-def warnings_of(artifacts: Sequence[Artifact]) -> list[str]:
-    """All warnings of some artifacts, each with its kind."""
-    return [f"{a.manifest.kind}: {warning}" for a in artifacts for warning in a.manifest.warnings]

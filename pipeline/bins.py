@@ -115,8 +115,3 @@ def write_bin(path: Path, key: str, blocks: Iterable[np.ndarray], shape: tuple[i
     if rows != shape[0]:
         raise ValueError(f"{key}.bin got {rows} of {shape[0]} rows")
     return digest.digest()
-
-
-def map_bin(folder: Path, key: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """A bin file as a read-only memory map. Raises DamagedArtifact by way of its size."""
-    return np.memmap(folder / f"{key}.bin", np.dtype(dtype), "r", shape=shape)
