@@ -151,11 +151,7 @@ def render_page(
             dotted=_dotted(figures),
             most=max((len(lookup.matches) for lookup in figures.lookups), default=0),
             rate=_rate(*figures.successes),
-            charts={
-                "returns": _returns(figures),
-                "lengths": _lengths(figures),
-                "distances": _distances(figures.distances),
-            },
+            charts=_charts(figures),
             pictures={place: picture_uri(frame) for place, frame in frames.items()},
             no_pictures=no_pictures,
             artifacts=[artifact.manifest for artifact in artifacts],
