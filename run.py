@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,17 @@ os.environ.setdefault("REPERTOIRE_PROJECT", str(Path(__file__).resolve().parent)
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
-    """One job: the asked stages for the asked tasks."""
+    """One job: the asked stages for the asked tasks and, where a policy has several checkpoints, for each of those."""
     from stages.campaign import run_stages
 
-    stages, options = _stages(cfg), HydraConfig.get()
+    options = HydraConfig.get()
+    asked = list(_stages(cfg))
     run_stages(
-        stages={name: partial(_call, node) for name, node in stages.items()},
-        per_task=[name for name, node in stages.items() if "task" in node],
+        asked,
+        datasets=partial(_datasets, cfg),
+        per_task=[name for name in asked if "task" in cfg.stage[name]],
         domain=instantiate(cfg.get("domain"), _convert_="object"),
         task=instantiate(cfg.task, _convert_="object") if not isinstance(cfg.task, str) else cfg.task,
-        dataset=cfg.dataset,
         workspace=instantiate(cfg.workspace),
         inputs=cfg.inputs,
         build_input=partial(_build_input, list(options.overrides.task)),
@@ -39,15 +42,44 @@ def _call(node: DictConfig, **more: Any) -> Any:
     return instantiate(node, _convert_="object", _partial_=True)(**more)
 
 
-def _stages(cfg: DictConfig) -> dict[str, Any]:
-    """The asked stages. Of the two doors to episodes only the one that fits; the dataset gets its default name."""
-    choices = HydraConfig.get().runtime.choices
-    source = choices.get("source")
-    cfg.dataset = cfg.dataset or f"{source or choices['policy']}-v1"
+def _stages(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The asked stages. Of the two doors to episodes only the one that fits."""
     asked = cfg.get("stage") or {}
-    closed = "collect" if source else "ingest"
+    closed = "collect" if _source() else "ingest"
     both = {"collect", "ingest"} <= set(asked)
     return {name: node for name, node in asked.items() if not (both and name == closed)}
+
+
+def _source() -> str | None:
+    source: str | None = HydraConfig.get().runtime.choices.get("source")
+    return source
+
+
+def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
+    """The asked stages by the name of the dataset that they make or read: one for each checkpoint of a policy."""
+    from pipeline.errors import InvalidInput
+
+    checkpoints = [] if _source() or "each" not in cfg.policy else _call(cfg.policy.each)
+    if not checkpoints:
+        cfg.dataset = cfg.dataset or f"{_source() or HydraConfig.get().runtime.choices['policy']}-v1"
+        return {cfg.dataset: _calls(cfg)}
+    named = {f"{each.name}-v1": each for each in checkpoints}
+    if cfg.dataset and len(named) == 1:
+        named = {cfg.dataset: next(iter(named.values()))}
+    elif cfg.dataset and cfg.dataset not in named:
+        raise InvalidInput(f"dataset={cfg.dataset} names one dataset, the checkpoints make {', '.join(named)}.")
+    elif cfg.dataset:
+        named = {cfg.dataset: named[cfg.dataset]}
+    found = {}
+    for name, each in named.items():
+        own = deepcopy(cfg)
+        own.dataset, own.policy.file = name, str(each.file)
+        found[name] = _calls(own)
+    return found
+
+
+def _calls(cfg: DictConfig) -> dict[str, Callable[..., Any]]:
+    return {name: partial(_call, node) for name, node in _stages(cfg).items()}
 
 
 def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, ...]) -> None:
@@ -55,8 +87,9 @@ def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, 
     replaced = {"stage", "task", "inputs", *(word.split("=")[0] for word in extra)}
     kept = [word for word in overrides if word.split("=")[0] not in replaced]
     cfg = hydra.compose("config", [*kept, f"stage={stage}", f"task={task}", *extra])
-    for node in _stages(cfg).values():
-        _call(node, task=task)
+    for stages in _datasets(cfg).values():
+        for call in stages.values():
+            call(task=task)
 
 
 class Failures(Callback):

@@ -1,12 +1,13 @@
-"""Audit by replay: step recorded episodes again from their seeds and actions, and say where the simulator differs."""
+"""Replay: step recorded episodes again from their seeds and actions, say where the simulator differs, and draw."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from pipeline.artifact import Artifact
 from pipeline.dataset import EpisodeDataset
 from pipeline.episode import SUMMARY, Episode
 from pipeline.errors import TaskFailed
-from pipeline.interfaces import Environment, Observation
+from pipeline.frames import EpisodeFrames, picture_of, save_frames, spilled_frames
+from pipeline.interfaces import Environment, Turn
 from pipeline.processes import spawn_context
-from pipeline.rollout import rollout
+from pipeline.rollout import Start, play
 
 CHUNK = 8
 """Episodes that a worker replays at a time."""
@@ -34,9 +36,10 @@ class Audited:
 
 
 class Recorded:
-    """A policy that plays the actions of a recorded episode."""
+    """A policy that plays the actions of one recorded episode."""
 
     name = "recorded"
+    lanes = 1
 
     def __init__(self, actions: np.ndarray) -> None:
         self._actions = iter(actions)
@@ -45,21 +48,32 @@ class Recorded:
         """Its name; what it plays is in the dataset."""
         return {"name": self.name}
 
-    def start(self, environment: Environment) -> None:
+    def start(self, lane: int, environment: Environment) -> None:
         """Nothing to forget."""
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
         """The next recorded action, whatever is observed."""
-        return next(self._actions)
+        return [next(self._actions) for _ in turns]
 
 
-def audit(environment: Callable[[], Environment], artifact: Artifact, workers: int) -> Iterator[Audited]:
-    """Replay every episode of a dataset in worker processes, in order. Raises TaskFailed when a process dies."""
-    count = len(EpisodeDataset.of(artifact))
-    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+def audit(
+    environment: Callable[[], Environment],
+    artifact: Artifact,
+    workers: int,
+    episodes: Sequence[int] | None = None,
+    frames: Path | None = None,
+) -> Iterator[Audited]:
+    """Replay a dataset's episodes (all of them, where none are named) in worker processes, in the given order.
+
+    With `frames` the pictures of every episode that replays exactly are saved in that folder.
+    Raises TaskFailed when a process dies.
+    """
+    numbers = range(len(EpisodeDataset.of(artifact))) if episodes is None else episodes
+    chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+    workers = max(1, min(workers, len(chunks)))
     try:
         with ProcessPoolExecutor(
-            workers, mp_context=spawn_context(), initializer=_start, initargs=(environment, artifact)
+            workers, mp_context=spawn_context(), initializer=_start, initargs=(environment, artifact, frames)
         ) as pool:
             for results in pool.map(_audit_chunk, chunks):
                 yield from results
@@ -88,27 +102,31 @@ def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | 
     return (rows - 1, ", ".join(ends)) if ends else None
 
 
-_job: tuple[Callable[[], Environment], Artifact]
+_job: tuple[Callable[[], Environment], Artifact, Path | None]
 
 
-def _start(environment: Callable[[], Environment], artifact: Artifact) -> None:
+def _start(environment: Callable[[], Environment], artifact: Artifact, frames: Path | None) -> None:
     global _job
-    _job = environment, artifact
+    _job = environment, artifact, frames
 
 
 @cache
 def _opened() -> tuple[Environment, EpisodeDataset]:
-    environment, artifact = _job
+    environment, artifact, _ = _job
     return environment(), EpisodeDataset.of(artifact)
 
 
-def _audit_chunk(indices: range) -> list[Audited]:
+def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
     simulator, dataset = _opened()
-    return [_audit_one(simulator, dataset[index], index) for index in indices]
+    return [_audit_one(simulator, dataset[index], index, _job[2]) for index in indices]
 
 
-def _audit_one(simulator: Environment, recorded: Episode, index: int) -> Audited:
+def _audit_one(simulator: Environment, recorded: Episode, index: int, frames: Path | None) -> Audited:
+    start = Start(index, recorded.seed, np.random.default_rng(0))
     policy = Recorded(recorded.steps["action"])
-    replayed = rollout(simulator, policy, recorded.seed, np.random.default_rng(0), limit=recorded.length)
-    difference = first_difference(recorded, replayed)
+    watch = None if frames is None else picture_of
+    played = next(play([simulator], policy, iter([start]), limit=recorded.length, watch=watch))
+    difference = first_difference(recorded, played.episode)
+    if frames is not None and difference is None:
+        save_frames(spilled_frames(frames, index), EpisodeFrames.of(played.pictures), recorded.digest())
     return Audited(index, recorded.length, *(difference or ()))

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
-from pipeline.episode import UNKNOWN, Episode, with_last_row
+from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Observation, Transition
 
 
 class EpisodeBuilder:
-    """Collects the steps of one episode. Keeps the arrays it is given, so the caller must not write into them."""
+    """Collects the steps of one episode. Keeps the arrays it is given, so the caller must not write into them.
+
+    Attributes:
+        left_out: after `build`, keys of infos that are neither numbers nor arrays of one shape, and are not stored.
+    """
 
     def __init__(self, observation: Observation, seed: int = UNKNOWN, mission: str = "") -> None:
         self._observations: list[Observation] = [observation]
         self._actions: list[np.ndarray] = []
         self._transitions: list[Transition] = []
         self._seed, self._mission = seed, mission
+        self.left_out: list[str] = []
 
     def __len__(self) -> int:
         """Steps so far."""
@@ -40,12 +46,13 @@ class EpisodeBuilder:
         last = self._transitions[-1]
         discounts = [0.0 if each.terminated else float(each.discount) for each in self._transitions]
         rewards = [each.reward for each in self._transitions]
+        infos, self.left_out = _stack_infos([each.info for each in self._transitions])
         steps = {
             **_stack_observations(self._observations),
             "action": with_last_row("action", np.stack(self._actions)),
             "reward": with_last_row("reward", np.asarray(rewards, np.float64)),
             "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
-            **_stack_infos([each.info for each in self._transitions]),
+            **infos,
         }
         return Episode(
             steps,
@@ -77,13 +84,34 @@ def _stack_observations(observations: Sequence[Observation], name: str = "observ
     return arrays
 
 
-def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """`info/<key>`, (T+1, ...) each with zeros in the last row."""
-    arrays = {}
-    for key in infos[0]:
-        if not all(key in info for info in infos):
+def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """`info/<key>`, (T+1, ...) each with zeros in the last row, and the keys that no array can hold.
+
+    A key that only some steps have is zero at the others, and has a mask, `info_present/<key>`.
+    """
+    flat = [dict(_flattened(info)) for info in infos]
+    arrays: dict[str, np.ndarray] = {}
+    left_out = []
+    for key in dict.fromkeys(key for info in flat for key in info):
+        present = np.asarray([key in info for info in flat])
+        values = [np.asarray(info[key]) for info in flat if key in info]
+        if any(value.dtype.kind not in "biuf" or value.shape != values[0].shape for value in values):
+            left_out.append(key)
             continue
-        values = [np.asarray(info[key]) for info in infos]
-        if all(value.dtype.kind in "biuf" and value.shape == values[0].shape for value in values):
-            arrays[f"info/{key}"] = with_last_row(key, np.stack(values))
-    return arrays
+        known = np.stack(values)
+        column = np.zeros((len(infos) + 1, *known.shape[1:]), known.dtype)
+        column[:-1][present] = known
+        arrays[f"{INFO}{key}"] = column
+        if not present.all():
+            arrays[f"{PRESENT}{key}"] = with_last_row(key, present)
+    return arrays, left_out
+
+
+def _flattened(info: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested infos under names joined by `/`; what a name of an array may not hold is written as in an address."""
+    for key, value in info.items():
+        name = before + quote(str(key), safe=" ")
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{name}/")
+        elif name.split("/")[-1] not in ("", ".", ".."):
+            yield name, value

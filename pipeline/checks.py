@@ -11,7 +11,10 @@ import numpy as np
 from pipeline.artifact import ARRAYS, MANIFEST, Artifact
 from pipeline.dataset import EpisodeDataset
 from pipeline.digest import ArrayDigest, combine, digest_file
+from pipeline.errors import InvalidInput
 from pipeline.files import files_below
+from pipeline.frames import DIGESTS, Frames, episode_digest, pixel_digest
+from pipeline.png import decode_png
 from pipeline.storage.arrays import blocks, open_arrays
 
 
@@ -46,6 +49,23 @@ def wrong_arrays(artifact: Artifact) -> Iterator[str]:
         digests[name] = digest.digest()
     if combine(digests[name] for name in sorted(digests)) != artifact.manifest.digest:
         yield "the arrays' content does not give the manifest's digest"
+
+
+def wrong_frames(artifact: Artifact) -> Iterator[str]:
+    """Pictures that are none, or whose pixels do not give their episode's digest."""
+    frames, stored = Frames(artifact), open_arrays(artifact.arrays)[DIGESTS][:]
+    for number, episode in enumerate(frames):
+        try:
+            pictures = [decode_png(episode[row]) for row in range(len(episode))]
+        except InvalidInput as error:
+            yield f"a picture of episode {number} cannot be read: {error}"
+            continue
+        if episode_digest(map(pixel_digest, pictures)) != episode.digest:
+            yield f"the pictures of episode {number} do not match their digest"
+    digest = ArrayDigest(DIGESTS, stored.dtype, stored.shape)
+    digest.update(stored)
+    if combine([digest.digest()]) != artifact.manifest.digest:
+        yield "the pictures' digests do not give the manifest's digest"
 
 
 def wrong_episodes(artifact: Artifact) -> Iterator[str]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact, Manifest, Spec
 from pipeline.dataset import PARTS, EpisodeDataset
-from pipeline.draft import DraftFolder, claim
+from pipeline.draft import IDENTITY, DraftFolder, claim
 from pipeline.errors import IdentityMismatch, InvalidInput
 from pipeline.files import file_table, sync_tree
 from pipeline.fingerprint import differences
 from pipeline.record import Stopwatch
-from pipeline.recorder import DatasetWriter, spill_path, summarise
+from pipeline.recorder import DatasetWriter, summarise
 from pipeline.workspace import Workspace, same_content
 
 EPISODES_FORMAT = 1
@@ -64,7 +63,7 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
     Raises IdentityMismatch when the name stands for other settings.
     """
     standing = workspace.find(spec)
-    twin = _same_settings(workspace, spec)
+    twin = same_settings(workspace, spec)
     if standing and not force and (done := _enough(standing, target)):
         return done
     stopwatch = Stopwatch()
@@ -79,17 +78,9 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
         if twin is not None:
             _copy(twin, writer, target)
         warnings = fill(writer, target)
-        _commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
+        commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
     artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
     return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
-
-
-def missing_episodes(writer: DatasetWriter, target: Target) -> Iterator[int]:
-    """Indices that are neither in the dataset nor spilled by an earlier run; endless for a target of states."""
-    numbers = range(writer.count, target.episodes) if target.episodes is not None else count(writer.count)
-    for index in numbers:
-        if not spill_path(writer.spill, index).exists():
-            yield index
 
 
 def _enough(artifact: Artifact, target: Target) -> Artifact | None:
@@ -103,7 +94,7 @@ def _enough(artifact: Artifact, target: Target) -> Artifact | None:
     return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
 
 
-def _same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
+def same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
     """The dataset in the other storage, if it is there. Raises IdentityMismatch for other settings under this name."""
     twin = None
     for artifact in workspace.of_kind(spec.domain, spec.task, spec.kind):
@@ -165,7 +156,7 @@ def _with_digest(artifact: Artifact, digest: str) -> Artifact:
     return dataclasses.replace(artifact, manifest=dataclasses.replace(artifact.manifest, digest=digest))
 
 
-def _commit(
+def commit(
     spec: Spec,
     writer: DatasetWriter,
     draft: DraftFolder,
@@ -174,6 +165,10 @@ def _commit(
     warnings: list[str],
     whole: bool,
 ) -> None:
+    """Make the writer's episodes visible: one rename of the draft, or of the manifest where the dataset is there.
+
+    `standing` is the dataset that grows; `whole` says that the source was read to its end. The draft is gone then.
+    """
     parts = writer.finish()
     if not parts:
         draft.discard()
@@ -205,7 +200,7 @@ def _commit(
         manifest.write(folder)
         draft.discard()
         return
-    (draft.path / "identity.json").unlink()
     manifest.write(folder)
     sync_tree(folder)
     draft.commit()
+    (draft.final / IDENTITY).unlink()  # last: a draft without it would not be taken over after a kill

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.artifact import Artifact
 from pipeline.digest import combine
-from pipeline.episode import Episode
+from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidInput
 from pipeline.parts import ENDS, unpack
 from pipeline.storage.arrays import ReadableArray, open_arrays
@@ -62,12 +62,15 @@ class EpisodeDataset:
 
     def array_names(self) -> list[str]:
         """Names of the step arrays."""
-        return sorted(n.removeprefix("steps/") for n in self._open(0) if n.startswith("steps/"))
+        names = {name for part in self._used() for name in self._open(part) if name.startswith("steps/")}
+        return sorted(name.removeprefix("steps/") for name in names)
 
     def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        """Shape of one row and dtype of a step array."""
-        array = self._open(0)[f"steps/{name}"]
-        return tuple(array.shape[1:]), np.dtype(array.dtype)
+        """Shape of one row and dtype of a step array. Raises KeyError where no episode has it."""
+        for part in self._used():
+            if (array := self._open(part).get(f"steps/{name}")) is not None:
+                return tuple(array.shape[1:]), np.dtype(array.dtype)
+        raise KeyError(f"{self._folder} has no array {name}; it has {', '.join(self.array_names())}")
 
     def __iter__(self) -> Iterator[Episode]:
         """All episodes in order, one part in memory at a time."""
@@ -83,7 +86,7 @@ class EpisodeDataset:
         return unpack(_one(self._open(part), index - int(self._first[part])))[0]
 
     def state_rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows of a step array at the flat states [start, stop)."""
+        """Rows of a step array at the flat states [start, stop); zeros where an episode lacks that info."""
         shape, dtype = self.spec(name)
         out = np.empty((stop - start, *shape), dtype)
         filled = 0
@@ -102,7 +105,13 @@ class EpisodeDataset:
         # Each earlier episode has one row more than it has states.
         begin, end = start + episode, stop - 1 + int(np.searchsorted(self.state_ends, stop - 1, "right")) + 1
         offset = self._row_offset(part)
-        rows = self._open(part)[f"steps/{name}"][begin - offset : end - offset]
+        arrays = self._open(part)
+        array = arrays.get(f"steps/{name}")
+        if array is None:  # an info that no episode of this part has, or the mask of one that all have at every step
+            shape, dtype = self.spec(name)
+            everywhere = name.startswith(PRESENT) and f"steps/{INFO}{name.removeprefix(PRESENT)}" in arrays
+            return np.full((stop - start, *shape), everywhere, dtype)
+        rows = array[begin - offset : end - offset]
         lasts = (self.state_ends + np.arange(self._count))[episode:last] - begin
         keep = np.ones(len(rows), np.bool_)
         keep[lasts[lasts < len(rows)]] = False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease
 
-from pipeline.errors import LostLease
+from pipeline.errors import InUse, LostLease
 from pipeline.files import sync_folder, write_json
 from pipeline.storage.arrays import read_json
 
@@ -31,6 +31,7 @@ class DraftFolder:
     path: Path
     final: Path
     resumed: bool
+    identity: str
     check: Callable[[], None]
     """Raises LostLease when another process has taken the work over."""
 
@@ -43,20 +44,27 @@ class DraftFolder:
     def discard(self) -> None:
         shutil.rmtree(self.path)
 
+    def renew(self) -> None:
+        """Stand here again, empty, for what follows a commit under the same lease."""
+        self.check()
+        self.path.mkdir()
+        write_json(self.path / IDENTITY, self.identity)
+
 
 @contextmanager
-def claim(final: Path, identity: str) -> Iterator[DraftFolder]:
+def claim(final: Path, identity: str, wait_s: float | None = None) -> Iterator[DraftFolder]:
     """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of that identity if there is.
 
     The lock only saves work: a second process waits instead of computing the same. A holder that died on this machine
     is noticed at once, one on another machine after a minute without heartbeat. On an error the draft stays for the
-    next try.
+    next try. Raises InUse when the other still holds the lease after `wait_s` seconds; None waits as long as it takes.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     lease = SoftFileLease(final.parent / f".{final.name}.lease", lease_duration=LEASE_SECONDS, thread_local=False)
-    if not _acquire_now(lease):
+    if not _acquire(lease, 0.5):
         log.info("waiting for another process that is making %s", final)
-        lease.acquire()
+        if not _acquire(lease, -1 if wait_s is None else wait_s):
+            raise InUse(f"Another process is writing {final}, still after {wait_s:g} s. Wait for it, or end it.")
     token = lease.token
 
     def check() -> None:
@@ -68,14 +76,15 @@ def claim(final: Path, identity: str) -> Iterator[DraftFolder]:
 
     try:
         path, resumed = _take_over(final, identity)
-        yield DraftFolder(path, final, resumed, check)
+        yield DraftFolder(path, final, resumed, identity, check)
     finally:
         lease.release()
 
 
-def _acquire_now(lease: SoftFileLease) -> bool:
+def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
+    """Whether the lease is ours within `timeout_s` seconds; a negative number waits for ever."""
     try:
-        lease.acquire(timeout=0.5)
+        lease.acquire(timeout=timeout_s)
     except TimeoutError:
         return False
     return True

@@ -24,6 +24,9 @@ SUMMARY = {
 }
 """Facts kept once per episode, with their dtype on disk."""
 
+INFO, PRESENT = "info/", "info_present/"
+"""Prefixes of the arrays of infos, and of the masks that say at which steps an info was there."""
+
 TEXTS = ("mission", "end_reason")
 """Texts kept once per episode, as UTF-8."""
 
@@ -38,6 +41,7 @@ class Episode:
     Attributes:
         steps: arrays of T+1 rows. Always `observation` (or `observation/<key>` for nested spaces), `action`,
             `reward` (float64) and `discount` (float64 in [0, 1]); optionally `info/<key>`. dtypes are the source's.
+            An info that only some steps have is zero at the others and has a mask, `info_present/<key>` (bool).
         seed: what the environment was reset with, or -1.
         terminated, truncated: why it ended, as in Gymnasium; both are False for a log that simply stops.
         success: 1, 0, or -1 where the task has no notion of success.
@@ -77,6 +81,8 @@ class Episode:
         for name, array in self.steps.items():
             if array.dtype.kind == "f" and name.startswith("observation") and np.isnan(array).any():
                 raise InvalidEpisode(f"{name} holds NaN, first at step {int(np.argwhere(np.isnan(array))[0][0])}")
+            if name.startswith(PRESENT) and not _is_mask(array, INFO + name.removeprefix(PRESENT) in names):
+                raise InvalidEpisode(f"{name} must mark some of the steps of an info, and not all; it is {array}")
             if (name == "action" or name in ("reward", "discount")) and np.any(array[-1]):
                 raise InvalidEpisode(f"{name} of the last row must be zeros, it is {array[-1]}")
 
@@ -137,6 +143,10 @@ def with_last_row(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 0:
         raise InvalidEpisode(f"{name} must have a leading step axis")
     return np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
+
+
+def _is_mask(array: np.ndarray, has_info: bool) -> bool:
+    return has_info and array.dtype == np.bool_ and bool(array.any() and not array[:-1].all() and not array[-1])
 
 
 def _first_bad(array: np.ndarray) -> int:

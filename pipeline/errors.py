@@ -50,6 +50,10 @@ class LostLease(PipelineError):
     """Another process took over the work after this one had stopped refreshing its lock."""
 
 
+class InUse(PipelineError):
+    """Another process holds what was asked for, and this one was not to wait longer."""
+
+
 class TaskFailed(PipelineError):
     """A simulator or worker process failed; finished episodes are kept."""
 

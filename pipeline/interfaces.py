@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,19 +38,44 @@ class Transition:
 
 
 @runtime_checkable
-class Policy(Protocol):
-    """Chooses actions. Draws only from the generator it is handed, so that an episode depends on its seed alone."""
-
-    name: str
-
-    def identity(self) -> Mapping[str, Any]:
-        """JSON facts that change what it does: its name, weights, options."""
-
-    def start(self, environment: Environment) -> None:
-        """Called before each episode, after the reset; forgets everything about the last one."""
+class Player(Protocol):
+    """Plays one episode of one environment, one decision after the other."""
 
     def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
         """The action for one observation, in the environment's action dtype and shape."""
+
+
+class Turn(NamedTuple):
+    """A decision to be taken: the episode in `lane` shows `observation`, and draws from nothing but `rng`."""
+
+    lane: int
+    observation: Observation
+    rng: np.random.Generator
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Chooses actions for several episodes at once, each in a lane of its own.
+
+    An episode must not depend on the lane that it is played in, nor on what happens in the others: random draws come
+    from the turn's generator, and a network always sees a batch of the same width, padded where lanes are idle.
+
+    Attributes:
+        name: names datasets.
+        lanes: how many episodes one process should play at once; 1 where nothing is gained by more.
+    """
+
+    name: str
+    lanes: int
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON facts that change what it does: its name, weights, options. Loads no weights."""
+
+    def start(self, lane: int, environment: Environment) -> None:
+        """Called when an episode begins in a lane, after the reset; forgets all about the lane's last episode."""
+
+    def act(self, turns: Sequence[Turn]) -> Sequence[np.ndarray]:
+        """One action per turn, each in the environment's action dtype and shape. Turns are of different lanes."""
 
 
 @runtime_checkable
@@ -75,8 +100,11 @@ class Environment(Protocol):
     def render(self) -> np.ndarray:
         """The present picture, (height, width, 3) uint8. Raises NoRenderer where nothing can draw."""
 
-    def expert(self) -> Policy:
-        """The scripted expert that comes with the simulator. Raises InvalidInput where there is none."""
+    def picture_identity(self) -> Mapping[str, Any]:
+        """JSON facts that change pictures but no episode: camera, size."""
+
+    def expert(self) -> Player:
+        """A fresh scripted expert, where the simulator has one. Raises InvalidInput where there is none."""
 
     def close(self) -> None: ...
 

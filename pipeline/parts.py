@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.episode import SUMMARY, TEXTS, Episode
+from pipeline.episode import INFO, PRESENT, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidEpisode
 
 PART_BYTES = 64 * 2**20
@@ -20,17 +20,11 @@ def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
     """Flat arrays of a part.
 
     `episode_ends` (n,) int64: cumulative rows. `steps/<name>` (rows, ...): the step arrays one after the other.
+    An info that an episode lacks is zeros there, and marked as absent.
     `episodes/<name>` (n,): seed, flags, `return` (float64) and `digest` (n, 32). `texts/<name>/bytes` and `.../ends`.
     """
-    first = {name: (array.dtype, array.shape[1:]) for name, array in episodes[0].steps.items()}
-    for number, episode in enumerate(episodes):
-        have = {name: (array.dtype, array.shape[1:]) for name, array in episode.steps.items()}
-        if have != first:
-            raise InvalidEpisode(
-                f"Episodes of one dataset need the same arrays. Episode {number} of this part has {_layout(have)}, "
-                f"the first has {_layout(first)}."
-            )
-    arrays = {f"steps/{name}": np.concatenate([e.steps[name] for e in episodes]) for name in first}
+    steps = _with_same_arrays(episodes)
+    arrays = {f"steps/{name}": np.concatenate([each[name] for each in steps]) for name in steps[0]}
     arrays[ENDS] = np.cumsum([episode.rows for episode in episodes], dtype=np.int64)
     for name, dtype in SUMMARY.items():
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
@@ -51,11 +45,54 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
     steps = {name.removeprefix("steps/"): array for name, array in arrays.items() if name.startswith("steps/")}
     return [
         Episode(
-            steps={name: array[start:end] for name, array in steps.items()},
+            steps=_without_absent({name: array[start:end] for name, array in steps.items()}),
             **_facts(arrays, texts, i),
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
+
+
+def _with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, np.ndarray]]:
+    """The step arrays of each episode, with those infos and masks added that only others have."""
+    infos = {
+        name: (array.dtype, array.shape[1:]) for e in episodes for name, array in e.steps.items() if _is_info(name)
+    }
+    masked = {name for name in infos if any(name not in e.steps or _mask(name) in e.steps for e in episodes)}
+    same = []
+    for episode in episodes:
+        steps = dict(episode.steps)
+        for name in masked:
+            dtype, shape = infos[name]
+            steps.setdefault(_mask(name), (np.arange(episode.rows) < episode.length) & (name in steps))
+            steps.setdefault(name, np.zeros((episode.rows, *shape), dtype))
+        same.append(dict(sorted(steps.items())))
+    first = _layout(same[0])
+    for number, steps in enumerate(same):
+        if (layout := _layout(steps)) != first:
+            raise InvalidEpisode(
+                f"Episodes of one dataset need the same arrays. Episode {number} of this part has {layout}, "
+                f"the first has {first}."
+            )
+    return same
+
+
+def _without_absent(steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The step arrays that an episode came with: no info that is absent at every step, no mask that says nothing."""
+    for mask in [name for name in steps if name.startswith(PRESENT)]:
+        present = steps[mask][:-1]
+        if not present.any():
+            del steps[INFO + mask.removeprefix(PRESENT)]
+        if present.all() or not present.any():
+            del steps[mask]
+    return steps
+
+
+def _is_info(name: str) -> bool:
+    return name.startswith(INFO)
+
+
+def _mask(info: str) -> str:
+    return PRESENT + info.removeprefix(INFO)
 
 
 def _facts(arrays: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
@@ -67,5 +104,5 @@ def _split(data: np.ndarray, ends: np.ndarray) -> list[str]:
     return [bytes(data[start:end]).decode() for start, end in zip(starts, ends, strict=True)]
 
 
-def _layout(arrays: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> str:
-    return ", ".join(f"{name} {dtype}{list(shape)}" for name, (dtype, shape) in sorted(arrays.items()))
+def _layout(arrays: Mapping[str, np.ndarray]) -> str:
+    return ", ".join(f"{name} {array.dtype}{list(array.shape[1:])}" for name, array in sorted(arrays.items()))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from pipeline.artifact import Manifest
 from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.digest import combine
-from pipeline.episode import Episode
+from pipeline.episode import INFO, Episode
 from pipeline.errors import DamagedArtifact
 from pipeline.files import sync_folder, sync_tree
+from pipeline.infos import InfoLayouts
 from pipeline.parts import ENDS, PART_BYTES, pack, unpack
 from pipeline.storage.arrays import Storage, open_arrays, write_arrays
 
 SPILL = "spill"
+SPILLED = ".safetensors"
 
 
 class DatasetWriter:
@@ -46,7 +49,9 @@ class DatasetWriter:
         reopened = committed[len(self._old) :]
         if reopened and not self._new and not self._buffer:
             self._buffer = list(EpisodeDataset(final, reopened))
+        self._infos = self._known_infos()
         self._buffered = sum(episode.nbytes for episode in self._buffer)
+        self._buffered_states = sum(episode.length for episode in self._buffer)
         self._drop_spilled()
         self._check_spilled()
 
@@ -61,11 +66,18 @@ class DatasetWriter:
 
     @property
     def states(self) -> int:
-        return sum(int(p["states"]) for p in [*self._old, *self._new]) + sum(e.length for e in self._buffer)
+        return sum(int(part["states"]) for part in [*self._old, *self._new]) + self._buffered_states
+
+    @property
+    def notes(self) -> list[str]:
+        """What had to be left out."""
+        return self._infos.notes
 
     def append(self, episode: Episode) -> None:
         """Add the next episode; writes a part when it is full."""
+        episode = self._infos.conform(episode, self.count)
         self._buffer.append(episode)
+        self._buffered_states += episode.length
         self._buffered += episode.nbytes
         if self._buffered >= self._part_bytes:
             self._write_part()
@@ -94,6 +106,17 @@ class DatasetWriter:
             (self._draft / PARTS / part["name"]).rename(target)
         sync_folder(self._final / PARTS)
 
+    def _known_infos(self) -> InfoLayouts:
+        """The layouts of the infos that are in the dataset already."""
+        known = InfoLayouts()
+        for folder, part in [*((self._final, p) for p in self._old), *((self._draft, p) for p in self._new)]:
+            for name, array in open_arrays(folder / PARTS / str(part["name"])).items():
+                if name.startswith(f"steps/{INFO}"):
+                    known.learn(name.removeprefix("steps/"), np.dtype(array.dtype), tuple(array.shape[1:]))
+        for index, episode in enumerate(self._buffer, self.packed):
+            known.conform(episode, index)
+        return known
+
     def _write_part(self) -> None:
         first = self.packed
         arrays = pack(self._buffer)
@@ -105,7 +128,7 @@ class DatasetWriter:
         sync_tree(unfinished)
         unfinished.rename(self._draft / PARTS / name)
         self._new.append(_entry(name, arrays[ENDS], self._buffered))
-        self._buffer, self._buffered = [], 0
+        self._buffer, self._buffered, self._buffered_states = [], 0, 0
         self._drop_spilled()
 
     def _adopt_parts(self) -> None:
@@ -123,11 +146,11 @@ class DatasetWriter:
 
     def _check_spilled(self) -> None:
         """Files of a killed run are whole by their rename, but a power cut can still tear them."""
-        for path in self.spill.glob("*.npz"):
+        for path in self.spill.glob(f"*{SPILLED}"):
             intact(path)
 
     def _drop_spilled(self) -> None:
-        for path in self.spill.glob("*.npz"):
+        for path in self.spill.glob(f"*{SPILLED}"):
             if int(path.stem) < self.packed:
                 path.unlink()
 
@@ -161,26 +184,23 @@ def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def spill_path(folder: Path, index: int) -> Path:
     """Where episode `index` waits to be packed."""
-    return folder / f"{index:08d}.npz"
+    return folder / f"{index:08d}{SPILLED}"
 
 
 def save_episode(path: Path, episode: Episode) -> None:
     """One finished episode as one whole file."""
-    arrays = pack([episode])
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:  # not synced: after a power cut the digest tells, and the episode is made again
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keyword `allow_pickle` into the mapping
+    save_file(pack([episode]), temporary)  # not synced: after a power cut the digest tells, and it is made again
     temporary.replace(path)
 
 
 def load_episode(path: Path) -> Episode:
     """A spilled episode; checked against the digest that was taken when it was made."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_file(path)
         episode = unpack(arrays)[0]
         digest = arrays["episodes/digest"][0].tobytes()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DamagedArtifact(f"{path} is torn: {error}. Run the same command again.") from error
     if episode.digest() != digest:
         raise DamagedArtifact(f"{path} does not match its digest. Run the same command again.")

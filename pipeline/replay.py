@@ -71,7 +71,7 @@ def _replay_all(
     simulator = environment()
     try:
         if identity is not None:
-            _check_identity(identity, simulator.identity())
+            check_environment(identity, simulator.identity())
         frames: Frames = {}
         for number in sorted(wanted):
             frames |= _replay(simulator, number, episodes[number], frozenset(wanted[number]))
@@ -80,7 +80,8 @@ def _replay_all(
         simulator.close()
 
 
-def _check_identity(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def check_environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raises IdentityMismatch where the environment here is another one than was recorded."""
     plain = json.loads(canonical(dict(here)))  # as a manifest holds it: lists for tuples
     if lines := differences(dict(recorded), plain):
         raise IdentityMismatch(

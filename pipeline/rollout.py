@@ -1,26 +1,67 @@
-"""One whole episode of a policy in an environment."""
+"""Whole episodes of a policy in one environment, or in several copies of it side by side."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from pipeline.builder import EpisodeBuilder
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
-from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
+from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition, Turn
+
+IDLE_SECONDS = 0.01
+"""How long lanes rest when no episode may begin yet."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """An episode to be played: its number in the dataset, the simulator's seed and the policy's generator."""
+
+    index: int
+    seed: int
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Played:
+    """A finished episode. `pictures` holds what `watch` gave for each of its T+1 rows; `left_out` keys of infos."""
+
+    index: int
+    episode: Episode
+    pictures: Sequence[Any] = ()
+    left_out: Sequence[str] = ()
+
+
+Watch = Callable[[Environment], Any]
+"""Called once for every row of an episode, while the environment stands there."""
 
 
 def rollout(
     environment: Environment, policy: Policy, seed: int, rng: np.random.Generator, limit: int | None = None
 ) -> Episode:
-    """Play one episode from `seed` to its end, or to the end of the first `limit` decisions.
+    """One episode from `seed` to its end, or to the end of the first `limit` decisions; as in `play`."""
+    return next(play([environment], policy, iter([Start(0, seed, rng)]), limit)).episode
 
+
+def play(
+    environments: Sequence[Environment],
+    policy: Policy,
+    starts: Iterator[Start | None],
+    limit: int | None = None,
+    watch: Watch | None = None,
+) -> Iterator[Played]:
+    """Play the episodes that `starts` names, one in each environment at a time; yields each as it ends.
+
+    `starts` is asked whenever an environment is free; None says that no episode may begin at the moment.
     The last observation is kept. Actions are stored as they were applied: in the dtype of the environment's action
-    spec. `info/<key>` is kept for every key whose value is numeric and of one shape at every step; others are left out.
-    `end_reason` is `terminated`, `time_limit`, or `budget` where only `limit` ended it.
+    spec. `info/<key>` is kept wherever its values are numbers of one shape; a key that only some steps have gets a
+    mask. `end_reason` is `terminated`, `time_limit`, or `budget` where only `limit` ended the episode.
 
     Raises:
         TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
@@ -28,18 +69,68 @@ def rollout(
     """
     if limit is not None and limit < 1:
         raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
-    spec = environment.action_spec
-    observation = _reset(environment, seed)
-    policy.start(environment)
-    building = EpisodeBuilder(observation, seed, mission=str(getattr(environment, "mission", "")))
-    done = False
-    while not done and len(building) != limit:
-        action = _fitting(policy, policy.act(_copy(observation), rng), spec)
-        transition = _step(environment, action, seed, len(building))
-        observation = transition.observation
-        building.add(action, transition)
-        done = transition.terminated or transition.truncated
-    return building.build()
+    lanes: dict[int, _Lane] = {}
+    more = True
+    while True:
+        for number, environment in enumerate(environments):
+            if more and number not in lanes:
+                try:
+                    start = next(starts)
+                except StopIteration:
+                    more = False
+                    break
+                if start is None:
+                    break
+                lanes[number] = _Lane.begin(environment, start, watch)
+                policy.start(number, environment)
+        if not lanes:
+            if not more:
+                return
+            time.sleep(IDLE_SECONDS)
+            continue
+        turns = [Turn(number, _copy(lane.observation), lane.start.rng) for number, lane in lanes.items()]
+        for turn, action in zip(turns, policy.act(turns), strict=True):
+            lane = lanes[turn.lane]
+            if lane.step(_fitting(policy, action, lane.spec)) or len(lane.building) == limit:
+                del lanes[turn.lane]
+                yield lane.end()
+
+
+@dataclass
+class _Lane:
+    """One environment with its episode in the making."""
+
+    environment: Environment
+    start: Start
+    spec: ArraySpec
+    observation: Observation
+    building: EpisodeBuilder
+    watch: Watch | None
+    pictures: list[Any] = field(default_factory=list)
+
+    @staticmethod
+    def begin(environment: Environment, start: Start, watch: Watch | None) -> _Lane:
+        observation = _reset(environment, start.seed)
+        building = EpisodeBuilder(observation, start.seed, mission=str(getattr(environment, "mission", "")))
+        lane = _Lane(environment, start, environment.action_spec, observation, building, watch)
+        lane.look()
+        return lane
+
+    def step(self, action: np.ndarray) -> bool:
+        """Apply one action; says whether the episode is over."""
+        transition = _step(self.environment, action, self.start.seed, len(self.building))
+        self.observation = transition.observation
+        self.building.add(action, transition)
+        self.look()
+        return transition.terminated or transition.truncated
+
+    def look(self) -> None:
+        if self.watch is not None:
+            self.pictures.append(self.watch(self.environment))
+
+    def end(self) -> Played:
+        episode = self.building.build()
+        return Played(self.start.index, episode, self.pictures, self.building.left_out)
 
 
 def _reset(environment: Environment, seed: int) -> Observation:

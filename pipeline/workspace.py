@@ -37,14 +37,20 @@ class Draft:
         self._arrays: list[dict[str, Any]] = []
         self._digests: dict[str, bytes] = {}
         self._writers: list[ArrayWriter] = []
+        self._apart: set[str] = set()
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str) -> ArrayWriter:
-        """Begin or resume an array; append rows from its `done` on."""
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str, content: bool = True) -> ArrayWriter:
+        """Begin or resume an array; append rows from its `done` on.
+
+        `content=False` leaves it out of the artifact's digest: its bytes may differ where the content is the same.
+        """
         folder = self.path / ARRAYS
         if not folder.exists():
             self._storage.create_folder(folder)
         writer = ArrayWriter(self._storage, folder, self.path / PROGRESS, name, shape, np.dtype(dtype))
         self._writers.append(writer)
+        if not content:
+            self._apart.add(name)
         self._arrays.append({"name": name, "shape": list(shape), "dtype": writer.dtype.name, "unit": unit})
         return writer
 
@@ -67,8 +73,8 @@ class Draft:
 
     def finish(self, spec: Spec, stopwatch: Stopwatch) -> Manifest:
         """Close the arrays, sweep, checksum, and write the manifest into the draft."""
-        for writer in self._writers:
-            self._digests[writer.name] = writer.close()
+        closed = {writer.name: writer.close() for writer in self._writers}
+        self._digests |= {name: digest for name, digest in closed.items() if name not in self._apart}
         if (self.path / ARRAYS).exists():
             self._storage.sweep(self.path / ARRAYS)
         for left in (PROGRESS, IDENTITY):

@@ -57,6 +57,11 @@ class ArrayWriter:
             if self._filled == len(self._buffer) or self.done + self._filled == self.shape[0]:
                 self._flush()
 
+    @property
+    def appended(self) -> int:
+        """Rows so far, durable or not."""
+        return self.done + self._filled
+
     def close(self) -> bytes:
         """The array's digest. Raises ValueError when rows are missing."""
         if self.done != self.shape[0]:

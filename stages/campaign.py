@@ -47,11 +47,11 @@ class Failure:
 
 
 def run_stages(
-    stages: Mapping[str, Call],
+    stages: Sequence[str],
+    datasets: Callable[[], Mapping[str, Mapping[str, Call]]],
     per_task: Sequence[str],
     domain: Domain | None,
     task: str | list[str] | None,
-    dataset: str,
     workspace: Workspace,
     inputs: str,
     build_input: BuildInput,
@@ -59,14 +59,16 @@ def run_stages(
 ) -> list[Failure]:
     """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
 
-    `per_task` names the stages that run once for every task; the others run once. After a failure the task's later
-    stages are left out.
+    `datasets` gives the stages' calls for each dataset that is asked for. `per_task` names the stages that run once for
+    every task and dataset; the others run once. After a failure that task's and dataset's later stages are left out.
     """
-    looped = {name: call for name, call in stages.items() if name in per_task}
     failures: list[Failure] = []
     made: list[dict[str, Any]] = []
     for name in (FAILED, MADE):  # a run folder that was named by hand may hold those of an earlier run
         (folder / name).unlink(missing_ok=True)
+    calls: Mapping[str, Mapping[str, Call]] = {}
+    names: list[str] = []
+    looped = [stage for stage in stages if stage in per_task]
     try:
         if not stages:
             raise InvalidInput(
@@ -74,38 +76,37 @@ def run_stages(
             )
         if inputs not in INPUTS:
             raise unknown_name("way with missing inputs", inputs, INPUTS)
-        build = inputs == "build"
-        names = tasks_for(looped, domain, task, dataset, workspace, build) if looped else []
+        calls = datasets()
+        names = tasks_for(looped, domain, task, list(calls), workspace, inputs == "build") if looped else []
     except PipelineError as error:
-        names = []
         failures.append(_failed(next(iter(stages), ""), str(task or ""), error))
     with over_tasks(names) as walk:
         for name in walk:
-            for stage, call in looped.items():
-                try:
-                    artifact = _with_inputs(call, stage, name, build_input if inputs == "build" else None)
-                except Exception as error:  # any error of one task must leave the others running; all are reported
-                    failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
-                    break
-                made.append(_done(stage, artifact))
-                write_json(folder / MADE, made)
-    for stage, call in stages.items():
-        if stage in looped:
-            continue
-        try:
-            call()
-        except Exception as error:  # reported like the failure of a task
-            failures.append(_failed(stage, "", error))
+            for own in calls.values():
+                for stage in looped:
+                    try:
+                        artifact = _with_inputs(own[stage], stage, name, build_input if inputs == "build" else None)
+                    except Exception as error:  # any error of one task must leave the others running; all are reported
+                        failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
+                        break
+                    made.append(_done(stage, artifact))
+                    write_json(folder / MADE, made)
+    for own in list(calls.values())[:1]:
+        for stage in (stage for stage in stages if stage not in looped):
+            try:
+                own[stage]()
+            except Exception as error:  # reported like the failure of a task
+                failures.append(_failed(stage, "", error))
     if failures:
         write_json(folder / FAILED, [asdict(failure) for failure in failures])
     return failures
 
 
 def tasks_for(
-    stages: Mapping[str, Call],
+    stages: Sequence[str],
     domain: Domain | None,
     task: str | list[str] | None,
-    dataset: str,
+    datasets: Sequence[str],
     workspace: Workspace,
     build: bool,
 ) -> list[str]:
@@ -116,14 +117,14 @@ def tasks_for(
         return list(domain.tasks)
     if task is not None:
         return [domain.task(name) for name in ([task] if isinstance(task, str) else task)]
-    if build or next(iter(stages)) in DOORS:
+    if build or stages[0] in DOORS:
         return list(domain.tasks)
-    there = [t for t in domain.tasks if any(a.manifest.version == dataset for a in _datasets(workspace, domain, t))]
+    there = [t for t in domain.tasks if any(a.manifest.version in datasets for a in _datasets(workspace, domain, t))]
     if skipped := [t for t in domain.tasks if t not in there]:
-        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), dataset, _few(skipped))
+        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), " or ".join(datasets), _few(skipped))
     if not there:
         raise InvalidInput(
-            f"No task of {domain.name} has the dataset {dataset} under {workspace.root}.\n"
+            f"No task of {domain.name} has the dataset {' or '.join(datasets)} under {workspace.root}.\n"
             f"Make it first: python run.py stage=collect domain={domain.name} task={domain.tasks[0]}"
         )
     return there

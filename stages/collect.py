@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 
 from beartype import beartype
 
 from pipeline.artifact import Artifact, Spec
-from pipeline.collection import EPISODES_FORMAT, Target, grow, missing_episodes
+from pipeline.collection import EPISODES_FORMAT, Target, grow
 from pipeline.domain import Domain
 from pipeline.errors import InvalidInput, TaskFailed
 from pipeline.interfaces import Environment, Policy
+from pipeline.policies.mixed import Mixed
 from pipeline.progress import progress
 from pipeline.recorder import DatasetWriter
 from pipeline.threads import available_cores
-from pipeline.workers import EpisodeJob, collect_episodes
+from pipeline.workers import Crew, EpisodeJob
 from pipeline.workspace import EPISODES, Workspace, check_dataset_name
+from stages.frames import frames_of, keep_lockstep
 
 
 @beartype
@@ -26,39 +27,66 @@ def run(
     domain: Domain,
     task: str,
     policy: Callable[[], Policy],
+    randomness: float,
     workspace: Workspace,
     dataset: str,
     episodes: int | None,
     states: int | None,
+    frames: int | None,
+    render: bool,
     seed: int,
     workers: int | None,
     force: bool,
 ) -> Artifact:
     """The dataset `dataset` of one task, grown to `episodes` or to at least `states`.
 
+    `frames` ends each of the `episodes` after its share, frames // episodes, of decisions. `render` keeps a picture of
+    every row, too, as stage=frames would draw them later. `randomness` mixes uniformly random actions in.
+
     An episode depends on (seed, domain, task, its index), the environment and the policy only; so the digest is the
     same for every number of workers and after every kill.
     """
     if seed < 0:
         raise InvalidInput(f"seed={seed} must not be negative.")
+    limit = _budget(frames, episodes)
     environment = partial(domain.environment, task=task)
-    identity = _identity(environment, policy)
-    spec = Spec(
-        domain.name,
-        task,
-        EPISODES,
-        EPISODES_FORMAT,
-        {"seed": seed, **identity},
-        name=check_dataset_name(dataset),
-    )
+    player = partial(_mixed, policy, randomness) if randomness else policy
+    parameters = {"seed": seed, **_identity(environment, player)} | ({"budget": limit} if limit else {})
+    spec = Spec(domain.name, task, EPISODES, EPISODES_FORMAT, parameters, name=check_dataset_name(dataset))
     target = Target(domain.episodes if episodes is None and states is None else episodes, states)
+    cores = workers or available_cores()
 
     def fill(writer: DatasetWriter, target: Target) -> list[str]:
-        job = EpisodeJob(environment, policy, domain.name, task, seed, writer.spill)
-        _fill(writer, target, job, workers or available_cores())
-        return []
+        pictures = writer.spill.parent / "pictures"
+        if render:
+            pictures.mkdir(exist_ok=True)
+        job = EpisodeJob(
+            environment, player, domain.name, task, seed, writer.spill, limit, pictures if render else None
+        )
+        left_out = _fill(writer, target, job, cores)
+        if pictures.exists():
+            keep_lockstep(pictures, workspace, domain.name, task, spec.version + workspace.storage.suffix)
+        return [*writer.notes, *(f"infos left out, because they are no numbers of one shape: {k}" for k in left_out)]
 
-    return grow(workspace, spec, target, fill, force)
+    made = grow(workspace, spec, target, fill, force)
+    if render:
+        frames_of(made, environment, workspace, cores, force)
+    return made
+
+
+def _budget(frames: int | None, episodes: int | None) -> int | None:
+    """Decisions of one episode."""
+    if frames is None:
+        return None
+    if episodes is None:
+        raise InvalidInput(f"frames={frames} is shared out among episodes: say how many, for example episodes=3.")
+    if frames < max(1, episodes):
+        raise InvalidInput(f"frames={frames} is not enough for episodes={episodes}: each needs at least one decision.")
+    return frames // episodes
+
+
+def _mixed(policy: Callable[[], Policy], randomness: float) -> Policy:
+    return Mixed(policy(), randomness)
 
 
 def _identity(environment: Callable[[], Environment], policy: Callable[[], Policy]) -> dict[str, object]:
@@ -69,25 +97,30 @@ def _identity(environment: Callable[[], Environment], policy: Callable[[], Polic
         simulator.close()
 
 
-def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) -> None:
+def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) -> list[str]:
+    """Append episodes until the target is met; returns the keys of infos that no array can hold."""
+
     def take() -> bool:
         while not target.met(writer.count, writer.states):
             if not writer.append_spilled():
                 return False
         return True
 
-    missing = missing_episodes(writer, target)
     if take():
-        return
+        return []
+    left_out: set[str] = set()
     by_episode = target.episodes is not None
     total, done = (target.episodes, writer.count) if by_episode else (target.states, writer.states)
     with (
         progress("collect", f"{job.domain}/{job.task}", "episodes" if by_episode else "states", total, done) as advance,
-        closing(collect_episodes(job, missing, workers)) as finished,
+        Crew(job, writer.count, target.episodes, workers) as crew,
     ):
-        for episode in finished:
-            advance(1 if by_episode else episode.length)
+        for finished in crew:
+            advance(1 if by_episode else finished.length)
+            left_out |= set(finished.left_out)
             if take():
                 break
+            crew.packed(writer.count)
     if not target.met(writer.count, writer.states):
         raise TaskFailed(f"The workers of {job.domain}/{job.task} stopped early. Run the same command again.")
+    return sorted(left_out)

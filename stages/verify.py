@@ -21,6 +21,7 @@ from pipeline.threads import available_cores
 from pipeline.workspace import EPISODES, Workspace
 from stages.bins import bins_name
 from stages.catalog import chosen_tasks
+from stages.frames import FRAMES
 
 REPLAY = "replay"
 
@@ -104,6 +105,9 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
     kind = artifact.manifest.kind
     if kind == EPISODES:
         yield from checks.wrong_episodes(artifact)
+        return
+    if kind == FRAMES:
+        yield from checks.wrong_frames(artifact)
         return
     yield from checks.wrong_arrays(artifact)
     if kind == "distances":

@@ -9,9 +9,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from pipeline.interfaces import Policy
+
 CONF = Path(__file__).parent.parent / "conf"
-FUNCTIONS = ("collect", "ingest", "retrieval", "distances", "bins", "parquet", "report", "catalog", "verify", "gc")
+FUNCTIONS = (
+    *("collect", "ingest", "frames", "retrieval", "distances", "bins", "parquet"),
+    *("report", "catalog", "verify", "gc"),
+)
 REGENT = ["retrieval", "distances", "bins", "parquet"]
+POLICIES: dict[str, list[str]] = {"random": [], "scripted": []}
+"""What each policy cannot do without."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +68,8 @@ def test_every_domain_is_built_without_its_simulator(domain):
 
 @pytest.mark.parametrize("policy", choices("policy"))
 def test_every_policy_is_built(policy):
-    node = compose("config", [f"policy={policy}"]).policy
-    assert instantiate(node)().name == policy
+    node = compose("config", [f"policy={policy}", *POLICIES[policy]]).policy
+    assert isinstance(instantiate(node.player)(), Policy)
 
 
 @pytest.mark.parametrize("storage", choices("storage"))

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
+from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 
 LONGEST = 500
 """Steps after which Meta-World itself refuses to go on."""
@@ -111,7 +111,11 @@ class MetaWorld:
         model.vis.quality.shadowsize = SHADOW_PIXELS
         return Painter(model, self._camera, self._picture, self._picture, self._camera in UPSIDE_DOWN)
 
-    def expert(self) -> Policy:
+    def picture_identity(self) -> Mapping[str, Any]:
+        """The camera, and the side of a picture in pixels."""
+        return {"camera": self._camera, "picture": self._picture}
+
+    def expert(self) -> Player:
         """The package's hand-written policy of this task."""
         return _Expert(self._task)
 
@@ -133,14 +137,7 @@ class _Expert:
     def __init__(self, task: str) -> None:
         # Every policy warns whenever it asks for more than the arm can do, which is nearly always.
         warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high", category=UserWarning)
-        self.name = "metaworld-scripted"
         self._policy = _package("metaworld.policies").ENV_POLICY_MAP[f"{task}-v3"]()
-
-    def identity(self) -> Mapping[str, Any]:
-        return {"name": self.name, "version": version("metaworld")}
-
-    def start(self, environment: Environment) -> None:
-        """Nothing to forget: each action follows from one observation."""
 
     def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
         """(4,) float32 in [-1, 1]. Draws nothing from `rng`."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.interfaces import ArraySpec, Observation, Policy, Transition
+from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 
 NAMES = {
     "ant": "Ant",
@@ -111,9 +111,16 @@ class MuJoCo:
             self._painter = Painter(simulator.model, "track" if "track" in cameras else -1, *self._size)
         return self._painter.paint(simulator.data)
 
-    def expert(self) -> Policy:
+    def picture_identity(self) -> Mapping[str, Any]:
+        """The size in pixels; the camera is the task's own."""
+        return {"height": self._size[0], "width": self._size[1]}
+
+    def expert(self) -> Player:
         """Raises InvalidInput: experts of these tasks are trained agents."""
-        raise InvalidInput(f"{self._id} has no scripted expert. Use policy=random, or ingest data: source=jat")
+        raise InvalidInput(
+            f"{self._id} has no scripted expert. Use policy=random, a trained agent (policy=sb3), or ingest data: "
+            "source=jat"
+        )
 
     def close(self) -> None:
         """Free the renderer."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
+from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 
 TASKS = ("corner", "maze", "key")
 VERSION = 1
@@ -133,7 +133,11 @@ class Toy:
             raise RuntimeError("There is nothing to draw yet: call reset first.")
         return _draw(self._board, self._size)
 
-    def expert(self) -> Policy:
+    def picture_identity(self) -> Mapping[str, Any]:
+        """Nothing: there is one way to draw a board."""
+        return {}
+
+    def expert(self) -> Player:
         """A policy that walks a shortest way; where several are as short, its generator chooses."""
         return ShortestWay()
 
@@ -143,14 +147,6 @@ class Toy:
 
 class ShortestWay:
     """Walks to the key, through the gap and to the goal, seeing nothing but the observation."""
-
-    name = "shortest-way"
-
-    def identity(self) -> Mapping[str, Any]:
-        return {"name": self.name}
-
-    def start(self, environment: Environment) -> None:
-        """Nothing to forget: each move follows from one observation."""
 
     def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
         """A move, int64 scalar, that shortens the way by one cell."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, Observation
+from pipeline.interfaces import ArraySpec, Environment, Turn
 
 
 class Random:
@@ -18,6 +18,7 @@ class Random:
     """
 
     name = "random"
+    lanes = 1
 
     def __init__(self) -> None:
         self._spec: ArraySpec | None = None
@@ -25,19 +26,27 @@ class Random:
     def identity(self) -> Mapping[str, Any]:
         return {"name": self.name}
 
-    def start(self, environment: Environment) -> None:
+    def start(self, lane: int, environment: Environment) -> None:
         """Read the action's shape, dtype and bounds."""
-        spec = environment.action_spec
-        if spec.low is None or spec.high is None or not (np.isfinite(spec.low) & np.isfinite(spec.high)).all():
-            raise InvalidInput(f"Random actions need finite bounds; they lie between {spec.low} and {spec.high}.")
-        self._spec = spec
+        self._spec = bounded(environment.action_spec)
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
-        """An action in the environment's shape and dtype. Raises RuntimeError before the first `start`."""
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+        """Actions in the environment's shape and dtype. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError("The random policy does not know the actions yet: call start first.")
-        spec = self._spec
-        low, high = np.asarray(spec.low), np.asarray(spec.high)
-        if spec.dtype.kind in "iu":
-            return np.asarray(rng.integers(low, high, size=spec.shape, endpoint=True, dtype=spec.dtype))
-        return np.asarray(rng.uniform(low, high, size=spec.shape), spec.dtype)
+        return [uniform_action(self._spec, turn.rng) for turn in turns]
+
+
+def bounded(spec: ArraySpec) -> ArraySpec:
+    """The same spec. Raises InvalidInput where random actions have no finite bounds to be drawn between."""
+    if spec.low is None or spec.high is None or not (np.isfinite(spec.low) & np.isfinite(spec.high)).all():
+        raise InvalidInput(f"Random actions need finite bounds; they lie between {spec.low} and {spec.high}.")
+    return spec
+
+
+def uniform_action(spec: ArraySpec, rng: np.random.Generator) -> np.ndarray:
+    """An action drawn uniformly between the bounds, both included, of a spec that has them."""
+    low, high = np.asarray(spec.low), np.asarray(spec.high)
+    if spec.dtype.kind in "iub":
+        return np.asarray(rng.integers(low, high, size=spec.shape, endpoint=True, dtype=spec.dtype))
+    return np.asarray(rng.uniform(low, high, size=spec.shape), spec.dtype)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline.interfaces import Environment, Observation, Policy
+from pipeline.interfaces import Environment, Player, Turn
 
 
 class Scripted:
@@ -18,20 +18,23 @@ class Scripted:
     """
 
     name = "scripted"
+    lanes = 1
 
     def __init__(self) -> None:
-        self._expert: Policy | None = None
+        self._experts: dict[int, Player] = {}
 
     def identity(self) -> Mapping[str, Any]:
         return {"name": self.name}
 
-    def start(self, environment: Environment) -> None:
+    def start(self, lane: int, environment: Environment) -> None:
         """Fetch a fresh expert, so that nothing of the last episode is left."""
-        self._expert = environment.expert()
-        self._expert.start(environment)
+        self._experts[lane] = environment.expert()
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
-        """The expert's action. Raises RuntimeError before the first `start`."""
-        if self._expert is None:
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+        """The experts' actions. Raises RuntimeError for a lane without `start`."""
+        return [self._expert(turn.lane).act(turn.observation, turn.rng) for turn in turns]
+
+    def _expert(self, lane: int) -> Player:
+        if lane not in self._experts:
             raise RuntimeError("The scripted policy has no expert yet: call start first.")
-        return self._expert.act(observation, rng)
+        return self._experts[lane]

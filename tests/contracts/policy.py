@@ -8,8 +8,8 @@ import random
 
 import numpy as np
 
-from pipeline.interfaces import Environment, Policy
-from pipeline.rollout import rollout
+from pipeline.interfaces import Environment, Policy, Turn
+from pipeline.rollout import Start, play, rollout
 from tests.contracts.environment import arrays
 
 SEED = 3
@@ -28,7 +28,9 @@ class PolicyContract:
         return rollout(self.environment(), policy, seed, np.random.default_rng(seed), limit).digest()
 
     def test_it_fulfils_the_protocol(self):
-        assert isinstance(self.make(), Policy)
+        policy = self.make()
+        assert isinstance(policy, Policy)
+        assert policy.lanes >= 1
 
     def test_the_identity_is_json_names_it_and_never_changes(self):
         policy = self.make()
@@ -42,9 +44,9 @@ class PolicyContract:
         environment, policy, rng = self.environment(), self.make(), np.random.default_rng(SEED)
         spec = environment.action_spec
         observation, done = environment.reset(SEED), False
-        policy.start(environment)
+        policy.start(0, environment)
         while not done:
-            action = policy.act(observation, rng)
+            (action,) = policy.act([Turn(0, observation, rng)])
             assert (action.shape, action.dtype) == (spec.shape, spec.dtype)
             assert spec.low is None or (action >= spec.low).all()
             assert spec.high is None or (action <= spec.high).all()
@@ -53,6 +55,15 @@ class PolicyContract:
 
     def test_the_same_generator_gives_the_same_episode(self):
         assert self.digest(self.make()) == self.digest(self.make())
+
+    def test_an_episode_depends_neither_on_its_lane_nor_on_the_others(self):
+        policy, seeds = self.make(), range(SEED, SEED + 12)
+        alone = {seed: self.digest(policy, seed, limit=15) for seed in seeds}
+        for order in (list(seeds), list(reversed(seeds))):
+            environments = [self.environment() for _ in range(policy.lanes)]
+            starts = iter([Start(seed, seed, np.random.default_rng(seed)) for seed in order])
+            together = {each.index: each.episode.digest() for each in play(environments, self.make(), starts, limit=15)}
+            assert together == alone
 
     def test_start_forgets_the_last_episode(self):
         used = self.make()
@@ -68,8 +79,8 @@ class PolicyContract:
             policy, environment = self.make(), self.environment()
             observation = environment.reset(SEED)
             before = np.random.get_state()[1].tobytes(), random.getstate()  # noqa: NPY002
-            policy.start(environment)
-            policy.act(observation, np.random.default_rng(SEED))
+            policy.start(0, environment)
+            policy.act([Turn(0, observation, np.random.default_rng(SEED))])
             assert (np.random.get_state()[1].tobytes(), random.getstate()) == before  # noqa: NPY002
             digests.add(self.digest(policy))
         assert len(digests) == 1
@@ -78,8 +89,8 @@ class PolicyContract:
         environment, policy = self.environment(), self.make()
         observation = environment.reset(SEED)
         before = {name: array.copy() for name, array in arrays(observation).items()}
-        policy.start(environment)
-        policy.act(observation, np.random.default_rng(SEED))
+        policy.start(0, environment)
+        policy.act([Turn(0, observation, np.random.default_rng(SEED))])
         for name, array in arrays(observation).items():
             np.testing.assert_array_equal(array, before[name])
 

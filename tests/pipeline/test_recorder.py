@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from pipeline.artifact import Manifest
 from pipeline.dataset import EpisodeDataset
@@ -115,15 +116,15 @@ def test_spilled_episodes_are_taken_in_index_order(tmp_path):
 
 
 def test_a_torn_spill_is_removed_and_a_changed_one_is_never_used(tmp_path, rng):
-    path = tmp_path / "00000000.npz"
+    path = tmp_path / "00000000.safetensors"
     save_episode(path, made_episode(rng, 5))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     assert not intact(path)
     assert not path.exists()
-    arrays = dict(np.load(_saved(path, made_episode(rng, 5))))
+    arrays = load_file(_saved(path, made_episode(rng, 5)))
     arrays["steps/reward"] = arrays["steps/reward"] + np.eye(1, 6)[0]
-    np.savez(path, **arrays)
+    save_file(arrays, path)
     with pytest.raises(DamagedArtifact, match="does not match its digest"):
         load_episode(path)
 

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
-from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition
+from pipeline.interfaces import ArraySpec, Environment, Observation, Player, Transition, Turn
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
-from pipeline.rollout import rollout
+from pipeline.rollout import Start, play, rollout
 
 RNG = np.random.default_rng(0)
 
@@ -46,7 +46,10 @@ class Tape:
     def render(self) -> np.ndarray:
         raise NoRenderer("a tape has no picture")
 
-    def expert(self) -> Policy:
+    def picture_identity(self) -> Mapping[str, Any]:
+        return {}
+
+    def expert(self) -> Player:
         raise InvalidInput("a tape has no expert")
 
     def close(self) -> None: ...
@@ -56,6 +59,7 @@ class OneBuffer:
     """Writes every action into the same array: 1, 2, 3, ...."""
 
     name = "one-buffer"
+    lanes = 1
 
     def __init__(self, shape: tuple[int, ...] = (2,), dtype: type[np.floating] = np.float32) -> None:
         self._action = np.zeros(shape, dtype)
@@ -63,25 +67,25 @@ class OneBuffer:
     def identity(self) -> Mapping[str, Any]:
         return {"name": self.name}
 
-    def start(self, environment: Environment) -> None:
+    def start(self, lane: int, environment: Environment) -> None:
         self._action[...] = 0
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
         self._action += 1
-        return self._action
+        return [self._action]
 
 
 def seen(*values: float) -> np.ndarray:
     return np.float32(values)
 
 
-def play(tape: Sequence[Transition | Exception], first: Any = None, limit: int | None = None):
+def taped(tape: Sequence[Transition | Exception], first: Any = None, limit: int | None = None):
     first = seen(0.0) if first is None else first
     return rollout(Tape(first, tape), OneBuffer(), 42, RNG, limit)
 
 
 def test_rows_hold_state_action_reward_and_the_last_observation():
-    episode = play([Transition(seen(1), 0.5), Transition(seen(2), 0.25, terminated=True)])
+    episode = taped([Transition(seen(1), 0.5), Transition(seen(2), 0.25, terminated=True)])
     assert episode.length == 2
     assert episode.steps["observation"].tolist() == [[0], [1], [2]]
     assert episode.steps["action"].tolist() == [[1, 1], [2, 2], [0, 0]]
@@ -98,26 +102,26 @@ def test_rows_hold_state_action_reward_and_the_last_observation():
 
 
 def test_the_time_limit_keeps_the_discount():
-    episode = play([Transition(seen(1), 0.0, truncated=True, discount=0.9)])
+    episode = taped([Transition(seen(1), 0.0, truncated=True, discount=0.9)])
     assert episode.steps["discount"].tolist() == [0.9, 0]
     assert (episode.terminated, episode.truncated, episode.end_reason) == (False, True, "time_limit")
 
 
 def test_termination_at_the_time_limit_keeps_both_flags():
-    episode = play([Transition(seen(1), 0.0, terminated=True, truncated=True)])
+    episode = taped([Transition(seen(1), 0.0, terminated=True, truncated=True)])
     assert (episode.terminated, episode.truncated, episode.end_reason) == (True, True, "terminated")
 
 
 def test_a_budget_ends_the_episode_early():
-    episode = play([Transition(seen(1), 1.0)] * 5, limit=3)
+    episode = taped([Transition(seen(1), 1.0)] * 5, limit=3)
     assert episode.length == 3
     assert (episode.terminated, episode.truncated, episode.end_reason) == (False, True, "budget")
     assert episode.steps["discount"].tolist() == [1, 1, 1, 0]
 
 
 def test_an_end_at_the_last_decision_of_the_budget_is_the_environments():
-    assert play([Transition(seen(1), 1.0, truncated=True)], limit=1).end_reason == "time_limit"
-    assert play([Transition(seen(1), 1.0, terminated=True)], limit=1).end_reason == "terminated"
+    assert taped([Transition(seen(1), 1.0, truncated=True)], limit=1).end_reason == "time_limit"
+    assert taped([Transition(seen(1), 1.0, terminated=True)], limit=1).end_reason == "terminated"
 
 
 def test_a_budgeted_episode_is_a_prefix_of_the_whole_one():
@@ -130,21 +134,21 @@ def test_a_budgeted_episode_is_a_prefix_of_the_whole_one():
 
 def test_a_budget_below_one_decision_is_refused():
     with pytest.raises(InvalidInput, match="limit=0"):
-        play([], limit=0)
+        taped([], limit=0)
 
 
 def test_success_is_that_of_any_step_and_unknown_where_no_step_says():
     steps = [Transition(seen(1), 0.0, success=s) for s in (0, 1, 0)]
-    assert play(steps, limit=3).success == 1
-    assert play([Transition(seen(1), 0.0, success=0)], limit=1).success == 0
-    assert play([Transition(seen(1), 0.0)], limit=1).success == -1
+    assert taped(steps, limit=3).success == 1
+    assert taped([Transition(seen(1), 0.0, success=0)], limit=1).success == 0
+    assert taped([Transition(seen(1), 0.0)], limit=1).success == -1
 
 
 def test_nested_observations_become_named_arrays():
     def nested(value: int) -> dict[str, Any]:
         return {"image": np.full((2, 2), value, np.uint8), "body": {"speed": np.float32(value)}}
 
-    episode = play([Transition(nested(1), 0.0), Transition(nested(2), 0.0, truncated=True)], first=nested(0))
+    episode = taped([Transition(nested(1), 0.0), Transition(nested(2), 0.0, truncated=True)], first=nested(0))
     assert episode.steps["observation/image"].shape == (3, 2, 2)
     assert episode.steps["observation/image"].dtype == np.uint8
     assert episode.steps["observation/body/speed"].tolist() == [0, 1, 2]
@@ -153,19 +157,79 @@ def test_nested_observations_become_named_arrays():
 
 def test_a_text_observation_is_refused():
     with pytest.raises(InvalidInput, match="observation/mission"):
-        play([Transition({"mission": "go"}, 0.0, truncated=True)], first={"mission": "go"})
+        taped([Transition({"mission": "go"}, 0.0, truncated=True)], first={"mission": "go"})
 
 
-def test_infos_are_kept_where_every_step_has_them_as_numbers():
-    infos = [
-        {"lives": 3, "done": False, "place": np.float32([1, 2]), "note": "a", "rare": 1, "grows": [1]},
-        {"lives": 2, "done": True, "place": np.float32([3, 4]), "note": "b", "grows": [1, 2]},
-    ]
-    episode = play([Transition(seen(1), 0.0, info=info) for info in infos], limit=2)
-    assert [name for name in episode.steps if name.startswith("info")] == ["info/lives", "info/done", "info/place"]
-    assert episode.steps["info/lives"].tolist() == [3, 2, 0]
-    assert episode.steps["info/done"].tolist() == [False, True, False]
-    assert episode.steps["info/place"].tolist() == [[1, 2], [3, 4], [0, 0]]
+def info_arrays(*infos: dict[str, Any]):
+    """The infos of an episode as lists, and what was left out."""
+    tape = [Transition(seen(n), 0.0, truncated=n == len(infos), info=info) for n, info in enumerate(infos, 1)]
+    played = next(play([Tape(seen(0.0), tape)], OneBuffer(), iter([Start(0, 42, RNG)])))
+    steps = {n: a for n, a in played.episode.steps.items() if n.startswith("info")}
+    return {name: array.tolist() for name, array in steps.items()}, list(played.left_out)
+
+
+def test_infos_that_every_step_has_are_columns():
+    arrays, left_out = info_arrays(
+        {"lives": 3, "done": False, "place": np.float32([1, 2])},
+        {"lives": 2, "done": True, "place": np.float32([3, 4])},
+    )
+    assert arrays == {
+        "info/lives": [3, 2, 0],
+        "info/done": [False, True, False],
+        "info/place": [[1, 2], [3, 4], [0, 0]],
+    }
+    assert left_out == []
+
+
+def test_an_info_that_only_some_steps_have_is_kept_with_a_mask():
+    arrays, _ = info_arrays({}, {"bonus": 2.5}, {})
+    assert arrays == {"info/bonus": [0, 2.5, 0, 0], "info_present/bonus": [False, True, False, False]}
+
+
+def test_nested_infos_get_names_joined_by_a_slash():
+    arrays, _ = info_arrays({"x": 1}, {"x": 2, "episode": {"r": 7.0}})
+    assert arrays["info/episode/r"] == [0, 7, 0]
+    assert arrays["info_present/episode/r"] == [False, True, False]
+
+
+def test_infos_that_no_array_can_hold_are_left_out_and_named():
+    arrays, left_out = info_arrays({"note": "a", "grows": [1], "n": 1}, {"note": "b", "grows": [1, 2], "n": 0.5})
+    assert arrays == {"info/n": [1.0, 0.5, 0.0]}
+    assert left_out == ["note", "grows"]
+
+
+def test_the_name_of_an_info_can_not_leave_its_folder():
+    arrays, _ = info_arrays({"../../up": 1, "..": 2, "": 3, "a/b c": 4})
+    assert sorted(arrays) == ["info/..%2F..%2Fup", "info/a%2Fb c"]
+
+
+def test_several_episodes_are_played_side_by_side_as_each_would_be_alone():
+    starts = [Start(n, n + 100, np.random.default_rng(n)) for n in range(8)]
+    environments = [Toy("maze", max_steps=30) for _ in range(3)]
+    played = list(play(environments, Random(), iter(starts)))
+    assert sorted(each.index for each in played) == list(range(8))
+    for each in played:
+        rng = np.random.default_rng(each.index)
+        alone = rollout(Toy("maze", max_steps=30), Random(), each.index + 100, rng)
+        assert each.episode.digest() == alone.digest()
+
+
+def test_a_lane_waits_while_no_episode_may_begin():
+    starts = iter([None, Start(0, 0, RNG), None, None])
+    assert [each.index for each in play([Toy("corner"), Toy("corner")], Random(), starts)] == [0]
+
+
+def test_every_row_is_watched_once_in_order():
+    played = next(
+        play([Toy("maze")], Random(), iter([Start(0, 1, RNG)]), limit=6, watch=lambda environment: environment.render())
+    )
+    assert len(played.pictures) == played.episode.rows == 7
+    replay = Toy("maze")
+    replay.reset(1)
+    np.testing.assert_array_equal(played.pictures[0], replay.render())
+    for row, action in enumerate(played.episode.steps["action"][:-1], 1):
+        replay.step(action)
+        np.testing.assert_array_equal(played.pictures[row], replay.render())
 
 
 def test_the_applied_action_is_the_stored_one():
@@ -193,36 +257,37 @@ def test_an_action_of_another_shape_is_refused():
 )
 def test_a_failing_simulator_is_named_with_seed_and_step(bad: Transition | Exception, message: str):
     with pytest.raises(TaskFailed, match=message) as raised:
-        play([Transition(seen(1), 0.0), bad])
+        taped([Transition(seen(1), 0.0), bad])
     if isinstance(bad, Exception):
         assert raised.value.__cause__ is bad
 
 
 def test_a_failing_reset_is_named_with_the_seed():
     with pytest.raises(TaskFailed, match="reset with seed 42: OSError: gone"):
-        play([], first=OSError("gone"))
+        taped([], first=OSError("gone"))
     with pytest.raises(TaskFailed, match="NaN in the observation of the reset with seed 42"):
-        play([], first=seen(np.nan))
+        taped([], first=seen(np.nan))
 
 
 def test_plain_messages_of_the_house_pass_unchanged():
     error = NoRenderer("install something")
     with pytest.raises(NoRenderer) as raised:
-        play([error])
+        taped([error])
     assert raised.value is error
 
 
 def test_infinity_in_an_observation_is_allowed():
-    assert play([Transition(seen(np.inf), 0.0, truncated=True)]).length == 1
+    assert taped([Transition(seen(np.inf), 0.0, truncated=True)]).length == 1
 
 
 class Scribbling(Scripted):
     """Writes into the observation that it is handed."""
 
-    def act(self, observation, rng):
-        action = super().act(observation, rng)
-        observation[:] = 99.0
-        return action
+    def act(self, turns):
+        actions = super().act(turns)
+        for turn in turns:
+            turn.observation[:] = 99.0
+        return actions
 
 
 def test_a_policy_that_writes_into_its_observation_does_not_change_the_record():

@@ -92,7 +92,7 @@ def test_other_settings_under_the_same_name_are_refused_and_named(toy, workspace
 
 def test_the_other_storage_takes_the_episodes_over(toy, tmp_path, monkeypatch):
     first = collected(toy, Workspace(str(tmp_path), "zarr"), episodes=5)
-    monkeypatch.setattr("stages.collect.collect_episodes", None)  # would fail if anything were simulated
+    monkeypatch.setattr("stages.collect.Crew", None)  # would fail if anything were simulated
     second = collected(toy, Workspace(str(tmp_path), "bin"), episodes=5)
     assert second.path != first.path
     assert second.manifest.digest == first.manifest.digest
@@ -111,7 +111,7 @@ def test_a_failing_episode_is_named_and_finished_ones_survive(toy, workspace, mo
     monkeypatch.setenv("BROKEN_SEED", str(seed))
     with pytest.raises(TaskFailed, match=rf"{seed}[\s\S]*the simulator gave up"):
         collected(domain_of(partial(Broken, max_steps=60)), workspace, episodes=20)
-    spilled = list(workspace.root.rglob("spill/*.npz"))
+    spilled = list(workspace.root.rglob("spill/*.safetensors"))
     assert len(spilled) >= 8
     monkeypatch.setenv("BROKEN_SEED", "-1")
     fixed = collected(domain_of(partial(Broken, max_steps=60)), workspace, episodes=20)

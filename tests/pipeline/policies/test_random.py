@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec
+from pipeline.interfaces import ArraySpec, Turn
 from pipeline.policies.random import Random
 from tests.contracts.policy import PolicyContract
 
@@ -34,8 +34,8 @@ class Bounded(Toy):
 
 def draw(spec: ArraySpec, count: int = 2000) -> np.ndarray:
     policy, rng = Random(), np.random.default_rng(0)
-    policy.start(Bounded(spec))
-    return np.stack([policy.act(np.zeros(1), rng) for _ in range(count)])
+    policy.start(0, Bounded(spec))
+    return np.stack(policy.act([Turn(0, np.zeros(1), rng)] * count))
 
 
 def test_whole_numbers_reach_both_bounds_equally_often():
@@ -63,4 +63,4 @@ def test_unbounded_actions_are_refused(high: np.ndarray | None):
 
 def test_acting_before_the_start_is_an_error():
     with pytest.raises(RuntimeError, match="start"):
-        Random().act(np.zeros(1), np.random.default_rng(0))
+        Random().act([Turn(0, np.zeros(1), np.random.default_rng(0))])
