@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import unknown_name
@@ -36,6 +36,7 @@ class Domain:
         version: generation of the simulator's tasks, where there are several.
         unseen: tasks held out from training; their queries are the pool itself.
         spellings: patterns with `{task}` of other names that are understood.
+        aliases: irregular other names -> tasks; the patterns hold for them, too.
         environment: makes one simulator when called with `task=`.
         episodes: collected when the user asks for neither episodes nor states.
     """
@@ -49,17 +50,18 @@ class Domain:
     unseen: Sequence[str] = ()
     version: str | None = None
     spellings: Sequence[str] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str) -> str:
         """The JAT name of a task in any understood spelling. Raises UnknownName with the nearest names."""
         wanted = _plain(name)
-        for task in self.tasks:
-            if wanted in {_plain(spelling) for spelling in self._spellings(task)}:
+        for known, task in {**{task: task for task in self.tasks}, **self.aliases}.items():
+            if wanted in {_plain(spelling) for spelling in self._spellings(known)}:
                 return task
         raise unknown_name(f"{self.name} task", name, self.tasks)
 
-    def _spellings(self, task: str) -> list[str]:
-        return [task, *(pattern.format(task=task) for pattern in self.spellings)]
+    def _spellings(self, name: str) -> list[str]:
+        return [name, *(pattern.format(task=name) for pattern in self.spellings)]
 
 
 def _plain(name: Any) -> str:

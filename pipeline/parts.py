@@ -11,7 +11,10 @@ from pipeline.episode import INFO, PRESENT, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidEpisode
 
 PART_BYTES = 64 * 2**20
-"""A part is closed by the first episode that brings it to this many raw bytes."""
+"""A part is closed by the first episode that brings it to this many raw bytes ..."""
+
+PART_EPISODES = 4096
+"""... or holds this many: short episodes must not wait as tens of thousands of single files."""
 
 ENDS = "episode_ends"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from safetensors.numpy import load_file, save_file
 from pipeline.artifact import Manifest
 from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.digest import combine
-from pipeline.episode import INFO, Episode
+from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import DamagedArtifact
 from pipeline.files import sync_folder, sync_tree
 from pipeline.infos import InfoLayouts
-from pipeline.parts import ENDS, PART_BYTES, pack, unpack
-from pipeline.storage.arrays import Storage, open_arrays, write_arrays
+from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, pack, unpack
+from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, write_arrays
 
 SPILL = "spill"
 SPILLED = ".safetensors"
@@ -42,7 +43,7 @@ class DatasetWriter:
         self.spill = draft / SPILL
         self.spill.mkdir(exist_ok=True)
         committed = Manifest.read(final).parts if final.exists() else []
-        self._old = [part for part in committed if int(part["bytes"]) >= part_bytes]
+        self._old = [part for part in committed if self._full(int(part["episodes"]), int(part["bytes"]))]
         self._new: list[dict[str, Any]] = []
         self._buffer: list[Episode] = []
         self._adopt_parts()
@@ -79,7 +80,7 @@ class DatasetWriter:
         self._buffer.append(episode)
         self._buffered_states += episode.length
         self._buffered += episode.nbytes
-        if self._buffered >= self._part_bytes:
+        if self._full(len(self._buffer), self._buffered):
             self._write_part()
 
     def append_spilled(self) -> bool:
@@ -105,6 +106,9 @@ class DatasetWriter:
                 shutil.rmtree(target)
             (self._draft / PARTS / part["name"]).rename(target)
         sync_folder(self._final / PARTS)
+
+    def _full(self, episodes: int, size: int) -> bool:
+        return size >= self._part_bytes or episodes >= PART_EPISODES
 
     def _known_infos(self) -> InfoLayouts:
         """The layouts of the infos that are in the dataset already."""
@@ -135,10 +139,9 @@ class DatasetWriter:
         """Parts that an earlier, killed run had finished, as far as they follow each other."""
         while found := sorted((self._draft / PARTS).glob(f"{self.packed:06d}-*")):
             arrays = open_arrays(found[0])
-            size = sum(
-                int(np.prod(a.shape)) * np.dtype(a.dtype).itemsize for n, a in arrays.items() if n.startswith("steps/")
-            )
-            if size < self._part_bytes:  # the last part of a run that died while committing; it may have to grow
+            size = _step_bytes(arrays)
+            # The last part of a run that died while committing may have to grow.
+            if not self._full(len(arrays[ENDS]), size):
                 self._buffer = unpack({name: array[:] for name, array in arrays.items()})
                 shutil.rmtree(found[0])
                 return
@@ -153,6 +156,14 @@ class DatasetWriter:
         for path in self.spill.glob(f"*{SPILLED}"):
             if int(path.stem) < self.packed:
                 path.unlink()
+
+
+def _step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
+    """Bytes of the episodes' own step arrays, without what packing adds where an episode lacks an info."""
+    if any(name.startswith(f"steps/{PRESENT}") for name in arrays):
+        return sum(episode.nbytes for episode in unpack({name: array[:] for name, array in arrays.items()}))
+    steps = [array for name, array in arrays.items() if name.startswith("steps/")]
+    return sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in steps)
 
 
 def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:

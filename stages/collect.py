@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -19,6 +20,8 @@ from pipeline.threads import available_cores
 from pipeline.workers import Crew, EpisodeJob
 from pipeline.workspace import EPISODES, Workspace, check_dataset_name
 from stages.frames import frames_of, keep_lockstep
+
+log = logging.getLogger(__name__)
 
 
 @beartype
@@ -70,7 +73,8 @@ def run(
 
     made = grow(workspace, spec, target, fill, force)
     if render:
-        frames_of(made, environment, workspace, cores, force)
+        pictures = frames_of(made, environment, workspace, cores, force)
+        log.info("frames %s are %s (%s pictures)", spec.label, pictures.path, f"{pictures.manifest.counts['frames']:,}")
     return made
 
 

@@ -103,6 +103,17 @@ def test_a_committed_last_part_is_opened_again(tmp_path):
     assert EpisodeDataset(final, parts).digest() == combine(e.digest() for e in episodes[:22])  # old readers go on
 
 
+def test_a_part_of_short_episodes_is_closed_by_their_number(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.recorder.PART_EPISODES", 3)
+    episodes = made(8)
+    writer = DatasetWriter(tmp_path / "draft", tmp_path / "none", storage_named("bin"))
+    for episode in episodes:
+        writer.append(episode)
+    assert [part["episodes"] for part in writer.finish()] == [3, 3, 2]
+    again = DatasetWriter(tmp_path / "draft", tmp_path / "none", storage_named("bin"))
+    assert (again.packed, again.count) == (6, 8)
+
+
 def test_spilled_episodes_are_taken_in_index_order(tmp_path):
     episodes = made(3)
     writer = DatasetWriter(tmp_path, tmp_path / "none", storage_named("bin"), PART)

@@ -1,0 +1,105 @@
+"""Atari collection with random actions against ale-py's vector environment, which keeps nothing, on the same cores."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from functools import partial
+
+import numpy as np
+
+from benchmarks.measure import Row, best_of, print_table
+from pipeline.domain import Domain, Regent
+from pipeline.envs.atari import Atari
+from pipeline.policies.random import Random
+from pipeline.workspace import Workspace
+from stages import collect
+
+GAMES = ("pong", "breakout", "spaceinvaders")
+
+
+def bare(game: str, decisions: int, copies: int, threads: int) -> None:
+    """Step the vector environment with uniform actions and keep nothing."""
+    from ale_py.vector_env import AtariVectorEnv
+
+    from pipeline.envs.atari_games import ROMS
+
+    environments = AtariVectorEnv(
+        ROMS[game],
+        num_envs=copies,
+        num_threads=threads,
+        stack_num=1,
+        img_height=84,
+        img_width=84,
+        frameskip=4,
+        repeat_action_probability=0.25,
+        noop_max=0,
+        use_fire_reset=False,
+        episodic_life=False,
+    )
+    rng = np.random.default_rng(0)
+    count = environments.single_action_space.n
+    environments.reset(seed=0)
+    for _ in range(decisions // copies):
+        environments.step(rng.integers(count, size=copies))
+    environments.close()
+
+
+def recorded(game: str, decisions: int, workers: int, render: bool) -> None:
+    """The collect stage into an empty workspace: episodes of the same many decisions in all."""
+    domain = Domain("atari", 27_000, 5, Atari, [game], Regent(32, 5, 100, 100_000))
+    with tempfile.TemporaryDirectory() as root:
+        collect.run(
+            domain=domain,
+            task=game,
+            policy=Random,
+            randomness=0.0,
+            workspace=Workspace(root),
+            dataset="random-v1",
+            episodes=None,
+            states=decisions,
+            frames=None,
+            render=render,
+            seed=0,
+            workers=workers,
+            force=False,
+        )
+
+
+def measure(games: tuple[str, ...] = GAMES, decisions: int = 40_000, workers: int = 2, repeats: int = 2) -> list[Row]:
+    """Two rows per game: recorded to zarr, and with a lossless picture of every step. Starting up is included."""
+    rows = []
+    for game in games:
+        best = best_of(
+            repeats,
+            bare=partial(bare, game, decisions, workers, workers),
+            bare8=partial(bare, game, decisions, 8, workers),
+            ours=partial(recorded, game, decisions, workers, False),
+            frames=partial(recorded, game, decisions, workers, True),
+        )
+        peer = min(best["bare"], best["bare8"])
+        for name, what in (("ours", "recorded to zarr"), ("frames", "and with frames")):
+            rows.append(
+                Row(
+                    f"collect {game}, {decisions:,} decisions, {workers} processes, {what}",
+                    best[name],
+                    peer="AtariVectorEnv, nothing kept",
+                    peer_s=peer,
+                    note=f"{decisions / best[name]:,.0f} against {decisions / peer:,.0f} decisions/s",
+                )
+            )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--games", nargs="+", default=list(GAMES))
+    parser.add_argument("--decisions", type=int, default=40_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    print_table(measure(tuple(options.games), options.decisions, options.workers, options.repeats))
+
+
+if __name__ == "__main__":
+    main()
