@@ -8,14 +8,20 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import chain, collection, distances, retrieval
+from benchmarks import atari, chain, collection, distances, live, png, policies, retrieval
 from benchmarks.measure import print_table
+
+MODULES = (retrieval, distances, chain, collection, atari, png, policies, live)
 
 RESULTS = Path(__file__).parent / "results.md"
 
 
 def main() -> None:
-    rows = [row for module in (retrieval, distances, chain, collection) for row in module.measure()]
+    rows = [
+        row
+        for module in (retrieval, distances, chain, collection, atari, png, policies, live)
+        for row in module.measure()
+    ]
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         print_table(rows)

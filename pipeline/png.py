@@ -2,7 +2,7 @@
 
 Simulators draw large flat areas, which compress well without PNG's filters; so the rows go unfiltered into Intel's
 deflate. That takes about 40 us for a console's screen, thirty times less than Pillow at its defaults, and makes files
-of once to three times the size (`benchmarks/frames.py`). PNG: https://www.w3.org/TR/png-3/
+of once to three times the size (`python -m benchmarks.png`). PNG: https://www.w3.org/TR/png-3/
 """
 
 from __future__ import annotations

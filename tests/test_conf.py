@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from pipeline.interfaces import Policy
+from tests.pipeline.policies.test_checkpoints import written
 
 CONF = Path(__file__).parent.parent / "conf"
 FUNCTIONS = (
@@ -17,7 +18,14 @@ FUNCTIONS = (
     *("report", "catalog", "verify", "gc"),
 )
 REGENT = ["retrieval", "distances", "bins", "parquet"]
-POLICIES: dict[str, list[str]] = {"random": [], "scripted": []}
+FILE = "policy.file=${oc.env:REPERTOIRE_PROJECT}/agent.zip"
+POLICIES: dict[str, list[str]] = {
+    "random": [],
+    "scripted": [],
+    "sb3": ["policy.path=agent.zip", FILE, "trust=true"],
+    "torchscript": ["policy.path=agent.pt", FILE, "trust=true"],
+    "callable": ["policy.function._target_=tests.pipeline.policies.test_function.sign"],
+}
 """What each policy cannot do without."""
 
 
@@ -67,9 +75,24 @@ def test_every_domain_is_built_without_its_simulator(domain):
 
 
 @pytest.mark.parametrize("policy", choices("policy"))
-def test_every_policy_is_built(policy):
+def test_every_policy_is_built(policy, tmp_path):
+    written(tmp_path / "agent.zip")
     node = compose("config", [f"policy={policy}", *POLICIES[policy]]).policy
     assert isinstance(instantiate(node.player)(), Policy)
+
+
+@pytest.mark.parametrize(
+    ("words", "policy"),
+    [
+        ([], "scripted"),
+        (["domain=toy"], "scripted"),
+        (["domain=atari"], "random"),
+        (["domain=atari", "policy=scripted"], "scripted"),
+        (["policy=sb3", "domain=atari", "policy.path=x"], "sb3"),
+    ],
+)
+def test_a_domain_without_experts_has_random_as_its_default_policy(words, policy):
+    assert compose("config", words, return_hydra_config=True).hydra.runtime.choices.policy == policy
 
 
 @pytest.mark.parametrize("storage", choices("storage"))

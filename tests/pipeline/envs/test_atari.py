@@ -230,7 +230,7 @@ def test_the_identity_holds_all_that_changes_an_episode():
 
 
 def domain() -> Domain:
-    options = {key: value for key, value in CONF.items() if not key.startswith("_")}
+    options = {key: value for key, value in CONF.items() if not key.startswith(("_", "defaults"))}
     regent = {key: value for key, value in CONF["regent"].items() if key != "_target_"}
     return Domain(**{**options, "environment": Atari, "regent": Regent(**regent)})
 

@@ -1,0 +1,60 @@
+"""Taking the batches of a vector environment apart: what one environment would have given by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from pipeline.live.copies import info_copy
+
+ONE_ARRAY = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
+"""Spaces whose batch is one array with an axis in front."""
+
+
+def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
+    """The observations of `count` environments, of which `space` is the single one; copied once as a whole.
+
+    As of `copies.observation_copy`: Dict and Tuple become mappings, what is no array stays as it is.
+    """
+    if isinstance(space, gym.spaces.Dict):
+        return _joined({str(key): split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
+    if isinstance(space, gym.spaces.Tuple):
+        parts = {str(k): split_observations(inner, batch[k], count) for k, inner in enumerate(space.spaces)}
+        return _joined(parts, count)
+    return list(np.array(batch)) if isinstance(space, ONE_ARRAY) else list(batch)
+
+
+def cast_like(observation: Any, other: Any) -> Any:
+    """A copied observation in the dtypes of another: batches have those of the space, single ones need not."""
+    if isinstance(other, dict):
+        return {key: cast_like(observation[key], inner) for key, inner in other.items()}
+    return np.asarray(observation, other.dtype) if isinstance(other, np.ndarray | np.generic) else observation
+
+
+def one_info(infos: Mapping[str, Any] | Sequence[Mapping[str, Any]], index: int, count: int) -> dict[str, Any]:
+    """A copy of the info of environment `index` of `count`.
+
+    A key belongs to the environments that its mask `_<key>` marks, to all where there is no mask; a value that is no
+    sequence of `count` belongs to all. Takes a list of infos, one for each environment, too.
+    """
+    if not isinstance(infos, Mapping):
+        return {key: info_copy(value) for key, value in infos[index].items()}
+    found = {}
+    for key, value in infos.items():
+        is_mask = key.startswith("_") and key[1:] in infos
+        if is_mask or (f"_{key}" in infos and not infos[f"_{key}"][index]):
+            continue
+        if isinstance(value, Mapping):
+            found[key] = one_info(value, index, count)
+        elif isinstance(value, np.ndarray | list | tuple) and len(value) == count:
+            found[key] = info_copy(value[index])
+        else:
+            found[key] = info_copy(value)
+    return found
+
+
+def _joined(parts: dict[str, list[Any]], count: int) -> list[Any]:
+    return [{name: values[i] for name, values in parts.items()} for i in range(count)]

@@ -1,0 +1,82 @@
+"""Episodes of a dm_env environment, recorded while something else steps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dm_env  # type: ignore[import-untyped]
+import numpy as np
+from dm_env import specs
+
+from pipeline.errors import InvalidInput
+from pipeline.live.copies import action_copy, observation_copy
+from pipeline.live.log import EpisodeLog
+from pipeline.live.recording import Recording
+
+
+class RecordDmEpisodes(dm_env.Environment):  # type: ignore[misc]  # dm_env has no types
+    """Hands each finished episode of `environment` to `log`, and changes nothing that goes in or out.
+
+    A last time step with discount 0 is a termination, with another discount a truncation. The action of a step that
+    begins a sequence (the first one, or one after a last time step) is ignored, here as by the environment. Lists and
+    tuples of observations become `observation/0`, ..., mappings `observation/<key>`. dm_env knows no seeds and no
+    infos. Attributes that are not of dm_env are those of `environment`.
+
+    Raises:
+        InvalidInput: actions, rewards or discounts are not one array, or not one number, or the log is closed.
+    """
+
+    def __init__(self, environment: dm_env.Environment, log: EpisodeLog) -> None:
+        self._environment = environment
+        spec = environment.action_spec()
+        if not isinstance(spec, specs.Array):
+            raise InvalidInput(f"An action must be one array; flatten it first. The action spec is {spec}.")
+        for name, number in (("reward", environment.reward_spec()), ("discount", environment.discount_spec())):
+            if not isinstance(number, specs.Array) or number.shape != ():
+                raise InvalidInput(f"A {name} must be one number to be logged. The {name} spec is {number}.")
+        self._action_dtype = np.dtype(spec.dtype)
+        self._recording = Recording(log)
+
+    def reset(self) -> dm_env.TimeStep:
+        timestep = self._environment.reset()
+        self._recording.begin(observation_copy(timestep.observation))
+        return timestep
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        applied = action_copy(action, self._action_dtype)
+        timestep = self._environment.step(action)
+        seen = observation_copy(timestep.observation)
+        if timestep.first():
+            self._recording.begin(seen)
+            return timestep
+        terminated = timestep.last() and timestep.discount == 0
+        self._recording.add(
+            applied,
+            seen,
+            float(timestep.reward),
+            terminated=bool(terminated),
+            truncated=bool(timestep.last() and not terminated),
+            discount=float(timestep.discount),
+        )
+        return timestep
+
+    def observation_spec(self) -> Any:
+        return self._environment.observation_spec()
+
+    def action_spec(self) -> Any:
+        return self._environment.action_spec()
+
+    def reward_spec(self) -> Any:
+        return self._environment.reward_spec()
+
+    def discount_spec(self) -> Any:
+        return self._environment.discount_spec()
+
+    def close(self) -> None:
+        self._recording.stop()
+        self._environment.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_environment":  # not there yet: a copy or an unpickling asks before there is anything to ask
+            raise AttributeError(name)
+        return getattr(self._environment, name)

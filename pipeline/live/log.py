@@ -1,0 +1,254 @@
+"""The log: a dataset that a running program appends its finished episodes to, whatever kills it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, Self
+
+from pipeline.artifact import Artifact
+from pipeline.collection import commit
+from pipeline.draft import LEASE_SECONDS, claim
+from pipeline.episode import Episode
+from pipeline.errors import InvalidInput
+from pipeline.live.layout import Layout
+from pipeline.live.recovery import recover_parts, take_spilled
+from pipeline.live.settings import draft_identity, log_spec, require_same_settings
+from pipeline.parts import PART_BYTES
+from pipeline.record import Stopwatch
+from pipeline.recorder import DatasetWriter, save_episode, spill_path
+from pipeline.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = ("drop", "keep")
+
+COMMIT_SHARE = 0.02
+"""Automatic commits take at most about this share of the time."""
+
+
+class Unfinished(Protocol):
+    """Who is in the middle of an episode."""
+
+    def stop(self) -> None:
+        """Give the episode up, or append it as it is."""
+
+
+class EpisodeLog:
+    """Appends episodes to the dataset `<root>/artifacts/<domain>/<task>/episodes/<dataset>`, now and in later sessions.
+
+    An episode is safe from a kill when `append` returns; one under way is lost with the process. Readers see it from
+    the next commit on: after the first episode; then, at most every `commit_s` seconds, when a part is full or the open
+    part has doubled; and at `close`, which the end of a `with` block and the end of the program call. A process that
+    was killed leaves a draft; the next one that opens the log takes it over with every finished episode.
+
+    One process at a time holds a log, under a lease. Its threads may share it.
+
+    Args:
+        root: a workspace, or the folder that holds one (`outputs`).
+        domain, task, dataset: where the dataset belongs; each names a folder.
+        facts: JSON facts that say how the episodes come about: agent, seed, environment, versions. They are the
+            dataset's identity: it continues under the same facts only.
+        storage: `zarr` or `bin`, where `root` is a folder.
+        unfinished: what becomes of an episode that a reset or the end cuts off: `drop` says in the program's log how
+            many steps went, `keep` stores it as truncated, with `end_reason` `budget`.
+        commit_s: least seconds between automatic commits; infinity leaves them, after the first, to the caller.
+        wait_s: how long to wait for another process that holds the log. A holder that died on this machine is noticed
+            at once, one on another machine within the default.
+
+    Attributes:
+        path: the dataset's folder.
+
+    Raises:
+        IdentityMismatch: the dataset, or an unfinished draft of it, has other facts; the message names the difference.
+        InUse: another process holds the log.
+        InvalidInput: a name, a fact or an option cannot be used, or the dataset lies in the other storage.
+    """
+
+    part_bytes = PART_BYTES
+
+    def __init__(
+        self,
+        root: str | Path | Workspace,
+        *,
+        domain: str,
+        task: str,
+        dataset: str,
+        facts: Mapping[str, Any] | None = None,
+        storage: str = "zarr",
+        unfinished: str = "drop",
+        commit_s: float = 60.0,
+        wait_s: float = LEASE_SECONDS + 10.0,
+    ) -> None:
+        if unfinished not in UNFINISHED:
+            raise InvalidInput(f"unfinished={unfinished} is none of {', '.join(UNFINISHED)}.")
+        self.unfinished = unfinished
+        self._workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
+        self._spec = log_spec(domain, task, dataset, facts or {})
+        self.path = self._workspace.folder(self._spec)
+        self._commit_s = commit_s
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._under_way: dict[Unfinished, None] = {}
+        self._notes: list[str] = []
+        require_same_settings(self._workspace, self._spec)
+        with ExitStack() as held:
+            self._draft = held.enter_context(claim(self.path, draft_identity(self._spec), wait_s))
+            self._begin()
+            self._layout = Layout(self._standing)
+            self._held = held.pop_all()
+        self._open = True
+        atexit.register(self.close)
+        if self._writer.count > self._committed:
+            log.info("%s takes over %d episodes of a session that was cut off", self.path, self._fresh)
+            self.commit()
+            self._layout = Layout(self._standing)
+
+    def __len__(self) -> int:
+        """Episodes of the dataset, those of earlier sessions and those not yet committed included."""
+        return self._writer.count
+
+    def append(self, episode: Episode) -> int:
+        """Keep a finished episode and return its number in the dataset.
+
+        Raises:
+            InvalidEpisode: its observations or actions have other names, shapes or dtypes than those of the dataset.
+            LostLease: another process has taken the log over.
+            InvalidInput: the log is closed, or was opened in another process.
+        """
+        with self._lock:
+            self.require_open()
+            self._draft.check()
+            self._layout.check(episode)
+            number = self._writer.count
+            save_episode(spill_path(self._writer.spill, number), episode)
+            self._writer.append(episode)
+            if self._due():
+                self.commit()
+            return number
+
+    def commit(self) -> Artifact | None:
+        """Make all finished episodes visible at once. Returns the dataset as it then is, None while it is empty.
+
+        When it fails (a full disk, a lost lease), the log closes and its draft stays: opening the log again goes on
+        from there.
+        """
+        with self._lock:
+            self.require_open()
+            take_spilled(self._writer)  # an interrupt may have come between the two halves of `append`
+            if not self._fresh:
+                return self._standing
+            begun = time.monotonic()
+            try:
+                self._publish()
+                self._draft.renew()
+                self._begin()
+            except BaseException:
+                self._release()
+                raise
+            self._pause_s = max(self._commit_s, (time.monotonic() - begun) / COMMIT_SHARE)
+            return self._standing
+
+    def close(self) -> Artifact | None:
+        """Settle the episodes under way, commit, and let the log go. Returns the dataset, None where it is empty.
+
+        Does nothing where the log is closed, and in a process that inherited it by a fork.
+        """
+        with self._lock:
+            if not self._open or os.getpid() != self._process:
+                return None
+            try:
+                for recording in list(self._under_way):
+                    recording.stop()
+                take_spilled(self._writer)
+                if self._fresh:
+                    self._publish()
+                else:
+                    self._draft.check()
+                    self._draft.discard()
+            finally:
+                self._release()
+            return self._standing
+
+    def begin(self, recording: Unfinished) -> None:
+        """An episode is under way: `recording` is stopped before the log closes, unless it calls `end` first."""
+        self.require_open()
+        self._under_way[recording] = None
+
+    def end(self, recording: Unfinished) -> None:
+        """Nothing of `recording` is under way any more."""
+        self._under_way.pop(recording, None)
+
+    def note(self, line: str) -> None:
+        """Warn of something once, and write it into the manifest with the next commit."""
+        if line not in self._notes:
+            self._notes.append(line)
+            log.warning("%s: %s", self._spec.name, line)
+
+    def require_open(self) -> None:
+        """Raises InvalidInput where nothing can be appended: a closed log, or one of another process."""
+        if os.getpid() != self._process:
+            raise InvalidInput(
+                f"The log of {self.path} was opened in another process. Wrap the vector environment in the process "
+                "that holds the log, or give each worker a log with a dataset of its own."
+            )
+        if not self._open:
+            raise InvalidInput(f"The log of {self.path} is closed. Open it again, or use the environment unwrapped.")
+
+    @property
+    def _fresh(self) -> int:
+        """Episodes since the last commit."""
+        return self._writer.count - self._committed
+
+    def _begin(self) -> None:
+        """Go on from what is committed, and from what a killed session left."""
+        self._standing = self._workspace.find(self._spec)
+        recover_parts(self._draft.path, self.path)
+        self._writer = DatasetWriter(self._draft.path, self.path, self._workspace.storage, self.part_bytes)
+        self._committed = int(self._standing.manifest.counts["episodes"]) if self._standing else 0
+        self._packed = self._writer.packed
+        self._stopwatch, self._begun, self._pause_s = Stopwatch(), time.monotonic(), self._commit_s
+        if take_spilled(self._writer):
+            self.note("Episodes were lost to a power cut; those that came after them are kept.")
+
+    def _publish(self) -> None:
+        """What is finished becomes the dataset; the draft is gone then."""
+        self._draft.check()
+        notes = [*self._notes, *self._writer.notes]
+        commit(self._spec, self._writer, self._draft, self._standing, self._stopwatch, notes, whole=False)
+        self._standing = self._workspace.find(self._spec)
+        log.info("%s holds %d episodes", self.path, len(self))
+
+    def _due(self) -> bool:
+        """Doubling keeps what commits of a part that is not yet full leave for stage=gc below one part."""
+        if self._committed == 0:
+            return True
+        if time.monotonic() - self._begun < self._pause_s:
+            return False
+        return self._writer.packed > self._packed or self._fresh >= self._committed - self._packed
+
+    def _release(self) -> None:
+        self._open = False
+        self._held.close()
+        atexit.unregister(self.close)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An episode log cannot be sent to another process; open one where episodes are recorded.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"EpisodeLog({self.path}, {len(self)} episodes{'' if self._open else ', closed'})"

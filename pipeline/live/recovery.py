@@ -1,0 +1,72 @@
+"""What a killed session left behind, brought back to where the next one finds it.
+
+`collect` and `ingest` can make a lost episode again; a log cannot. So every moment of a session, also in the middle of
+a commit or of this recovery, leaves each finished episode in a whole file: a spilled episode, or a part.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pipeline.artifact import MANIFEST, Manifest
+from pipeline.dataset import PARTS
+from pipeline.parts import unpack
+from pipeline.recorder import SPILL, DatasetWriter, save_episode, spill_path
+from pipeline.storage.arrays import open_arrays
+
+
+def recover_parts(draft: Path, final: Path) -> None:
+    """Collect in the draft the parts that were written but are in no manifest; some may lie beside the listed ones.
+
+    The last of them may be not full. The writer would take it into memory and remove it, so it becomes single
+    episodes again; a full one will be packed as it was.
+    """
+    for torn in (draft / PARTS).glob(".*"):  # being written, or being removed by `_split`
+        shutil.rmtree(torn)
+    committed = Manifest.read(final).parts if (final / MANIFEST).is_file() else []
+    listed = sum(int(part["episodes"]) for part in committed)
+    reopened = listed - int(committed[-1]["episodes"]) if committed else listed
+    last, found = None, _longest(draft, final, reopened, listed) or _longest(draft, final, listed, listed)
+    while found is not None:
+        last = draft / PARTS / found.name
+        if found != last:
+            last.parent.mkdir(exist_ok=True)
+            found.rename(last)
+        found = _longest(draft, final, _span(last)[1], listed)
+    if last is not None:
+        _split(last, draft / SPILL, listed)
+
+
+def take_spilled(writer: DatasetWriter) -> bool:
+    """Append all spilled episodes. Says whether a power cut has torn some: those after them then move up."""
+    torn = False
+    for path in sorted(writer.spill.glob("*" + spill_path(writer.spill, 0).suffix)):
+        if int(path.stem) >= writer.count:
+            torn |= int(path.stem) > writer.count
+            path.rename(spill_path(writer.spill, writer.count))
+            writer.append_spilled()
+    return torn
+
+
+def _longest(draft: Path, final: Path, first: int, listed: int) -> Path | None:
+    """The part that begins with episode `first` and reaches furthest, if it reaches beyond the `listed` episodes."""
+    found = [path for parent in (draft, final) for path in (parent / PARTS).glob(f"{first:06d}-*")]
+    return max((path for path in found if _span(path)[1] > listed), key=lambda path: _span(path)[1], default=None)
+
+
+def _span(part: Path) -> tuple[int, int]:
+    """Number of the first episode, and of the first one after the part."""
+    first, _, end = part.name.partition("-")
+    return int(first), int(end)
+
+
+def _split(part: Path, spill: Path, listed: int) -> None:
+    """Spill the episodes of a part that are not `listed`, and remove the part."""
+    spill.mkdir(exist_ok=True)
+    for number, episode in enumerate(unpack({n: a[:] for n, a in open_arrays(part).items()}), _span(part)[0]):
+        if number >= listed:
+            save_episode(spill_path(spill, number), episode)
+    hidden = part.with_name(f".{part.name}")
+    part.rename(hidden)  # a kill while its files go must not leave what looks like a part
+    shutil.rmtree(hidden)

@@ -1,0 +1,62 @@
+"""What a log's dataset is: its place, its facts, and the refusal to continue it under other facts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import Spec
+from pipeline.collection import EPISODES_FORMAT, same_settings
+from pipeline.draft import DRAFT, IDENTITY
+from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
+from pipeline.fingerprint import canonical, differences
+from pipeline.storage.arrays import read_json
+from pipeline.workspace import EPISODES, Workspace, check_dataset_name
+
+
+def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> Spec:
+    """The identity of a logged dataset; the facts are its only parameter. Raises InvalidInput."""
+    for kind, name in (("domain", domain), ("task", task)):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+            raise InvalidInput(f"{name!r} cannot name a {kind}: use letters, digits, - _ and .")
+    try:
+        plain = json.loads(canonical(dict(facts)))  # as it will be read back from the manifest
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"The facts of a log are compared with those of later sessions: {error}") from error
+    return Spec(domain, task, EPISODES, EPISODES_FORMAT, {"facts": plain}, name=check_dataset_name(dataset))
+
+
+def draft_identity(spec: Spec) -> str:
+    """What stands in a log's draft. More than a fingerprint, so that a difference can be named."""
+    return canonical({"format": spec.format, "parameters": spec.parameters})
+
+
+def require_same_settings(workspace: Workspace, spec: Spec) -> None:
+    """Refuse other facts before anything is waited for or taken over: an unfinished draft holds episodes, too.
+
+    Raises:
+        IdentityMismatch: the dataset or an unfinished draft of it was logged with other facts.
+        InvalidInput: the dataset lies in the other storage.
+    """
+    if twin := same_settings(workspace, spec):
+        raise InvalidInput(f"The dataset is there in the other storage, {twin.path}. Open the log with that storage.")
+    final = workspace.folder(spec)
+    for draft in final.parent.glob(f"{DRAFT}{final.name}-????????"):
+        if (have := _logged(draft / IDENTITY)) and (lines := differences(have, json.loads(draft_identity(spec)))):
+            raise IdentityMismatch(
+                f"An unfinished log of {spec.name} was opened with other settings ({draft}):\n  "
+                + "\n  ".join(lines)
+                + "\nOpen it with the same settings, or use another dataset name."
+            )
+
+
+def _logged(identity: Path) -> dict[str, Any] | None:
+    """What the draft of a log is to hold; None for the draft of a stage, which can make its episodes again."""
+    try:
+        found = json.loads(read_json(identity))
+    except (DamagedArtifact, TypeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,144 @@
+"""Any function, or object that can be called, as a policy."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.digest import digest_file
+from pipeline.errors import InvalidInput
+from pipeline.interfaces import ArraySpec, Environment, Turn
+from pipeline.policies.inputs import by_name
+from pipeline.policies.network import LANES
+from pipeline.policies.normalize import PLAIN
+
+
+class Function:
+    """Plays what a function of yours answers.
+
+    Batched, it is called as `function(observations, generators)` with a row for each of 8 lanes, (8, ...) or a mapping
+    of such, and 8 generators; a lane without an episode has zeros and None. It returns 8 actions. Otherwise it is
+    called as `function(observation, generator)` and returns one action. All chance must come from the generators.
+
+    An episode must not depend on the others: a row's answer may depend on that row alone. A matrix product over all
+    rows may round a row by its place; one observation at a time is always safe.
+
+    A class is made once in each process; a method `start(lane)` is called when an episode begins in a lane (lane 0
+    where it is not batched): there it forgets what it remembers of that lane.
+
+    Args:
+        function: the function or class, or a `functools.partial` of it with its parameters.
+        batched: whether it takes all lanes at once.
+
+    Raises InvalidInput for what cannot be called, or for actions that do not fit the environment.
+    """
+
+    def __init__(self, function: Callable[..., Any], batched: bool = True) -> None:
+        if not callable(function):
+            raise InvalidInput(
+                f"A policy must be something to call; {function!r} is not. policy.function._target_=module.name"
+            )
+        self._function, self._batched = function, batched
+        self.lanes = LANES if batched else 1
+        self.name: str = getattr(self._origin, "__name__", type(self._origin).__name__)
+        self._spec: ArraySpec | None = None
+        self._rows: dict[str, np.ndarray] | None = None
+
+    @property
+    def _origin(self) -> Any:
+        """The function or class, without its parameters."""
+        return self._function.func if isinstance(self._function, functools.partial) else self._function
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        if not isinstance(self._function, functools.partial):
+            return {}
+        positional = {"": list(self._function.args)} if self._function.args else {}
+        return {**positional, **self._function.keywords}
+
+    def identity(self) -> Mapping[str, Any]:
+        """Where the function stands, BLAKE3 of that source file, and its parameters.
+
+        Raises InvalidInput for parameters that are no JSON values, and for an object without a name in its module.
+        """
+        origin = self._origin
+        module, name = getattr(origin, "__module__", None), getattr(origin, "__qualname__", None)
+        if module is None or name is None or "<" in name:
+            raise InvalidInput(
+                f"{origin!r} has no name by which it could be found again: give a function or class of a module."
+            )
+        try:
+            json.dumps(self._parameters)
+        except TypeError as error:
+            raise InvalidInput(f"The parameters of {module}.{name} must be plain values: {error}") from error
+        return {
+            "name": self.name,
+            "function": f"{module}.{name}",
+            "source": _source_digest(module),
+            "parameters": self._parameters,
+            "batched": self._batched,
+            "width": self.lanes,
+        }
+
+    @cached_property
+    def _call(self) -> Callable[..., Any]:
+        if not inspect.isclass(self._origin):
+            return self._function
+        made = self._function()
+        if not callable(made):
+            raise InvalidInput(f"An object of the class {self.name} cannot be called: give it a method __call__.")
+        return made
+
+    def start(self, lane: int, environment: Environment) -> None:
+        """Read the actions' shape and dtype; tell an object that wants to know."""
+        self._spec = environment.action_spec
+        if hasattr(self._call, "start"):
+            self._call.start(lane)
+
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+        """The function's actions. Raises RuntimeError before the first `start`."""
+        if self._spec is None:
+            raise RuntimeError(f"The policy {self.name} does not know the actions yet: call start first.")
+        if not self._batched:
+            return [self._fitting(self._call(turn.observation, turn.rng), self._spec) for turn in turns]
+        answer = self._call(self._observations(turns), self._generators(turns))
+        if len(answer) != LANES:
+            raise InvalidInput(
+                f"{self.name} must answer with {LANES} actions, one for each row; it gave {len(answer)}."
+            )
+        return [self._fitting(answer[turn.lane], self._spec) for turn in turns]
+
+    def _observations(self, turns: Sequence[Turn]) -> Any:
+        """Fresh rows: the function may write into them, or keep them."""
+        first = by_name(turns[0].observation)
+        rows = {name: np.zeros((LANES, *array.shape), array.dtype) for name, array in first.items()}
+        for turn in turns:
+            for name, array in by_name(turn.observation).items():
+                rows[name][turn.lane] = array
+        return rows[PLAIN] if set(rows) == {PLAIN} else rows
+
+    def _generators(self, turns: Sequence[Turn]) -> list[np.random.Generator | None]:
+        by_lane = {turn.lane: turn.rng for turn in turns}
+        return [by_lane.get(lane) for lane in range(LANES)]
+
+    def _fitting(self, action: Any, spec: ArraySpec) -> np.ndarray:
+        given = np.asarray(action)
+        if given.dtype.kind not in "biuf":
+            raise InvalidInput(f"{self.name} must give numbers; it gave {type(action).__name__}.")
+        if given.dtype.kind == "f" and spec.dtype.kind in "iu" and not np.array_equal(given, np.trunc(given)):
+            raise InvalidInput(f"{self.name} gave {given.tolist()}; this environment takes whole numbers.")
+        return np.asarray(given, spec.dtype)
+
+
+def _source_digest(module: str) -> str | None:
+    """BLAKE3 of a module's source file; None for one that has none."""
+    path = getattr(import_module(module), "__file__", None)
+    return digest_file(Path(path)) if path and Path(path).is_file() else None

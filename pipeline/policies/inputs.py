@@ -1,0 +1,77 @@
+"""What a network sees of every lane: observations scaled, stacked and laid in its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.interfaces import Observation
+from pipeline.policies.network import zeros
+from pipeline.policies.normalize import PLAIN, Scaling
+from pipeline.policies.stack import Arrangement, Stack
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Input:
+    """One array of an observation in all lanes.
+
+    Args:
+        arrangement: how it becomes the network's input.
+        dtype: of the network's input.
+        padding: what a stack begins with.
+        scaling: VecNormalize's, for one observation or for the stack as its shape says.
+    """
+
+    def __init__(
+        self,
+        arrangement: Arrangement,
+        dtype: np.dtype[Any],
+        padding: str = "zero",
+        scaling: Scaling | None = None,
+    ) -> None:
+        late = scaling is not None and scaling.mean.shape != arrangement.observation
+        self._before, self._after = None if late else scaling, scaling if late else None
+        self.rows = zeros(arrangement.shape, np.dtype(np.float32) if scaling else dtype)
+        seen = np.zeros(tuple(self.rows.shape)) if late else self.rows.numpy()
+        self._stack = Stack(arrangement, seen, padding)
+
+    def clear(self, lane: int) -> None:
+        self._stack.clear(lane)
+
+    def push(self, lane: int, observation: np.ndarray) -> None:
+        self._stack.push(lane, self._before(observation) if self._before else observation)
+        if self._after:
+            self.rows.numpy()[lane] = self._after(self._stack.rows[lane])
+
+
+class Inputs:
+    """All arrays of an observation; one that is a single array has the name PLAIN."""
+
+    def __init__(self, inputs: Mapping[str, Input]) -> None:
+        self._inputs = inputs
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {name: each.rows for name, each in self._inputs.items()}
+
+    def clear(self, lane: int) -> None:
+        """An episode begins in the lane."""
+        for each in self._inputs.values():
+            each.clear(lane)
+
+    def push(self, lane: int, observation: Observation) -> None:
+        """Take the lane's newest observation in; arrays that the network does not see are passed over."""
+        arrays = by_name(observation)
+        for name, each in self._inputs.items():
+            each.push(lane, arrays[name])
+
+
+def by_name(observation: Observation) -> dict[str, np.ndarray]:
+    """The arrays of an observation."""
+    if isinstance(observation, Mapping):
+        return {name: np.asarray(each) for name, each in observation.items()}
+    return {PLAIN: np.asarray(observation)}

@@ -1,0 +1,1 @@
+"""Tests of the recorders for running programs."""
