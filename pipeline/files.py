@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from pipeline.digest import digest_file
 
@@ -30,6 +35,24 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Write JSON atomically."""
     text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_spilled(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as one safetensors file, whole by its rename, but not flushed: a power cut may tear it.
+
+    Its reader must be able to tell, and the arrays to be made again. Raises OSError, as Python's own files do, where
+    the disk is full or the like.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        save_file(dict(arrays), temporary)
+        temporary.replace(path)
+    except SafetensorError as error:
+        if (told := re.search(r"os error (\d+)", str(error))) is None:
+            raise
+        raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ A picture is encoded once, as PNG; whoever exports it writes those bytes unchang
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from blake3 import blake3
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from pipeline.artifact import Artifact
+from pipeline.files import write_spilled
 from pipeline.interfaces import Environment
 from pipeline.png import encode_png
 from pipeline.storage.arrays import open_arrays
@@ -91,9 +91,7 @@ def save_frames(path: Path, frames: EpisodeFrames, episode_digest: bytes) -> Non
         "digest": np.frombuffer(frames.digest, np.uint8),
         "episode": np.frombuffer(episode_digest, np.uint8),
     }
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(arrays, temporary)
-    temporary.replace(path)
+    write_spilled(path, arrays)
 
 
 def load_frames(path: Path, episode_digest: bytes) -> EpisodeFrames | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from pipeline.artifact import Manifest
 from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import DamagedArtifact
-from pipeline.files import sync_folder, sync_tree
+from pipeline.files import sync_folder, sync_tree, write_spilled
 from pipeline.infos import InfoLayouts
 from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, pack, unpack
 from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, write_arrays
@@ -200,9 +199,7 @@ def spill_path(folder: Path, index: int) -> Path:
 
 def save_episode(path: Path, episode: Episode) -> None:
     """One finished episode as one whole file."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(pack([episode]), temporary)  # not synced: after a power cut the digest tells, and it is made again
-    temporary.replace(path)
+    write_spilled(path, pack([episode]))
 
 
 def load_episode(path: Path) -> Episode:
