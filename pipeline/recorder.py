@@ -39,6 +39,8 @@ class DatasetWriter:
     def __init__(self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES) -> None:
         self._draft, self._final, self._storage, self._part_bytes = draft, final, storage, part_bytes
         (draft / PARTS).mkdir(parents=True, exist_ok=True)
+        for torn in (draft / PARTS).glob(".*"):  # was being written, or being removed
+            shutil.rmtree(torn)
         self.spill = draft / SPILL
         self.spill.mkdir(exist_ok=True)
         committed = Manifest.read(final).parts if final.exists() else []
@@ -125,8 +127,6 @@ class DatasetWriter:
         arrays = pack(self._buffer)
         name = f"{first:06d}-{first + len(self._buffer):06d}"
         unfinished = self._draft / PARTS / f".{name}"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
         write_arrays(self._storage, unfinished, arrays)
         sync_tree(unfinished)
         unfinished.rename(self._draft / PARTS / name)
@@ -142,7 +142,7 @@ class DatasetWriter:
             # The last part of a run that died while committing may have to grow.
             if not self._full(len(arrays[ENDS]), size):
                 self._buffer = unpack({name: array[:] for name, array in arrays.items()})
-                shutil.rmtree(found[0])
+                remove_part(found[0])
                 return
             self._new.append(_entry(found[0].name, arrays[ENDS][:], size))
 
@@ -155,6 +155,13 @@ class DatasetWriter:
         for path in self.spill.glob(f"*{SPILLED}"):
             if int(path.stem) < self.packed:
                 path.unlink()
+
+
+def remove_part(part: Path) -> None:
+    """Remove a part's folder. A kill in the middle must not leave what looks like a part."""
+    hidden = part.with_name(f".{part.name}")
+    part.rename(hidden)
+    shutil.rmtree(hidden)
 
 
 def _step_bytes(arrays: Mapping[str, ReadableArray]) -> int:

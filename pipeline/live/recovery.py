@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.artifact import MANIFEST, Manifest
 from pipeline.dataset import PARTS
 from pipeline.parts import unpack
-from pipeline.recorder import SPILL, DatasetWriter, save_episode, spill_path
+from pipeline.recorder import SPILL, DatasetWriter, remove_part, save_episode, spill_path
 from pipeline.storage.arrays import open_arrays
 
 
@@ -67,6 +67,4 @@ def _split(part: Path, spill: Path, listed: int) -> None:
     for number, episode in enumerate(unpack({n: a[:] for n, a in open_arrays(part).items()}), _span(part)[0]):
         if number >= listed:
             save_episode(spill_path(spill, number), episode)
-    hidden = part.with_name(f".{part.name}")
-    part.rename(hidden)  # a kill while its files go must not leave what looks like a part
-    shutil.rmtree(hidden)
+    remove_part(part)

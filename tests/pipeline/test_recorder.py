@@ -1,5 +1,7 @@
 """Datasets: parts are cut by the ordered episodes alone, whatever the growth, storage or crash."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.recorder import DatasetWriter, intact, load_episode, save_episode, spill_path, summarise
 from pipeline.storage.arrays import storage_named
 from tests.conftest import made_episode
+from tests.pipeline.live.child import kill_before_change
 
 PART = 4_000
 """Bytes of a part in these tests: a handful of episodes."""
@@ -85,6 +88,19 @@ def test_a_draft_that_died_after_its_last_part_can_still_grow(tmp_path):
     episodes = made(40)
     written(tmp_path / "b", episodes[:22])  # finished, never committed: its last part is not full
     assert written(tmp_path / "b", episodes) == written(tmp_path / "a", episodes)
+
+
+@pytest.mark.parametrize("moment", [1, 9, 13, 17, 21, 27])
+def test_a_kill_while_an_unfinished_last_part_is_opened_again_is_survived(tmp_path, moment):
+    episodes = made(12)
+    written(tmp_path, episodes[:3], "bin")
+    child = os.fork()
+    if child == 0:  # dies before one of the changes of the file system with which the part is removed
+        kill_before_change(moment)
+        written(tmp_path, episodes, "bin")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert written(tmp_path, episodes, "bin") == written(tmp_path / "undisturbed", episodes, "bin")
 
 
 def test_a_committed_last_part_is_opened_again(tmp_path):
