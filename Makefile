@@ -8,8 +8,13 @@ TASKS ?= assembly,soccer
 FORCE ?=
 JOBS ?= 1
 
+SOURCE ?= jat
+FOLDER ?=
+EMBEDDING ?=
+WEIGHTS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-interop bench rebuild report catalog verify clean
+.PHONY: help system setup demo test check test-interop bench rebuild regent regent-all report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +53,17 @@ bench: setup ## Every benchmark; writes benchmarks/results.md
 rebuild: setup ## All stages of DOMAIN for TASKS (JOBS=2: two at a time; FORCE=1: again, comparing digests)
 	$(BIN)/python run.py -m stage=all domain=$(DOMAIN) task=$(TASKS) $(if $(FORCE),force=true) \
 	  $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+
+named_tasks = $(if $(filter file,$(origin TASKS)),,'task=[$(TASKS)]')
+regent: setup ## REGENT's data of DOMAIN, all tasks or TASKS=a,b; from JAT, FOLDER=... local, SOURCE= collects; atari: WEIGHTS=FILE
+	$(BIN)/python run.py stage=all domain=$(DOMAIN) $(named_tasks) $(if $(SOURCE),source=$(SOURCE)) $(if $(FOLDER),source.path=$(FOLDER)) \
+	  $(if $(EMBEDDING),embedding=$(EMBEDDING)) $(if $(WEIGHTS),embedding.weights=$(WEIGHTS))
+
+regent-all: ## REGENT's data of all four domains: 157 tasks
+	$(MAKE) regent DOMAIN=metaworld
+	$(MAKE) regent DOMAIN=mujoco
+	$(MAKE) regent DOMAIN=babyai
+	$(MAKE) regent DOMAIN=atari EMBEDDING=resnet18_regent WEIGHTS=$(WEIGHTS)
 
 report: setup ## HTML pages of DOMAIN for TASKS
 	$(BIN)/python run.py -m stage=report domain=$(DOMAIN) task=$(TASKS)

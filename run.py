@@ -33,6 +33,7 @@ def main(cfg: DictConfig) -> None:
         workspace=instantiate(cfg.workspace),
         inputs=cfg.inputs,
         build_input=partial(_build_input, list(options.overrides.task)),
+        offered=partial(_offered, cfg),
         folder=Path(options.runtime.output_dir),
     )
 
@@ -43,16 +44,26 @@ def _call(node: DictConfig, **more: Any) -> Any:
 
 
 def _stages(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The asked stages. Of the two doors to episodes only the one that fits."""
+    """The asked stages. Of the two doors to episodes only the one that fits; embeddings only where a network is set."""
     asked = cfg.get("stage") or {}
-    closed = "collect" if _source() else "ingest"
-    both = {"collect", "ingest"} <= set(asked)
-    return {name: node for name, node in asked.items() if not (both and name == closed)}
+    left_out = set()
+    if {"collect", "ingest"} <= set(asked):
+        left_out.add("collect" if _source() else "ingest")
+    if len(asked) > 1 and "embedding" not in cfg:
+        left_out.add("embeddings")
+    return {name: node for name, node in asked.items() if name not in left_out}
 
 
 def _source() -> str | None:
     source: str | None = HydraConfig.get().runtime.choices.get("source")
     return source
+
+
+def _offered(cfg: DictConfig) -> list[str]:
+    """The domain's tasks that the repository to fetch from has."""
+    from stages.fetch import offered
+
+    return offered(instantiate(cfg.domain, _convert_="object"), instantiate(cfg.hub))
 
 
 def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
@@ -70,6 +81,8 @@ def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
         raise InvalidInput(f"dataset={cfg.dataset} names one dataset, the checkpoints make {', '.join(named)}.")
     elif cfg.dataset:
         named = {cfg.dataset: named[cfg.dataset]}
+    if len(named) > 1 and "publish" in _stages(cfg):
+        raise InvalidInput(f"A repository holds one dataset of a task. Choose dataset=NAME: {', '.join(named)}")
     found = {}
     for name, each in named.items():
         own = deepcopy(cfg)

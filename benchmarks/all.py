@@ -8,20 +8,16 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import atari, chain, collection, distances, live, png, policies, retrieval
+from benchmarks import atari, chain, collection, distances, embedding, live, png, policies, retrieval, video
 from benchmarks.measure import print_table
 
-MODULES = (retrieval, distances, chain, collection, atari, png, policies, live)
+MODULES = (retrieval, distances, chain, embedding, collection, atari, png, video, policies, live)
 
 RESULTS = Path(__file__).parent / "results.md"
 
 
 def main() -> None:
-    rows = [
-        row
-        for module in (retrieval, distances, chain, collection, atari, png, policies, live)
-        for row in module.measure()
-    ]
+    rows = [row for module in MODULES for row in module.measure()]
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         print_table(rows)

@@ -23,12 +23,12 @@ def measure(threads: int = 2, repeats: int = 7) -> list[Row]:
     states = observations()
     pool = states[: POOL_EPISODES * STEPS]
     rows = ExactIndex(pool).search(states, RETRIEVED, own_episode(len(states), len(pool))).rows
-    distances = context_distances(pool, states, rows, threads)
+    distances = context_distances(pool, states, rows, threads=threads)
     statistics = distance_statistics(lambda: blocks(distances))
     with tempfile.TemporaryDirectory() as folder:
         times = best_of(
             repeats,
-            contexts=lambda: context_distances(pool, states, rows, threads),
+            contexts=lambda: context_distances(pool, states, rows, threads=threads),
             memory=lambda: [array.copy() for array in (pool, states, rows, distances)],
             numpy=lambda: by_numpy(pool, states, rows),
             disk=lambda: through_disk(Path(folder), (pool, states, rows), distances),

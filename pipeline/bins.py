@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,9 @@ import numpy as np
 from pipeline.context import RETRIEVED
 from pipeline.digest import ArrayDigest
 from pipeline.errors import InvalidInput
-from pipeline.rows import RowLayout
+from pipeline.rows import ReadStates, RowLayout, read_states
 
 BLOCK_BYTES = 16 * 2**20
-
-ReadStates = Callable[[int, int], np.ndarray]
-"""(start, stop) -> the rows of one step array at those flat states."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +55,14 @@ def bin_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype("<f4" if dtype.kind == "f" else "<i4")
 
 
-def row_blocks(array: RowArray, layout: RowLayout, rows: int) -> Iterator[np.ndarray]:
-    """The first `rows` rows of an array, in blocks of whole rows: (r, width, *shape) in the bin's dtype.
+def row_blocks(array: RowArray, layout: RowLayout, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Some ascending rows of an array, in blocks of whole rows: (r, width, *shape) in the bin's dtype.
 
     Padding repeats the row's own first step, after shifting.
     """
     step = rows_per_block(array, layout.width)
-    for start in range(0, rows, step):
-        yield _block(array, layout, start, min(start + step, rows))
+    for start in range(0, len(rows), step):
+        yield _block(array, layout, rows[start : start + step])
 
 
 def rows_per_block(array: RowArray, width: int) -> int:
@@ -74,26 +71,32 @@ def rows_per_block(array: RowArray, width: int) -> int:
     return max(1, BLOCK_BYTES // max(1, size))
 
 
-def _block(array: RowArray, layout: RowLayout, start: int, stop: int) -> np.ndarray:
-    first = int(layout.first_states[start])
-    last = int(layout.first_states[stop - 1] + layout.row_lengths[stop - 1])
-    begin = max(0, first - 1) if array.shift else first
-    values = array.read(begin, last).astype(array.dtype, copy=False)
-    index = layout.gather(start, stop) - begin
-    if not array.shift:
-        return values[index]
-    block = values[np.maximum(index - 1, 0)]
-    # Column 0 of an episode's first row received nothing yet; padding repeats column 0, so it is zero there as well.
-    padding = np.arange(layout.width) >= layout.row_lengths[start:stop, None]
-    nothing = layout.starts_episode[start:stop, None] & ((np.arange(layout.width) == 0) | padding)
-    block[nothing] = 0
+def _block(array: RowArray, layout: RowLayout, rows: np.ndarray) -> np.ndarray:
+    index = layout.gather(rows)
+    if array.shift:
+        index = np.maximum(index - 1, 0)
+    states = _covered(index)
+    values = read_states(array.read, states).astype(array.dtype, copy=False)
+    block = values[index - states[0] if len(states) == states[-1] - states[0] + 1 else np.searchsorted(states, index)]
+    if array.shift:
+        # Column 0 of an episode's first row received nothing yet; padding repeats column 0, so it is zero there, too.
+        padding = np.arange(layout.width) >= layout.row_lengths[rows, None]
+        nothing = layout.starts_episode[rows, None] & ((np.arange(layout.width) == 0) | padding)
+        block[nothing] = 0
     return block
 
 
-def context_indices(neighbours: np.ndarray, start: int, layout: RowLayout) -> np.ndarray:
-    """(n, >=19) flat states of some queries from flat state `start` on -> (n, 20, 2) int32 rows and columns."""
-    own = np.arange(start, start + len(neighbours))[:, None]
-    return layout.locate(np.concatenate([neighbours[:, :RETRIEVED], own], axis=1))
+def _covered(index: np.ndarray) -> np.ndarray:
+    """The states to read: all between the first and the last where most are wanted, else those wanted."""
+    first, last = int(index.min()), int(index.max())
+    if last - first < 2 * index.size:
+        return np.arange(first, last + 1)
+    return np.unique(index)
+
+
+def context_indices(neighbours: np.ndarray, queries: np.ndarray, layout: RowLayout) -> np.ndarray:
+    """(n, >=19) flat states that were retrieved by (n,) flat states -> (n, 20, 2) int32 rows and columns."""
+    return layout.locate(np.concatenate([neighbours[:, :RETRIEVED], queries[:, None]], axis=1))
 
 
 def write_bin(path: Path, key: str, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -93,24 +94,42 @@ def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarr
     arrays: dict[str, np.ndarray] = {}
     left_out = []
     for key in dict.fromkeys(key for info in flat for key in info):
-        present = np.asarray([key in info for info in flat])
-        values = [np.asarray(info[key]) for info in flat if key in info]
-        if any(value.dtype.kind not in "biuf" or value.shape != values[0].shape for value in values):
+        values = [info[key] for info in flat if key in info]
+        known = _stacked(values)
+        if known is None:
             left_out.append(key)
             continue
-        known = np.stack(values)
         column = np.zeros((len(infos) + 1, *known.shape[1:]), known.dtype)
-        column[:-1][present] = known
-        arrays[f"{INFO}{key}"] = column
-        if not present.all():
+        if len(values) == len(flat):
+            column[:-1] = known
+        else:
+            present = np.asarray([key in info for info in flat])
+            column[:-1][present] = known
             arrays[f"{PRESENT}{key}"] = with_last_row(key, present)
+        arrays[f"{INFO}{key}"] = column
     return arrays, left_out
+
+
+def _stacked(values: list[Any]) -> np.ndarray | None:
+    """Numbers or arrays of one shape as one array; None for anything else."""
+    if len(set(map(type, values))) == 1 and isinstance(values[0], bool | int | float | np.number | np.bool_):
+        column = np.asarray(values)  # three times faster than one by one
+        return column if column.dtype.kind in "biuf" else None
+    each = [np.asarray(value) for value in values]
+    if any(value.dtype.kind not in "biuf" or value.shape != each[0].shape for value in each):
+        return None
+    return np.stack(each)
+
+
+@lru_cache(maxsize=4096)
+def _written(key: str) -> str:
+    return quote(key, safe=" ")
 
 
 def _flattened(info: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Nested infos under names joined by `/`; what a name of an array may not hold is written as in an address."""
     for key, value in info.items():
-        name = before + quote(str(key), safe=" ")
+        name = before + _written(str(key))
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{name}/")
         elif name.split("/")[-1] not in ("", ".", ".."):

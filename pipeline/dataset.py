@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipeline.artifact import Artifact
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidInput
-from pipeline.parts import ENDS, unpack
+from pipeline.parts import ENDS, split_texts, unpack
 from pipeline.storage.arrays import ReadableArray, open_arrays
 
 PARTS = "parts"
@@ -59,6 +60,12 @@ class EpisodeDataset:
     def per_episode(self, name: str) -> np.ndarray:
         """A once-per-episode array over all episodes: seed, success, return, digest, ..."""
         return np.concatenate([self._open(p)[f"episodes/{name}"][:] for p in self._used()])[: self._count]
+
+    def texts(self, name: str) -> list[str]:
+        """A once-per-episode text over all episodes: mission or end_reason."""
+        parts = [self._open(part) for part in self._used()]
+        split = (split_texts(part[f"texts/{name}/bytes"][:], part[f"texts/{name}/ends"][:]) for part in parts)
+        return list(chain.from_iterable(split))[: self._count]
 
     def array_names(self) -> list[str]:
         """Names of the step arrays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def combine(digests: Iterable[bytes]) -> str:
 def digest_file(path: Path) -> str:
     """BLAKE3 of a file's bytes, as hexadecimal text; reads with memory mapping, so memory stays flat."""
     return blake3().update_mmap(path).hexdigest()
+
+
+def digest_source(module: str) -> str | None:
+    """BLAKE3 of a module's source file, as hexadecimal text; None for a module that has none. Imports it."""
+    path = getattr(import_module(module), "__file__", None)
+    return digest_file(Path(path)) if path and Path(path).is_file() else None
 
 
 def short_hash(text: str) -> str:

@@ -19,12 +19,18 @@ class Regent:
         demos: leading episodes that may be retrieved.
         neighbours: how many are kept per state; training uses the first 19.
         states: query rows are taken until they hold this many states.
+        rows_per_demo: the pool is cut to this many rows for each of its episodes, all together; None does not cut.
+        missions: a state retrieves inside its own mission; `demos` are then those of each mission.
+        fewest: tasks whose missions need fewer episodes than `demos` to take part -> how many.
     """
 
     row_width: int
     demos: int
     neighbours: int
     states: int
+    rows_per_demo: int | None = None
+    missions: bool = False
+    fewest: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Domain:
         aliases: irregular other names -> tasks; the patterns hold for them, too.
         environment: makes one simulator when called with `task=`.
         episodes: collected when the user asks for neither episodes nor states.
+        display_name: what people call it, where that is not its name; changes no data.
     """
 
     name: str
@@ -51,6 +58,7 @@ class Domain:
     version: str | None = None
     spellings: Sequence[str] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    display_name: str | None = None
 
     def task(self, name: str) -> str:
         """The JAT name of a task in any understood spelling. Raises UnknownName with the nearest names."""

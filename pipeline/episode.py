@@ -45,7 +45,8 @@ class Episode:
         seed: what the environment was reset with, or -1.
         terminated, truncated: why it ended, as in Gymnasium; both are False for a log that simply stops.
         success: 1, 0, or -1 where the task has no notion of success.
-        end_reason: `terminated`, `time_limit`, `budget`, or `source` where a log does not say.
+        end_reason: `terminated`, `time_limit`, `budget`, `gave_up` where the policy knew no way on, or `source` where a
+            log does not say.
         has_final_observation: False where the source dropped the last observation; the last row is then zeros.
         has_final_reward: False where the source dropped the reward of the last transition; it is then zero.
 

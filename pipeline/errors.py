@@ -30,12 +30,13 @@ class IdentityMismatch(InvalidInput):
 
 
 class ArtifactNotFound(PipelineError, FileNotFoundError):
-    """An input that no stage has made yet. `stage` is the stage that makes it, `overrides` its settings."""
+    """An input that no stage has made yet: `stage` makes it, with the settings `overrides`, for `task`."""
 
-    def __init__(self, message: str, stage: str, overrides: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, stage: str, overrides: tuple[str, ...] = (), task: str = "") -> None:
         super().__init__(message)
         self.stage = stage
         self.overrides = overrides
+        self.task = task
 
 
 class DamagedArtifact(PipelineError):
@@ -56,6 +57,10 @@ class InUse(PipelineError):
 
 class TaskFailed(PipelineError):
     """A simulator or worker process failed; finished episodes are kept."""
+
+
+class HubError(PipelineError):
+    """A hub that refused, failed, or could not be reached."""
 
 
 class NoRenderer(PipelineError):

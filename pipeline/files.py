@@ -45,7 +45,8 @@ def write_spilled(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        save_file(dict(arrays), temporary)
+        # safetensors takes memory as it lies there: a transposed array would come back with its numbers mixed up
+        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary)
         temporary.replace(path)
     except SafetensorError as error:
         if (told := re.search(r"os error (\d+)", str(error))) is None:

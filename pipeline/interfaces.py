@@ -37,12 +37,24 @@ class Transition:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
+class GaveUp(Exception):
+    """A player knows no way on: the episode ends where it is, truncated, with the end reason `gave_up`.
+
+    Attributes:
+        idle: an action that changes nothing. It is taken where the episode has none yet, so that there is one to store.
+    """
+
+    def __init__(self, why: str, idle: np.ndarray) -> None:
+        super().__init__(why)
+        self.idle = idle
+
+
 @runtime_checkable
 class Player(Protocol):
     """Plays one episode of one environment, one decision after the other."""
 
     def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
-        """The action for one observation, in the environment's action dtype and shape."""
+        """The action for one observation, in the environment's action dtype and shape. May raise GaveUp."""
 
 
 class Turn(NamedTuple):
@@ -74,8 +86,11 @@ class Policy(Protocol):
     def start(self, lane: int, environment: Environment) -> None:
         """Called when an episode begins in a lane, after the reset; forgets all about the lane's last episode."""
 
-    def act(self, turns: Sequence[Turn]) -> Sequence[np.ndarray]:
-        """One action per turn, each in the environment's action dtype and shape. Turns are of different lanes."""
+    def act(self, turns: Sequence[Turn]) -> Sequence[np.ndarray | GaveUp]:
+        """One action per turn, each in the environment's action dtype and shape. Turns are of different lanes.
+
+        A GaveUp in the place of an action ends that lane's episode, and no other's.
+        """
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a dataset: figures, charts as inline SVG, pictures as data URIs."""
+"""One HTML page about a dataset: figures, charts as inline SVG, pictures as data URIs; videos lie beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,8 @@ from pipeline import charts
 from pipeline.artifact import Artifact
 from pipeline.charts import Mark, number
 from pipeline.errors import InvalidInput
+from pipeline.tallies import Tally
+from pipeline.video import FPS, Video
 
 TEMPLATE = Path(__file__).with_name("page_template.html.j2")
 PICTURE_WIDTH = 192
@@ -73,28 +75,65 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """All data on the page, and nothing that depends on where or when it was made: no pixels, paths or times.
+class Search:
+    """What retrieval found.
 
     Attributes:
-        digest: of the episodes that are shown.
-        returns, lengths, success: of each episode; success is 1, 0 or -1 where it is not known.
-        strip: rows of the episode with the median return.
+        distances: between the states of a context.
         queries, pool_states, pool_episodes: the size of the retrieval.
         single: the task has one query episode, which may retrieve from itself.
+        unit: of distances.
+        embedding: what made the vectors that are compared; empty where observations are vectors.
     """
 
-    digest: str
-    returns: tuple[float, ...]
-    lengths: tuple[int, ...]
-    success: tuple[int, ...]
-    strip: tuple[Place, ...]
     lookups: tuple[Lookup, ...]
     distances: Spread
     queries: int
     pool_states: int
     pool_episodes: int
     single: bool
+    unit: str
+    embedding: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An episode that is shown as a video. `rank` says why: its return is the `highest`, `middle` or `lowest`."""
+
+    rank: str
+    episode: int
+    total_reward: float
+    length: int
+    end_reason: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All data on the page, and nothing that depends on where or when it was made: no pixels, paths or times.
+
+    Attributes:
+        digest: of the episodes that are shown.
+        returns, lengths, success: of each episode; success is 1, 0 or -1 where it is not known.
+        end_reasons: how many episodes ended for which reason.
+        actions: all numbers of all actions.
+        rewards: of all states; zeros are counted, and left out of the histogram.
+        strip: rows of the episode with the median return.
+        filmed: leading episodes that have frames, at most all.
+        videos: some of those.
+        search: None where nothing is retrieved.
+    """
+
+    digest: str
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    success: tuple[int, ...]
+    end_reasons: Mapping[str, int]
+    actions: Tally
+    rewards: Tally
+    strip: tuple[Place, ...]
+    filmed: int
+    videos: tuple[Shown, ...]
+    search: Search | None
 
     @property
     def states(self) -> int:
@@ -123,15 +162,30 @@ class Figures:
         return {**asdict(self), **derived}
 
 
-def render_page(
-    figures: Figures, frames: Mapping[tuple[int, int], np.ndarray], no_pictures: str, artifacts: Sequence[Artifact]
-) -> str:
+@dataclass
+class Media:
+    """What is to be seen.
+
+    Attributes:
+        pictures: (episode, step) -> (height, width, 3) uint8; those that are missing are left out.
+        no_pictures: why there are none; empty where there are.
+        videos: the files `videos/episode-<n>.mp4` and `.png` by episode; those that are missing are left out.
+        no_videos: why there are none; empty where there are.
+    """
+
+    pictures: Mapping[tuple[int, int], np.ndarray]
+    no_pictures: str
+    videos: Mapping[int, Video] = field(default_factory=dict)
+    no_videos: str = ""
+
+
+def render_page(figures: Figures, media: Media, no_search: str, artifacts: Sequence[Artifact]) -> str:
     """The page as HTML.
 
     Args:
         figures: what is told.
-        frames: (episode, step) -> (height, width, 3) uint8; those that are missing are left out.
-        no_pictures: why there are none; empty where there are.
+        media: what is seen.
+        no_search: why nothing is retrieved; empty where it is.
         artifacts: what the page is made from, the dataset first.
 
     Raises InvalidInput where jinja2 or Pillow is missing.
@@ -141,19 +195,24 @@ def render_page(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters["number"] = templates.globals["number"] = number
-    dataset = artifacts[0]
+    dataset, search = artifacts[0], figures.search
     return str(
         templates.from_string(TEMPLATE.read_text("utf-8")).render(
             domain=dataset.domain,
             task=dataset.task,
             dataset=dataset.manifest.version,
             figures=figures,
+            search=search,
+            no_search=no_search,
             dotted=_dotted(figures),
-            most=max((len(lookup.matches) for lookup in figures.lookups), default=0),
+            most=max((len(lookup.matches) for lookup in search.lookups), default=0) if search else 0,
             rate=_rate(*figures.successes),
             charts=_charts(figures),
-            pictures={place: picture_uri(frame) for place, frame in frames.items()},
-            no_pictures=no_pictures,
+            pictures={place: picture_uri(frame) for place, frame in media.pictures.items()},
+            no_pictures=media.no_pictures,
+            videos=media.videos,
+            no_videos=media.no_videos,
+            fps=FPS,
             artifacts=[artifact.manifest for artifact in artifacts],
             warnings=[(a.manifest.kind, warning) for a in artifacts for warning in a.manifest.warnings],
         )
@@ -183,7 +242,9 @@ def _charts(figures: Figures) -> dict[str, str]:
     return {
         "returns": _returns(figures),
         "lengths": _lengths(figures),
-        "distances": _distances(figures.distances),
+        "actions": _tallied(figures.actions, figures.states, "action", "Actions"),
+        "rewards": _tallied(figures.rewards, figures.states, "reward", "Rewards that are not 0"),
+        "distances": _distances(figures.search.distances, figures.search.unit) if figures.search else "",
     }
 
 
@@ -220,15 +281,23 @@ def _lengths(figures: Figures) -> str:
     return charts.histogram(counts, start, stop, "length (steps)", "episodes", summary, whole=True)
 
 
-def _distances(spread: Spread) -> str:
+def _tallied(tallied: Tally, states: int, label: str, name: str) -> str:
+    if not tallied.counts:
+        return ""
+    counted = "states" if tallied.entries == states else "numbers"
+    summary = (
+        f"{name}: {number(sum(tallied.counts))} {counted}, from {number(tallied.least)} to {number(tallied.largest)}"
+    )
+    return charts.histogram(tallied.counts, tallied.low, tallied.high, label, counted, summary, whole=tallied.whole)
+
+
+def _distances(spread: Spread, unit: str) -> str:
     summary = (
         f"Histogram of {number(spread.entries)} distances from 0 to {number(spread.max)}; 95 % of them are at most "
         f"{number(spread.p95)}"
     )
     mark = Mark(spread.p95, f"p95 = {number(spread.p95)}")
-    return charts.histogram(
-        spread.counts, 0.0, spread.upper, "distance (L2, observation units)", "entries", summary, mark
-    )
+    return charts.histogram(spread.counts, 0.0, spread.upper, f"distance ({unit})", "entries", summary, mark)
 
 
 def _package(name: str) -> ModuleType:

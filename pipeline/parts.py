@@ -44,7 +44,7 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
     """The episodes of a part; the inverse of `pack`."""
     ends = arrays[ENDS]
     starts = np.concatenate([[0], ends[:-1]])
-    texts = {name: _split(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"]) for name in TEXTS}
+    texts = {name: split_texts(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"]) for name in TEXTS}
     steps = {name.removeprefix("steps/"): array for name, array in arrays.items() if name.startswith("steps/")}
     return [
         Episode(
@@ -102,7 +102,8 @@ def _facts(arrays: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], i: 
     return {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}
 
 
-def _split(data: np.ndarray, ends: np.ndarray) -> list[str]:
+def split_texts(data: np.ndarray, ends: np.ndarray) -> list[str]:
+    """Texts from their UTF-8 bytes, one after the other, and where each ends."""
     starts = np.concatenate([[0], ends[:-1]])
     return [bytes(data[start:end]).decode() for start, end in zip(starts, ends, strict=True)]
 

@@ -13,7 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("repertoire", "numpy", "tensorstore", "pyarrow", "numba", "metaworld", "mujoco", "huggingface_hub")
+PACKAGES = (
+    *("repertoire", "numpy", "tensorstore", "pyarrow", "numba", "torch", "torchvision"),
+    *("metaworld", "mujoco", "huggingface_hub"),
+)
 
 
 class Stopwatch:

@@ -18,6 +18,7 @@ from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import DamagedArtifact
 from pipeline.files import sync_folder, sync_tree, write_spilled
 from pipeline.infos import InfoLayouts
+from pipeline.layout import Layout
 from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, pack, unpack
 from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, write_arrays
 
@@ -34,6 +35,7 @@ class DatasetWriter:
 
     Attributes:
         count: episodes so far, committed ones included. The next `append` is episode number `count`.
+        layout: the arrays that all episodes share.
     """
 
     def __init__(self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES) -> None:
@@ -51,6 +53,7 @@ class DatasetWriter:
         reopened = committed[len(self._old) :]
         if reopened and not self._new and not self._buffer:
             self._buffer = list(EpisodeDataset(final, reopened))
+        self.layout = Layout()
         self._infos = self._known_infos()
         self._buffered = sum(episode.nbytes for episode in self._buffer)
         self._buffered_states = sum(episode.length for episode in self._buffer)
@@ -76,7 +79,11 @@ class DatasetWriter:
         return self._infos.notes
 
     def append(self, episode: Episode) -> None:
-        """Add the next episode; writes a part when it is full."""
+        """Add the next episode; writes a part when it is full.
+
+        Raises InvalidEpisode where it has other arrays than those before it.
+        """
+        self.layout.check(episode)
         episode = self._infos.conform(episode, self.count)
         self._buffer.append(episode)
         self._buffered_states += episode.length
@@ -112,13 +119,17 @@ class DatasetWriter:
         return size >= self._part_bytes or episodes >= PART_EPISODES
 
     def _known_infos(self) -> InfoLayouts:
-        """The layouts of the infos that are in the dataset already."""
+        """The layouts of the infos that are in the dataset already; `layout` learns the other arrays on the way."""
         known = InfoLayouts()
         for folder, part in [*((self._final, p) for p in self._old), *((self._draft, p) for p in self._new)]:
-            for name, array in open_arrays(folder / PARTS / str(part["name"])).items():
-                if name.startswith(f"steps/{INFO}"):
-                    known.learn(name.removeprefix("steps/"), np.dtype(array.dtype), tuple(array.shape[1:]))
+            arrays = open_arrays(folder / PARTS / str(part["name"]))
+            steps = {n.removeprefix("steps/"): array for n, array in arrays.items() if n.startswith("steps/")}
+            self.layout.learn((name, array.dtype, array.shape) for name, array in steps.items())
+            for name, array in steps.items():
+                if name.startswith(INFO):
+                    known.learn(name, np.dtype(array.dtype), tuple(array.shape[1:]))
         for index, episode in enumerate(self._buffer, self.packed):
+            self.layout.check(episode)
             known.conform(episode, index)
         return known
 
@@ -181,6 +192,8 @@ def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
     if len(known):
         counts["successes"] = int(known.sum())
         counts["success_known"] = len(known)
+    if gave_up := dataset.texts("end_reason").count("gave_up"):
+        counts["gave_up"] = gave_up
     rows = dataset.states + len(dataset)
     arrays = []
     for name in dataset.array_names():

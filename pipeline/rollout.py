@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.builder import EpisodeBuilder
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
-from pipeline.interfaces import ArraySpec, Environment, Observation, Policy, Transition, Turn
+from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Policy, Transition, Turn
 
 IDLE_SECONDS = 0.01
 """How long lanes rest when no episode may begin yet."""
@@ -61,7 +61,8 @@ def play(
     `starts` is asked whenever an environment is free; None says that no episode may begin at the moment.
     The last observation is kept. Actions are stored as they were applied: in the dtype of the environment's action
     spec. `info/<key>` is kept wherever its values are numbers of one shape; a key that only some steps have gets a
-    mask. `end_reason` is `terminated`, `time_limit`, or `budget` where only `limit` ended the episode.
+    mask. `end_reason` is `terminated`, `time_limit`, `gave_up` where the policy did, or `budget` where only `limit`
+    ended the episode.
 
     Raises:
         TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
@@ -91,7 +92,7 @@ def play(
         turns = [Turn(number, _copy(lane.observation), lane.start.rng) for number, lane in lanes.items()]
         for turn, action in zip(turns, policy.act(turns), strict=True):
             lane = lanes[turn.lane]
-            if lane.step(_fitting(policy, action, lane.spec)) or len(lane.building) == limit:
+            if lane.take(policy, action) or len(lane.building) == limit:
                 del lanes[turn.lane]
                 yield lane.end()
 
@@ -107,6 +108,7 @@ class _Lane:
     building: EpisodeBuilder
     watch: Watch | None
     pictures: list[Any] = field(default_factory=list)
+    gave_up: bool = False
 
     @staticmethod
     def begin(environment: Environment, start: Start, watch: Watch | None) -> _Lane:
@@ -115,6 +117,15 @@ class _Lane:
         lane = _Lane(environment, start, environment.action_spec, observation, building, watch)
         lane.look()
         return lane
+
+    def take(self, policy: Policy, action: np.ndarray | GaveUp) -> bool:
+        """What the policy wants; says whether the episode is over."""
+        if not isinstance(action, GaveUp):
+            return self.step(_fitting(policy, action, self.spec))
+        if not len(self.building):
+            self.step(_fitting(policy, action.idle, self.spec))
+        self.gave_up = True
+        return True
 
     def step(self, action: np.ndarray) -> bool:
         """Apply one action; says whether the episode is over."""
@@ -129,7 +140,7 @@ class _Lane:
             self.pictures.append(self.watch(self.environment))
 
     def end(self) -> Played:
-        episode = self.building.build()
+        episode = self.building.build("gave_up" if self.gave_up else "budget")
         return Played(self.start.index, episode, self.pictures, self.building.left_out)
 
 
@@ -186,4 +197,7 @@ def _has_nan(observation: Observation) -> bool:
     if isinstance(observation, Mapping):
         return any(_has_nan(value) for value in observation.values())
     array = np.asarray(observation)
-    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+    if array.dtype.kind != "f":
+        return False
+    flat = array.ravel()
+    return bool(np.isnan(flat.dot(flat)))  # a sum of squares is NaN only where a number is; faster than isnan of each

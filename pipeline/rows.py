@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,8 +65,28 @@ class RowLayout:
         rows = np.searchsorted(self.first_states, states, "right") - 1
         return np.stack([rows, states - self.first_states[rows]], axis=-1).astype(np.int32)
 
-    def gather(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start, width) int64: the flat state of every column of some rows; padding repeats column 0."""
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """(n, width) int64: the flat state of every column of some rows; padding repeats column 0."""
         columns = np.arange(self.width)
-        real = columns < self.row_lengths[start:stop, None]
-        return self.first_states[start:stop, None] + np.where(real, columns, 0)
+        real = columns < self.row_lengths[rows, None]
+        return self.first_states[rows, None] + np.where(real, columns, 0)
+
+
+ReadStates = Callable[[int, int], np.ndarray]
+"""(start, stop) -> the rows of one array at those flat states."""
+
+WINDOW = 65_536
+GAP = 1_024
+"""States that are read and thrown away rather than reading twice."""
+
+
+def read_states(read: ReadStates, states: np.ndarray) -> np.ndarray:
+    """Rows of an array at some flat states, (n,) ascending, without repeats; at least one.
+
+    Reads stretches of at most 65,536 states, and skips what lies between states that are far apart.
+    """
+    if states[-1] - states[0] + 1 == len(states):
+        return read(int(states[0]), int(states[-1]) + 1)
+    jumps = np.flatnonzero((np.diff(states) > GAP) | (np.diff(states // WINDOW) > 0)) + 1
+    found = [read(int(part[0]), int(part[-1]) + 1)[part - part[0]] for part in np.split(states, jumps)]
+    return np.concatenate(found)

@@ -185,6 +185,7 @@ class Workspace:
             f"{message.strip()}\nMake it first: python run.py {settings}\nOr add inputs=build.",
             stage,
             overrides,
+            spec.task,
         )
 
     def of_kind(self, domain: str, task: str, kind: str) -> list[Artifact]:

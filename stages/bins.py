@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,19 @@ from beartype import beartype
 from numpy.typing import DTypeLike
 
 from pipeline.artifact import Artifact, Spec
-from pipeline.bins import (
-    RowArray,
-    action_key,
-    bin_dtype,
-    context_indices,
-    observation_key,
-    row_blocks,
-    write_bin,
-)
+from pipeline.bins import context_indices, row_blocks, write_bin
 from pipeline.context import CONTEXT
-from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
+from pipeline.embedding.settings import Embedding
 from pipeline.files import write_json
+from pipeline.mission_tokens import Tokenizer
 from pipeline.progress import progress
 from pipeline.storage.arrays import ReadableArray, blocks, open_arrays
 from pipeline.workspace import Draft, Workspace
 from stages.distances import STATISTICS, distances_spec
-from stages.inputs import BINS_FORMAT, Inputs, RetrievalSettings, regent_inputs
+from stages.inputs import BINS_FORMAT, Inputs, regent_inputs
+from stages.queries import UNITS, RetrievalSettings
+from stages.row_arrays import BinsColumns, row_arrays, row_parameters, row_warnings
 
 
 @beartype
@@ -40,23 +36,20 @@ def run(
     dataset: str,
     episodes: int | None,
     retrieval: RetrievalSettings,
+    embedding: Embedding | None = None,
+    images: bool = False,
+    tokenizer: Tokenizer = Tokenizer(),  # noqa: B008  # frozen
     force: bool,
 ) -> Artifact:
     """The folder `{domain}-{task}-{demos}demos/` with `*.bin`, `shapes.json`, `dist_stats.json` and the lookup."""
-    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval)
-    neighbours = workspace.require(inputs.retrieval, "retrieval")
-    distances = workspace.require(distances_spec(inputs, neighbours), "distances")
-    spec = _spec(inputs, neighbours, distances)
-    return workspace.build(
-        spec, lambda draft: _write(inputs, neighbours, distances, str(spec.parameters["suffix"]), draft), force
-    )
+    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
+    parts = _Parts.find(inputs, BinsColumns(images, tokenizer), workspace)
+    return workspace.build(parts.spec, lambda draft: _write(parts, draft), force)
 
 
-def find_bins(inputs: Inputs, workspace: Workspace) -> Artifact:
+def find_bins(inputs: Inputs, columns: BinsColumns, workspace: Workspace) -> Artifact:
     """The finished bins of these inputs. Raises ArtifactNotFound with the command that makes them."""
-    neighbours = workspace.require(inputs.retrieval, "retrieval")
-    distances = workspace.require(distances_spec(inputs, neighbours), "distances")
-    return workspace.require(_spec(inputs, neighbours, distances), "bins")
+    return workspace.require(_Parts.find(inputs, columns, workspace).spec, "bins")
 
 
 def bins_name(artifact: Artifact) -> str:
@@ -64,51 +57,65 @@ def bins_name(artifact: Artifact) -> str:
     return f"{artifact.domain}-{artifact.task}{artifact.manifest.parameters['suffix']}"
 
 
-def _spec(inputs: Inputs, neighbours: Artifact, distances: Artifact) -> Spec:
-    suffix = f"-{inputs.retrieval.parameters['demos']}demos"
-    return inputs.child("bins", BINS_FORMAT, {"suffix": suffix}, neighbours, distances)
+@dataclass(frozen=True)
+class _Parts:
+    """What bins are made of."""
+
+    inputs: Inputs
+    columns: BinsColumns
+    neighbours: Artifact
+    distances: Artifact
+
+    @staticmethod
+    def find(inputs: Inputs, columns: BinsColumns, workspace: Workspace) -> _Parts:
+        neighbours = workspace.require(inputs.retrieval, "retrieval")
+        distances = workspace.require(distances_spec(inputs, neighbours), "distances")
+        return _Parts(inputs, columns, neighbours, distances)
+
+    @property
+    def suffix(self) -> str:
+        """As upstream names its folders: by the embedding and the demonstrations, or not at all for BabyAI."""
+        demos = f"-{self.inputs.retrieval.parameters['demos']}demos"
+        if self.inputs.embedding is not None:
+            return f"-emb_{self.inputs.embedding}{demos}"
+        return "" if self.inputs.by_mission else demos
+
+    @property
+    def spec(self) -> Spec:
+        more = row_parameters(self.inputs, self.columns)
+        return self.inputs.child("bins", BINS_FORMAT, {"suffix": self.suffix, **more}, self.neighbours, self.distances)
 
 
-def _write(inputs: Inputs, neighbours: Artifact, distances: Artifact, suffix: str, draft: Draft) -> None:
-    name = f"{inputs.retrieval.domain}-{inputs.retrieval.task}"
-    folder = draft.folder(f"{name}{suffix}")
+def _write(parts: _Parts, draft: Draft) -> None:
+    inputs, suffix = parts.inputs, parts.suffix
+    folder = draft.folder(f"{inputs.retrieval.domain}-{inputs.retrieval.task}{suffix}")
     rows, layout = inputs.choice.rows, inputs.layout
+    arrays = row_arrays(inputs, parts.columns)
     shapes: dict[str, list[int]] = {}
-    with progress("bins", inputs.retrieval.label, "files", 5) as advance:
-        for array in _row_arrays(inputs.dataset):
-            shape = (rows, layout.width, *array.shape)
+    with progress("bins", inputs.retrieval.label, "files", len(arrays) + 2) as advance:
+        for array in arrays:
+            shape = (len(rows), layout.width, *array.shape)
             _file(draft, folder, array.key, row_blocks(array, layout, rows), shape, array.dtype, shapes, "as stored")
             advance(1)
-        measured = open_arrays(distances.arrays)["distances"]
-        _file(draft, folder, "distances", blocks(measured), measured.shape, "<f4", shapes, "observation units, L2")
+        measured = open_arrays(parts.distances.arrays)["distances"]
+        _file(draft, folder, "distances", blocks(measured), measured.shape, "<f4", shapes, UNITS[inputs.metric])
         advance(1)
-        found = open_arrays(neighbours.arrays)["neighbours"]
+        found = open_arrays(parts.neighbours.arrays)["neighbours"]
         shape = (inputs.choice.queries, CONTEXT, 2)
         _file(draft, folder, "indices", _indices(found, inputs), shape, "<i4", shapes, "row, column")
         advance(1)
-    shutil.copyfile(distances.path / STATISTICS, folder / STATISTICS)
-    write_json(folder / f"all_row_idxs_lookup{suffix}.json", {str(row): row for row in range(rows)}, indent=None)
+    shutil.copyfile(parts.distances.path / STATISTICS, folder / STATISTICS)
+    lookup = {str(row): place for place, row in enumerate(rows.tolist())}
+    write_json(folder / f"all_row_idxs_lookup{suffix}.json", lookup, indent=None)
     write_json(folder / "shapes.json", shapes)  # last: upstream's readers take a folder with it as complete
-    draft.counts |= {"states": inputs.choice.queries, "rows": rows}
-
-
-def _row_arrays(dataset: EpisodeDataset) -> list[RowArray]:
-    def read(name: str) -> RowArray:
-        shape, dtype = dataset.spec(name)
-        key = {"observation": observation_key(dtype), "reward": "rewards"}.get(name) or action_key(dtype, shape)
-
-        def states(start: int, stop: int) -> np.ndarray:
-            return dataset.state_rows(name, start, stop)
-
-        return RowArray(key, shape, bin_dtype(dtype), states, shift=name == "reward")
-
-    return [read("observation"), read("action"), read("reward")]
+    draft.counts |= {"states": inputs.choice.queries, "rows": len(rows)}
+    draft.warnings += row_warnings(inputs, parts.columns)
 
 
 def _indices(neighbours: ReadableArray, inputs: Inputs) -> Iterator[np.ndarray]:
     start = 0
     for block in blocks(neighbours, 65_536):
-        yield context_indices(block, start, inputs.layout)
+        yield context_indices(block, inputs.choice.states[start : start + len(block)], inputs.layout)
         start += len(block)
 
 

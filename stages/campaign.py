@@ -9,6 +9,7 @@ import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 FAILED = "failed.json"
 MADE = "artifacts.json"
 DOORS = ("collect", "ingest")
+FETCH = "fetch"
+ALL_TASKS = "_all"
+"""Where an artifact lies that spans tasks, in a task's place."""
 INPUTS = ("require", "build")
 
 Call = Callable[..., Artifact | None]
@@ -55,12 +59,14 @@ def run_stages(
     workspace: Workspace,
     inputs: str,
     build_input: BuildInput,
+    offered: Callable[[], list[str]],
     folder: Path,
 ) -> list[Failure]:
     """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
 
     `datasets` gives the stages' calls for each dataset that is asked for. `per_task` names the stages that run once for
     every task and dataset; the others run once. After a failure that task's and dataset's later stages are left out.
+    `offered` gives the tasks that the repository to fetch from has.
     """
     failures: list[Failure] = []
     made: list[dict[str, Any]] = []
@@ -77,7 +83,10 @@ def run_stages(
         if inputs not in INPUTS:
             raise unknown_name("way with missing inputs", inputs, INPUTS)
         calls = datasets()
-        names = tasks_for(looped, domain, task, list(calls), workspace, inputs == "build") if looped else []
+        if looped[:1] == [FETCH] and task is None and domain is not None:
+            names = offered()
+        elif looped:
+            names = tasks_for(looped, domain, task, list(calls), workspace, inputs == "build")
     except PipelineError as error:
         failures.append(_failed(next(iter(stages), ""), str(task or ""), error))
     with over_tasks(names) as walk:
@@ -85,7 +94,8 @@ def run_stages(
             for own in calls.values():
                 for stage in looped:
                     try:
-                        artifact = _with_inputs(own[stage], stage, name, build_input if inputs == "build" else None)
+                        call = partial(own[stage], task=name)
+                        artifact = _with_inputs(call, stage, name, build_input if inputs == "build" else None)
                     except Exception as error:  # any error of one task must leave the others running; all are reported
                         failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
                         break
@@ -94,9 +104,13 @@ def run_stages(
     for own in list(calls.values())[:1]:
         for stage in (stage for stage in stages if stage not in looped):
             try:
-                own[stage]()
+                artifact = _with_inputs(own[stage], stage, "", build_input if inputs == "build" else None)
             except Exception as error:  # reported like the failure of a task
-                failures.append(_failed(stage, "", error))
+                failures.append(_failed(stage, domain.name if domain else "", error))
+                continue
+            if artifact is not None:
+                made.append(_done(stage, artifact))
+                write_json(folder / MADE, made)
     if failures:
         write_json(folder / FAILED, [asdict(failure) for failure in failures])
     return failures
@@ -143,16 +157,17 @@ def print_failures(folder: Path) -> int:
 
 def _with_inputs(call: Call, stage: str, task: str, build_input: BuildInput | None) -> Artifact | None:
     """Run a stage; with `inputs=build`, make one missing input after the other first."""
-    asked: set[str] = set()
+    asked: set[tuple[str, str]] = set()
     while True:
         try:
-            return call(task=task)
+            return call()
         except ArtifactNotFound as error:
-            if build_input is None or error.stage in asked:
+            need = (error.stage, task or error.task)
+            if build_input is None or need in asked:
                 raise
-            asked.add(error.stage)
-            log.info("%s %s needs %s first", stage, task, error.stage)
-            build_input(error.stage, task, error.overrides)
+            asked.add(need)
+            log.info("%s %s needs %s first", stage, need[1], error.stage)
+            build_input(*need, error.overrides)
 
 
 def _done(stage: str, artifact: Artifact | None) -> dict[str, Any]:
@@ -167,7 +182,8 @@ def _done(stage: str, artifact: Artifact | None) -> dict[str, Any]:
         facts.append(f"success {rate}")
     if artifact.built:
         facts.append(f"{manifest.seconds:.1f} s")
-    log.info("%s %s %s %s (%s)", stage, manifest.task, how, artifact.path, ", ".join(facts))
+    label = manifest.task.removesuffix(f"/{ALL_TASKS}")
+    log.info("%s %s %s %s (%s)", stage, label, how, artifact.path, ", ".join(facts))
     for warning in manifest.warnings if artifact.built else []:
         log.warning("  note: %s", warning)
     keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version, "digest": manifest.digest}

@@ -18,6 +18,8 @@ from pipeline.files import size_of
 from pipeline.workspace import EPISODES, Workspace
 from stages.catalog import chosen_tasks, human_bytes
 
+PUBLISH = "publish"
+
 log = logging.getLogger(__name__)
 
 
@@ -86,6 +88,8 @@ def _key(artifact: Artifact) -> tuple[str, str, str]:
 
 
 def _orphan(artifact: Artifact, workspace: Workspace, gone: set[tuple[str, str, str]]) -> bool:
+    if artifact.manifest.kind == PUBLISH:
+        return False  # a record of what lies in a repository, whatever became of it here
     for parent in artifact.manifest.parents:
         same = [
             other

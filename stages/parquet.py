@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Spec
 from pipeline.card import dataset_card
 from pipeline.digest import ArrayDigest
 from pipeline.domain import Domain
+from pipeline.embedding.settings import Embedding
 from pipeline.files import write_atomic
+from pipeline.mission_tokens import Tokenizer
 from pipeline.progress import progress
 from pipeline.storage.arrays import read_json
 from pipeline.table import columns_of, write_config
 from pipeline.workspace import Draft, Workspace
 from stages.bins import bins_name, find_bins
 from stages.distances import STATISTICS
-from stages.inputs import PARQUET_FORMAT, Inputs, RetrievalSettings, regent_inputs
+from stages.inputs import PARQUET_FORMAT, Inputs, regent_inputs
+from stages.queries import RetrievalSettings
+from stages.row_arrays import BinsColumns
 
 PER_STATE = ("distances", "indices")
 
@@ -32,17 +36,34 @@ def run(
     dataset: str,
     episodes: int | None,
     retrieval: RetrievalSettings,
+    embedding: Embedding | None = None,
+    images: bool = False,
+    tokenizer: Tokenizer = Tokenizer(),  # noqa: B008  # frozen
     force: bool,
 ) -> Artifact:
     """Folders `{domain}-{task}_subset` and `_newdata` with `README.md`, readable by `datasets.load_dataset`.
 
     A task held out from training has `_newdata` with `distances` only, as REGENT publishes it.
     """
-    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval)
-    bins = find_bins(inputs, workspace)
+    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
+    bins = find_bins(inputs, BinsColumns(images, tokenizer), workspace)
     unseen = task in domain.unseen
-    spec = inputs.child("parquet", PARQUET_FORMAT, {"unseen": unseen}, bins)
-    return workspace.build(spec, lambda draft: _write(inputs, bins, unseen, draft), force)
+    return workspace.build(_spec(inputs, bins, unseen), lambda draft: _write(inputs, bins, unseen, draft), force)
+
+
+def find_parquet(
+    inputs: Inputs,
+    unseen: bool,
+    workspace: Workspace,
+    columns: BinsColumns = BinsColumns(),  # noqa: B008  # frozen
+) -> tuple[Artifact, Artifact]:
+    """The finished bins and parquet of these inputs. Raises ArtifactNotFound with the command that makes them."""
+    bins = find_bins(inputs, columns, workspace)
+    return bins, workspace.require(_spec(inputs, bins, unseen), "parquet")
+
+
+def _spec(inputs: Inputs, bins: Artifact, unseen: bool) -> Spec:
+    return inputs.child("parquet", PARQUET_FORMAT, {"unseen": unseen}, bins)
 
 
 def _write(inputs: Inputs, bins: Artifact, unseen: bool, draft: Draft) -> None:
@@ -63,7 +84,7 @@ def _write(inputs: Inputs, bins: Artifact, unseen: bool, draft: Draft) -> None:
             advance(1)
     card = dataset_card(name, written, _facts(inputs, folder), inputs.layout.width)
     write_atomic(top / "README.md", lambda file: file.write(card.encode()))
-    draft.counts |= {"states": inputs.choice.queries, "rows": inputs.choice.rows}
+    draft.counts |= {"states": inputs.choice.queries, "rows": len(inputs.choice.rows)}
 
 
 def _columns(bins: Artifact, folder: Path) -> dict[str, np.ndarray]:

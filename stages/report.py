@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,39 +10,67 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifact import Artifact, Spec
+from pipeline.dataset import EpisodeDataset
 from pipeline.digest import digest_arrays
 from pipeline.domain import Domain
+from pipeline.embedding.settings import Embedding
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput, NoRenderer
 from pipeline.files import write_atomic, write_json
 from pipeline.fingerprint import canonical
-from pipeline.page import BINS, Figures, Lookup, Match, Place, Spread, render_page
+from pipeline.frames import Frames as StoredFrames
+from pipeline.page import BINS, Figures, Lookup, Match, Media, Place, Search, Spread, render_page
+from pipeline.png import decode_png
 from pipeline.record import Stopwatch
 from pipeline.replay import Frames, replay_frames
 from pipeline.storage.arrays import blocks, open_arrays, read_json
-from pipeline.workspace import Draft, Workspace, episodes_parent
+from pipeline.tallies import tally
+from pipeline.video import check_encoder
+from pipeline.workspace import EPISODES, Draft, Workspace, episodes_parent
 from stages.distances import STATISTICS, distances_spec
-from stages.inputs import REPORT_FORMAT, Inputs, RetrievalSettings, regent_inputs, vectors
+from stages.inputs import REPORT_FORMAT, Inputs, regent_inputs, require_vectors
+from stages.queries import RetrievalSettings
+from stages.videos import frames_there, shown_episodes, why_no_frames, write_videos
 
-PAGE, INDEX, FIGURES = "page", "index.html", "figures.json"
+PAGE, INDEX, FIGURES, VIDEOS = "page", "index.html", "figures.json", "videos"
 
 STRIP = 10
 """Pictures of the typical episode."""
 
 QUERIES, MATCHES = 4, 5
 
+BLOCK = 65_536
+"""States whose actions or rewards are read at a time."""
+
 
 @dataclass(frozen=True)
-class _Sources:
-    """What a page is made from."""
+class _Retrieved:
+    """What a page tells about retrieval is made from."""
 
     inputs: Inputs
     neighbours: Artifact
     distances: Artifact
 
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a page is made from. `no_search` says why there is no retrieval, where there is none."""
+
+    artifact: Artifact
+    dataset: EpisodeDataset
+    retrieved: _Retrieved | None
+    no_search: str
+    frames: Artifact | None
+
     @property
     def artifacts(self) -> list[Artifact]:
-        return [self.inputs.artifact, self.neighbours, self.distances]
+        """The dataset first."""
+        found = [self.artifact]
+        if self.retrieved:
+            vectors = self.retrieved.inputs.source
+            found += [vectors] if vectors.manifest.kind != EPISODES else []
+            found += [self.retrieved.neighbours, self.retrieved.distances]
+        return found + ([self.frames] if self.frames else [])
 
 
 @beartype
@@ -53,73 +82,138 @@ def run(
     dataset: str,
     episodes: int | None,
     retrieval: RetrievalSettings,
+    embedding: Embedding | None = None,
     force: bool,
 ) -> Artifact:
-    """The folder `page/` with a self-contained `index.html`, and `figures.json`, the data that it shows.
+    """The folder `page/` with `index.html` and its videos, and `figures.json`, the data that it shows.
 
-    Where nothing can draw, the page says why and shows the rest. It is then another artifact, so that the same command
-    makes the page with pictures once a renderer is there.
+    Where nothing can draw or nothing can write videos, the page says why and shows the rest. It is then another
+    artifact, so that the same command makes the better page once it can. Observations that are no vectors give a page
+    without retrieval, unless `embedding` makes vectors of them.
     """
-    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval)
-    neighbours = workspace.require(inputs.retrieval, "retrieval")
-    distances = workspace.require(distances_spec(inputs, neighbours), "distances")
-    sources = _Sources(inputs, neighbours, distances)
-    if not force and (page := workspace.find(_spec(sources, pictures=True))):
+    sources = _sources(domain, task, workspace, dataset, episodes, retrieval, embedding)
+    if not force and (page := workspace.find(_spec(sources, pictures=True, videos=sources.frames is not None))):
         return page
     stopwatch = Stopwatch()
-    strip, lookups = _strip(inputs), _lookups(inputs, neighbours)
-    frames, no_pictures = _pictures(domain, inputs, _places(strip, lookups))
-    spec = _spec(sources, pictures=not no_pictures)
+    figures = _figures(sources)
+    pictures, no_pictures = _pictures(domain, task, sources, _places(figures))
+    no_videos = _no_videos(sources)
+    spec = _spec(sources, pictures=not no_pictures, videos=not no_videos)
 
     def write(draft: Draft) -> None:
-        _write(sources, strip, lookups, frames, no_pictures, draft)
+        _write(sources, figures, Media(pictures, no_pictures, no_videos=no_videos), draft)
 
     return workspace.build(spec, write, force, stopwatch)
 
 
-def _spec(sources: _Sources, pictures: bool) -> Spec:
-    """The page shows every episode of the dataset, not only those that retrieve: growth gives another page."""
-    inputs = sources.inputs
-    whole = episodes_parent(inputs.artifact, inputs.dataset, len(inputs.dataset))
-    parents = (whole, sources.neighbours.as_parent(), sources.distances.as_parent())
-    label = inputs.retrieval
-    return Spec(label.domain, label.task, "report", REPORT_FORMAT, {"pictures": pictures}, parents)
+def _sources(
+    domain: Domain,
+    task: str,
+    workspace: Workspace,
+    dataset: str,
+    episodes: int | None,
+    retrieval: RetrievalSettings,
+    embedding: Embedding | None,
+) -> _Sources:
+    artifact = workspace.dataset(domain.name, task, dataset, episodes)
+    reader = EpisodeDataset.of(artifact)
+    frames = frames_there(workspace, artifact)
+    try:
+        inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
+    except InvalidInput as error:
+        if _are_vectors(reader, f"{domain.name}/{task}"):
+            raise
+        return _Sources(artifact, reader, None, str(error), frames)
+    neighbours = workspace.require(inputs.retrieval, "retrieval")
+    retrieved = _Retrieved(inputs, neighbours, workspace.require(distances_spec(inputs, neighbours), "distances"))
+    return _Sources(artifact, reader, retrieved, "", frames)
 
 
-def _write(
-    sources: _Sources,
-    strip: tuple[Place, ...],
-    lookups: tuple[Lookup, ...],
-    frames: Frames,
-    no_pictures: str,
-    draft: Draft,
-) -> None:
-    figures = _figures(sources, strip, lookups)
-    html = render_page(figures, frames, no_pictures, sources.artifacts)
-    write_atomic(draft.folder(PAGE) / INDEX, lambda file: file.write(html.encode()))
+def _are_vectors(dataset: EpisodeDataset, label: str) -> bool:
+    try:
+        require_vectors(dataset, label)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _no_videos(sources: _Sources) -> str:
+    if sources.frames is None:
+        return why_no_frames(sources.artifact)
+    try:
+        check_encoder()
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+def _spec(sources: _Sources, pictures: bool, videos: bool) -> Spec:
+    """The page shows every episode of the dataset, not only those that retrieve: growth gives another page. So do
+    frames, which it shows.
+    """
+    artifact, *others = sources.artifacts
+    whole = episodes_parent(artifact, sources.dataset, len(sources.dataset))
+    parents = (whole, *(other.as_parent() for other in others))
+    parameters = {"pictures": pictures, "videos": videos}
+    return Spec(artifact.domain, artifact.task, "report", REPORT_FORMAT, parameters, parents)
+
+
+def _write(sources: _Sources, figures: Figures, media: Media, draft: Draft) -> None:
+    folder = draft.folder(PAGE)
+    problems: list[str] = []
+    if sources.frames is not None and not media.no_videos:
+        (folder / VIDEOS).mkdir()
+        media.videos, problems = write_videos(sources.frames, figures.videos, folder / VIDEOS)
+    html = render_page(figures, media, sources.no_search, sources.artifacts)
+    write_atomic(folder / INDEX, lambda file: file.write(html.encode()))
     write_json(draft.path / FIGURES, figures.to_json())
     # The digest is that of the data: pixels differ between renderers, commands and versions between runs.
     draft.content(FIGURES, digest_arrays({FIGURES: np.frombuffer(canonical(figures.to_json()).encode(), np.uint8)}))
-    draft.counts |= {"episodes": len(figures.returns), "states": figures.states, "pictures": len(frames)}
-    if no_pictures:
-        draft.warnings.append(f"The page has no pictures: {no_pictures}")
+    draft.counts |= {"episodes": len(figures.returns), "states": figures.states, "pictures": len(media.pictures)}
+    draft.counts["videos"] = len(media.videos)
+    if media.no_pictures:
+        draft.warnings.append(f"The page has no pictures: {media.no_pictures}")
+    if media.no_videos and sources.frames is not None:
+        draft.warnings.append(f"The page has no videos: {media.no_videos}")
+    draft.warnings.extend(problems)
 
 
-def _figures(sources: _Sources, strip: tuple[Place, ...], lookups: tuple[Lookup, ...]) -> Figures:
-    dataset, choice = sources.inputs.dataset, sources.inputs.choice
+def _figures(sources: _Sources) -> Figures:
+    dataset, frames = sources.dataset, sources.frames
+    ends = dataset.texts("end_reason")
+    filmed = min(len(StoredFrames(frames)), len(dataset)) if frames else 0
     return Figures(
         digest=dataset.digest(),
         returns=tuple(dataset.per_episode("return").tolist()),
         lengths=tuple(dataset.lengths.tolist()),
         success=tuple(dataset.per_episode("success").tolist()),
-        strip=strip,
-        lookups=lookups,
-        distances=_spread(sources.distances),
+        end_reasons={name: ends.count(name) for name in sorted(set(ends))},
+        actions=tally(partial(_blocks, dataset, "action"), BINS),
+        rewards=tally(partial(_blocks, dataset, "reward"), BINS, without_zeros=True),
+        strip=_strip(dataset),
+        filmed=filmed,
+        videos=shown_episodes(dataset, filmed) if filmed else (),
+        search=_search(sources.retrieved) if sources.retrieved else None,
+    )
+
+
+def _search(retrieved: _Retrieved) -> Search:
+    choice = retrieved.inputs.choice
+    return Search(
+        lookups=_lookups(retrieved.inputs, retrieved.neighbours),
+        distances=_spread(retrieved.distances),
         queries=choice.queries,
-        pool_states=choice.pool,
+        pool_states=len(choice.pooled),
         pool_episodes=choice.demos,
         single=choice.single,
+        unit=next(array["unit"] for array in retrieved.distances.manifest.arrays if array["name"] == "distances"),
+        embedding=retrieved.inputs.embedding or "",
     )
+
+
+def _blocks(dataset: EpisodeDataset, name: str) -> Iterator[np.ndarray]:
+    for start in range(0, dataset.states, BLOCK):
+        yield dataset.state_rows(name, start, min(start + BLOCK, dataset.states))
 
 
 def _spread(distances: Artifact) -> Spread:
@@ -135,40 +229,48 @@ def _spread(distances: Artifact) -> Spread:
     return Spread(tuple(counts.tolist()), upper, beyond, float(statistics["mean"]), float(statistics["p95"]), largest)
 
 
-def _strip(inputs: Inputs) -> tuple[Place, ...]:
+def _strip(dataset: EpisodeDataset) -> tuple[Place, ...]:
     """Evenly spaced rows, first and last included, of the episode with the median return (the lower one of two)."""
-    returns = inputs.dataset.per_episode("return")
+    returns = dataset.per_episode("return")
     episode = int(np.argsort(returns, kind="stable")[(len(returns) - 1) // 2])
-    rows = np.linspace(0, inputs.dataset.lengths[episode], STRIP).round().astype(np.int64)
+    rows = np.linspace(0, dataset.lengths[episode], STRIP).round().astype(np.int64)
     return tuple(Place(episode, int(row)) for row in np.unique(rows))
 
 
 def _lookups(inputs: Inputs, neighbours: Artifact) -> tuple[Lookup, ...]:
     found = open_arrays(neighbours.arrays)["neighbours"]
-    return tuple(_lookup(inputs, state, found[state : state + 1][0]) for state in _queries(inputs))
+    return tuple(_lookup(inputs, query, found[query : query + 1][0]) for query in _queries(inputs))
 
 
 def _queries(inputs: Inputs) -> list[int]:
-    """A few query states: episodes evenly spread, and each one further into its episode than the one before."""
-    last = _place(inputs, inputs.choice.queries - 1)
-    states = []
+    """Numbers of a few queries: episodes evenly spread, each one further into its episode than the one before."""
+    states = inputs.choice.states
+    last = _place(inputs, int(states[-1]))
+    wanted = []
     for number in range(QUERIES):
         share = (number + 0.5) / QUERIES
         episode = int(share * (last.episode + 1))
         length = last.step + 1 if episode == last.episode else int(inputs.dataset.lengths[episode])
-        states.append(_begin(inputs, episode) + int(share * length))
-    return list(dict.fromkeys(states))
+        wanted.append(_begin(inputs, episode) + int(share * length))
+    return list(dict.fromkeys(np.searchsorted(states, wanted).tolist()))  # not every state is a query
 
 
-def _lookup(inputs: Inputs, state: int, neighbours: np.ndarray) -> Lookup:
-    query = vectors(inputs.dataset, state, state + 1)[0].astype(np.float64)
+def _lookup(inputs: Inputs, query: int, neighbours: np.ndarray) -> Lookup:
+    state = int(inputs.choice.states[query])
     nearest = list(dict.fromkeys(neighbours.tolist()))[:MATCHES]  # a short row repeats its last candidate
     matches = []
     for rank, match in enumerate(nearest, start=1):
         place = _place(inputs, match)
-        vector = vectors(inputs.dataset, match, match + 1)[0].astype(np.float64)
-        matches.append(Match(place.episode, place.step, rank, float(np.linalg.norm(vector - query))))
+        matches.append(Match(place.episode, place.step, rank, _distance(inputs, match, state)))
     return Lookup(_place(inputs, state), tuple(matches))
+
+
+def _distance(inputs: Inputs, one: int, other: int) -> float:
+    """Between the vectors of two states."""
+    first, second = (inputs.vectors(np.array([state]))[0].astype(np.float64) for state in (one, other))
+    if inputs.metric == "cosine":
+        return float(1 - first @ second / (np.linalg.norm(first) * np.linalg.norm(second) or 1.0))
+    return float(np.linalg.norm(first - second))
 
 
 def _place(inputs: Inputs, state: int) -> Place:
@@ -180,24 +282,27 @@ def _begin(inputs: Inputs, episode: int) -> int:
     return int(inputs.dataset.state_ends[episode] - inputs.dataset.lengths[episode])
 
 
-def _places(strip: tuple[Place, ...], lookups: tuple[Lookup, ...]) -> list[Place | Match]:
-    places: list[Place | Match] = [*strip]
-    for lookup in lookups:
+def _places(figures: Figures) -> list[Place | Match]:
+    places: list[Place | Match] = [*figures.strip]
+    for lookup in figures.search.lookups if figures.search else ():
         places += [lookup.query, *lookup.matches]
     return places
 
 
-def _pictures(domain: Domain, inputs: Inputs, places: list[Place | Match]) -> tuple[Frames, str]:
-    """The pictures of some rows, or none and the reason."""
-    recorded = inputs.artifact.manifest.parameters
+def _pictures(domain: Domain, task: str, sources: _Sources, places: list[Place | Match]) -> tuple[Frames, str]:
+    """The pictures of some rows, out of the frames or by replay, or none and the reason."""
     wanted: dict[int, list[int]] = {}
     for place in places:
         wanted.setdefault(place.episode, []).append(place.step)
-    episodes = {number: inputs.dataset[number] for number in wanted}
+    if sources.frames is not None and max(wanted) < len(stored := StoredFrames(sources.frames)):
+        files = {number: stored[number] for number in wanted}
+        return {(n, row): decode_png(files[n][row]) for n, rows in wanted.items() for row in rows}, ""
+    recorded = sources.artifact.manifest.parameters
+    episodes = {number: sources.dataset[number] for number in wanted}
     if "environment" not in recorded or any(episode.seed == UNKNOWN for episode in episodes.values()):
         name = recorded.get("source", {}).get("name", "another dataset")
         return {}, f"the episodes were read from a source ({name}) and cannot be played again in the simulator."
-    environment = partial(domain.environment, task=inputs.retrieval.task)
+    environment = partial(domain.environment, task=task)
     try:
         return replay_frames(environment, episodes, wanted, recorded["environment"]), ""
     except (NoRenderer, InvalidInput) as error:  # InvalidInput: no such simulator here, or another version of it

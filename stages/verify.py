@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 from beartype import beartype
 
 from pipeline import checks
@@ -14,6 +16,8 @@ from pipeline.audit import audit as replay_audit
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
+from pipeline.fingerprint import canonical, differences
+from pipeline.interfaces import Environment
 from pipeline.progress import progress
 from pipeline.rows import RowLayout
 from pipeline.storage.arrays import read_json
@@ -73,7 +77,16 @@ def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:
             "audit %s %s: it was ingested, there is no simulator to ask", artifact.manifest.task, artifact.path.name
         )
         return []
+    if artifact.task not in domain.tasks:
+        log.info("audit %s %s: it is of another environment than was named", artifact.manifest.task, artifact.path.name)
+        return []
     environment = partial(domain.environment, task=artifact.task)
+    if lines := _other_settings(artifact, environment()):
+        raise InvalidInput(
+            f"{artifact.path.name} of {artifact.manifest.task} was collected with other settings of the simulator:\n  "
+            + "\n  ".join(lines)
+            + "\nAudit it with those that were used; stage=catalog shows the command."
+        )
     exact, steps, different = 0, 0, []
     with progress("audit", artifact.manifest.task, "episodes", int(artifact.manifest.counts["episodes"])) as advance:
         for each in replay_audit(environment, artifact, workers):
@@ -88,6 +101,15 @@ def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:
         artifact.manifest.task, artifact.path.name, exact, counts["episodes"], steps, counts["states"],
     )  # fmt: skip
     return different
+
+
+def _other_settings(artifact: Artifact, environment: Environment) -> list[str]:
+    """What differs between the recorded simulator and the one of this command; another version may differ."""
+    here = [dict(artifact.manifest.parameters["environment"]), json.loads(canonical(dict(environment.identity())))]
+    environment.close()
+    for identity in here:
+        identity.pop("versions", None)
+    return differences(*here)
 
 
 def _damage(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
@@ -112,6 +134,8 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
     yield from checks.wrong_arrays(artifact)
     if kind == "distances":
         yield from checks.wrong_distances(artifact)
+    if kind == "bins" and not artifact.manifest.parents:
+        return  # fetched: the episodes are not here; its arrays were compared with what was published
     if kind in ("retrieval", "bins"):
         parent = artifact.parent(EPISODES)
         found = workspace.dataset(artifact.domain, artifact.task, parent.version, parent.episodes)
@@ -124,4 +148,5 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
             folder = artifact.path / bins_name(artifact)
             shapes = read_json(folder / "shapes.json")
             layout = RowLayout(episodes.lengths, shapes["rewards"][1])
-            yield from checks.wrong_bins(folder, shapes, layout.row_lengths)
+            lookup = read_json(next(folder.glob("all_row_idxs_lookup*.json")))
+            yield from checks.wrong_bins(folder, shapes, layout.row_lengths, np.array([int(row) for row in lookup]))

@@ -16,7 +16,7 @@ from pipeline.episode import Episode, with_last_row
 from pipeline.policies.scripted import Scripted
 from pipeline.workspace import Workspace
 from stages import bins, collect, distances, parquet, retrieval
-from stages.inputs import RetrievalSettings
+from stages.queries import RetrievalSettings
 
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).parent.parent))  # spawned workers find the tests' own classes
 

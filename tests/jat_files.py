@@ -26,14 +26,39 @@ SCHEMA = pa.schema(
     ]
 )
 
+GRID_SCHEMA = pa.schema(
+    [
+        ("discrete_observations", pa.list_(pa.list_(pa.int64()))),
+        ("discrete_actions", pa.list_(pa.int64())),
+        *[SCHEMA.field(name) for name in COLUMNS[2:]],
+    ]
+)
+
+SCREEN_SCHEMA = pa.schema(
+    [
+        ("image_observations", pa.list_(pa.list_(pa.list_(pa.list_(pa.float32()))))),
+        ("discrete_actions", pa.list_(pa.int64())),
+        *[SCHEMA.field(name) for name in COLUMNS[2:]],
+    ]
+)
+
+RAW_SCHEMA = pa.schema(
+    [
+        ("discrete_observations", pa.list_(pa.list_(pa.int64()))),
+        ("text_observations", pa.list_(pa.string())),
+        ("rewards", pa.list_(pa.float32())),
+    ]
+)
+
 
 @dataclass
 class PlayedEpisode:
     """What was seen, done and received: rewards[t] follows actions[t]. Lists of T entries."""
 
-    observations: list[list[float]]
-    actions: list[list[float]]
+    observations: list[Any]
+    actions: list[Any]
     rewards: list[float]
+    mission: str = ""
 
 
 @dataclass
@@ -46,6 +71,7 @@ class JatTask:
     episodes: list[PlayedEpisode]
     rows: list[dict[str, list[Any]]]
     rows_of_episode: list[list[int]]
+    schema: pa.Schema = SCHEMA
     paths: list[Path] = field(default_factory=list)
 
     @property
@@ -53,8 +79,9 @@ class JatTask:
         """The folder with the parquet files."""
         return self.folder / self.name
 
-    def write(self, files: int = 1, row_group_rows: int | None = None, schema: pa.Schema = SCHEMA) -> None:
+    def write(self, files: int = 1, row_group_rows: int | None = None, schema: pa.Schema | None = None) -> None:
         """(Re)write the parquet files from `rows`."""
+        schema = schema or self.schema
         for path in self.paths:
             path.unlink()
         self.task_folder.mkdir(parents=True, exist_ok=True)
@@ -76,13 +103,44 @@ class JatTask:
         for name, value in told.items():
             (folder / name).write_text(json.dumps(value))
 
-    def regent_arrays(self) -> dict[str, np.ndarray]:
-        """What REGENT's bins hold of all rows: observations (R, W, D), actions (R, W, A), rewards (R, W), float32.
+    def write_texts(self, folder: Path | None = None) -> None:
+        """Write REGENT's `eps_2_text.json`, grouped by mission as upstream's."""
+        folder = folder or self.task_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        grouped: dict[str, list[int]] = {}
+        for number, episode in enumerate(self.episodes):
+            grouped.setdefault(episode.mission, []).append(number)
+        told = {str(number): mission for mission, numbers in grouped.items() for number in numbers}
+        (folder / "eps_2_text.json").write_text(json.dumps(told))
 
-        Rewards are shifted right by one inside an episode; padding repeats the first step of its row.
+    def write_raw(self, folder: Path, empty_at: Sequence[int] = (), files: int = 1) -> list[Path]:
+        """Write the raw dataset of these episodes, with episodes without a step before the named ones."""
+        rows: list[dict[str, list[Any]]] = []
+        for number, episode in enumerate(self.episodes):
+            if number in empty_at:
+                rows.append({name: [] for name in RAW_SCHEMA.names})
+            raw = [observation[:148] for observation in episode.observations]
+            texts = [episode.mission] * len(raw)
+            rows.append({"discrete_observations": raw, "text_observations": texts, "rewards": episode.rewards})
+        (folder / self.name).mkdir(parents=True, exist_ok=True)
+        cuts = [len(rows) * i // files for i in range(files + 1)]
+        paths = [folder / self.name / f"train-{i:05d}-of-{files:05d}-0af{i}.parquet" for i in range(files)]
+        for path, start, end in zip(paths, cuts, cuts[1:], strict=False):
+            write_rows(path, rows[start:end], schema=RAW_SCHEMA)
+        return paths
+
+    def regent_arrays(self) -> dict[str, np.ndarray]:
+        """What REGENT's bins hold of all rows: observations (R, W, ...), actions (R, W, ...), rewards (R, W).
+
+        float32, and int32 where rows hold integers. Rewards are shifted right by one inside an episode; padding
+        repeats the first step of its row.
         """
-        names = COLUMNS[:3]
-        return {name: np.array(_float32([row[name] for row in self.rows]), np.float32) for name in names}
+        arrays = {}
+        for name in self.schema.names[:3]:
+            values = [row[name] for row in self.rows]
+            whole = name.startswith("discrete")
+            arrays[name] = np.array(values, np.int32) if whole else np.array(_float32(values), np.float32)
+        return arrays
 
     def real_steps(self) -> list[int]:
         """Steps of each row that are not padding."""
@@ -106,18 +164,77 @@ def make_jat(
     `metadata=False` leaves REGENT's JSON files out; `row_group_rows` cuts each file into row groups.
     """
     rng = random.Random(seed)
-    episodes = [_play(rng, length, observation, action) for length in lengths]
-    rows: list[dict[str, list[Any]]] = []
-    rows_of_episode: list[list[int]] = []
-    for episode in episodes:
-        chunks = _tokenise(episode, width)
-        rows_of_episode.append(list(range(len(rows), len(rows) + len(chunks))))
-        rows.extend(chunks)
-    task = JatTask(folder, name, width, episodes, rows, rows_of_episode)
+    task = _task(folder, name, width, [_play(rng, length, observation, action) for length in lengths], SCHEMA)
     task.write(files, row_group_rows)
-    write_rows(task.task_folder / "test-00000-of-00001.parquet", _tokenise(_play(rng, 7, observation, action), width))
+    write_rows(
+        task.task_folder / "test-00000-of-00001.parquet", _tokenise(_play(rng, 7, observation, action), width, SCHEMA)
+    )
     if metadata:
         task.write_metadata()
+    return task
+
+
+def make_screens(
+    folder: Path,
+    lengths: Sequence[int],
+    name: str = "atari-pong",
+    width: int = 32,
+    size: tuple[int, int] = (3, 2),
+    padding: str = "repeat",
+    files: int = 1,
+    row_group_rows: int | None = None,
+    metadata: bool = True,
+    seed: int = 0,
+) -> JatTask:
+    """Episodes of stacks of four grey frames; before the first frame stand copies of it, or `zeros`, or `other` frames.
+
+    Most rewards are 0.0, as in Atari.
+    """
+    rng = random.Random(seed)
+    episodes = []
+    for length in lengths:
+        frames = [_frame(rng, size) for _ in range(length)]
+        before = {"repeat": frames[0], "zeros": [[0] * size[1]] * size[0], "other": _frame(rng, size)}[padding]
+        shown = [before] * 3 + frames
+        stacks = [[_floats(frame) for frame in shown[at : at + 4]] for at in range(length)]
+        actions = [rng.randrange(6) for _ in range(length)]
+        episodes.append(PlayedEpisode(stacks, actions, [rng.choice([0.0, 0.0, 0.0, 1.0]) for _ in range(length)]))
+    task = _task(folder, name, width, episodes, SCREEN_SCHEMA)
+    task.write(files, row_group_rows)
+    if metadata:
+        task.write_metadata()
+    return task
+
+
+def make_missions(
+    folder: Path,
+    lengths: Sequence[int],
+    missions: Sequence[str] = ("go to the red ball", "pick up a key", "go to a box"),
+    name: str = "babyai-go-to",
+    width: int = 256,
+    files: int = 1,
+    row_group_rows: int | None = None,
+    metadata: bool = True,
+    texts: bool = True,
+    seed: int = 0,
+) -> JatTask:
+    """Episodes of directions, grids and tokens; a mission is drawn for each, and only its last step has a reward."""
+    rng = random.Random(seed)
+    words: dict[str, int] = {}
+    episodes = []
+    for length in lengths:
+        mission = rng.choice(missions)
+        ids = [1000 + words.setdefault(word, len(words)) for word in mission.split()]
+        tokens = ids + [50256] * (64 - len(ids))
+        steps = [[rng.randrange(4), *[rng.randrange(256) for _ in range(147)], *tokens] for _ in range(length)]
+        actions = [rng.randrange(7) for _ in range(length)]
+        episodes.append(PlayedEpisode(steps, actions, [0.0] * (length - 1) + [0.9], mission))
+    task = _task(folder, name, width, episodes, GRID_SCHEMA)
+    task.write(files, row_group_rows)
+    if metadata:
+        task.write_metadata()
+    if texts:
+        task.write_texts()
     return task
 
 
@@ -140,11 +257,30 @@ def _play(rng: random.Random, length: int, observation: int, action: int) -> Pla
     )
 
 
-def _tokenise(episode: PlayedEpisode, width: int) -> list[dict[str, list[Any]]]:
+def _frame(rng: random.Random, size: tuple[int, int]) -> list[list[int]]:
+    return [[rng.randrange(256) for _ in range(size[1])] for _ in range(size[0])]
+
+
+def _floats(frame: list[list[int]]) -> list[list[float]]:
+    """Grey bytes as JAT's processor turns them into floats, each operation rounded to a C float."""
+    return [[_float32(_float32(_float32(grey / 255) - 0.5) / 0.5) for grey in line] for line in frame]
+
+
+def _task(folder: Path, name: str, width: int, episodes: list[PlayedEpisode], schema: pa.Schema) -> JatTask:
+    rows: list[dict[str, list[Any]]] = []
+    rows_of_episode: list[list[int]] = []
+    for episode in episodes:
+        chunks = _tokenise(episode, width, schema)
+        rows_of_episode.append(list(range(len(rows), len(rows) + len(chunks))))
+        rows.extend(chunks)
+    return JatTask(folder, name, width, episodes, rows, rows_of_episode, schema)
+
+
+def _tokenise(episode: PlayedEpisode, width: int, schema: pa.Schema) -> list[dict[str, list[Any]]]:
     steps = len(episode.rewards)
     columns = {
-        "continuous_observations": episode.observations,
-        "continuous_actions": episode.actions,
+        schema.names[0]: episode.observations,
+        schema.names[1]: episode.actions,
         "rewards": [0.0, *episode.rewards[:-1]],
         "loss_weight": [1.0] * steps,
     }

@@ -9,15 +9,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from pipeline.embedding.networks import Network
 from pipeline.interfaces import Policy
 from tests.pipeline.policies.test_checkpoints import written
 
 CONF = Path(__file__).parent.parent / "conf"
 FUNCTIONS = (
-    *("collect", "ingest", "frames", "retrieval", "distances", "bins", "parquet"),
-    *("report", "catalog", "verify", "gc"),
+    *("collect", "ingest", "frames", "embeddings", "retrieval", "distances", "bins", "parquet"),
+    *("plan", "publish", "fetch", "report", "catalog", "verify", "gc"),
 )
-REGENT = ["retrieval", "distances", "bins", "parquet"]
+REGENT = ["embeddings", "retrieval", "distances", "bins", "parquet"]
 FILE = "policy.file=${oc.env:REPERTOIRE_PROJECT}/agent.zip"
 POLICIES: dict[str, list[str]] = {
     "random": [],
@@ -27,6 +28,9 @@ POLICIES: dict[str, list[str]] = {
     "callable": ["policy.function._target_=tests.pipeline.policies.test_function.sign"],
 }
 """What each policy cannot do without."""
+
+DOMAINS = {"gym": ["domain.env_id=CartPole-v1"]}
+"""What a domain cannot do without."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +42,11 @@ def composed(monkeypatch, tmp_path):
 
 def choices(group):
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def built_domain(name):
+    words = [f"domain={name}", *DOMAINS.get(name, [])]
+    return instantiate(compose("config", words).domain, _convert_="object")
 
 
 @pytest.mark.parametrize("stage", FUNCTIONS)
@@ -68,7 +77,7 @@ def test_one_stage_a_list_and_a_recipe_give_one_ordered_mapping(asked, order):
 
 @pytest.mark.parametrize("domain", choices("domain"))
 def test_every_domain_is_built_without_its_simulator(domain):
-    built = instantiate(compose("config", [f"domain={domain}"]).domain, _convert_="object")
+    built = built_domain(domain)
     assert built.name == domain
     assert set(built.unseen) <= set(built.tasks)
     assert built.task(f"{domain}-{built.tasks[0]}") == built.tasks[0]
@@ -95,6 +104,28 @@ def test_a_domain_without_experts_has_random_as_its_default_policy(words, policy
     assert compose("config", words, return_hydra_config=True).hydra.runtime.choices.policy == policy
 
 
+@pytest.mark.parametrize("embedding", choices("embedding"))
+def test_every_embedding_is_built_without_its_network(embedding):
+    module = ["embedding.network.make._target_=tests.pipeline.embedding.encoders.Small", "embedding.features=8"]
+    words = [f"embedding={embedding}", "embedding.weights=random", *(module if embedding == "module" else [])]
+    built = instantiate(compose("config", words).embedding, _convert_="object")
+    assert isinstance(built.network, Network)
+    assert built.identity()["weights"] == {"random": 0}
+
+
+@pytest.mark.parametrize(
+    ("words", "embedding"),
+    [
+        (["domain=atari"], "resnet18_regent"),
+        (["domain=atari", "embedding=resnet50"], "resnet50"),
+        (["embedding=vit", "domain=atari"], "vit"),
+        (["domain=toy"], None),
+    ],
+)
+def test_atari_is_embedded_as_regent_does_unless_asked_otherwise(words, embedding):
+    assert compose("config", words, return_hydra_config=True).hydra.runtime.choices.embedding == embedding
+
+
 @pytest.mark.parametrize("storage", choices("storage"))
 def test_every_storage_is_built(storage):
     assert instantiate(compose("config", [f"storage={storage}"]).workspace).storage.name == storage
@@ -110,7 +141,7 @@ def test_metaworld_has_the_fifty_jat_tasks_of_which_five_are_held_out():
 def test_every_sweep_names_tasks_of_one_domain(sweep):
     names = compose("config", [f"+sweep={sweep}"], return_hydra_config=True).hydra.sweeper.params.task.split(",")
     assert len(names) == len(set(names))
-    domains = [instantiate(compose("config", [f"domain={d}"]).domain, _convert_="object") for d in choices("domain")]
+    domains = [built_domain(domain) for domain in choices("domain")]
     assert any(set(names) <= set(domain.tasks) for domain in domains)
     count = "".join(character for character in sweep if character.isdigit())
     assert len(names) == int(count)

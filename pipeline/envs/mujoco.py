@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.envs.rendering import Painter
+from pipeline.envs.rendering import Painter, without_opengl
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 
@@ -40,9 +41,10 @@ class MuJoCo:
     """One Gymnasium MuJoCo task. Observations are float64 vectors, actions float32 vectors within the task's bounds.
 
     Rewards and terminations are the task's own; `max_steps` truncates (None: the registered limit, 1,000 steps,
-    pusher 100, reacher 50). There is no notion of success, and no scripted expert.
+    pusher 100, reacher 50). `info` holds Gymnasium's own numbers of each step, such as `x_position` and
+    `reward_forward`; which, depends on task and version. There is no notion of success, and no scripted expert.
 
-    Raises UnknownName for an unknown task or version.
+    Raises UnknownName for an unknown task or version, InvalidInput where Gymnasium's MuJoCo tasks are not installed.
     """
 
     def __init__(
@@ -64,10 +66,13 @@ class MuJoCo:
         from gymnasium.error import DependencyNotInstalled
 
         try:
-            with warnings.catch_warnings():
+            with without_opengl(), warnings.catch_warnings():
+                importlib.import_module("mujoco")
                 warnings.simplefilter("ignore", DeprecationWarning)  # v4 is meant: its widths are JAT's
                 return gymnasium.make(self._id, max_episode_steps=self._limit)
-        except DependencyNotInstalled as error:
+        except (ModuleNotFoundError, DependencyNotInstalled) as error:
+            if isinstance(error, ModuleNotFoundError) and error.name != "mujoco":
+                raise
             raise InvalidInput(NOT_INSTALLED) from error
 
     @property
@@ -77,12 +82,13 @@ class MuJoCo:
         return ArraySpec(tuple(space.shape), np.dtype(space.dtype), space.low, space.high)
 
     def identity(self) -> Mapping[str, Any]:
-        """Task version, time limit and simulator versions."""
+        """Task version, time limit, simulator versions, and that infos are kept."""
         try:
             versions = {package: version(package) for package in ("gymnasium", "mujoco")}
         except PackageNotFoundError as error:
             raise InvalidInput(NOT_INSTALLED) from error
-        return {"simulator": "gymnasium", "id": self._id, "versions": versions, "max_steps": self._limit}
+        facts = {"simulator": "gymnasium", "id": self._id, "versions": versions, "max_steps": self._limit}
+        return {**facts, "infos": True}  # datasets without them exist, which one with them must not continue
 
     def reset(self, seed: int) -> Observation:
         """Draw the first state from `seed`."""
@@ -94,13 +100,15 @@ class MuJoCo:
         """Apply one action for the task's frame skip."""
         if not self._running:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
-        observation, reward, terminated, truncated, _ = self._env.step(action)
+        observation, reward, terminated, truncated, info = self._env.step(action)
         self._running = not (terminated or truncated)
         return Transition(
             observation=np.array(observation, np.float64),
             reward=float(reward),
             terminated=bool(terminated),
             truncated=bool(truncated),
+            # some arrays are views of the simulator's memory
+            info={key: value.copy() if isinstance(value, np.ndarray) else value for key, value in info.items()},
         )
 
     def render(self) -> np.ndarray:

@@ -7,6 +7,8 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +60,24 @@ def choose_renderer() -> str:
     return name
 
 
+@contextmanager
+def without_opengl() -> Iterator[None]:
+    """MuJoCo and dm_control, imported inside, load no OpenGL library: a missing one must not stop who never draws.
+
+    Both read MUJOCO_GL while they are imported, and fail there where the library that it names is not to be loaded.
+    `open_renderer` draws all the same.
+    """
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = SWITCHED_OFF[0]
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
 def open_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
     """An offscreen renderer for pictures of (height, width). The caller closes it.
 
@@ -65,11 +85,11 @@ def open_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Rend
         NoRenderer: nothing on this machine draws; the message says what to install.
     """
     name = choose_renderer()
-    import mujoco
+    with without_opengl():
+        import mujoco
 
     try:
-        if name in CHOICES:
-            _use(name)
+        _use(name)
         return mujoco.Renderer(model, height, width)
     except Exception as error:  # each library fails in its own way: AttributeError, GLError, FatalError, ImportError
         raise NoRenderer(
@@ -89,6 +109,8 @@ class Painter:
         import mujoco
 
         self._mujoco, self._model, self._camera, self._upside_down = mujoco, model, camera, upside_down
+        self._shown = mujoco.MjvOption()
+        self._shown.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = 0  # rays of sensors are no part of the scene
         self._data = mujoco.MjData(model)
         self._kind = mujoco.mjtState.mjSTATE_INTEGRATION  # all that the simulation starts its next step from
         self._state = np.empty(mujoco.mj_stateSize(model, self._kind))
@@ -99,7 +121,7 @@ class Painter:
         self._mujoco.mj_setState(self._model, self._data, self._state, self._kind)
         # A reset may place a marker in the model without moving it in the data; this moves it, in the copy.
         self._mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, camera=self._camera)
+        self._renderer.update_scene(self._data, camera=self._camera, scene_option=self._shown)
         picture: np.ndarray = self._renderer.render()
         return np.ascontiguousarray(picture[::-1, ::-1]) if self._upside_down else picture
 
@@ -134,4 +156,7 @@ def _probe() -> str:
 def _use(name: str) -> None:
     """Make MuJoCo follow the choice even where it was imported before: it reads MUJOCO_GL only then."""
     context = importlib.import_module("mujoco.gl_context")
-    context.GLContext = importlib.import_module(f"mujoco.{name}").GLContext  # type: ignore[attr-defined]
+    if name in CHOICES:
+        context.GLContext = importlib.import_module(f"mujoco.{name}").GLContext  # type: ignore[attr-defined]
+    elif not hasattr(context, "GLContext"):  # imported without OpenGL; GLFW is what every other name stands for
+        context.GLContext = importlib.import_module("mujoco.glfw").GLContext  # type: ignore[attr-defined]

@@ -18,7 +18,6 @@ from pipeline.collection import commit
 from pipeline.draft import LEASE_SECONDS, claim
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.live.layout import Layout
 from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.parts import PART_BYTES
@@ -102,14 +101,12 @@ class EpisodeLog:
         with ExitStack() as held:
             self._draft = held.enter_context(claim(self.path, draft_identity(self._spec), wait_s))
             self._begin()
-            self._layout = Layout(self._standing)
             self._held = held.pop_all()
         self._open = True
         atexit.register(self.close)
         if self._writer.count > self._committed:
             log.info("%s takes over %d episodes of a session that was cut off", self.path, self._fresh)
             self.commit()
-            self._layout = Layout(self._standing)
 
     def __len__(self) -> int:
         """Episodes of the dataset, those of earlier sessions and those not yet committed included."""
@@ -126,7 +123,7 @@ class EpisodeLog:
         with self._lock:
             self.require_open()
             self._draft.check()
-            self._layout.check(episode)
+            self._writer.layout.check(episode)
             number = self._writer.count
             save_episode(spill_path(self._writer.spill, number), episode)
             self._writer.append(episode)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.builder import EpisodeBuilder
+from pipeline.envs.gym_infos import success_of
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.interfaces import Transition
@@ -16,9 +17,6 @@ from pipeline.live.copies import take_mission
 from pipeline.live.log import EpisodeLog
 
 log = logging.getLogger(__name__)
-
-SUCCESS = ("is_success", "success")
-"""Keys of infos that say whether the task is solved."""
 
 LARGEST_SEED = np.iinfo(np.int64).max
 
@@ -59,7 +57,7 @@ class Recording:
             return
         seen, _ = take_mission(observation)
         info = info or {}
-        building.add(action, Transition(seen, reward, terminated, truncated, discount, _success(info), info))
+        building.add(action, Transition(seen, reward, terminated, truncated, discount, success_of(info), info))
         if terminated or truncated:
             self._finish(building)
 
@@ -93,12 +91,3 @@ class Recording:
         except InvalidEpisode as error:
             self._log.note(f"an episode of {len(building)} steps was left out: {error}")
             return None
-
-
-def _success(info: Mapping[str, Any]) -> int:
-    """1 or 0 where the info says so, else UNKNOWN."""
-    if info:
-        for key in SUCCESS:
-            if key in info and np.ndim(info[key]) == 0:
-                return int(bool(info[key]))
-    return UNKNOWN

@@ -7,13 +7,11 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.digest import digest_file
+from pipeline.digest import digest_source
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Environment, Turn
 from pipeline.policies.inputs import by_name
@@ -82,7 +80,7 @@ class Function:
         return {
             "name": self.name,
             "function": f"{module}.{name}",
-            "source": _source_digest(module),
+            "source": digest_source(module),
             "parameters": self._parameters,
             "batched": self._batched,
             "width": self.lanes,
@@ -136,9 +134,3 @@ class Function:
         if given.dtype.kind == "f" and spec.dtype.kind in "iu" and not np.array_equal(given, np.trunc(given)):
             raise InvalidInput(f"{self.name} gave {given.tolist()}; this environment takes whole numbers.")
         return np.asarray(given, spec.dtype)
-
-
-def _source_digest(module: str) -> str | None:
-    """BLAKE3 of a module's source file; None for one that has none."""
-    path = getattr(import_module(module), "__file__", None)
-    return digest_file(Path(path)) if path and Path(path).is_file() else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, Policy, Turn
+from pipeline.interfaces import ArraySpec, Environment, GaveUp, Policy, Turn
 from pipeline.policies.random import bounded, uniform_action
 
 
@@ -34,12 +34,14 @@ class Mixed:
         self._spec = bounded(environment.action_spec)
         self._policy.start(lane, environment)
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
-        """The policy's actions, some of them replaced. The inner policy sees every turn."""
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray | GaveUp]:
+        """The policy's actions, some of them replaced. The inner policy sees every turn; that it gave up stands."""
         if self._spec is None:
             raise RuntimeError("The policy does not know the actions yet: call start first.")
         actions = self._policy.act(turns)
         return [
-            uniform_action(self._spec, turn.rng) if turn.rng.random() < self._randomness else action
+            uniform_action(self._spec, turn.rng)
+            if not isinstance(action, GaveUp) and turn.rng.random() < self._randomness
+            else action
             for turn, action in zip(turns, actions, strict=True)
         ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.interfaces import Environment, Player, Turn
+from pipeline.interfaces import Environment, GaveUp, Player, Turn
 
 
 class Scripted:
@@ -30,9 +30,15 @@ class Scripted:
         """Fetch a fresh expert, so that nothing of the last episode is left."""
         self._experts[lane] = environment.expert()
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
-        """The experts' actions. Raises RuntimeError for a lane without `start`."""
-        return [self._expert(turn.lane).act(turn.observation, turn.rng) for turn in turns]
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray | GaveUp]:
+        """The experts' actions, or that one gave up. Raises RuntimeError for a lane without `start`."""
+        return [self._act(turn) for turn in turns]
+
+    def _act(self, turn: Turn) -> np.ndarray | GaveUp:
+        try:
+            return self._expert(turn.lane).act(turn.observation, turn.rng)
+        except GaveUp as given_up:
+            return given_up
 
     def _expert(self, lane: int) -> Player:
         if lane not in self._experts:

@@ -7,6 +7,12 @@ gives a float32 lower bound of S: rounding a and b, adding d + 2 terms in any or
 Adding 2 w |b| makes an upper bound. k keys with upper bounds <= u prove that no key with lower bound > u is among
 the k nearest. The bound follows each key's own norm, so a far outlier does not loosen it for the others. A small
 `pad` per query covers float32 underflow and the roundings of the float64 distance that defines the order.
+
+For the cosine, keys are ordered by -2uv of vectors of length one. As |u - v|^2 = |u|^2 + |v|^2 - 2uv and differences do
+not feel the centre, that is S + 1 - |v|^2, less a constant of the query. The offset 1 - |v|^2 is what rounding v to
+float32 did to its length, or 1 for a zero vector. It is added to |b|^2 in float64, and the root of |b|^2 + |offset|
+takes the place of |b| where |b| measures the error: w times that root is at least the factor above times
+(2|a||b| + |b|^2 + |offset|).
 """
 
 from __future__ import annotations
@@ -18,14 +24,17 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
 from pipeline.search.shortlist import NEVER
 
 KEY_TILE = 512  # keys scored together; a multiple of GROUP
 GROUP = 8  # consecutive keys whose smallest score is compared with the limit before any of them is looked at
+LARGEST_COSINE_SCALE = 20  # power of two; a closer crowd of unit vectors than this is told apart by its roundings
 
-_EPS32 = 2.0**-24
-_EPS64 = 2.0**-53
-_FAR = 1e12  # norm in units of the widest key coordinate beyond which float32 scores say nothing
+EPS32 = 2.0**-24
+EPS64 = 2.0**-53
+FAR = 1e12  # norm in units of the widest key coordinate beyond which float32 scores say nothing
+UNDERFLOW = 2.0**-100  # more than all that vanishes below the smallest float32 number in one score
 
 
 @dataclass(frozen=True)
@@ -35,38 +44,90 @@ class Panels:
     Column v * (width / GROUP) + g of a panel is its key GROUP * g + v, so that the minimum over a group of
     consecutive keys is an element-wise minimum of GROUP runs of the score row.
 
+    centre, scale: what is subtracted from a vector, and the power of two that then multiplies it.
+    offsets: (n,) for the cosine, 1 - |v|^2 of each key times the square of the scale; else zeros.
+    norms: |b| of each key, for the cosine with the offset: its share of the error.
+    largest: the largest of the norms.
+    length: for the cosine, more than the length of every vector, times the scale; else 0.
     tile_keys: keys of each tile but the last, which may hold fewer and is padded to whole groups.
     """
 
     centre: NDArray[np.float64]
     scale: float
+    offsets: NDArray[np.float64]
     norms: NDArray[np.float32]
     largest: float
+    length: float
     tile_keys: int
     tiles: list[NDArray[np.float32]]
 
 
-def pack(keys: NDArray[np.float32]) -> Panels:
-    """Keys (n, d), n >= 1, ready to be scored."""
+def place(keys: NDArray[np.float32], cosine: bool) -> tuple[NDArray[np.float64], float]:
+    """The mean of keys (n, d), and the power of two that puts the widest coordinate about it between 1/2 and 1."""
+    centre, peak = _centre(keys)
+    return centre, math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000))
+
+
+def pack(keys: NDArray[np.float32], cosine: bool = False) -> Panels:
+    """Keys (n, d), n >= 1, ready to be scored; of length one or zero for the cosine."""
     n, d = keys.shape
-    centre = keys.mean(axis=0, dtype=np.float64)
-    starts = range(0, n, KEY_TILE)
-    peak = max(float(np.abs(keys[i : i + KEY_TILE] - centre).max()) for i in starts)
-    scale = math.ldexp(1.0, -math.frexp(peak)[1])
+    centre, scale = place(keys, cosine)
+    offsets = np.empty(n)
     norms = np.empty(n, dtype=np.float32)
     tiles = []
-    for i in starts:
-        block = ((keys[i : i + KEY_TILE] - centre) * scale).astype(np.float32)
-        squares = np.square(block, dtype=np.float64).sum(axis=1)
-        norms[i : i + len(block)] = _round_up(np.sqrt(squares))
-        width = -(-len(block) // GROUP) * GROUP
-        tile = np.zeros((d + 2, width), dtype=np.float32)
-        tile[:d, : len(block)] = -2 * block.T
+    for i in range(0, n, KEY_TILE):
+        part = slice(i, i + KEY_TILE)
+        groups = -(-len(keys[part]) // GROUP)
+        tile = np.zeros((d + 2, GROUP, groups), dtype=np.float32)
         tile[d] = NEVER
-        tile[d, : len(block)] = squares
-        tile[d + 1, : len(block)] = norms[i : i + len(block)]
-        tiles.append(np.ascontiguousarray(tile.reshape(d + 2, -1, GROUP).swapaxes(1, 2)).reshape(d + 2, width))
-    return Panels(centre, scale, norms, float(norms.max()), KEY_TILE, tiles)
+        _fill(keys[part], centre, scale, cosine, tile, offsets[part], norms[part])
+        tiles.append(tile.reshape(d + 2, -1))
+    length = 2 * scale if cosine else 0.0
+    return Panels(centre, scale, offsets, norms, float(norms.max()), length, KEY_TILE, tiles)
+
+
+@compiled(fastmath={"reassoc", "nsz"})
+def _centre(keys: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """The mean of the keys, to rounding, and the largest distance of a coordinate from it."""
+    n, d = keys.shape
+    centre = np.zeros(d)
+    for i in range(n):
+        for j in range(d):
+            centre[j] += keys[i, j]
+    centre /= n
+    peak = 0.0
+    for i in range(n):
+        for j in range(d):
+            peak = max(peak, abs(keys[i, j] - centre[j]))
+    return centre, peak
+
+
+@compiled(fastmath={"reassoc", "nsz"})
+def _fill(
+    keys: NDArray[np.float32],
+    centre: NDArray[np.float64],
+    scale: float,
+    cosine: bool,
+    tile: NDArray[np.float32],
+    offsets: NDArray[np.float64],
+    norms: NDArray[np.float32],
+) -> None:
+    """Put the columns of each key into the tile (d + 2, GROUP, groups), and its share of the error beside."""
+    n, d = keys.shape
+    depth = tile.shape[1]
+    for i in range(n):
+        square = 0.0
+        length = 0.0
+        for j in range(d):
+            x = np.float64(keys[i, j])
+            b = np.float32((x - centre[j]) * scale)
+            length += x * x
+            square += np.float64(b) * np.float64(b)
+            tile[j, i % depth, i // depth] = np.float32(-2) * b
+        offsets[i] = (1 - length) * scale * scale if cosine else 0.0
+        norms[i] = np.nextafter(np.float32(np.sqrt(square + abs(offsets[i]))), np.float32(np.inf))
+        tile[d, i % depth, i // depth] = square + offsets[i]
+        tile[d + 1, i % depth, i // depth] = norms[i]
 
 
 @dataclass(frozen=True)
@@ -84,13 +145,13 @@ def score_side(queries: NDArray[np.float32], panels: Panels) -> Scored:
     m, d = queries.shape
     moved = (queries - panels.centre) * panels.scale
     norms = np.sqrt(np.square(moved).sum(axis=1))
-    far = norms > _FAR
+    far = norms > FAR
     moved[far] = 0
     norms[far] = 0
     left = np.empty((m, d + 2), dtype=np.float32)
-    widths = _round_up((d + 16) * _EPS32 * 1.1 * (2 * norms + panels.largest))
+    widths = _round_up((d + 16) * EPS32 * 1.1 * (2 * norms + panels.largest))
     left[:, :d], left[:, d], left[:, d + 1] = moved, 1, -widths
-    pads = 4 * (d + 3) * _EPS64 * np.square(norms + panels.largest) + 2.0**-100
+    pads = 4 * (d + 3) * EPS64 * (np.square(norms + panels.largest) + panels.length**2) + UNDERFLOW
     return Scored(left, widths, pads, far)
 
 

@@ -1,4 +1,8 @@
-"""Order: selected keys by (float64 distance, row), missing places filled."""
+"""Order: selected vectors by their float64 scores, their rows by (score, row), missing places filled.
+
+The score of a vector is its squared distance from the query, or for the cosine its inner product with it, negated: a
+sum over dimensions, in order, of terms taken and added in float64.
+"""
 
 from __future__ import annotations
 
@@ -11,49 +15,68 @@ RANKED_BY_COUNTING = 512  # entries up to which counting beats a sort
 
 
 @compiled()
-def _distances_to_rows(
-    query: NDArray[np.float64], keys: NDArray[np.float32], rows: NDArray[np.int32], out: NDArray[np.float64]
+def _scores(
+    query: NDArray[np.float64],
+    vectors: NDArray[np.float32],
+    listed: NDArray[np.int32],
+    cosine: bool,
+    out: NDArray[np.float64],
 ) -> None:
-    """Squared distances to the listed rows; several independent sums at a time hide the latency of adding."""
+    """Scores of the listed vectors; several independent sums at a time hide the latency of adding."""
     d = query.size
-    whole = rows.size - rows.size % 8
+    whole = listed.size - listed.size % 8
     for c in range(0, whole, 8):
-        k0, k1, k2, k3 = keys[rows[c]], keys[rows[c + 1]], keys[rows[c + 2]], keys[rows[c + 3]]
-        k4, k5, k6, k7 = keys[rows[c + 4]], keys[rows[c + 5]], keys[rows[c + 6]], keys[rows[c + 7]]
+        v0, v1, v2, v3 = vectors[listed[c]], vectors[listed[c + 1]], vectors[listed[c + 2]], vectors[listed[c + 3]]
+        v4, v5, v6, v7 = vectors[listed[c + 4]], vectors[listed[c + 5]], vectors[listed[c + 6]], vectors[listed[c + 7]]
         a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = 0.0
-        for j in range(d):
-            x = query[j]
-            a0 += (x - k0[j]) ** 2
-            a1 += (x - k1[j]) ** 2
-            a2 += (x - k2[j]) ** 2
-            a3 += (x - k3[j]) ** 2
-            a4 += (x - k4[j]) ** 2
-            a5 += (x - k5[j]) ** 2
-            a6 += (x - k6[j]) ** 2
-            a7 += (x - k7[j]) ** 2
+        if cosine:
+            for j in range(d):
+                x = query[j]
+                a0 -= x * v0[j]
+                a1 -= x * v1[j]
+                a2 -= x * v2[j]
+                a3 -= x * v3[j]
+                a4 -= x * v4[j]
+                a5 -= x * v5[j]
+                a6 -= x * v6[j]
+                a7 -= x * v7[j]
+        else:
+            for j in range(d):
+                x = query[j]
+                a0 += (x - v0[j]) ** 2
+                a1 += (x - v1[j]) ** 2
+                a2 += (x - v2[j]) ** 2
+                a3 += (x - v3[j]) ** 2
+                a4 += (x - v4[j]) ** 2
+                a5 += (x - v5[j]) ** 2
+                a6 += (x - v6[j]) ** 2
+                a7 += (x - v7[j]) ** 2
         out[c], out[c + 1], out[c + 2], out[c + 3] = a0, a1, a2, a3
         out[c + 4], out[c + 5], out[c + 6], out[c + 7] = a4, a5, a6, a7
-    for c in range(whole, rows.size):
-        key = keys[rows[c]]
-        a0 = 0.0
+    for c in range(whole, listed.size):
+        vector = vectors[listed[c]]
+        total = 0.0
         for j in range(d):
-            a0 += (query[j] - key[j]) ** 2
-        out[c] = a0
+            if cosine:
+                total -= query[j] * vector[j]
+            else:
+                total += (query[j] - vector[j]) ** 2
+        out[c] = total
 
 
 @compiled()
-def _order(distances: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions by (distance, position).
+def _order(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Positions by (score, position).
 
     Short lists are ranked by counting the smaller ones, in float32 because that runs on wide vectors without a branch;
     an insertion pass then settles what float32 cannot tell apart. Several times faster than a sort at 100 entries.
     """
-    m = distances.size
+    m = scores.size
     if m > RANKED_BY_COUNTING:
-        return np.argsort(distances, kind="mergesort")  # stable
+        return np.argsort(scores, kind="mergesort")  # stable
     rough = np.full((m + 3) // 4 * 4, np.inf, dtype=np.float32)
     for i in range(m):
-        rough[i] = np.float32(distances[i])
+        rough[i] = np.float32(scores[i])
     below = np.zeros(m, dtype=np.int32)
     for i in range(0, rough.size, 4):
         r0, r1, r2, r3 = rough[i], rough[i + 1], rough[i + 2], rough[i + 3]
@@ -69,7 +92,7 @@ def _order(distances: NDArray[np.float64]) -> NDArray[np.int64]:
     for i in range(1, m):
         moving = order[i]
         slot = i
-        while slot > 0 and distances[order[slot - 1]] > distances[moving]:
+        while slot > 0 and scores[order[slot - 1]] > scores[moving]:
             order[slot] = order[slot - 1]
             slot -= 1
         order[slot] = moving
@@ -77,55 +100,113 @@ def _order(distances: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 @compiled()
+def _merge(
+    out: NDArray[np.int32],
+    filled: int,
+    tied: NDArray[np.int32],
+    excluded: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    members: NDArray[np.int32],
+) -> int:
+    """Append the eligible rows of equally near vectors, the smallest first, while there is room."""
+    wanted = out.size - filled
+    room = 0
+    for vector in tied:
+        room += min(starts[vector + 1] - starts[vector], wanted)
+    rows = np.empty(room, dtype=np.int32)
+    count = 0
+    for vector in tied:
+        taken = 0
+        for m in range(starts[vector], starts[vector + 1]):
+            row = members[m]
+            if taken < wanted and (row < excluded[0] or row >= excluded[1]):
+                rows[count] = row
+                count += 1
+                taken += 1
+    if tied.size > 1:
+        rows[:count].sort()
+    for i in range(min(count, wanted)):
+        out[filled + i] = rows[i]
+    return filled + min(count, wanted)
+
+
+@compiled()
 def _write(
-    out: NDArray[np.int32], rows: NDArray[np.int32], distances: NDArray[np.float64], excluded: NDArray[np.int64], n: int
+    out: NDArray[np.int32],
+    vectors: NDArray[np.int32],
+    scores: NDArray[np.float64],
+    excluded: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    members: NDArray[np.int32],
 ) -> None:
-    """Rows by (distance, row), given in row order; missing ones repeat the last eligible key."""
-    order = _order(distances)
-    found = min(out.size, rows.size)
-    for i in range(found):
-        out[i] = rows[order[i]]
-    empty_range = excluded[0] == excluded[1]
-    last = n - 1 if empty_range or excluded[1] < n else excluded[0] - 1
-    for i in range(found, out.size):
-        out[i] = last
+    """Rows by (score, row) of vectors given in ascending order; missing rows repeat the last eligible key."""
+    order = _order(scores)
+    n = members.size
+    filled = 0
+    if starts.size == n + 1:  # each vector is one row
+        filled = min(out.size, vectors.size)
+        for i in range(filled):
+            out[i] = vectors[order[i]]
+    else:
+        first = 0
+        while first < order.size and filled < out.size:
+            last = first
+            while last < order.size and scores[order[last]] == scores[order[first]]:
+                last += 1
+            filled = _merge(out, filled, vectors[order[first:last]], excluded, starts, members)
+            first = last
+    out[filled:] = _last_eligible(excluded, n)
+
+
+@compiled()
+def _last_eligible(excluded: NDArray[np.int64], n: int) -> int:
+    return n - 1 if excluded[0] == excluded[1] or excluded[1] < n else excluded[0] - 1
+
+
+@compiled()
+def fill_missing(out: NDArray[np.int32], counts: NDArray[np.int64], ranges: NDArray[np.int64], n: int) -> None:
+    """Repeat the last eligible of n keys in the places of each row from counts[i] on."""
+    for i in range(out.shape[0]):
+        if counts[i] < out.shape[1]:
+            out[i, counts[i] :] = _last_eligible(ranges[i], n)
 
 
 @compiled()
 def rank_shortlists(
     queries: NDArray[np.float32],
-    keys: NDArray[np.float32],
-    ranges: NDArray[np.int64],
-    rows: NDArray[np.int32],
+    vectors: NDArray[np.float32],
+    cosine: bool,
+    listed: NDArray[np.int32],
     counts: NDArray[np.int64],
+    ranges: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    members: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
-    """Order the finished shortlists by their float64 distances."""
-    distances = np.empty(rows.shape[1])
+    """Order the first counts[i] listed vectors of each query; a count of -1 leaves out[i] alone."""
+    scores = np.empty(listed.shape[1])
     query = np.empty(queries.shape[1])
     for i in range(queries.shape[0]):
         count = counts[i]
         if count < 0:
             continue
-        query[:] = queries[i]
-        _distances_to_rows(query, keys, rows[i, :count], distances[:count])
-        _write(out[i], rows[i, :count], distances[:count], ranges[i], keys.shape[0])
+        for j in range(query.size):
+            query[j] = queries[i, j]
+        _scores(query, vectors, listed[i, :count], cosine, scores[:count])
+        _write(out[i], listed[i, :count], scores[:count], ranges[i], starts, members)
 
 
 @compiled()
-def rank_scan(
-    distances: NDArray[np.float64], ranges: NDArray[np.int64], limits: NDArray[np.float64], out: NDArray[np.int32]
+def rank_scored(
+    scores: NDArray[np.float64],
+    listed: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    ranges: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    members: NDArray[np.int32],
+    out: NDArray[np.int32],
 ) -> None:
-    """Order the eligible keys at or below the limit of each row of distances to all keys; overwrites the distances."""
-    n = distances.shape[1]
-    rows = np.empty(n, dtype=np.int32)
-    for i in range(distances.shape[0]):
-        start, stop = ranges[i]
-        own = distances[i]
-        count = 0
-        for row in range(n):
-            distance = own[row]
-            own[count] = distance
-            rows[count] = row
-            count += distance <= limits[i] and (row < start or row >= stop)
-        _write(out[i], rows[:count], own[:count], ranges[i], n)
+    """Order the first counts[i] listed vectors of each query, whose float64 scores are known."""
+    for i in range(scores.shape[0]):
+        count = counts[i]
+        _write(out[i], listed[i, :count], scores[i, :count], ranges[i], starts, members)

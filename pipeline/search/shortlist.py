@@ -105,7 +105,9 @@ def _collect(
 def shortlist(
     scores: NDArray[np.float32],
     first: int,
-    ranges: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    lasts: NDArray[np.int32],
     limits: NDArray[np.float32],
     lows: NDArray[np.float32],
     rows: NDArray[np.int32],
@@ -120,7 +122,8 @@ def shortlist(
 ) -> None:
     """Take one score tile (m, GROUP, groups) into the shortlists; a count of -1 gives up on its query.
 
-    full is the width of a tile without padding, largest the norm of the farthest key.
+    A key is hidden from query i where it lies in spans[i] and its last row before stops[i]. full is the width of a
+    tile without padding, largest the norm of the farthest key.
     """
     depth, groups = scores.shape[1], scores.shape[2]
     width = depth * groups
@@ -130,9 +133,10 @@ def shortlist(
         count = counts[i]
         if count < 0:
             continue
-        start, stop = max(ranges[i, 0] - first, 0), min(ranges[i, 1] - first, width)
+        start, stop = max(spans[i, 0] - first, 0), min(spans[i, 1] - first, width)
         for p in range(start, stop):
-            scores[i, p % depth, p // depth] = NEVER
+            if lasts[first + p] < stops[i]:
+                scores[i, p % depth, p // depth] = NEVER
         if count > 2 * k + 64:
             limits[i], count = _tighten(lows[i], rows[i], count, k, k // 4, norms, widths[i], pads[i])
         elif first == 0 and stop <= start and width == full and width >= 2 * k:
@@ -163,12 +167,10 @@ def finish(
 
 
 @_selects
-def scan_limits(distances: NDArray[np.float64], ranges: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """For each row of distances to all keys, a limit that at least k eligible ones (or all) keep."""
-    limits = np.empty(distances.shape[0])
-    for i in range(distances.shape[0]):
-        start, stop = ranges[i]
-        eligible = np.concatenate((distances[i, :start], distances[i, stop:]))
-        wanted = min(k, eligible.size)
-        limits[i] = _kth_bound(eligible, wanted, wanted // 4)
+def nearest_limits(scores: NDArray[np.float64], counts: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """For the first counts[i] >= 1 scores of each row, a limit that at least k of them (or all) keep."""
+    limits = np.empty(scores.shape[0])
+    for i in range(scores.shape[0]):
+        wanted = min(k, counts[i])
+        limits[i] = _kth_bound(scores[i, : counts[i]], wanted, wanted // 4)
     return limits

@@ -1,44 +1,51 @@
-"""The tokenised JAT dataset of one vector task, from a folder or the Hugging Face hub, as whole episodes."""
+"""The tokenised JAT dataset of one task, from a folder or the Hugging Face hub, as whole episodes."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.episode import Episode, with_last_row
+from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.sources.jat_layout import METADATA, Layout, Metadata, read_layout, read_metadata
-from pipeline.sources.jat_rows import ACTIONS, OBSERVATIONS, REWARDS, RowFile, read_blocks, row_files, vector_widths
-
-NOT_VECTORS = ("atari", "babyai")
-"""Domains of JAT whose observations are pictures or integers; refused before gigabytes of them are downloaded."""
+from pipeline.sources.jat_episodes import STILL, VARYING, JatTask, first_stack_rule, read_episodes
+from pipeline.sources.jat_hub import Repository
+from pipeline.sources.jat_kinds import kind_of
+from pipeline.sources.jat_layout import AfterFullRow, Layout, Metadata, read_layout, read_metadata
+from pipeline.sources.jat_maps import BOUNDARIES, EPISODES_TO_TEXT
+from pipeline.sources.jat_missions import RAW, Missions, RawTask, raw_metadata, read_raw, told_missions
+from pipeline.sources.jat_rows import row_files, row_shapes
+from pipeline.sources.jat_screens import INEXACT, REPEAT, ZEROS, FrameStack
 
 REGENT = "dataset_jat_regent"
 """Folder of REGENT's repository that holds its metadata, one folder a task."""
 
-
-class Chunk(NamedTuple):
-    """The real steps of one row, n of them: observation (n, D), action (n, A), shifted reward (n,)."""
-
-    observation: np.ndarray
-    action: np.ndarray
-    shifted: np.ndarray
+METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
+HUB = "hub"
 
 
 class Found(NamedTuple):
-    """The files of a task and what its metadata says."""
+    """A task and what is told of its episodes beside its rows."""
 
-    files: list[RowFile]
+    task: JatTask
     metadata: Metadata | None
+    raw: RawTask | None
+
+
+class Read(NamedTuple):
+    """A task of which episodes were read, and what was noticed in doing so."""
+
+    found: Found
+    layout: Layout
+    remarks: Counter[str]
 
 
 class JatSource:
-    """JAT episodes of a vector domain (metaworld, mujoco), train split only.
+    """JAT episodes, train split only.
 
     JAT dropped the last observation and the last reward of every episode: `has_final_observation` and
     `has_final_reward` are False, both are zeros here. JAT shifts rewards right by one; here they follow their
@@ -48,7 +55,14 @@ class JatSource:
         path: local folder with `{domain}-{task}/*.parquet`; without it the files come from the hub.
         repo_id, revision: dataset repository on the hub and its branch, tag or commit.
         cache: folder for downloads; unset: the hub client's own.
-        row_width: steps per row, padding included.
+        row_width: steps per row, padding included; unset: 32 for Atari, 256 otherwise.
+        stacks: Atari's stacks of frames. `auto` stores single frames where the task's first row shows how to make
+            the stacks again, `repeat` and `zeros` name what stands before an episode's first frame, `keep` stores
+            stacks as given.
+        missions: BabyAI's. `auto` wants their texts, `tokens` names each by the token ids that its rows hold.
+        raw: local folder of the raw dataset, which has texts and lengths of BabyAI's episodes, or `hub`; unset: the
+            hub if `path` is unset, else nothing.
+        raw_repo_id, raw_revision: the raw dataset on the hub.
     """
 
     name = "jat"
@@ -59,133 +73,196 @@ class JatSource:
         repo_id: str = "jat-project/jat-dataset-tokenized",
         revision: str = "main",
         cache: str | None = None,
-        row_width: int = 256,
+        row_width: int | None = None,
+        stacks: str = "auto",
+        missions: str = "auto",
+        raw: str | None = None,
+        raw_repo_id: str = "jat-project/jat-dataset",
+        raw_revision: str = "main",
     ) -> None:
-        if row_width < 1:
-            raise InvalidInput(f"source.row_width must be the steps of a JAT row, 256 as published; it is {row_width}.")
+        if row_width is not None and row_width < 1:
+            raise InvalidInput(
+                f"source.row_width must be the steps of a JAT row, 32 or 256 as published; it is {row_width}."
+            )
+        _one_of("stacks", stacks, ("auto", REPEAT, ZEROS, "keep"))
+        _one_of("missions", missions, ("auto", "tokens"))
         self.path = path
-        self.repo_id = repo_id
-        self.revision = revision
-        self.cache = cache
         self.row_width = row_width
-        self._downloaded: dict[str, Path] = {}
-        self._notes: dict[str, str] = {}
+        self.stacks = stacks
+        self.missions = missions
+        self.raw = raw
+        self._rows = Repository(repo_id, revision, cache, "source.repo_id, source.revision", "source.path")
+        settings = "source.raw_repo_id, source.raw_revision"
+        self._texts = Repository(raw_repo_id, raw_revision, cache, settings, "source.raw")
+        self._downloaded: dict[tuple[Repository, str], Path] = {}
+        self._raw: dict[str, RawTask] = {}
+        self._read: dict[str, Read] = {}
 
     def identity(self, domain: str, task: str) -> dict[str, Any]:
-        """Which data this is, by facts of its files that stay when the folder moves; downloads but reads no step."""
-        files, metadata = self._find(domain, task)
-        return {
+        """Which data this is, by facts of its files that stay when the folder moves; downloads, but reads no episode.
+
+        `frame_stack`, of Atari, says how to make the stacks again: how many `frames`, and the `padding` before the
+        first of an episode, where single frames are `stored`.
+        """
+        found = self._find(domain, task)
+        facts: dict[str, Any] = {
             "source": self.name,
-            "data": "local" if self.path is not None else f"{self.repo_id}@{self.revision}",
-            "files": [file.facts() for file in files],
-            "row_width": self.row_width,
-            "boundaries": metadata.identity() if metadata else {"rule": "masks and first rewards"},
+            "data": "local" if self.path is not None else f"{self._rows.repo_id}@{self._rows.revision}",
+            "files": [file.facts() for file in found.task.files],
+            "row_width": found.task.width,
+            "boundaries": found.metadata.identity() if found.metadata else {"rule": _rule(found.task)},
         }
+        if found.task.stack:
+            facts["frame_stack"] = found.task.stack.identity()
+        if found.task.missions:
+            facts["missions"] = found.task.missions.identity()
+        return facts
 
     def count(self, domain: str, task: str) -> int | None:
-        """Number of episodes where metadata files tell, else None."""
+        """Number of episodes where metadata or the raw dataset tell, else None."""
         metadata = self._find(domain, task).metadata
         return len(metadata.first_rows) - 1 if metadata else None
 
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
-        """Episodes from number `start` on, in row order; rows before it are not read."""
-        files, metadata = self._find(domain, task)
-        layout = read_layout(files, self.row_width, metadata)
-        if layout.inferred:
-            self._notes[f"{domain}-{task}"] = (
-                f"{domain}-{task}: no metadata files; {layout.inferred} of {len(layout.first_rows) - 1} episodes are "
-                f"taken to end with a full row because the next row's first reward is 0.0."
-            )
-        firsts = layout.first_rows[start:]
-        if len(firsts) < 2:
-            return
-        chunks = _chunks(files, layout, self.row_width, int(firsts[0]))
-        for rows in np.diff(firsts):
-            yield _episode(list(islice(chunks, int(rows))))
+        """Episodes from number `start` on, in row order; rows before it are not read where files tell their number."""
+        found = self._find(domain, task)
+        layout = read_layout(found.task.files, found.task.width, found.metadata, _after_full_row(found.task))
+        _check_missions(found, layout)
+        remarks: Counter[str] = Counter()
+        self._read[f"{domain}-{task}"] = Read(found, layout, remarks)
+        yield from read_episodes(found.task, layout, start, remarks)
 
     def notes(self) -> list[str]:
-        """How many boundaries were inferred, for each task that was read."""
-        return list(self._notes.values())
+        """What was inferred, left out or strange, for each task that was read."""
+        return [f"{name}: {note}" for name, read in self._read.items() for note in _notes(*read)]
 
     def _find(self, domain: str, task: str) -> Found:
-        if domain in NOT_VECTORS:
-            raise InvalidInput(
-                f"Of JAT only vector domains are read so far: domain=metaworld or domain=mujoco, not domain={domain}."
-            )
         name = f"{domain}-{task}"
-        root = Path(self.path).expanduser() if self.path is not None else self._download(name)
-        folder = root / name
-        if not folder.is_dir():
-            raise InvalidInput(self._no_folder(root, name))
-        files = row_files(folder)
-        return Found(files, read_metadata([folder, root / REGENT / name], files, self.row_width))
+        root = Path(self.path).expanduser() if self.path is not None else self._download(self._rows, name, METADATA)
+        folder = _task_folder(root, name, self._rows if self.path is None else None, "source.path")
+        folders = [folder, root / REGENT / name]
+        kind = kind_of(domain)
+        width = self.row_width or kind.row_width
+        files = row_files(folder, kind.columns)
+        metadata = read_metadata(folders, files, width)
+        raw = self._raw_task(name, folders) if kind.missions else None
+        missions = self._missions(name, folders, metadata, raw) if kind.missions else None
+        if metadata is None and raw:
+            metadata = raw_metadata(raw, width)
+        stack = self._stack(JatTask(files, kind, width)) if kind.stacks else None
+        return Found(JatTask(files, kind, width, stack, missions), metadata, raw)
 
-    def _no_folder(self, root: Path, name: str) -> str:
-        if self.path is None:
-            return (
-                f"The dataset {self.repo_id} at {self.revision} has no files {name}/train-*. "
-                f"Check source.repo_id, source.revision and the task."
+    def _stack(self, task: JatTask) -> FrameStack:
+        if self.stacks == "auto":
+            return first_stack_rule(task)
+        shape = row_shapes(task.files, {task.kind.observations: task.kind.columns[task.kind.observations]}, task.width)
+        return FrameStack(shape[task.kind.observations][1], None if self.stacks == "keep" else self.stacks)
+
+    def _raw_task(self, name: str, folders: list[Path]) -> RawTask | None:
+        """What the raw dataset says, where it is asked for or nothing else could name missions."""
+        named = self.missions == "tokens" or any((at / EPISODES_TO_TEXT).is_file() for at in folders)
+        if self.raw is None and (named or self.path is not None):
+            return None
+        if name not in self._raw:
+            hub = self._texts if self.raw in (None, HUB) else None
+            root = self._download(hub, name) if hub else Path(str(self.raw)).expanduser()
+            self._raw[name] = read_raw(_task_folder(root, name, hub, "source.raw"))
+        return self._raw[name]
+
+    def _missions(self, name: str, folders: list[Path], metadata: Metadata | None, raw: RawTask | None) -> Missions:
+        if self.missions == "tokens":
+            return Missions(None)
+        texts = raw.missions if raw else told_missions(folders, metadata)
+        if texts is None:
+            raise InvalidInput(
+                f"The rows of {name} hold missions as tokens only; their texts are needed. Put REGENT's "
+                f"{EPISODES_TO_TEXT} of the task into {folders[0]} or {folders[1]}; or set source.raw=FOLDER with "
+                f"{name}/train-*.parquet of the raw dataset, or source.raw=hub to download it; or name missions by "
+                f"their tokens with source.missions=tokens, which is enough for retrieval."
             )
-        if not root.is_dir():
-            return f"source.path must be a folder with {name}/*.parquet in it. There is no folder {root}."
-        there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-        near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
-        listed = near + [other for other in there if other not in near]
-        more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-        hint = f" source.path is the folder above {name}." if root.name == name else ""
-        return (
-            f"No folder {name} in {root}. Folders there: {', '.join(listed[:8]) or 'none'}{more}.{hint} "
-            f"Choose one of these tasks, or leave out source.path to download {name}."
+        return Missions(texts)
+
+    def _download(self, repository: Repository, name: str, beside: tuple[str, ...] = ()) -> Path:
+        """The snapshot folder; what is in the cache already is not downloaded again."""
+        if (repository, name) not in self._downloaded:
+            wanted = [
+                f"{name}/train-*.parquet",
+                *(f"{at}{name}/{file}" for at in ("", f"{REGENT}/") for file in beside),
+            ]
+            self._downloaded[repository, name] = repository.download(name, wanted)
+        return self._downloaded[repository, name]
+
+
+def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidInput(f"source.{setting}={value} is not known; use one of {', '.join(known)}")
+
+
+def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) -> Path:
+    """The folder of a task below a folder of tasks. Raises InvalidInput with those that are there."""
+    if (root / name).is_dir():
+        return root / name
+    if hub:
+        raise InvalidInput(f"The dataset {hub} has no files {name}/train-*. Check {hub.settings} and the task.")
+    if not root.is_dir():
+        raise InvalidInput(f"{setting} must be a folder with {name}/*.parquet in it. There is no folder {root}.")
+    there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+    listed = near + [other for other in there if other not in near]
+    more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+    download = "set source.raw=hub" if setting == "source.raw" else f"leave out {setting}"
+    hint = f" {setting} is the folder above {name}." if root.name == name else ""
+    raise InvalidInput(
+        f"No folder {name} in {root}. Folders there: {', '.join(listed[:8]) or 'none'}{more}.{hint} "
+        f"Choose one of these tasks, or {download} to download {name}."
+    )
+
+
+def _after_full_row(task: JatTask) -> AfterFullRow:
+    """Stacks that are kept as they are need not follow one another, and single frames cannot: they tell nothing."""
+    mute = task.stack is not None and (task.stack.padding is None or task.stack.frames < 2)
+    return "nothing" if mute else task.kind.after_full_row
+
+
+def _rule(task: JatTask) -> str:
+    return "masks, first rewards and stacks" if _after_full_row(task) == "stacks" else "masks and first rewards"
+
+
+def _check_missions(found: Found, layout: Layout) -> None:
+    """The missions told must be those of the rows' episodes: as many, and in the raw dataset of the same lengths."""
+    texts = found.task.missions.texts if found.task.missions else None
+    lengths = np.add.reduceat(layout.lengths, layout.first_rows[:-1])
+    if texts is not None and len(texts) != len(lengths):
+        raise InvalidInput(f"{len(texts)} missions are told, but the rows hold {len(lengths)} episodes. {RAW}")
+    if found.raw is None:
+        return
+    if len(found.raw.lengths) != len(lengths) or (found.raw.lengths != lengths).any():
+        differ = np.flatnonzero(found.raw.lengths[: len(lengths)] != lengths[: len(found.raw.lengths)])
+        raise InvalidInput(
+            f"{found.raw.folder} holds {len(found.raw.lengths)} episodes with steps, the rows {len(lengths)}; "
+            f"{f'episode {differ[0]} is the first of another length' if len(differ) else 'the first agree'}. {RAW}"
         )
 
-    def _download(self, name: str) -> Path:
-        """The snapshot folder; what is in the cache already is not downloaded again."""
-        if name in self._downloaded:
-            return self._downloaded[name]
-        # imported here because a local folder needs no hub client, and loading it takes a second
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
 
-        wanted = [f"{name}/train-*.parquet", *(f"{at}{name}/{file}" for at in ("", f"{REGENT}/") for file in METADATA)]
-        # the HTTP library's own error (which library, depends on the client's version), OSError, a name it refuses
-        failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, ValueError, RuntimeError)
-        try:
-            root = snapshot_download(
-                self.repo_id, repo_type="dataset", revision=self.revision, cache_dir=self.cache, allow_patterns=wanted
-            )
-        except failures as error:
-            raise InvalidInput(
-                f"{name} of the dataset {self.repo_id} at {self.revision} could not be downloaded: "
-                f"{str(error).strip() or type(error).__name__}\n"
-                f"Check source.repo_id, source.revision and the network (HF_ENDPOINT, HF_TOKEN) and run again: what is "
-                f"complete is kept. Or give a folder with source.path=FOLDER."
-            ) from error
-        self._downloaded[name] = Path(root)
-        return self._downloaded[name]
-
-
-def _chunks(files: Sequence[RowFile], layout: Layout, width: int, first_row: int) -> Iterator[Chunk]:
-    widths = vector_widths(files, width)
-    shapes = {OBSERVATIONS: (width, widths[OBSERVATIONS]), ACTIONS: (width, widths[ACTIONS]), REWARDS: (width,)}
-    for block in read_blocks(files, shapes, first_row):
-        real = layout.real(block, width)
-        for name in (OBSERVATIONS, ACTIONS):
-            block.check_finite(name, real)
-        observations, actions, rewards = (block.arrays[name] for name in shapes)
-        for i, length in enumerate(layout.lengths[block.first_row : block.first_row + len(real)]):
-            yield Chunk(observations[i, :length], actions[i, :length], rewards[i, :length])
-
-
-def _episode(chunks: Sequence[Chunk]) -> Episode:
-    observation, action, shifted = (np.concatenate(part) for part in zip(*chunks, strict=True))
-    reward = np.append(shifted[1:], 0.0).astype(np.float64)  # the reward after the last action is not in the dataset
-    return Episode(
-        steps={
-            "observation": with_last_row("observation", observation),
-            "action": with_last_row("action", action),
-            "reward": with_last_row("reward", reward),
-            "discount": with_last_row("discount", np.ones(len(reward))),
-        },
-        has_final_observation=False,
-        has_final_reward=False,
-    )
+def _notes(found: Found, layout: Layout, remarks: Counter[str]) -> Iterator[str]:
+    if layout.inferred:
+        yield (
+            f"no metadata files; {layout.inferred} of {len(layout.first_rows) - 1} episodes are taken to end with a "
+            f"full row because the next row's first reward is 0.0."
+        )
+    if asked := int(layout.undecided.sum()):
+        still = f" {remarks[STILL]} of those read show a still screen, where both fits; there it goes on."
+        yield (
+            f"no metadata files; after {asked} full rows the stacks of frames tell whether the episode goes on."
+            f"{still if remarks[STILL] else ''}"
+        )
+    empty = found.raw.empty if found.raw else found.metadata.empty if found.metadata else 0
+    if empty:
+        yield f"{empty} episodes of length 0 have no rows and were left out."
+    if remarks[INEXACT]:
+        yield (
+            f"screens of {remarks[INEXACT]} rows are not the very floats of (p/255 - 0.5)/0.5 in float32; bins made of "
+            f"the grey bytes differ from these rows in the last bits."
+        )
+    if remarks[VARYING]:
+        yield f"{remarks[VARYING]} episodes change their mission's tokens; they are stored, and named by the first."

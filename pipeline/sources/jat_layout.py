@@ -6,34 +6,47 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
+from pipeline.sources.jat_maps import BOUNDARIES, EPISODES_TO_ROWS, LENGTHS, ROWS_TO_EPISODES
 from pipeline.sources.jat_rows import MASK, REWARDS, Block, RowFile, read_blocks
 
-ROWS_TO_EPISODES = "rows_tokenized_2_eps.json"
-EPISODES_TO_ROWS = "eps_2_rows_tokenized.json"
-LENGTHS = "ep_lens.json"
-METADATA = (ROWS_TO_EPISODES, EPISODES_TO_ROWS, LENGTHS)
+AfterFullRow = Literal["reward", "stacks", "nothing"]
 
 REPAIR = "Use the metadata of this very dataset, or remove it: boundaries are then found from masks and rewards."
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the JSON files say. `owner` (rows,) is the episode of each row; `lengths` has its steps, where told."""
+    """What files beside the rows say of episodes.
+
+    Attributes:
+        folder: where they lie.
+        owner: (rows,) the episode of each row.
+        lengths: steps of each episode, where told; an episode of none owns no row.
+        lengths_at: what tells them.
+        repair: what to do when it does not fit.
+    """
 
     folder: Path
     owner: np.ndarray
     lengths: dict[int, int] | None
+    lengths_at: Path
+    repair: str = REPAIR
 
     @property
     def first_rows(self) -> np.ndarray:
         """(episodes + 1,) the first row of every episode, then the number of rows."""
         return np.concatenate([[0], np.flatnonzero(np.diff(self.owner)) + 1, [len(self.owner)]])
+
+    @property
+    def empty(self) -> int:
+        """Episodes without a step."""
+        return sum(steps == 0 for steps in (self.lengths or {}).values())
 
     def identity(self) -> dict[str, Any]:
         """JSON facts: two sets of files that mean the same episodes give the same."""
@@ -49,11 +62,14 @@ class Layout:
         lengths: (rows,) int64, the real steps of each row.
         first_rows: (episodes + 1,) int64, the first row of each episode, then the number of rows.
         inferred: boundaries after a full row that only a zero reward tells of.
+        undecided: (rows,) bool, the full rows after which an episode goes on or not, as their stacks of frames tell;
+            it is then left out of `first_rows`.
     """
 
     lengths: np.ndarray
     first_rows: np.ndarray
-    inferred: int = 0
+    inferred: int
+    undecided: np.ndarray
 
     def real(self, block: Block, width: int) -> np.ndarray:
         """(rows of the block, row width) bool: the steps that are not padding."""
@@ -61,15 +77,20 @@ class Layout:
         return np.arange(width) < self.lengths[block.first_row : block.first_row + rows, None]
 
 
-def read_layout(files: Sequence[RowFile], width: int, metadata: Metadata | None) -> Layout:
-    """Find all episodes by one pass over masks and rewards, a few hundredths of the dataset's bytes."""
+def read_layout(
+    files: Sequence[RowFile], width: int, metadata: Metadata | None, after_full_row: AfterFullRow = "reward"
+) -> Layout:
+    """Find all episodes by one pass over masks and rewards, a few hundredths of the dataset's bytes.
+
+    Raises InvalidInput where nothing tells (`after_full_row`, as `jat_kinds.Kind` has it).
+    """
     parts = [_row_facts(block) for block in read_blocks(files, {MASK: (width,), REWARDS: (width,)})]
     lengths, first_rewards = (np.concatenate(part) for part in zip(*parts, strict=True))
     if metadata:
         _check_masks(files, lengths, width, metadata)
-        layout = Layout(lengths, metadata.first_rows)
+        layout = Layout(lengths, metadata.first_rows, 0, np.zeros(len(lengths), np.bool_))
     else:
-        layout = _inferred(lengths, first_rewards, width)
+        layout = _inferred(files, lengths, first_rewards, width, after_full_row)
     _check_first_rewards(files, layout, first_rewards)
     return layout
 
@@ -77,7 +98,7 @@ def read_layout(files: Sequence[RowFile], width: int, metadata: Metadata | None)
 def read_metadata(folders: Sequence[Path], files: Sequence[RowFile], width: int) -> Metadata | None:
     """The episodes as the first folder with any of REGENT's JSON files tells them; None without such files."""
     for folder in folders:
-        told = {name: _load(folder / name) for name in METADATA if (folder / name).is_file()}
+        told = {name: load_map(folder / name) for name in BOUNDARIES if (folder / name).is_file()}
         if told:
             return _metadata(folder, told, sum(file.rows for file in files), width)
     return None
@@ -101,13 +122,24 @@ def _row_facts(block: Block) -> tuple[np.ndarray, np.ndarray]:
     return mask.sum(axis=1, dtype=np.int64), block.arrays[REWARDS][:, 0].astype(np.float64)
 
 
-def _inferred(lengths: np.ndarray, first_rewards: np.ndarray, width: int) -> Layout:
-    """A short row ends its episode; a full one does when the next row starts with reward 0.0, or when none follows."""
+def _inferred(
+    files: Sequence[RowFile], lengths: np.ndarray, first_rewards: np.ndarray, width: int, after_full_row: AfterFullRow
+) -> Layout:
+    """A short row ends its episode, and a full one does not when the next row starts with another reward than 0.0."""
     full = lengths[:-1] == width
-    zero = first_rewards[1:] == 0.0
-    ends = np.flatnonzero(~full | zero) + 1
+    open_ends = full & (first_rewards[1:] == 0.0)
+    if after_full_row == "nothing" and open_ends.any():
+        row = int(np.argmax(open_ends))
+        raise InvalidInput(
+            f"Nothing tells whether an episode goes on after {_place(files, row)}: it has no padding, and rewards are "
+            f"mostly 0.0 in this task. Put REGENT's {LENGTHS} of the task beside its files; of BabyAI, the raw dataset "
+            f"tells as well: source.raw=FOLDER, or source.raw=hub to download it."
+        )
+    by_reward = after_full_row == "reward"
+    ends = np.flatnonzero(~full | open_ends if by_reward else ~full) + 1
     first_rows = np.concatenate([[0], ends, [len(lengths)]])
-    return Layout(lengths, first_rows, int(np.count_nonzero(full & zero)))
+    undecided = np.append(open_ends & (not by_reward), False)
+    return Layout(lengths, first_rows, int(np.count_nonzero(open_ends)) if by_reward else 0, undecided)
 
 
 def _check_first_rewards(files: Sequence[RowFile], layout: Layout, first_rewards: np.ndarray) -> None:
@@ -123,13 +155,18 @@ def _check_first_rewards(files: Sequence[RowFile], layout: Layout, first_rewards
 
 def _check_masks(files: Sequence[RowFile], lengths: np.ndarray, width: int, metadata: Metadata) -> None:
     first_rows = metadata.first_rows
+    if len(metadata.owner) != len(lengths):
+        raise InvalidInput(
+            f"{metadata.folder} describes {len(metadata.owner)} rows of {width} steps, the parquet files hold "
+            f"{len(lengths)}. {metadata.repair}"
+        )
     goes_on = np.diff(metadata.owner, append=-1) == 0
     bad = np.flatnonzero(goes_on & (lengths < width))
     if len(bad):
         raise InvalidInput(
             f"Only the last row of an episode may be padded. {metadata.folder} says that episode "
             f"{metadata.owner[bad[0]]} goes on after {_place(files, bad[0])}, but that row has {lengths[bad[0]]} of "
-            f"{width} real steps. {REPAIR}"
+            f"{width} real steps. {metadata.repair}"
         )
     if metadata.lengths is None:
         return
@@ -139,8 +176,8 @@ def _check_masks(files: Sequence[RowFile], lengths: np.ndarray, width: int, meta
     if len(bad):
         row = first_rows[bad[0]]
         raise InvalidInput(
-            f"{metadata.folder / LENGTHS} says that episode {metadata.owner[row]} has {told[bad[0]]} steps; its rows, "
-            f"from {_place(files, row)} on, have {found[bad[0]]} by their masks. {REPAIR}"
+            f"{metadata.lengths_at} says that episode {metadata.owner[row]} has {told[bad[0]]} steps; its rows, "
+            f"from {_place(files, row)} on, have {found[bad[0]]} by their masks. {metadata.repair}"
         )
 
 
@@ -148,7 +185,8 @@ def _place(files: Sequence[RowFile], row: int) -> str:
     return next(file for file in files if row < file.first_row + file.rows).place(int(row))
 
 
-def _load(path: Path) -> dict[int, Any]:
+def load_map(path: Path) -> dict[int, Any]:
+    """A JSON object whose keys are whole numbers. Raises InvalidInput for anything else."""
     try:
         return {int(key): value for key, value in json.loads(path.read_text()).items()}
     except (ValueError, AttributeError) as error:
@@ -173,7 +211,7 @@ def _metadata(folder: Path, told: dict[str, dict[int, Any]], rows: int, width: i
     owner = owners[names[0]]
     for name in names:
         _check_owner(folder / name, owners[name], owner, names[0], rows)
-    return Metadata(folder, owner, lengths)
+    return Metadata(folder, owner, lengths, folder / LENGTHS)
 
 
 def _check_owner(path: Path, owner: np.ndarray, first: np.ndarray, first_name: str, rows: int) -> None:

@@ -18,13 +18,28 @@ import pyarrow.parquet as pq
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
 
-OBSERVATIONS, ACTIONS, REWARDS, MASK = "continuous_observations", "continuous_actions", "rewards", "attention_mask"
-NESTING = {OBSERVATIONS: 2, ACTIONS: 2, REWARDS: 1, MASK: 1}
-"""Lists around each number: one is the steps of a row, two are the steps and the vector of each step."""
+REWARDS, MASK = "rewards", "attention_mask"
 
 BLOCK_BYTES = 8 * 2**20
 READ_BYTES = 2**20
-SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)\.parquet")
+SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(?:-[0-9a-f]+)?\.parquet")  # the raw dataset's names end with a checksum
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column must hold.
+
+    Attributes:
+        nesting: lists around each number: one is the steps of a row, two are the steps and the vector of each step.
+        whole: whether integers are needed.
+    """
+
+    nesting: int
+    whole: bool = False
+
+
+SHARED = {REWARDS: Column(1), MASK: Column(1)}
+"""Columns of every task besides its observations and actions."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +78,26 @@ class Block:
     def check_finite(self, name: str, real: np.ndarray) -> None:
         """Raise InvalidInput at the first NaN or infinity in a real step; padding may hold anything."""
         finite = np.isfinite(self.arrays[name])
-        bad = real & ~(finite.all(axis=2) if finite.ndim == 3 else finite)
+        self.refuse(
+            name, real & ~finite.all(axis=tuple(range(2, finite.ndim))), "Every real step needs finite numbers."
+        )
+
+    def refuse(self, name: str, bad: np.ndarray, wanted: str) -> None:
+        """Raise InvalidInput at the first step that `bad` (rows, row width) marks, if there is one."""
         if bad.any():
             index, step = np.argwhere(bad)[0]
             raise InvalidInput(
-                f"Every real step needs finite numbers. {self.place(index)}, column {name}, step {step} has "
-                f"{self.arrays[name][index, step]}. The file is damaged or was exported badly; download it again."
+                f"{wanted} {self.place(index)}, column {name}, step {step} has {self.arrays[name][index, step]}. "
+                f"The file is damaged or was exported badly; download it again."
             )
 
 
-def row_files(folder: Path) -> list[RowFile]:
+def row_files(folder: Path, columns: Mapping[str, Column]) -> list[RowFile]:
     """The train files of a task folder in row order, each footer read and its columns checked."""
     files: list[RowFile] = []
-    for path in _train_paths(folder):
-        with _opened(path) as file:
-            types = _number_types(path, file.schema_arrow)
+    for path in train_paths(folder):
+        with opened(path) as file:
+            types = _number_types(path, file.schema_arrow, columns)
             if files and types != files[0].types:
                 raise InvalidInput(
                     f"The files of a task need the same number types. {path} has {_listed(types)}; "
@@ -90,11 +110,15 @@ def row_files(folder: Path) -> list[RowFile]:
     return files
 
 
-def vector_widths(files: Sequence[RowFile], width: int) -> dict[str, int]:
-    """Numbers per step of observation and action, as the first row of the task has them."""
+def row_shapes(files: Sequence[RowFile], columns: Mapping[str, Column], width: int) -> dict[str, tuple[int, ...]]:
+    """Shape of one row of each column: the row width, and what one step has in the first row of the task."""
     file = next(file for file in files if file.rows)
-    batch = next(_batches(file, (OBSERVATIONS, ACTIONS), 0, 1))
-    return {name: _first_width(file, batch.column(name), name, width) for name in (OBSERVATIONS, ACTIONS)}
+    nested = [name for name, column in columns.items() if column.nesting > 1]
+    batch = next(_batches(file, nested, 0, 1)) if nested else None
+    return {
+        name: (width, *(_step_shape(file, batch.column(name), name, width, column) if batch and name in nested else ()))
+        for name, column in columns.items()
+    }
 
 
 def read_blocks(files: Sequence[RowFile], shapes: Mapping[str, tuple[int, ...]], first_row: int = 0) -> Iterator[Block]:
@@ -108,7 +132,8 @@ def read_blocks(files: Sequence[RowFile], shapes: Mapping[str, tuple[int, ...]],
             row += batch.num_rows
 
 
-def _train_paths(folder: Path) -> list[Path]:
+def train_paths(folder: Path) -> list[Path]:
+    """Parquet files of the train split in row order. Raises InvalidInput where the names promise more of them."""
     paths = sorted(folder.glob("*.parquet"), key=_natural)
     train = [path for path in paths if path.name.startswith("train-")]
     train = train or [path for path in paths if not path.name.startswith("test-")]
@@ -143,7 +168,8 @@ def _check_shards(folder: Path, paths: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """An open parquet file. Raises InvalidInput for one that cannot be read, then or while it is being read."""
     try:
         # By default pyarrow holds all compressed column chunks that will be asked for, which may be the whole file.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES, page_checksum_verification=True) as file:
@@ -163,31 +189,31 @@ def _footer(path: Path, metadata: Any) -> str:
         return short_hash(file.read().hex())
 
 
-def _number_types(path: Path, schema: Any) -> dict[str, str]:
-    if other := [name for name in schema.names if name == "image_observations" or name.startswith("discrete_")]:
-        raise InvalidInput(
-            f"Of JAT only vector domains (metaworld, mujoco) are read so far. {path} has {', '.join(other)}. "
-            f"Choose domain=metaworld or domain=mujoco."
-        )
-    if missing := [name for name in NESTING if name not in schema.names]:
+def _number_types(path: Path, schema: Any, columns: Mapping[str, Column]) -> dict[str, str]:
+    if missing := [name for name in columns if name not in schema.names]:
         raise InvalidInput(
             f"{path} needs a column {missing[0]}; it has {', '.join(schema.names) or 'none'}. "
-            f"Point source.path at the tokenised JAT dataset, not at the raw one."
+            f"Point source.path at the tokenised JAT dataset, not at the raw one, and choose the task's own domain."
         )
-    return {name: _number_type(path, schema.field(name).type, name) for name in NESTING}
+    return {name: _number_type(path, schema.field(name).type, name, column) for name, column in columns.items()}
 
 
-def _number_type(path: Path, stored: Any, name: str) -> str:
+def _number_type(path: Path, stored: Any, name: str, column: Column) -> str:
     kind = stored.storage_type if isinstance(stored, pa.BaseExtensionType) else stored
-    for _ in range(NESTING[name]):
+    for _ in range(column.nesting):
         kind = kind.value_type if _is_list(kind) else None
-    if kind is None or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-        lists = "lists of lists" if NESTING[name] == 2 else "lists"
+    fits = pa.types.is_integer if column.whole else _is_number
+    if kind is None or not fits(kind):
+        lists = " of ".join(["lists"] * column.nesting)
         raise InvalidInput(
-            f"{path}: column {name} must hold {lists} of numbers, it holds {stored}. "
-            f"Point source.path at the tokenised JAT dataset."
+            f"{path}: column {name} must hold {lists} of {'integers' if column.whole else 'numbers'}, it holds "
+            f"{stored}. Point source.path at the tokenised JAT dataset."
         )
     return str(kind)
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _is_list(kind: Any) -> bool:
@@ -202,7 +228,7 @@ def _batches(file: RowFile, columns: Sequence[str], first: int, size: int) -> It
     """Record batches from row `first` of a file on; row groups before it are not read."""
     if first >= file.rows:
         return
-    with _opened(file.path) as parquet:
+    with opened(file.path) as parquet:
         groups = list(range(parquet.num_row_groups))
         while first >= (rows := parquet.metadata.row_group(groups[0]).num_rows):
             first -= rows
@@ -213,16 +239,20 @@ def _batches(file: RowFile, columns: Sequence[str], first: int, size: int) -> It
             first = max(0, first - batch.num_rows)
 
 
-def _first_width(file: RowFile, column: Any, name: str, width: int) -> int:
-    column = _storage(column)
-    _check_lengths(file, file.first_row, column, name, (width,), 0)
-    length = pc.list_value_length(column.flatten()[:1])[0].as_py()
-    if not length:
-        raise InvalidInput(
-            f"Every step needs a vector. {file.place(file.first_row)}: the first step of {name} holds no numbers. "
-            f"Download the task again."
-        )
-    return int(length)
+def _step_shape(file: RowFile, values: Any, name: str, width: int, column: Column) -> tuple[int, ...]:
+    """The shape of a row's first step."""
+    values = _storage(values)
+    _check_lengths(file, file.first_row, values, name, (width,), 0)
+    shape = []
+    for _ in range(column.nesting - 1):
+        values = values.flatten()[:1]
+        shape.append(pc.list_value_length(values)[0].as_py() or 0)
+        if not shape[-1]:
+            raise InvalidInput(
+                f"Every step needs a vector. {file.place(file.first_row)}: the first step of {name} holds no numbers. "
+                f"Download the task again."
+            )
+    return tuple(shape)
 
 
 def _dense(file: RowFile, row: int, column: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -248,11 +278,13 @@ def _check_lengths(file: RowFile, row: int, values: Any, name: str, shape: tuple
     lengths = pc.list_value_length(values).fill_null(-1).to_numpy(zero_copy_only=False)
     bad = np.flatnonzero(lengths != shape[depth])
     if len(bad):
-        index, step = divmod(int(bad[0]), prod(shape[:depth]))
-        _refuse_length(file.place(row + index), name, shape[depth], int(lengths[bad[0]]), step if depth else None)
+        index, within = divmod(int(bad[0]), prod(shape[:depth]))
+        step = within // prod(shape[1:depth]) if depth else None
+        what = "numbers" if depth == len(shape) - 1 else "lists"
+        _refuse_length(file.place(row + index), name, shape[depth], int(lengths[bad[0]]), step, what)
 
 
-def _refuse_length(place: str, name: str, wanted: int, length: int, step: int | None) -> NoReturn:
+def _refuse_length(place: str, name: str, wanted: int, length: int, step: int | None, what: str) -> NoReturn:
     there = "nothing" if length < 0 else str(length)
     if step is None:
         raise InvalidInput(
@@ -260,6 +292,6 @@ def _refuse_length(place: str, name: str, wanted: int, length: int, step: int | 
             f"If the dataset was cut into rows of another width, say so with source.row_width={max(length, 1)}."
         )
     raise InvalidInput(
-        f"Every step of a task needs the same width. {place}, step {step}: {name} has {there} numbers, the task's "
+        f"Every step of a task needs the same width. {place}, step {step}: {name} has {there} {what}, the task's "
         f"first row has {wanted}. Files of two tasks or versions may lie in one folder; download the task again."
     )

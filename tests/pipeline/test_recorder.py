@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.artifact import Manifest
 from pipeline.dataset import EpisodeDataset
 from pipeline.digest import combine
-from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.errors import DamagedArtifact, InvalidEpisode, InvalidInput
 from pipeline.recorder import DatasetWriter, intact, load_episode, save_episode, spill_path, summarise
 from pipeline.storage.arrays import storage_named
 from tests.conftest import made_episode
@@ -161,10 +161,31 @@ def _saved(path, episode):
     return path
 
 
+def test_texts_come_back_in_order_over_all_parts(tmp_path, rng):
+    missions = [f"go to door {n} \N{DOOR}" if n % 3 else "" for n in range(30)]
+    parts = written(tmp_path, [made_episode(rng, 9, mission=mission) for mission in missions], "bin")
+    assert len(parts) > 1
+    assert EpisodeDataset(tmp_path, parts).texts("mission") == missions
+    assert EpisodeDataset(tmp_path, parts, 17).texts("mission") == missions[:17]
+
+
 def test_the_summary_counts_and_averages(tmp_path):
     rng = np.random.default_rng(1)
     episodes = [made_episode(rng, 3, success=1), made_episode(rng, 5, success=0), made_episode(rng, 2)]
     facts = summarise(tmp_path, written(tmp_path, episodes))
     assert facts["counts"] == {"episodes": 3, "states": 10, "successes": 1, "success_known": 2}
+    gave_up = [*episodes, made_episode(rng, 4, truncated=True, end_reason="gave_up")]
+    more = tmp_path / "more"
+    assert summarise(more, written(more, gave_up))["counts"]["gave_up"] == 1
     assert facts["return_"]["max"] == max(e.total_reward for e in episodes)
     assert {a["name"]: a["shape"] for a in facts["arrays"]}["observation"] == [13, 3]
+
+
+def test_an_episode_of_another_width_is_refused_even_in_another_part(tmp_path, rng):
+    writer = DatasetWriter(tmp_path, tmp_path / "none", storage_named("bin"), 1)  # every episode is a part
+    writer.append(made_episode(rng, 4, width=5))
+    with pytest.raises(InvalidEpisode, match=r"observation float64\[1\].*before it have.*observation float64\[5\]"):
+        writer.append(made_episode(rng, 4, width=1))
+    again = DatasetWriter(tmp_path, tmp_path / "none", storage_named("bin"), 1)
+    with pytest.raises(InvalidEpisode, match="need the same arrays"):
+        again.append(made_episode(rng, 4, width=1))

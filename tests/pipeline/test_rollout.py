@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.envs.toy import Toy
+from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
-from pipeline.interfaces import ArraySpec, Environment, Observation, Player, Transition, Turn
+from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Player, Transition, Turn
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
 from pipeline.rollout import Start, play, rollout
@@ -212,6 +213,53 @@ def test_several_episodes_are_played_side_by_side_as_each_would_be_alone():
         rng = np.random.default_rng(each.index)
         alone = rollout(Toy("maze", max_steps=30), Random(), each.index + 100, rng)
         assert each.episode.digest() == alone.digest()
+
+
+class LosesHeart(Toy):
+    """Its expert gives up after as many decisions as the seed says."""
+
+    def reset(self, seed):
+        self.patience = seed
+        return super().reset(seed)
+
+    def expert(self):
+        environment, inner = self, super().expert()
+
+        class Expert:
+            def act(self, observation, rng):
+                if environment.patience == 0:
+                    raise GaveUp("lost", np.asarray(4, np.int64))
+                environment.patience -= 1
+                return inner.act(observation, rng)
+
+        return Expert()
+
+
+def test_an_episode_ends_where_its_expert_gives_up_and_no_other_does():
+    def played_in(lanes: int) -> dict[int, Episode]:
+        starts = (Start(n, seed, np.random.default_rng(n)) for n, seed in enumerate((3, 1000, 1)))
+        environments = [LosesHeart("maze") for _ in range(lanes)]
+        return {each.index: each.episode for each in play(environments, Scripted(), starts)}
+
+    played = played_in(1)
+    assert {n: e.digest() for n, e in played.items()} == {n: e.digest() for n, e in played_in(2).items()}
+    assert [(played[n].length, played[n].end_reason) for n in (0, 2)] == [(3, "gave_up"), (1, "gave_up")]
+    assert (played[0].terminated, played[0].truncated, played[0].success) == (False, True, 0)
+    assert played[1].end_reason == "terminated"
+    whole = rollout(Toy("maze"), Scripted(), 3, np.random.default_rng(0))
+    np.testing.assert_array_equal(played[0].steps["action"][:-1], whole.steps["action"][:3])
+    np.testing.assert_array_equal(played[0].steps["observation"], whole.steps["observation"][:4])
+
+
+def test_giving_up_before_the_first_decision_leaves_one_idle_action():
+    episode = rollout(LosesHeart("maze"), Scripted(), 0, RNG)
+    assert episode.steps["action"].tolist() == [4, 0]
+    assert (episode.end_reason, episode.truncated) == ("gave_up", True)
+
+
+def test_an_idle_action_that_ends_the_episode_is_the_environments_end():
+    episode = rollout(LosesHeart("maze", max_steps=1), Scripted(), 0, RNG)
+    assert (episode.length, episode.end_reason) == (1, "time_limit")
 
 
 def test_a_lane_waits_while_no_episode_may_begin():

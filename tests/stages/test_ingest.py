@@ -8,13 +8,15 @@ import pytest
 
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain, Regent
-from pipeline.errors import InvalidInput
+from pipeline.errors import IdentityMismatch, InvalidInput
 from pipeline.sources.jat import JatSource
+from pipeline.sources.jat_maps import mission_maps, row_maps, write_maps
+from pipeline.sources.jat_screens import LEVELS, restack
 from pipeline.workspace import Workspace
 from stages import ingest
 from stages.bins import bins_name
 from tests.conftest import derived
-from tests.jat_files import make_jat
+from tests.jat_files import make_jat, make_missions, make_screens
 
 LENGTHS = [300, 256, 1, 257, 90, 512, 40, 31]
 
@@ -71,3 +73,53 @@ def test_inferred_boundaries_are_noted_in_the_manifest(workspace, tmp_path):
     jat = make_jat(tmp_path / "jat", [256, 256, 10], metadata=False)
     warnings = ingested(workspace, jat.folder).manifest.warnings
     assert any("taken to end with a full row" in warning for warning in warnings)
+
+
+def other(workspace, name, task, source, **settings):
+    chosen = {"episodes": None, "states": None, "force": False} | settings
+    regent = Regent(row_width=32, demos=4, neighbours=30, states=100)
+    made = Domain(name, None, 10, dict, [task], regent)
+    return ingest.run(domain=made, task=task, source=source, workspace=workspace, dataset="jat-v1", **chosen)
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_atari_rows_become_frames_with_the_rule_that_makes_the_stacks_again(workspace, tmp_path, metadata):
+    jat = make_screens(tmp_path / "jat", [70, 5, 64, 33], files=2, metadata=metadata)
+    first = other(workspace, "atari", "pong", JatSource(str(jat.folder)), episodes=2)
+    artifact = other(workspace, "atari", "pong", JatSource(str(jat.folder)))
+    assert (first.manifest.counts["episodes"], artifact.manifest.counts["episodes"]) == (2, 4)
+    rule = artifact.manifest.parameters["source"]["frame_stack"]
+    assert rule == {"frames": 4, "stored": "frames", "padding": "repeat"}
+    rows = []
+    for episode in EpisodeDataset.of(artifact):
+        stacks = LEVELS[restack(episode.steps["observation"][:-1], rule["frames"], rule["padding"])]
+        for start in range(0, len(stacks), 32):
+            chunk = stacks[start : start + 32]
+            rows.append(np.concatenate([chunk, np.repeat(chunk[:1], 32 - len(chunk), axis=0)]))
+    assert np.stack(rows).tobytes() == jat.regent_arrays()["image_observations"].tobytes()
+
+
+def test_atari_stacks_that_are_kept_are_another_dataset(workspace, tmp_path):
+    jat = make_screens(tmp_path / "jat", [40])
+    other(workspace, "atari", "pong", JatSource(str(jat.folder)))
+    with pytest.raises(IdentityMismatch, match="frame_stack"):
+        other(workspace, "atari", "pong", JatSource(str(jat.folder), stacks="keep"))
+
+
+def test_babyai_rows_become_episodes_with_missions_and_all_their_integers(workspace, tmp_path):
+    jat = make_missions(tmp_path / "jat", [300, 4, 256, 9], metadata=False, texts=False)
+    jat.write_raw(tmp_path / "raw", empty_at=[2])
+    source = JatSource(str(jat.folder), raw=str(tmp_path / "raw"))
+    artifact = other(workspace, "babyai", "go-to", source)
+    assert "1 episodes of length 0 have no rows" in artifact.manifest.warnings[0]
+    dataset = EpisodeDataset.of(artifact)
+    assert dataset.texts("mission") == [played.mission for played in jat.episodes]
+    grids = dataset.state_rows("observation", 0, dataset.states)
+    tokens = dataset.state_rows("info/mission_tokens", 0, dataset.states)
+    played = [step for episode in jat.episodes for step in episode.observations]
+    assert np.concatenate([grids, tokens], axis=1).tolist() == played
+    maps = {**row_maps(dataset.lengths, 256), **mission_maps(dataset.lengths, dataset.texts("mission"), 256)}
+    write_maps(jat.task_folder, maps)
+    again = other(Workspace(str(tmp_path / "again")), "babyai", "go-to", JatSource(str(jat.folder)))
+    assert again.manifest.digest == artifact.manifest.digest
+    assert again.manifest.parameters == artifact.manifest.parameters

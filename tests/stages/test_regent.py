@@ -14,7 +14,7 @@ from pipeline.storage.arrays import open_arrays
 from pipeline.workspace import Workspace
 from stages import catalog, distances, parquet, retrieval, verify
 from stages.bins import bins_name
-from stages.inputs import RetrievalSettings
+from stages.queries import RetrievalSettings
 from tests.conftest import collected, derived
 
 
@@ -289,3 +289,26 @@ def test_an_unreadable_manifest_is_damage_and_hides_nothing_else(made, capsys):
 
 def _size(path):
     return path.stat().st_size
+
+
+def test_cosine_ranks_by_the_angle_and_measures_one_minus_its_cosine(made):
+    toy, workspace = made
+    artifacts = derived(toy, workspace, metric="cosine")
+    dataset = EpisodeDataset.of(workspace.dataset("toy", "corner", "scripted-v1"))
+    vectors = flat(dataset, "observation").astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    pool = int(dataset.state_ends[4])
+    neighbours = open_arrays(artifacts["retrieval"].arrays)["neighbours"][:]
+    measured = open_arrays(artifacts["distances"].arrays)["distances"][:]
+    episode = np.searchsorted(dataset.state_ends, np.arange(len(vectors)), "right")
+    for query in range(len(neighbours)):
+        cosine = unit[:pool] @ unit[query]
+        allowed = np.flatnonzero(episode[:pool] != episode[query])
+        best = np.sort(-cosine[allowed])[:20]
+        np.testing.assert_allclose(-cosine[neighbours[query]], best, atol=1e-6)  # equal but for rounding
+        assert set(neighbours[query]) <= set(allowed)
+        context = unit[[*neighbours[query][:19], query]]
+        np.testing.assert_allclose(measured[query], np.clip(1 - context @ context[0], 0, 2), atol=1e-6)
+    assert json.loads((artifacts["distances"].path / "dist_stats.json").read_text())["metric"] == "cosine"
+    assert artifacts["bins"].path != derived(toy, workspace)["bins"].path

@@ -8,13 +8,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from html import escape, unescape
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,15 +24,19 @@ from pipeline import charts
 from pipeline.artifact import Artifact
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain, Regent
+from pipeline.envs.atari import Atari
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput, NoRenderer, TaskFailed
 from pipeline.interfaces import Transition
+from pipeline.policies.random import Random
 from pipeline.replay import replay_frames
 from pipeline.storage.arrays import open_arrays
 from pipeline.workspace import Workspace
-from stages import distances, ingest, report, retrieval
-from stages.inputs import RetrievalSettings
+from stages import distances, frames, gc, ingest, report, retrieval
+from stages.queries import RetrievalSettings
+from stages.videos import frames_there
+from tests.browser import asked, chromium, needs_browser
 from tests.conftest import collected
 
 DOMAIN = Domain(
@@ -162,7 +167,7 @@ def test_the_header_tells_what_the_episodes_hold(page: Artifact, episodes: list[
 
 def test_every_distance_is_in_the_histogram_and_p95_is_that_of_all(page: Artifact, workspace: Workspace):
     measured = open_arrays(workspace.of_kind("toy", "maze", "distances")[0].arrays)["distances"][:].astype(np.float64)
-    spread = json.loads((page.path / "figures.json").read_text())["distances"]
+    spread = json.loads((page.path / "figures.json").read_text())["search"]["distances"]
     assert measured.shape[1] == 20
     assert sum(spread["counts"]) + spread["beyond"] == measured.size
     own, _ = np.histogram(measured, len(spread["counts"]), (0, spread["upper"]))
@@ -174,7 +179,7 @@ def test_every_distance_is_in_the_histogram_and_p95_is_that_of_all(page: Artifac
 
 def test_the_neighbours_shown_are_the_nearest_by_brute_force(page: Artifact, episodes: list[Episode]):
     pool = [(number, step) for number in range(5) for step in range(episodes[number].length)]
-    lookups = json.loads((page.path / "figures.json").read_text())["lookups"]
+    lookups = json.loads((page.path / "figures.json").read_text())["search"]["lookups"]
     assert len(lookups) == 4
     assert len({lookup["query"]["episode"] for lookup in lookups}) == 4
     for lookup in lookups:
@@ -224,7 +229,7 @@ def test_the_page_stands_alone(page: Artifact):
     assert '<html lang="en">' in html
     assert "<title>toy maze: scripted-v1</title>" in html
     assert all(alt for alt, _ in pictures_of(html))
-    assert html.count("<svg") == html.count('role="img" aria-label="') == 3
+    assert html.count("<svg") == html.count('role="img" aria-label="') == 5
 
 
 def test_a_second_run_finds_the_page_and_a_forced_one_has_the_same_digest(page: Artifact, workspace: Workspace):
@@ -241,7 +246,7 @@ def test_without_a_renderer_the_page_says_why_and_shows_the_rest(page: Artifact,
     html = html_of(without)
     assert f"No pictures: {NO_PICTURES}" in re.sub(" +", " ", text_of(html))
     assert "<img" not in html
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 5
     assert facts_of(html) == facts_of(html_of(page))
     assert without.manifest.warnings == [f"The page has no pictures: {NO_PICTURES}"]
     assert without.manifest.digest == page.manifest.digest
@@ -277,7 +282,9 @@ def test_a_task_that_never_succeeds_is_flagged(tmp_path: Path):
     assert facts_of(html)["success rate"] == "0 %"
     assert "This task never succeeds. None of its 6 episodes reached success" in text_of(html)
     # One state a episode and five in the pool: a query has four or five candidates, none is shown twice.
-    for lookup in json.loads(next(workspace.root.glob("toy/maze/report/*/figures.json")).read_text())["lookups"]:
+    for lookup in json.loads(next(workspace.root.glob("toy/maze/report/*/figures.json")).read_text())["search"][
+        "lookups"
+    ]:
         places = [(match["episode"], match["step"]) for match in lookup["matches"]]
         assert len(set(places)) == len(places) in (4, 5)
     assert "queries have fewer than 20 candidates" in text_of(html)
@@ -358,11 +365,6 @@ class TestCharts:
         assert "a &lt; b" in charts.dots([1.0], [True], "a < b", "episode", "summary")
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed"
-)
-
 # Put into a copy of the page: what only a browser can know is written where --dump-dom shows it.
 PROBE = """<script>addEventListener("load", () => { document.body.dataset.probe = JSON.stringify({
   images: document.images.length, broken: [...document.images].filter(image => !image.naturalWidth).length,
@@ -377,24 +379,6 @@ FRAME = """<!doctype html><meta charset="utf-8"><meta name="color-scheme" conten
 <script>addEventListener("load", () => {{
   document.body.dataset.probe = frame.contentDocument.body.dataset.probe; frame.remove();
 }})</script></body>"""
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--hide-scrollbars",
-    "--window-size=1200,2600",
-)
-
-
-def chromium(folder: Path, file: Path, dark: bool, *options: str) -> str:
-    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", scheme, *options, file.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 @needs_browser
@@ -421,3 +405,218 @@ def test_the_browser_paints_charts_and_pictures(page: Artifact, tmp_path: Path):
     assert painted[57, 112, 143] > 5_000  # bars
     assert painted[244, 240, 230] > 50_000  # the toy's floor
     assert painted[52, 106, 200] > 1_000  # its agent
+
+
+VIDEO = re.compile(r'<video [^>]*poster="([^"]+)" src="([^"]+)" aria-label="Episode (\d+)"')
+
+
+def filmed(workspace: Workspace, episodes: int, frames_of: int, **more: object) -> Artifact:
+    """The report of a dataset whose first episodes have frames."""
+    collected(DOMAIN, workspace, "maze", episodes=frames_of, render=True, randomness=0.5)
+    collected(DOMAIN, workspace, "maze", episodes=episodes, randomness=0.5)
+    prepared(workspace)
+    return report.run(**settings(workspace, **more))
+
+
+@pytest.fixture(scope="module")
+def with_videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Artifact]:
+    workspace = Workspace(str(tmp_path_factory.mktemp("videos")))
+    return workspace, filmed(workspace, 9, 9)
+
+
+def decoded_frames(path: Path) -> list[np.ndarray]:
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+
+
+def test_videos_show_the_highest_middle_and_lowest_return(with_videos: tuple[Workspace, Artifact]):
+    workspace, made = with_videos
+    episodes = list(EpisodeDataset.of(workspace.dataset("toy", "maze", "scripted-v1")))
+    returns = [episode.total_reward for episode in episodes]
+    told = json.loads((made.path / "figures.json").read_text())["videos"]
+    assert [(each["rank"], each["total_reward"]) for each in told] == [
+        ("highest", max(returns)),
+        ("middle", sorted(returns)[4]),
+        ("lowest", min(returns)),
+    ]
+    html = html_of(made)
+    assert [int(number) for _, _, number in VIDEO.findall(html)] == [each["episode"] for each in told]
+    for poster, source, number in VIDEO.findall(html):
+        episode, toy = episodes[int(number)], Toy("maze", max_steps=60)
+        caption = (
+            f"return: {charts.number(episode.total_reward)} episode {number}, {episode.length} steps, "
+            f"end: {episode.end_reason.replace('_', ' ')}"
+        )
+        assert caption in text_of(html)
+        toy.reset(episode.seed)
+        pictures = [toy.render(), *(toy.step(action) and toy.render() for action in episode.steps["action"][:-1])]
+        shown = decoded_frames(made.path / "page" / source)
+        assert len(shown) == len(pictures) == episode.rows
+        for frame, picture in zip(shown, pictures, strict=True):
+            assert np.abs(frame - picture).mean() <= 4
+        np.testing.assert_array_equal(np.asarray(Image.open(made.path / "page" / poster)), pictures[-2])
+
+
+def test_videos_are_files_beside_the_page_that_load_when_asked(with_videos: tuple[Workspace, Artifact]):
+    _, made = with_videos
+    html = html_of(made)
+    linked = re.findall(r'(?:src|href|poster)="(?!data:)([^"]+)"', html)
+    assert len(linked) == 6
+    assert all(link.startswith("videos/") for link in linked)
+    assert html.count('preload="none"') == html.count("<video") == 3
+    below = sorted(
+        path.relative_to(made.path / "page").as_posix() for path in (made.path / "page" / "videos").iterdir()
+    )
+    assert below == sorted(linked)
+    assert {f"page/{link}" for link in linked} <= set(made.manifest.files)
+    assert made.manifest.counts["videos"] == 3
+    assert made.manifest.warnings == []
+    assert "No videos" not in html
+
+
+def test_a_page_with_videos_is_found_made_again_alike_and_no_garbage(
+    with_videos: tuple[Workspace, Artifact], caplog: pytest.LogCaptureFixture
+):
+    workspace, made = with_videos
+    assert not report.run(**settings(workspace)).built
+    again = report.run(**settings(workspace, force=True))
+    assert again.built
+    assert again.manifest.digest == made.manifest.digest
+    assert made.parent("frames").version == workspace.of_kind("toy", "maze", "frames")[0].manifest.version
+    with caplog.at_level("INFO"):
+        gc.run(domain=None, only=None, workspace=workspace, delete=False)
+    assert "nothing to remove" in caplog.text
+
+
+def test_pictures_come_from_the_frames_where_there_are_some(with_videos: tuple[Workspace, Artifact], monkeypatch):
+    workspace, made = with_videos
+    monkeypatch.setattr("stages.report.replay_frames", None)  # would fail if anything were replayed
+    again = report.run(**settings(workspace, replace(DOMAIN, environment=partial(Blind, max_steps=60)), force=True))
+    assert again.manifest.counts["pictures"] == made.manifest.counts["pictures"] > 10
+
+
+def test_without_frames_the_page_names_the_command_that_makes_them(
+    workspace: Workspace, page: Artifact, tmp_path: Path
+):
+    command = "python run.py stage=frames domain=toy task=maze dataset=scripted-v1"
+    assert f"No videos: there are no frames of these episodes yet. Make them, then this page again: {command}" in (
+        text_of(html_of(page))
+    )
+    assert page.manifest.warnings == []
+    shutil.copytree(workspace.root, tmp_path / "artifacts")
+    place = Workspace(str(tmp_path))
+    frames.run(
+        domain=DOMAIN, task="maze", workspace=place, dataset="scripted-v1", episodes=None, workers=1, force=False
+    )
+    better = report.run(**settings(place))
+    assert better.manifest.version != page.manifest.version
+    assert better.manifest.counts["videos"] == 3
+
+
+def test_frames_of_some_episodes_are_shown_as_what_they_are(tmp_path: Path):
+    workspace = Workspace(str(tmp_path))
+    made = filmed(workspace, 9, 2)
+    told = json.loads((made.path / "figures.json").read_text())
+    assert told["filmed"] == 2
+    assert sorted(each["episode"] for each in told["videos"]) == [0, 1]
+    assert [each["rank"] for each in told["videos"]] == ["highest", "lowest"]
+    assert "of the first 2 episodes, which have frames" in text_of(html_of(made))
+
+
+def test_the_fewest_frames_that_cover_what_is_asked_for_are_taken(tmp_path: Path):
+    workspace = Workspace(str(tmp_path))
+    collected(DOMAIN, workspace, "maze", episodes=8)
+    given = {"domain": DOMAIN, "task": "maze", "workspace": workspace, "dataset": "scripted-v1", "workers": 1}
+    made = {count: frames.run(**given, episodes=count, force=False) for count in (2, 6, 4)}
+
+    def found(asked: int | None) -> Path | None:
+        there = frames_there(workspace, workspace.dataset("toy", "maze", "scripted-v1", asked))
+        return there and there.path
+
+    assert [found(asked) for asked in (2, 3, 5, 7, None)] == [made[count].path for count in (2, 4, 6, 6, 6)]
+    other = replace(DOMAIN, environment=partial(Toy, max_steps=50))
+    collected(other, workspace, "maze", episodes=2, dataset="other-v1")
+    assert frames_there(workspace, workspace.dataset("toy", "maze", "other-v1")) is None
+
+
+def test_without_pyav_the_page_says_so_and_shows_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    workspace = Workspace(str(tmp_path))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "av", None)
+        poor = filmed(workspace, 6, 6)
+    line = "Videos need PyAV. Install it: pip install 'repertoire[video]'"
+    assert f"No videos: {line}" in text_of(html_of(poor))
+    assert poor.manifest.warnings == [f"The page has no videos: {line}"]
+    assert (poor.manifest.counts["videos"], poor.manifest.counts["pictures"] > 10) == (0, True)
+    assert not (poor.path / "page" / "videos").exists()
+    # Once it is there, the same command makes the page with videos, and then finds it with and without.
+    rich = report.run(**settings(workspace))
+    assert rich.manifest.counts["videos"] == 3
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert report.run(**settings(workspace)).path == rich.path
+
+
+PLAY = """
+const players = [...document.querySelectorAll("video")], told = [];
+if (!players[0].canPlayType('video/mp4; codecs="avc1.640028"')) return null;
+for (const player of players) {
+  const before = player.readyState, poster = new Image();
+  poster.src = player.poster;
+  await poster.decode();
+  await new Promise((go, fail) => {
+    player.addEventListener("error", () => fail(new Error(player.error.message)));
+    player.requestVideoFrameCallback(go);
+    player.play();
+  });
+  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+  [canvas.width, canvas.height] = [player.videoWidth, player.videoHeight];
+  context.drawImage(player, 0, 0);
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, at) => at % 4 != 3);
+  told.push({before, width: player.videoWidth, height: player.videoHeight, duration: player.duration,
+    poster: poster.naturalWidth, mean: pixels.reduce((sum, level) => sum + level) / pixels.length});
+}
+return told;
+"""
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_browser_plays_the_videos_of_a_copied_page(with_videos: tuple[Workspace, Artifact], tmp_path: Path):
+    _, made = with_videos
+    shutil.copytree(made.path / "page", tmp_path / "copy")
+    told = asked(tmp_path, tmp_path / "copy" / "index.html", PLAY)
+    if told is None:
+        pytest.skip("this Chromium was built without H.264")
+    lengths = [each["length"] for each in json.loads((made.path / "figures.json").read_text())["videos"]]
+    assert [each["before"] for each in told] == [0, 0, 0]  # nothing was loaded before it was asked for
+    assert [(each["width"], each["height"], each["poster"]) for each in told] == [(144, 144, 144)] * 3
+    assert [each["duration"] for each in told] == pytest.approx([(length + 1) / 24 for length in lengths], abs=1e-3)
+    assert all(each["mean"] > 50 for each in told)
+
+
+def test_pictures_as_observations_give_a_page_without_retrieval(tmp_path: Path):
+    domain = Domain("atari", 27_000, 5, Atari, ["pong"], Regent(32, 5, 100, 100_000))
+    workspace = Workspace(str(tmp_path))
+    played = {"policy": Random, "dataset": "random-v1", "episodes": 3, "frames": 90, "render": True}
+    collected(domain, workspace, "pong", **played)
+    chosen = {"task": "pong", "dataset": "random-v1"}
+    made = report.run(**settings(workspace, domain, **chosen))
+    told, text = json.loads((made.path / "figures.json").read_text()), text_of(html_of(made))
+    assert told["search"] is None
+    assert "None are shown: observations are no vectors here" in text
+    assert "The observations of atari/pong are pictures" in text
+    assert "Reason for the end: budget (3)." in text
+    episodes = list(EpisodeDataset.of(workspace.dataset("atari", "pong", "random-v1")))
+    actions = np.concatenate([episode.steps["action"][:-1] for episode in episodes])
+    counts = np.bincount(actions - actions.min(), minlength=len(told["actions"]["counts"])).tolist()
+    assert (told["actions"]["counts"], told["actions"]["low"]) == (counts, actions.min() - 0.5)
+    rewards = np.concatenate([episode.steps["reward"][:-1] for episode in episodes])
+    assert (told["rewards"]["zeros"], told["rewards"]["entries"]) == (int((rewards == 0).sum()), 90)
+    assert sum(told["rewards"]["counts"]) == int((rewards != 0).sum())
+    assert made.manifest.counts["videos"] == 3
+    for _, source, number in VIDEO.findall(html_of(made)):
+        shown = decoded_frames(made.path / "page" / source)
+        assert len(shown) == episodes[int(number)].rows
+        assert {frame.shape for frame in shown} == {(210, 160, 3)}
+    assert len(pictures_of(html_of(made))) == 10
+    assert not report.run(**settings(workspace, domain, **chosen)).built

@@ -82,3 +82,57 @@ def test_when_nothing_draws_the_message_says_what_was_tried(unset: pytest.Monkey
         rendering.choose_renderer()
     assert "egl (no driver for egl), osmesa (no driver for osmesa)" in str(raised.value)
     assert "apt-get install libosmesa6" in str(raised.value)
+
+
+WITHOUT_LIBRARIES = """
+import ctypes
+load = ctypes.CDLL.__init__
+def missing(self, name, *arguments, **options):
+    if name and ("OSMesa" in str(name) or "EGL" in str(name)):
+        raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+    load(self, name, *arguments, **options)
+ctypes.CDLL.__init__ = missing
+"""
+"""As the system's loader answers where OSMesa and EGL are not installed; for this process and its children."""
+
+COLLECT = """
+from pipeline.envs.dm import DeepMind
+from pipeline.envs.mujoco import MuJoCo
+from pipeline.errors import NoRenderer
+for environment in ENVIRONMENTS:
+    environment.reset(0)
+    environment.step(environment.action_spec.low)
+    print("stepped")
+    try:
+        environment.render()
+    except NoRenderer as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("chosen", ["osmesa", "egl", ""])
+@pytest.mark.parametrize(
+    ("package", "environment"), [("gymnasium", "MuJoCo('hopper')"), ("dm_control", "DeepMind('cartpole-swingup')")]
+)
+def test_without_opengl_episodes_are_made_and_a_picture_says_what_to_install(tmp_path, chosen, package, environment):
+    pytest.importorskip(package)
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_LIBRARIES)
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    done = run(COLLECT.replace("ENVIRONMENTS", f"[{environment}]"), PYTHONPATH=path, MUJOCO_GL=chosen)
+    stepped, message = done.stdout.strip().splitlines()
+    assert stepped == "stepped", done.stderr
+    assert ("MUJOCO_GL=" + chosen if chosen else "tried egl (") in message
+    assert "apt-get install libosmesa6" in message
+    assert "libegl1" in message
+
+
+def test_the_variable_is_as_before_after_an_import_without_opengl(monkeypatch: pytest.MonkeyPatch):
+    for value in ("egl", None):
+        if value is None:
+            monkeypatch.delenv(rendering.VARIABLE, raising=False)
+        else:
+            monkeypatch.setenv(rendering.VARIABLE, value)
+        with pytest.raises(ValueError, match="failed"), rendering.without_opengl():
+            assert os.environ[rendering.VARIABLE] == "disable"
+            raise ValueError("the import failed")
+        assert os.environ.get(rendering.VARIABLE) == value

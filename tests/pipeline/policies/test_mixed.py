@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import Turn
+from pipeline.interfaces import GaveUp, Turn
 from pipeline.policies.mixed import Mixed
 from pipeline.policies.scripted import Scripted
 from tests.contracts.policy import PolicyContract
@@ -20,6 +20,13 @@ class Still(Scripted):
 
     def act(self, turns):
         return [np.asarray(0, np.int64) for _ in turns]
+
+
+class Helpless(Scripted):
+    """Knows no way on."""
+
+    def act(self, turns):
+        return [GaveUp("lost", np.asarray(0, np.int64)) for _ in turns]
 
 
 class TestMixed(PolicyContract):
@@ -45,6 +52,13 @@ def test_0_is_the_policy_and_1_is_uniform():
 def test_the_chance_is_per_decision_and_the_drawn_action_may_be_the_policys_own():
     share = (moves(0.2) != 0).mean()
     assert abs(share - 0.2 * 4 / 5) < 4 * np.sqrt(0.16 * 0.84 / 4000)
+
+
+def test_no_random_action_stands_in_for_a_policy_that_gave_up():
+    policy = Mixed(Helpless(), 1.0)
+    policy.start(0, Toy("corner"))
+    (answer,) = policy.act([Turn(0, np.zeros(9), np.random.default_rng(1))])
+    assert isinstance(answer, GaveUp)
 
 
 def test_it_is_named_and_identified_as_its_policy():

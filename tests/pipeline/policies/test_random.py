@@ -61,6 +61,12 @@ def test_unbounded_actions_are_refused(high: np.ndarray | None):
         draw(ArraySpec((1,), np.dtype(np.float32), np.float32([0]), high))
 
 
+def test_bounds_whose_distance_is_no_number_are_refused():
+    far = np.float64([np.finfo(np.float64).max])
+    with pytest.raises(InvalidInput, match="finite bounds"):
+        draw(ArraySpec((1,), np.dtype(np.float64), -far, far))
+
+
 def test_acting_before_the_start_is_an_error():
     with pytest.raises(RuntimeError, match="start"):
         Random().act([Turn(0, np.zeros(1), np.random.default_rng(0))])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,23 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import InvalidInput
 from pipeline.search import panels, tiles
 from pipeline.search.index import ExactIndex
-
-
-def brute_force(keys, queries, k, excluded=None):
-    """Every distance in float64, a stable sort, and the last eligible key in missing slots."""
-    rows = np.empty((len(queries), k), dtype=np.int64)
-    for i, query in enumerate(queries.astype(np.float64)):
-        squared = np.zeros(len(keys))
-        for j in range(keys.shape[1]):
-            squared += (query[j] - keys[:, j].astype(np.float64)) ** 2
-        eligible = np.ones(len(keys), dtype=bool)
-        if excluded is not None:
-            eligible[excluded[i, 0] : excluded[i, 1]] = False
-        order = [row for row in np.argsort(squared, kind="stable") if eligible[row]][:k]
-        rows[i] = order + [np.flatnonzero(eligible)[-1]] * (k - len(order))
-    return rows
+from tests.pipeline.search.brute import brute_force, drawn_search
 
 
 @contextmanager
@@ -38,19 +27,16 @@ def sizes(**constants: int) -> Iterator[None]:
 
 
 @contextmanager
-def counted_full_scans(run: bool = True) -> Iterator[list[int]]:
-    """Lists how many queries each full scan served; with run=False the scans do nothing."""
-    scan, served = tiles.full_scan, []
+def counted(scan: str) -> Iterator[list[int]]:
+    """Lists how many queries each scan of this name served."""
+    original, served = getattr(tiles, scan), []
 
     def spy(queries, *rest):
         served.append(len(queries))
-        if run:
-            scan(queries, *rest)
-        else:
-            rest[-1][:] = 0
+        return original(queries, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "full_scan", spy)
+        patch.setattr(tiles, scan, spy)
         yield served
 
 
@@ -96,27 +82,14 @@ def test_missing_slots_repeat_the_last_eligible_key():
     np.testing.assert_array_equal(found.candidates, [4, 2, 2, 1])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_small_search_equals_brute_force(data):
-    n, d, q = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 6)), data.draw(st.integers(0, 12))
-    k = data.draw(st.integers(1, n + 3))
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    spread = data.draw(st.sampled_from([1.0, 3.0, 1e-3, 1e18, 1e-42]))
-    vectors = rng.normal(size=(n + q, d)) * spread
-    if data.draw(st.booleans()):
-        vectors = np.round(vectors / spread) * spread  # few distinct values: ties and duplicates
-    vectors += data.draw(st.sampled_from([0.0, 1e3, -1e6])) * spread
-    keys, queries = vectors[:n].astype(np.float32), vectors[n:].astype(np.float32)
-    excluded = None
-    if n > 1 and data.draw(st.booleans()):
-        length = rng.integers(0, n, size=q)
-        start = (rng.random(q) * (n - length + 1)).astype(np.int64)
-        excluded = np.stack([start, start + length], axis=1)
+    search = drawn_search(data)
     small = {"QUERY_TILE": data.draw(st.integers(1, 9)), "KEY_TILE": data.draw(st.sampled_from([8, 16, 64]))}
     with sizes(**small, SPARE=data.draw(st.sampled_from([0, 8, 1024]))):
-        found = ExactIndex(keys, threads=2).search(queries, k, excluded)
-    np.testing.assert_array_equal(found.rows, brute_force(keys, queries, k, excluded))
+        found = ExactIndex(search.keys, search.metric, threads=2).search(search.queries, search.k, search.excluded)
+    np.testing.assert_array_equal(found.rows, search.answer())
 
 
 def test_a_pool_queried_leave_one_episode_out_equals_brute_force():
@@ -151,23 +124,50 @@ def far_clusters(rng):
     return keys.astype(np.float32), keys[::100].astype(np.float32)
 
 
-def test_clusters_beyond_float32_are_scanned_in_float64():
+def test_clusters_beyond_a_float32_product_are_decided_by_differences():
     keys, queries = far_clusters(np.random.default_rng(1))
     right = brute_force(keys, queries, 30)
-    with counted_full_scans() as served:
+    with counted("difference_scan") as served, counted("full_scan") as last:
         found = ExactIndex(keys).search(queries, 30)
     np.testing.assert_array_equal(found.rows, right)
     assert sum(served) == len(queries)
+    assert last == []
     assert (float32_expansion(keys, queries, 30) != right).mean() > 0.9
-    with counted_full_scans(run=False):
-        assert (ExactIndex(keys).search(queries, 30).rows != right).mean() > 0.9
+
+
+def test_distances_that_float32_differences_cannot_tell_apart_are_ordered_in_float64():
+    rng = np.random.default_rng(11)
+    steps = rng.integers(-4000, 4000, size=(1000, 20))  # in units of 2^-10: squared distances of about 2^27 units
+    steps[:, 0] = rng.permuted(np.tile([0, 1, 2, 3], 250))
+    steps = np.concatenate([np.roll(steps, 3 * turn, axis=1) for turn in range(4)])
+    steps[np.arange(4000), np.arange(4000) // 1000 * 3] += rng.integers(0, 2, size=4000)  # moves them by 1 to 7 units
+    keys = np.concatenate([1e4 + steps / 1024, -1e4 + steps[::-1] / 1024]).astype(np.float32)
+    queries = np.float32([[1e4] * 20, [-1e4] * 20])
+    right = brute_force(keys, queries, 30)
+    with counted("difference_scan") as served, counted("full_scan") as last:
+        np.testing.assert_array_equal(ExactIndex(keys).search(queries, 30).rows, right)
+    assert (sum(served), last) == (2, [])
+    rounded = np.square(keys[:, None] - queries).sum(axis=2)
+    assert (right != np.argsort(rounded, axis=0, kind="stable")[:30].T).any()
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_more_ties_than_a_shortlist_holds_are_scanned_in_float64(metric):
+    corners = 1 - 2 * (np.arange(4096)[:, None] >> np.arange(12) & 1)
+    keys = np.append(corners, np.ones((4096, 1)), axis=1).astype(np.float32)
+    queries = np.eye(13, dtype=np.float32)[-1:].repeat(9, axis=0)  # equally near to every corner
+    queries[4] += keys[17]
+    with counted("full_scan") as served:
+        found = ExactIndex(keys, metric).search(queries, 20)
+    np.testing.assert_array_equal(found.rows, brute_force(keys, queries, 20, metric=metric))
+    assert sum(served) == 8
 
 
 def test_a_large_common_offset_needs_no_full_scan():
     rng = np.random.default_rng(2)
     keys = (1e6 + 10 * rng.normal(size=(3000, 20))).astype(np.float32)
     queries = keys[::100] + np.float32(0.5)
-    with counted_full_scans() as served:
+    with counted("difference_scan") as served:
         found = ExactIndex(keys).search(queries, 30)
     right = brute_force(keys, queries, 30)
     np.testing.assert_array_equal(found.rows, right)
@@ -179,20 +179,36 @@ def test_one_far_outlier_does_not_loosen_the_bound_of_the_other_keys():
     rng = np.random.default_rng(3)
     keys = rng.normal(size=(3000, 20)).astype(np.float32)
     keys[1234] = 300
-    with counted_full_scans() as served:
+    with counted("difference_scan") as served:
         found = ExactIndex(keys).search(keys[::100], 30)
     np.testing.assert_array_equal(found.rows, brute_force(keys, keys[::100], 30))
     assert served == []
 
 
-def test_duplicates_come_back_in_key_order_even_when_they_overflow_the_shortlist():
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_a_crowd_of_equal_keys_needs_no_scan_and_comes_back_in_key_order(metric):
     rng = np.random.default_rng(4)
-    keys = rng.normal(size=(10, 5)).astype(np.float32)[rng.integers(0, 10, size=20_000)]
-    with counted_full_scans() as served:
-        found = ExactIndex(keys).search(keys[:40], 50)
-    for row, neighbours in enumerate(found.rows):
-        np.testing.assert_array_equal(neighbours, np.flatnonzero((keys == keys[row]).all(axis=1))[:50])
-    assert sum(served) == 40
+    keys = rng.normal(size=(8000, 5)).astype(np.float32)
+    keys[rng.random(8000) < 0.5] = keys[0]
+    keys[rng.random(8000) < 0.1] = keys[1]
+    queries = np.concatenate([keys[:20], rng.normal(size=(20, 5)).astype(np.float32)])
+    start = rng.integers(0, 7000, size=40)
+    excluded = np.stack([start, start + rng.integers(0, 1000, size=40)], axis=1)
+    with counted("difference_scan") as served:
+        found = ExactIndex(keys, metric).search(queries, 50, excluded)
+    np.testing.assert_array_equal(found.rows, brute_force(keys, queries, 50, excluded, metric))
+    assert served == []
+
+
+def test_signed_zeros_are_equal_keys():
+    keys = np.float32([[0.0, 1], [-0.0, 1], [0.0, 2]])
+    np.testing.assert_array_equal(ExactIndex(keys).search(keys[1:2], 3).rows, [[0, 1, 2]])
+
+
+def test_equal_distances_of_different_keys_interleave_by_row():
+    keys = np.float32([[1], [-1], [1], [-1], [5], [1]])
+    found = ExactIndex(keys).search(np.float32([[0], [0]]), 4, np.array([[0, 0], [0, 2]]))
+    np.testing.assert_array_equal(found.rows, [[0, 1, 2, 3], [2, 3, 5, 4]])
 
 
 @pytest.mark.parametrize("scale", [1e-45, 1e-38, 1e-20, 1.0, 1e18, 1e37])
@@ -220,6 +236,7 @@ def test_the_score_tile_brackets_the_true_score():
     keys = (rng.normal(size=(64, 30)) * np.geomspace(1e-3, 1e3, 64)[:, None] + 5).astype(np.float32)
     queries = (rng.normal(size=(16, 30)) * np.geomspace(1e-2, 1e4, 16)[:, None]).astype(np.float32)
     packed = panels.pack(keys)
+    assert len(packed.tiles) == 1
     side = panels.score_side(queries, packed)
     in_key_order = packed.tiles[0].reshape(32, panels.GROUP, -1).swapaxes(1, 2).reshape(32, -1)[:, :64]
     low = (side.left @ in_key_order).astype(np.float64)
@@ -246,6 +263,20 @@ def test_threads_batches_and_tiles_change_no_result():
     for query_tile, key_tile, spare in ((7, 64, 1024), (512, 2048, 1024), (64, 512, 0)):
         with sizes(QUERY_TILE=query_tile, KEY_TILE=key_tile, SPARE=spare):
             np.testing.assert_array_equal(ExactIndex(keys).search(queries, 40, excluded).rows, whole.rows)
+
+
+def test_searches_from_several_threads_and_after_a_fork_agree():
+    rng = np.random.default_rng(10)
+    keys, queries = (rng.normal(size=(3000, 39)).astype(np.float32) for _ in range(2))
+    index = ExactIndex(keys, threads=3)
+    right = index.search(queries, 10).rows
+    with ThreadPoolExecutor(3) as pool:
+        for again in pool.map(lambda _: index.search(queries, 10).rows, range(6)):
+            np.testing.assert_array_equal(again, right)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (index.search(queries, 10).rows == right).all() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_no_queries_give_an_empty_answer():
@@ -293,3 +324,14 @@ def test_a_bad_search_is_refused_with_what_was_found(queries, k, excluded, words
 def test_threads_below_one_are_refused():
     with pytest.raises(ValueError, match="threads"):
         ExactIndex(np.zeros((4, 2), np.float32), threads=0)
+
+
+def test_an_unknown_metric_or_device_is_refused_with_what_is_there():
+    keys = np.zeros((4, 2), np.float32)
+    with pytest.raises(InvalidInput, match="wanted l2 or cosine, found ip"):
+        ExactIndex(keys, "ip")
+    for device in ("tpu", "cuda:", "cuda:one", "cpu:0"):
+        with pytest.raises(InvalidInput, match=f"wanted cpu, cuda or cuda:N, found {device}"):
+            ExactIndex(keys, device=device)
+    with pytest.raises(InvalidInput, match="cuda:99 was asked for"):
+        ExactIndex(keys, device="cuda:99")

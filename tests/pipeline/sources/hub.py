@@ -12,17 +12,21 @@ from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 REPO = "jat-project/jat-dataset-tokenized"
+RAW_REPO = "jat-project/jat-dataset"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves the files below `folder` as the dataset REPO; `sent` lists the files whose bytes were asked for."""
+    """Serves the files below `folder` as the dataset REPO, and those below `raw` as RAW_REPO.
+
+    `sent` lists the files whose bytes were asked for.
+    """
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, raw: Path | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.folder = folder
+        self.folders = {REPO: folder} | ({RAW_REPO: raw} if raw else {})
         self.sent: list[str] = []
         self.broken: set[str] = set()
 
@@ -32,9 +36,9 @@ class Hub(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Hub]:
+def serving(folder: Path, raw: Path | None = None) -> Iterator[Hub]:
     """A running Hub."""
-    with Hub(folder) as hub:
+    with Hub(folder, raw) as hub:
         thread = Thread(target=hub.serve_forever, daemon=True)
         thread.start()
         try:
@@ -56,20 +60,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        if path in (f"/api/datasets/{REPO}/revision/main", f"/api/datasets/{REPO}"):
-            self._json({"id": REPO, "sha": COMMIT, "private": False, "tags": [], "siblings": []})
-        elif path == f"/api/datasets/{REPO}/tree/{COMMIT}":
-            self._json([_entry(file, self.server.folder) for file in _files(self.server.folder)])
-        elif path.startswith(f"/datasets/{REPO}/resolve/{COMMIT}/"):
-            self._file(path.removeprefix(f"/datasets/{REPO}/resolve/{COMMIT}/"))
-        else:
-            self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        for repo, folder in self.server.folders.items():
+            if path in (f"/api/datasets/{repo}/revision/main", f"/api/datasets/{repo}"):
+                self._json({"id": repo, "sha": COMMIT, "private": False, "tags": [], "siblings": []})
+                return
+            if path == f"/api/datasets/{repo}/tree/{COMMIT}":
+                self._json([_entry(file, folder) for file in _files(folder)])
+                return
+            if path.startswith(f"/datasets/{repo}/resolve/{COMMIT}/"):
+                self._file(folder, path.removeprefix(f"/datasets/{repo}/resolve/{COMMIT}/"))
+                return
+        self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
-    def _file(self, name: str) -> None:
+    def _file(self, folder: Path, name: str) -> None:
         if name in self.server.broken:
             self._answer(404, b"{}", {"X-Error-Code": "EntryNotFound"})
             return
-        content = (self.server.folder / name).read_bytes()
+        content = (folder / name).read_bytes()
         if self.command == "GET":
             self.server.sent.append(name)
         self._answer(200, content, {"ETag": f'"{_sha1(content)}"', "X-Repo-Commit": COMMIT})

@@ -23,7 +23,7 @@ from pipeline.errors import InvalidInput
 from pipeline.interfaces import Source
 from pipeline.sources import jat_rows
 from pipeline.sources.jat import JatSource
-from tests.jat_files import SCHEMA, JatTask, make_jat, write_rows
+from tests.jat_files import SCHEMA, JatTask, make_jat, make_missions, write_rows
 from tests.pipeline.sources.hub import REPO, serving
 
 ROOT = Path(__file__).parents[3]
@@ -358,19 +358,11 @@ def test_a_missing_column_is_named_with_those_there(tmp_path: Path, column: str)
     assert "loss_weight" in message
 
 
-def test_pictures_are_refused_as_not_read_so_far(tmp_path: Path):
-    task = make_jat(tmp_path, [3])
-    table = pq.read_table(task.paths[0]).append_column("image_observations", pa.array([[1.0]]))
-    pq.write_table(table, task.paths[0])
-    message = refusal(task)
-    assert "only vector domains" in message
-    assert "image_observations" in message
-
-
-@pytest.mark.parametrize("domain", ["atari", "babyai"])
-def test_a_domain_without_vectors_is_refused_before_a_download(domain: str):
-    with pytest.raises(InvalidInput, match=f"only vector domains .*not domain={domain}"):
-        JatSource().identity(domain, "pong")
+@pytest.mark.parametrize(("domain", "column"), [("atari", "image_observations"), ("babyai", "discrete_observations")])
+def test_a_task_of_another_domain_is_refused_with_the_columns_there(tmp_path: Path, domain: str, column: str):
+    make_jat(tmp_path, [3], name=f"{domain}-ant")
+    with pytest.raises(InvalidInput, match=f"needs a column {column}; it has continuous_observations, "):
+        JatSource(str(tmp_path)).identity(domain, "ant")
 
 
 def test_columns_that_hold_no_vectors_are_refused(tmp_path: Path):
@@ -553,16 +545,16 @@ READ_FROM_HUB = """
 import json, sys
 from pipeline.sources.jat import JatSource
 source = JatSource(cache=sys.argv[1])
-lengths = [episode.length for episode in source.episodes("mujoco", "ant")]
-print(json.dumps([lengths, source.count("mujoco", "ant"), source.identity("mujoco", "ant")]))
+episodes = [(episode.length, episode.mission) for episode in source.episodes(*sys.argv[2:])]
+print(json.dumps([episodes, source.count(*sys.argv[2:]), source.identity(*sys.argv[2:])]))
 """
 
 
-def from_hub(url: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    """Read mujoco-ant in a fresh process: the hub client looks at HF_ENDPOINT when it is imported."""
+def from_hub(url: str, cache: Path, domain: str = "mujoco", task: str = "ant") -> subprocess.CompletedProcess[str]:
+    """Read a task in a fresh process: the hub client looks at HF_ENDPOINT when it is imported."""
     environment = {**os.environ, "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
     environment.pop("HF_HUB_OFFLINE", None)
-    command = [sys.executable, "-c", READ_FROM_HUB, str(cache)]
+    command = [sys.executable, "-c", READ_FROM_HUB, str(cache), domain, task]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -578,12 +570,25 @@ def test_the_hub_is_read_like_a_folder_and_complete_files_are_downloaded_once(tm
         hub.broken = set()
         run = from_hub(hub.url, tmp_path / "cache")
         assert run.returncode == 0, run.stderr
-    lengths, count, identity = json.loads(run.stdout)
-    assert (lengths, count) == ([300, 5, 256], 3)
+    episodes, count, identity = json.loads(run.stdout)
+    assert (episodes, count) == ([[300, ""], [5, ""], [256, ""]], 3)
     assert identity["data"] == f"{REPO}@main"
     assert identity["files"] == JatSource(str(task.folder)).identity("mujoco", "ant")["files"]
     names = {path.name for path in task.task_folder.iterdir() if not path.name.startswith("test-")}
     assert sorted(hub.sent) == sorted(f"mujoco-ant/{name}" for name in names)
+
+
+def test_missions_come_from_the_raw_dataset_on_the_hub(tmp_path: Path):
+    task = make_missions(tmp_path / "served", [300, 5, 256], metadata=False, texts=False)
+    (raw,) = task.write_raw(tmp_path / "raw", empty_at=[1])
+    with serving(task.folder, tmp_path / "raw") as hub:
+        run = from_hub(hub.url, tmp_path / "cache", "babyai", "go-to")
+        assert run.returncode == 0, run.stderr
+    episodes, count, identity = json.loads(run.stdout)
+    assert episodes == [[len(played.rewards), played.mission] for played in task.episodes]
+    assert count == 3
+    assert identity["missions"]["named"] == "texts"
+    assert sorted(hub.sent) == sorted(f"babyai-go-to/{path.name}" for path in (raw, *task.paths))
 
 
 def test_a_task_that_the_hub_does_not_have_is_refused(tmp_path: Path):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifact import Artifact
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidEpisode
 
@@ -18,9 +17,12 @@ class Layout:
     Infos may come and go, and are no part of it.
     """
 
-    def __init__(self, dataset: Artifact | None = None) -> None:
-        arrays = dataset.manifest.arrays if dataset else []
-        self._rows = _rows((str(each["name"]), each["dtype"], each["shape"]) for each in arrays)
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+
+    def learn(self, arrays: Iterable[tuple[str, Any, Sequence[int]]]) -> None:
+        """Take name, dtype and shape of the step arrays that are in the dataset already."""
+        self._rows = _rows(arrays)
 
     def check(self, episode: Episode) -> None:
         """Raises InvalidEpisode where the episode has other arrays than those before it."""

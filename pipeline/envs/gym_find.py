@@ -1,0 +1,109 @@
+"""Finding what a setting names: modules, registered environments, classes of the user's own."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, registry
+
+from pipeline.envs.entry_point import load_entry_point
+from pipeline.errors import InvalidInput, unknown_name
+
+Creator = Callable[..., Any]
+"""A class of environments, or a function that returns one."""
+
+ANOTHER_PACKAGE = (
+    "One of another package is known once its package is imported: 'domain.packages=[NAME]', for example [ale_py]; one "
+    "that nobody registers needs domain.entry_point=module:Class."
+)
+ON_PATH = "Put the folder that it lies in on PYTHONPATH: PYTHONPATH=FOLDER python run.py ... (or install it)."
+
+
+def registered(env_id: str) -> EnvSpec:
+    """The environment of an id, with its version. Raises UnknownName with the nearest ids."""
+    if env_id not in registry:
+        raise unknown_name("Gymnasium environment", env_id, registry, ANOTHER_PACKAGE)
+    return registry[env_id]
+
+
+def of_entry_point(env_id: str, entry_point: str) -> EnvSpec:
+    """The environment of an entry point; the registered one where the id stands for the very same.
+
+    Raises InvalidInput where the id stands for another one or cannot be one, and as `load_entry_point`.
+    """
+    own = load_entry_point(entry_point)
+    known = registry.get(env_id)
+    if known is None:
+        try:
+            return EnvSpec(env_id, own)
+        except gymnasium.error.Error as error:
+            raise InvalidInput(f"domain.env_id={env_id} cannot be an id: {error}") from None
+    if creator_of(known) is not own:
+        raise InvalidInput(
+            f"{env_id} is registered with the entry point {known.entry_point}, domain.entry_point={entry_point} is "
+            f"another. Leave domain.entry_point out, or choose another domain.env_id."
+        )
+    return known
+
+
+def imported(module: str, setting: str) -> ModuleType:
+    """A module that a setting names. Raises InvalidInput that tells a missing module from one that fails."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise InvalidInput(f"{setting} names {module}, but there is no module {error.name}. {ON_PATH}") from error
+        raise InvalidInput(
+            f"{setting} names {module}, which imports {error.name}, and that is not installed: pip install it, or put "
+            f"its folder on PYTHONPATH."
+        ) from error
+    except Exception as error:  # a module may raise anything
+        raise InvalidInput(f"{setting} names {module}, which cannot be imported: {told(error)}") from error
+
+
+def creator_of(spec: EnvSpec) -> Creator:
+    """What makes the environment. Raises InvalidInput where that cannot be imported."""
+    if callable(spec.entry_point):
+        return spec.entry_point
+    if not spec.entry_point:
+        raise InvalidInput(f"{spec.id} is registered without an entry point. Give it: domain.entry_point=module:Class")
+    module, _, name = spec.entry_point.partition(":")
+    try:
+        creator: Creator = getattr(import_module(module), name)
+    except Exception as error:  # a module may raise anything
+        raise InvalidInput(
+            f"{spec.id} is registered as {spec.entry_point}, which cannot be imported: {told(error)}"
+        ) from error
+    return creator
+
+
+def arguments(creator: Creator) -> list[str] | None:
+    """Names of a creator's arguments; None where it takes any, or does not tell."""
+    try:
+        parameters = inspect.signature(creator).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind == each.VAR_KEYWORD for each in parameters):
+        return None
+    return [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+
+
+def told(error: Exception) -> str:
+    """An error in a line, without what Gymnasium adds to it."""
+    text = str(error).split(" was raised from the environment creator for ")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Without the advice to take a newer version: the id is meant, and the identity tells it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

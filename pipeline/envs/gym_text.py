@@ -1,0 +1,24 @@
+"""Texts in observations as arrays of one size: a row of code points, filled up with zeros."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.errors import InvalidInput
+
+
+def code_points(text: str, length: int) -> np.ndarray:
+    """(length,) uint32: the Unicode code point of each character, then zeros.
+
+    Raises InvalidInput for a longer text, and for one with the character 0, which could not be told from the filling.
+    """
+    if len(text) > length or "\0" in text:
+        raise InvalidInput(f"it should have at most {length} characters, none of them the character 0; it is {text!r}")
+    row = np.zeros(length, np.uint32)
+    row[: len(text)] = [ord(character) for character in text]
+    return row
+
+
+def text_of(row: np.ndarray) -> str:
+    """The text of one row of code points, (length,) uint32."""
+    return "".join(chr(point) for point in row.tolist() if point)

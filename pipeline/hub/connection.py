@@ -1,0 +1,204 @@
+"""How a hub is reached: settings, patience with a hub that fails for a moment, errors that say what to do.
+
+The token is neither a setting nor an attribute: the hub's client finds it (HF_TOKEN, `hf auth login`) when it asks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from pipeline.errors import HubError, InvalidInput
+
+log = logging.getLogger(__name__)
+
+MAIN = "main"
+PASSING = (408, 409, 412, 429, 500, 502, 503, 504)
+"""Answers that may differ a moment later: busy, broken, or another commit came between (409, 412)."""
+
+TRANSPORT: type[Exception] = [
+    each for each in HfHubHTTPError.__mro__ if each.__module__.split(".")[0] not in ("builtins", "huggingface_hub")
+][-1]
+"""The HTTP library's own error; which library that is depends on the client's version."""
+
+FAILURES = (TRANSPORT, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError, json.JSONDecodeError)
+"""What the client raises when something is wrong with the hub, the way to it, or the token."""
+
+_growing = wait_exponential(multiplier=1, max=30)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """What the config group `hub` sets.
+
+    Attributes:
+        repo_id: OWNER/NAME of a dataset repository.
+        revision: a branch; to fetch also a tag or commit. None: main.
+        endpoint: address of the hub. None: HF_ENDPOINT, or huggingface.co.
+        private: whether a repository that publishing creates is private.
+        dry_run: show what would be uploaded, and upload nothing.
+        retries: how often a step is tried again after the hub failed for a moment.
+    """
+
+    repo_id: str | None = None
+    revision: str | None = None
+    endpoint: str | None = None
+    private: bool = True
+    dry_run: bool = False
+    retries: int = 5
+
+    def __post_init__(self) -> None:
+        if self.repo_id is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.repo_id):
+            raise InvalidInput(f"hub.repo_id={self.repo_id} must be OWNER/NAME of a dataset repository.")
+        if self.retries < 0:
+            raise InvalidInput(f"hub.retries={self.retries} must be at least 0.")
+
+    @property
+    def repo(self) -> str:
+        """The repository's id. Raises InvalidInput where none was set."""
+        if self.repo_id is None:
+            raise InvalidInput("Say which dataset repository: hub.repo_id=OWNER/NAME")
+        return self.repo_id
+
+    @property
+    def branch(self) -> str:
+        return self.revision or MAIN
+
+    @property
+    def address(self) -> str:
+        """Where the hub is. Raises InvalidInput for an address with a password in it: it is written into manifests."""
+        address = (self.endpoint or constants.ENDPOINT).rstrip("/")
+        if "@" in urlsplit(address).netloc:
+            raise InvalidInput("The hub's address (hub.endpoint, HF_ENDPOINT) must not hold a name or password.")
+        return address
+
+    def api(self) -> HfApi:
+        """The hub's client."""
+        return HfApi(endpoint=self.endpoint, library_name="repertoire")
+
+    def patiently(self, step: Callable[[], T]) -> T:
+        """Do a step, which can be repeated; again after a growing pause while the hub fails in a way that may pass.
+
+        The client itself repeats single uploads and listings; this is for everything else.
+        """
+        attempts = stop_after_attempt(self.retries + 1)
+        passing = retry_if_exception(passes)
+        return Retrying(retry=passing, stop=attempts, wait=_pause, before_sleep=_say, reraise=True)(step)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether a step that failed so may succeed a moment later."""
+    found = _cause(error)
+    if isinstance(found, HfHubHTTPError):
+        return found.response.status_code in PASSING
+    return isinstance(found, (TRANSPORT, json.JSONDecodeError))  # the latter: an error page where JSON was expected
+
+
+@contextmanager
+def plain_errors(hub: Hub, doing: str) -> Iterator[None]:
+    """Turn the client's errors into HubError: what was tried, what the hub said, what to do. Never with the token."""
+    try:
+        yield
+    except FAILURES as error:
+        cause = _cause(error)
+        if isinstance(cause, RuntimeError):  # none of the hub's; whose it is, its traceback tells
+            raise
+        message = _message(cause, hub, doing)
+        token = get_token()
+        # from None: the client's own traceback goes into no file, whatever is in it
+        raise HubError(message.replace(token, "[token]") if token else message) from None
+
+
+def require_token(hub: Hub) -> None:
+    """Raises HubError where nobody is logged in."""
+    if get_token() is None:
+        raise HubError(f"{_log_in(hub)} hub.dry_run=true needs no token.")
+
+
+def _message(error: BaseException, hub: Hub, doing: str) -> str:
+    what = f"{doing} {hub.repo} at {hub.address}"
+    if isinstance(error, OfflineModeIsEnabled):
+        return f"{what}: HF_HUB_OFFLINE forbids it. Unset it and run the same command again."
+    if isinstance(error, RevisionNotFoundError):
+        return f"{what}: it has no branch, tag or commit {hub.branch}. Check hub.revision."
+    if not isinstance(error, HfHubHTTPError):
+        return (
+            f"{what}: the hub cannot be reached ({_said(error)}). Check the network and HF_ENDPOINT, and run the same "
+            f"command again: what is complete is kept."
+        )
+    status, said = error.response.status_code, _said(error)
+    if status == 403:
+        return (
+            f"{what}: the hub forbids it ({said}). The token must have the role write for {hub.repo.split('/')[0]}: "
+            f"log in with another one (hf auth login, or HF_TOKEN)."
+        )
+    if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
+        if get_token() is None:
+            return f"{what}: no such dataset repository is public. {_log_in(hub)}"
+        if status == 401 and not isinstance(error, RepositoryNotFoundError):
+            return (
+                f"{what}: the hub does not accept the token ({said}). Make a new one at {hub.address}/settings/tokens "
+                f"and log in with hf auth login. HF_TOKEN, where it is set, counts first."
+            )
+        return f"{what}: there is no such dataset repository, or the token may not see it. Check hub.repo_id."
+    if status in PASSING:
+        return (
+            f"{what}: the hub failed {hub.retries + 1} times ({said}). Run the same command again later: what is "
+            f"complete is kept."
+        )
+    return f"{what}: {said}"
+
+
+def _log_in(hub: Hub) -> str:
+    return (
+        f"There is no token for {hub.address}: make one at {hub.address}/settings/tokens (role write to publish), then "
+        f"run hf auth login, or set HF_TOKEN."
+    )
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, HfHubHTTPError):
+        said = (error.server_message or error.response.reason_phrase).splitlines()
+        return f"{error.response.status_code}: {'; '.join(said)}"
+    return f"{type(error).__name__}: {error}".strip().rstrip(":")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The hub's or the network's own error inside what the client wrapped around it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, (TRANSPORT, OfflineModeIsEnabled, json.JSONDecodeError)):
+            return inner
+        inner = inner.__cause__
+    return error
+
+
+def _pause(state: RetryCallState) -> float:
+    """As long as the hub asks for, else growing from a second to half a minute."""
+    error = _cause(state.outcome.exception() or Exception()) if state.outcome else Exception()
+    asked = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
+    return float(asked) if asked.isdigit() else float(_growing(state))
+
+
+def _say(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0.0
+    log.warning("the hub failed (%s); again in %.0f s", _said(_cause(error or Exception())), pause)

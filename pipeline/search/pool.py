@@ -1,0 +1,124 @@
+"""The searched vectors, each different one once, and which rows of the keys hold it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.compiled import compiled
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Distinct vectors in the order of their first rows.
+
+    Equal keys are equally far from every query: they are scored once, and a crowd of them cannot fill a shortlist.
+
+    vectors: (u, d) float32, no two equal (0.0 and -0.0 count as equal).
+    members: (n,) int32, the rows of the keys that hold vector 0, ascending, then those of vector 1, and so on.
+    starts: (u + 1,) int64; vector v is held by members[starts[v] : starts[v + 1]].
+    cosine: whether the ranking is by inner product, of vectors of length one or zero, and not by squared distance.
+    """
+
+    vectors: NDArray[np.float32]
+    members: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    cosine: bool
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def rows(self) -> int:
+        """Keys, counting equal ones."""
+        return len(self.members)
+
+    @property
+    def plain(self) -> bool:
+        """Whether no two keys are equal, so that vector v is row v."""
+        return len(self.vectors) == len(self.members)
+
+    @functools.cached_property
+    def firsts(self) -> NDArray[np.int32]:
+        """(u,) the first row of each vector; ascends."""
+        return self.members[self.starts[:-1]]
+
+    @functools.cached_property
+    def lasts(self) -> NDArray[np.int32]:
+        """(u,) the last row of each vector."""
+        return self.members[self.starts[1:] - 1]
+
+    def spans(self, ranges: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For ranges of rows (q, 2), the ranges of vectors whose first row lies inside.
+
+        A range hides a vector when its first and its last row lie inside.
+        """
+        return ranges if self.plain else np.searchsorted(self.firsts, ranges)
+
+
+def distinct(vectors: NDArray[np.float32], cosine: bool) -> Pool:
+    """Vectors (n, d), n >= 1, C-contiguous; shared with the pool when no two are equal."""
+    owners, firsts = _owners(vectors)
+    n, u = len(vectors), len(firsts)
+    if u == n:
+        return Pool(vectors, firsts, np.arange(n + 1), cosine)
+    starts = np.zeros(u + 1, dtype=np.int64)
+    np.cumsum(np.bincount(owners, minlength=u), out=starts[1:])
+    return Pool(vectors[firsts], np.argsort(owners, kind="stable").astype(np.int32), starts, cosine)
+
+
+@compiled()
+def _owners(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The number of each row's vector, and the first row of each vector; a hash table with open addresses."""
+    n, d = vectors.shape
+    size = 1
+    while size < 2 * n:
+        size *= 2
+    table = np.full(size, -1, dtype=np.int32)
+    owners = np.empty(n, dtype=np.int32)
+    firsts = np.empty(n, dtype=np.int32)
+    hashes = _hashes(vectors.view(np.uint32))
+    found = 0
+    for row in range(n):
+        slot = np.int64(hashes[row] >> np.uint64(32)) & (size - 1)
+        while True:
+            owner = table[slot]
+            if owner < 0:
+                table[slot] = found
+                firsts[found] = row
+                owners[row] = found
+                found += 1
+                break
+            first = firsts[owner]
+            same = 0
+            while same < d and vectors[first, same] == vectors[row, same]:
+                same += 1
+            if same == d:
+                owners[row] = owner
+                break
+            slot = (slot + 1) & (size - 1)
+    return owners, firsts[:found].copy()
+
+
+@compiled()
+def _hashes(bits: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """(n,): the sum of each row's words times fixed odd numbers, modulo 2^64; the high half is well mixed."""
+    n, d = bits.shape
+    factors = np.empty(d, dtype=np.uint64)
+    mixed = np.uint64(1)
+    for j in range(d):
+        mixed = mixed * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+        factors[j] = (mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)
+    hashes = np.empty(n, dtype=np.uint64)
+    for i in range(n):
+        total = np.uint64(0)
+        for j in range(d):
+            word = bits[i, j]
+            if word == np.uint32(0x80000000):  # -0.0 equals 0.0
+                word = np.uint32(0)
+            total += np.uint64(word) * factors[j]
+        hashes[i] = total
+    return hashes

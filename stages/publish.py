@@ -1,0 +1,194 @@
+"""Publish: parquet of several tasks → one dataset repository on a hub, one commit a task."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from beartype import beartype
+from rich.table import Table
+
+from pipeline.artifact import Artifact, Spec
+from pipeline.domain import Domain
+from pipeline.embedding.settings import Embedding
+from pipeline.errors import HubError, InvalidInput
+from pipeline.files import write_json
+from pipeline.hub.columns import IMAGES
+from pipeline.hub.connection import Hub, require_token
+from pipeline.hub.description import Sources, describe
+from pipeline.hub.names import CARD
+from pipeline.hub.repository import Repository, Snapshot
+from pipeline.hub.upload import Change, Task, Upload, changed_card, compare, counted, send_task, task_files
+from pipeline.mission_tokens import Tokenizer
+from pipeline.progress import progress
+from pipeline.storage.arrays import read_json
+from pipeline.workspace import Draft, Workspace
+from stages.bins import bins_name
+from stages.campaign import ALL_TASKS, tasks_for
+from stages.catalog import human_bytes, wide_console
+from stages.inputs import regent_inputs
+from stages.parquet import find_parquet
+from stages.queries import RetrievalSettings
+from stages.row_arrays import BinsColumns
+
+PUBLISH_FORMAT = 1
+RECORD = "publish.json"
+COLUMNS = ("task", "files", "size", "to send", "size to send", "there and equal", "to remove", "commits")
+
+log = logging.getLogger(__name__)
+
+
+@beartype
+def run(
+    *,
+    domain: Domain | None,
+    only: str | list[str] | None,
+    workspace: Workspace,
+    dataset: str,
+    episodes: int | None,
+    retrieval: RetrievalSettings,
+    embedding: Embedding | None = None,
+    images: bool = False,
+    tokenizer: Tokenizer = Tokenizer(),  # noqa: B008  # frozen
+    hub: Hub,
+    force: bool,
+) -> Artifact | None:
+    """The repository with the chosen tasks in it; the artifact holds `publish.json`: commit, files, checksums.
+
+    What the repository holds already is not sent. With `hub.dry_run` a table of what would be sent, and None.
+    """
+    repository = Repository(hub)
+    label = f"{hub.repo} at {hub.address}"
+    if domain is None:
+        raise InvalidInput("stage=publish needs a domain: for example domain=metaworld")
+    names = tasks_for(["publish"], domain, only, [dataset], workspace, build=False)
+    sources = []
+    for name in names:
+        inputs = regent_inputs(domain, name, workspace, dataset, episodes, retrieval, embedding)
+        bins, parquet = find_parquet(inputs, name in domain.unseen, workspace, BinsColumns(images, tokenizer))
+        found = workspace.require(inputs.retrieval, "retrieval")
+        sources.append(Sources(parquet, bins, found, inputs.artifact, bins.path / bins_name(bins)))
+    tasks = [_task(source) for source in sources]
+    if hub.dry_run:
+        snapshot = repository.look()
+        _show(repository, domain.name, tasks, snapshot)
+        log.info("publish %s: a dry run, nothing was uploaded to %s", domain.name, label)
+        return None
+    require_token(hub)
+    return _publish(repository, _spec(domain, hub, sources), tasks, workspace, force)
+
+
+def _publish(repository: Repository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool) -> Artifact:
+    snapshot = repository.look()
+    standing = workspace.find(spec)
+    if standing and not force:
+        whole = snapshot is not None and CARD in snapshot.files
+        if whole and not any(_changes(_known(tasks, standing), snapshot, spec.domain)):
+            return standing
+        log.info("publish %s: the repository no longer holds what %s says; once more", spec.domain, standing.path)
+        shutil.rmtree(standing.path)
+    if snapshot is None:
+        repository.check_kind()
+        repository.create()
+    return workspace.build(spec, lambda draft: _send(repository, spec.domain, tasks, draft), force)
+
+
+def _send(repository: Repository, domain: str, tasks: Sequence[Task], draft: Draft) -> None:
+    uploads = [upload for task in tasks for upload in task.uploads]
+    with progress("publish", f"{domain}: checksums", "bytes", sum(upload.size for upload in uploads)) as advance:
+        for upload in uploads:
+            draft.content(upload.path, bytes.fromhex(upload.sha256))
+            advance(upload.size)
+    changes = _changes(tasks, repository.require(), domain)
+    commits = {}
+    with progress("publish", domain, "bytes", sum(change.send_bytes for change in changes)) as advance:
+        count = counted(advance)
+        for task in tasks:
+            commits[task.name] = send_task(repository, task, count)
+    _record(repository, domain, tasks, commits, draft)
+    states = sum(int(json.loads(task.description)["figures"]["states"]) for task in tasks)
+    size = sum(upload.size for upload in uploads)
+    draft.counts |= {"tasks": len(tasks), "states": states, "files": len(uploads), "bytes": size}
+
+
+def _record(repository: Repository, domain: str, tasks: Sequence[Task], commits: dict[str, str], draft: Draft) -> None:
+    """Look at the repository once more, and write down what is in it."""
+    hub, snapshot = repository.hub, repository.require()
+    if lost := [upload.path for change in _changes(tasks, snapshot, domain) for upload in change.send]:
+        raise HubError(
+            f"{hub.repo} does not hold {', '.join(lost[:5])}, which were sent: someone else writes to it. Run the same "
+            f"command again."
+        )
+    files = {upload.path: {"size": upload.size, "sha256": upload.sha256} for task in tasks for upload in task.uploads}
+    facts = {"repo_id": hub.repo, "hub": hub.address, "revision": hub.branch, "commit": snapshot.commit}
+    write_json(draft.path / RECORD, facts | {"commits": commits, "files": files})
+
+
+def _spec(domain: Domain, hub: Hub, sources: Sequence[Sources]) -> Spec:
+    parameters = {"repo_id": hub.repo, "hub": hub.address, "revision": hub.branch}
+    parents = tuple(source.parquet.as_parent() for source in sources)
+    return Spec(domain.name, ALL_TASKS, "publish", PUBLISH_FORMAT, parameters, parents)
+
+
+def _task(sources: Sources) -> Task:
+    """The shards, and of the bins what no column holds: shapes, statistics, lookup, arrays of held-out tasks."""
+    columns = {f"{array['name'].split('/', 1)[1]}.bin" for array in sources.parquet.manifest.arrays}
+    left = columns | {f"{IMAGES}.bin"}
+    extras = [path for path in sorted(sources.folder.iterdir()) if path.name not in left]
+    return task_files(sources.name, sources.parquet.path / "data", extras, describe(sources))
+
+
+def _changes(tasks: Sequence[Task], snapshot: Snapshot | None, domain: str) -> list[Change]:
+    """What each task lacks in the repository; reads the files that it may hold already."""
+    changes = []
+    with progress("publish", f"{domain}: comparing", "tasks", len(tasks)) as advance:
+        for task in tasks:
+            changes.append(compare(task, snapshot))
+            advance(1)
+    return changes
+
+
+def _known(tasks: Sequence[Task], standing: Artifact) -> list[Task]:
+    """The tasks with the checksums that were written down when they were published, so that no shard is read again."""
+    files = read_json(standing.path / RECORD)["files"]
+
+    def known(upload: Upload) -> Upload:
+        record = files.get(upload.path)
+        same = record and isinstance(upload.source, Path) and record["size"] == upload.size
+        return replace(upload, known=record["sha256"]) if same else upload
+
+    return [replace(task, uploads=[known(upload) for upload in task.uploads]) for task in tasks]
+
+
+def _show(repository: Repository, domain: str, tasks: Sequence[Task], snapshot: Snapshot | None) -> None:
+    """The dry run's table: a line for each task, one for the card, and the sum."""
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == COLUMNS[0] else "right", no_wrap=True)
+    changes = _changes(tasks, snapshot, domain)
+    lines = [_line(change) for change in changes]
+    card = changed_card(repository, tasks, changes, snapshot)
+    size = len(card) if card is not None else snapshot.files[CARD].size if snapshot else 0
+    commits = sum(line[-1] for line in lines)
+    # the card goes with each task's commit; it has one of its own only when nothing else changes
+    lines.append([1, size, int(card is not None), size if card else 0, int(card is None), 0, int(bool(card) > commits)])
+    for name, line in zip([*(change.name for change in changes), CARD], lines, strict=True):
+        table.add_row(name, *_texts(line))
+    table.add_row("in all", *_texts([sum(column) for column in zip(*lines, strict=True)]))
+    wide_console().print(table)
+    if snapshot is None:
+        log.info("The repository is not there yet, or is private and not to be seen without a token.")
+
+
+def _line(change: Change) -> list[int]:
+    every = [*change.send, *change.equal]
+    sent = [len(change.send), change.send_bytes, len(change.equal), len(change.remove)]
+    return [len(every), sum(upload.size for upload in every), *sent, int(bool(change))]
+
+
+def _texts(line: Sequence[int]) -> list[str]:
+    return [human_bytes(n) if "size" in column else str(n) for column, n in zip(COLUMNS[1:], line, strict=True)]

@@ -1,0 +1,1 @@
+"""Publishing and fetching over loopback HTTP."""

@@ -1,0 +1,128 @@
+"""JAT in, REGENT's bins out: for Atari and BabyAI the bytes that upstream would write of the same parquet rows."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from pipeline.contexts import Contexts
+from pipeline.dataset import EpisodeDataset
+from pipeline.domain import Domain, Regent
+from pipeline.envs.toy import Toy
+from pipeline.errors import ArtifactNotFound, InvalidInput
+from pipeline.sources.jat import JatSource
+from pipeline.storage.arrays import open_arrays
+from pipeline.workspace import Workspace
+from stages import bins, distances, embeddings, ingest, parquet, retrieval
+from stages.bins import bins_name
+from stages.queries import RetrievalSettings
+from tests.jat_files import make_missions, make_screens
+from tests.pipeline.embedding.encoders import embedding
+
+LENGTHS = (11, 3, 20, 8, 17)
+
+
+def domain(name, task, **regent) -> Domain:
+    return Domain(name, 60, 20, partial(Toy, max_steps=60), [task], Regent(**regent))
+
+
+def made(domain, source, workspace, embedding=None, **more):
+    """Every stage from the source to parquet; the artifacts by kind."""
+    at = {"domain": domain, "task": domain.tasks[0], "workspace": workspace, "dataset": "jat-v1", "episodes": None}
+    artifacts = {"episodes": ingest.run(**at, source=source, states=None, force=False)}
+    common = {**at, "retrieval": RetrievalSettings(), "embedding": embedding, "force": False}
+    if embedding is not None:
+        artifacts["embeddings"] = embeddings.run(**common)
+    for stage in (retrieval, distances):
+        artifacts[stage.__name__.split(".")[-1]] = stage.run(**common)
+    for stage in (bins, parquet):
+        artifacts[stage.__name__.split(".")[-1]] = stage.run(**common, **more)
+    return artifacts
+
+
+def read(artifact, name, dtype):
+    folder = artifact.path / bins_name(artifact)
+    shape = json.loads((folder / "shapes.json").read_text())[name]
+    return np.fromfile(folder / f"{name}.bin", dtype).reshape(shape)
+
+
+ATARI = {"row_width": 8, "demos": 3, "neighbours": 20, "states": 45, "rows_per_demo": 200}
+
+
+@pytest.mark.parametrize("padding", ["repeat", "zeros"])
+def test_atari_gives_the_bytes_of_the_rows_and_an_embedding_for_every_column(tmp_path, padding):
+    jat = make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11), padding=padding)
+    pong = domain("atari", "pong", **ATARI)
+    workspace = Workspace(str(tmp_path / "outputs"))
+    artifacts = made(pong, JatSource(str(tmp_path / "jat"), row_width=8), workspace, embedding(), images=True)
+    assert bins_name(artifacts["bins"]) == "atari-pong-emb_small_8-3demos"
+    rows, wanted = artifacts["bins"].manifest.counts["rows"], jat.regent_arrays()
+    assert 0 < rows < len(wanted["rewards"])
+    for name, dtype in (("image_observations", "<f4"), ("discrete_actions", "<i4"), ("rewards", "<f4")):
+        assert read(artifacts["bins"], name, dtype).tobytes() == wanted[name][:rows].tobytes()
+    rule = artifacts["embeddings"].manifest.parameters["preparation"]["padding"]
+    assert rule == {"repeat": "first", "zeros": "zero"}[padding]
+    vectors = open_arrays(artifacts["embeddings"].arrays)["embeddings"][:]
+    found, state = read(artifacts["bins"], "embeddings_small_8", "<f4"), 0
+    for row, steps in enumerate(jat.real_steps()[:rows]):
+        columns = [state + min(c, steps) % steps for c in range(8)]  # padding repeats the row's first state
+        np.testing.assert_array_equal(found[row], vectors[columns])
+        state += steps
+    assert len(Contexts.of(artifacts["bins"])) == artifacts["bins"].manifest.counts["states"] == state
+    assert Contexts.of(artifacts["bins"])[0]["continuous_observations"].shape == (20, 8)
+
+
+def test_atari_retrieves_the_nearest_embeddings_of_other_episodes_in_a_pool_cut_by_its_rows(tmp_path):
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    pong = domain("atari", "pong", **{**ATARI, "rows_per_demo": 1})
+    artifacts = made(
+        pong, JatSource(str(tmp_path / "jat"), row_width=8), Workspace(str(tmp_path / "outputs")), embedding()
+    )
+    vectors = open_arrays(artifacts["embeddings"].arrays)["embeddings"][:].astype(np.float64)
+    neighbours = open_arrays(artifacts["retrieval"].arrays)["neighbours"][:]
+    measured = open_arrays(artifacts["distances"].arrays)["distances"][:]
+    pool = 11 + 3  # three rows: two of the first episode, one of the second
+    assert open_arrays(artifacts["retrieval"].arrays)["pool"][:].tolist() == list(range(pool))
+    episode = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    for query in range(len(neighbours)):
+        candidates = [state for state in range(pool) if episode[state] != episode[query]]
+        squared = ((vectors[candidates] - vectors[query]) ** 2).sum(axis=1)
+        nearest = [candidates[i] for i in np.argsort(squared, kind="stable")][:20]
+        nearest += [candidates[-1]] * (20 - len(nearest))
+        assert neighbours[query].tolist() == nearest
+        context = vectors[[*nearest[:19], query]]
+        np.testing.assert_allclose(measured[query], np.linalg.norm(context - context[0], axis=1), rtol=1e-6)
+
+
+def test_babyai_keeps_all_212_columns_of_the_rows_that_query(tmp_path):
+    lengths = [5, 9, 3, 12, 7, 4, 8, 6, 10, 5, 3, 9] * 2
+    jat = make_missions(tmp_path / "jat", lengths, width=8)
+    goto = domain("babyai", "go-to", row_width=8, demos=2, neighbours=20, states=40, missions=True)
+    artifacts = made(goto, JatSource(str(tmp_path / "jat"), row_width=8), Workspace(str(tmp_path / "outputs")))
+    folder = artifacts["bins"].path / "babyai-go-to"
+    lookup = [int(row) for row in json.loads((folder / "all_row_idxs_lookup.json").read_text())]
+    assert lookup != list(range(len(lookup)))
+    wanted = jat.regent_arrays()
+    observed = read(artifacts["bins"], "discrete_observations", "<i4")
+    assert observed.shape[2] == 212
+    assert observed.tobytes() == wanted["discrete_observations"][lookup].tobytes()
+    assert read(artifacts["bins"], "discrete_actions", "<i4").tobytes() == wanted["discrete_actions"][lookup].tobytes()
+    assert read(artifacts["bins"], "rewards", "<f4").tobytes() == wanted["rewards"][lookup].tobytes()
+    missions = EpisodeDataset.of(artifacts["episodes"]).texts("mission")
+    states = np.repeat(missions, lengths)
+    arrays = open_arrays(artifacts["retrieval"].arrays)
+    assert (states[arrays["neighbours"][:]] == states[arrays["queries"][:]][:, None]).all()
+    assert not artifacts["bins"].manifest.warnings
+
+
+def test_pictures_need_an_embedding_and_say_the_command_that_makes_it(tmp_path):
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    pong, workspace = domain("atari", "pong", **ATARI), Workspace(str(tmp_path / "outputs"))
+    at = {"domain": pong, "task": "pong", "workspace": workspace, "dataset": "jat-v1", "episodes": None}
+    ingest.run(**at, source=JatSource(str(tmp_path / "jat"), row_width=8), states=None, force=False)
+    settings = {**at, "retrieval": RetrievalSettings(), "force": False}
+    with pytest.raises(InvalidInput, match="embedding=resnet18_regent"):
+        retrieval.run(**settings)
+    with pytest.raises(ArtifactNotFound, match="python run.py stage=embeddings domain=atari task=pong"):
+        retrieval.run(**settings, embedding=embedding())
