@@ -66,7 +66,10 @@ def run(
         used = choose_queries(domain, task, reader, retrieval).choice.episodes
         found = workspace.dataset(domain.name, task, dataset, used)
         reader = EpisodeDataset.of(found)
-    embedding = as_recorded(embedding, found)
+    recorded = as_recorded(embedding, found)
+    if recorded != embedding:
+        log.info("embedding.padding=%s, as the stacks of the source had it", recorded.padding)
+    embedding = recorded
     spec = _spec(domain, task, found, reader, embedding)
     earlier = [] if force else _earlier(workspace, spec, found)
     return workspace.build(spec, lambda draft: _embed(draft, embedding, reader, spec, earlier), force)

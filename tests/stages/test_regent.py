@@ -199,7 +199,7 @@ def test_a_rebuild_that_differs_is_an_error_and_changes_nothing(made, monkeypatc
     toy, workspace = made
     derived(toy, workspace)
     before = workspace.of_kind("toy", "corner", "distances")[0].manifest
-    monkeypatch.setattr(distances, "context_distances", lambda pool, queries, near: np.ones((len(near), 20), "f4"))
+    monkeypatch.setattr(distances, "context_distances", lambda *given: np.ones((len(given[2]), 20), "f4"))
     with pytest.raises(DigestMismatch, match="left as it is"):
         derived(toy, workspace, force=True)
     assert workspace.of_kind("toy", "corner", "distances")[0].manifest == before

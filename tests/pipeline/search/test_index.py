@@ -142,13 +142,15 @@ def test_distances_that_float32_differences_cannot_tell_apart_are_ordered_in_flo
     steps = np.concatenate([np.roll(steps, 3 * turn, axis=1) for turn in range(4)])
     steps[np.arange(4000), np.arange(4000) // 1000 * 3] += rng.integers(0, 2, size=4000)  # moves them by 1 to 7 units
     keys = np.concatenate([1e4 + steps / 1024, -1e4 + steps[::-1] / 1024]).astype(np.float32)
-    queries = np.float32([[1e4] * 20, [-1e4] * 20])
-    right = brute_force(keys, queries, 30)
-    with counted("difference_scan") as served, counted("full_scan") as last:
-        np.testing.assert_array_equal(ExactIndex(keys).search(queries, 30).rows, right)
-    assert (sum(served), last) == (2, [])
-    rounded = np.square(keys[:, None] - queries).sum(axis=2)
-    assert (right != np.argsort(rounded, axis=0, kind="stable")[:30].T).any()
+    shifts = np.arange(-20, 20) / 1024
+    queries = np.concatenate([1e4 + shifts, -1e4 + shifts])[:, None].repeat(20, axis=1).astype(np.float32)
+    rounded = np.square(keys[:, None] - queries).sum(axis=2).T
+    for k in (1, 2, 3):
+        right = brute_force(keys, queries, k)
+        with counted("difference_scan") as served, counted("full_scan") as last:
+            np.testing.assert_array_equal(ExactIndex(keys).search(queries, k).rows, right)
+        assert (sum(served), last) == (80, [])
+        assert (right != np.argsort(rounded, axis=1, kind="stable")[:, :k]).any()
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
