@@ -152,6 +152,12 @@ def audited(toy, workspace):
     verify.run(domain=toy, only=None, workspace=workspace, audit="replay", workers=1)
 
 
+def test_an_audit_with_other_settings_is_no_damage_and_says_what_differs(made):
+    _, workspace = made
+    with pytest.raises(InvalidInput, match=r"scripted-v1: max_steps: 60 there, 50 asked"):
+        audited(domain_of(partial(Toy, max_steps=50)), workspace)
+
+
 def test_a_collected_dataset_replays_exactly(made, caplog):
     toy, workspace = made
     with caplog.at_level("INFO"):
