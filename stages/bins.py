@@ -19,7 +19,9 @@ from pipeline.embedding.settings import Embedding
 from pipeline.files import write_json
 from pipeline.mission_tokens import Tokenizer
 from pipeline.progress import progress
+from pipeline.sources.jat_maps import mission_maps, row_maps, write_maps
 from pipeline.storage.arrays import ReadableArray, blocks, open_arrays
+from pipeline.upstream_json import FOLDER, write_retrieved
 from pipeline.workspace import Draft, Workspace
 from stages.distances import STATISTICS, distances_spec
 from stages.inputs import BINS_FORMAT, Inputs, regent_inputs
@@ -38,12 +40,13 @@ def run(
     retrieval: RetrievalSettings,
     embedding: Embedding | None = None,
     images: bool = False,
+    upstream_json: bool = False,
     tokenizer: Tokenizer = Tokenizer(),  # noqa: B008  # frozen
     force: bool,
 ) -> Artifact:
     """The folder `{domain}-{task}-{demos}demos/` with `*.bin`, `shapes.json`, `dist_stats.json` and the lookup."""
     inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    parts = _Parts.find(inputs, BinsColumns(images, tokenizer), workspace)
+    parts = _Parts.find(inputs, BinsColumns(images, upstream_json, tokenizer), workspace)
     return workspace.build(parts.spec, lambda draft: _write(parts, draft), force)
 
 
@@ -110,6 +113,23 @@ def _write(parts: _Parts, draft: Draft) -> None:
     write_json(folder / "shapes.json", shapes)  # last: upstream's readers take a folder with it as complete
     draft.counts |= {"states": inputs.choice.queries, "rows": len(rows)}
     draft.warnings += row_warnings(inputs, parts.columns)
+    if parts.columns.upstream_json:
+        _write_json(parts, draft)
+
+
+def _write_json(parts: _Parts, draft: Draft) -> None:
+    """`dataset_jat_regent/<domain>-<task>/`: retrieved indices, and the maps that upstream's code commits."""
+    inputs = parts.inputs
+    folder = draft.folder(FOLDER) / f"{inputs.retrieval.domain}-{inputs.retrieval.task}"
+    folder.mkdir()
+    network = f"_emb_{inputs.embedding}" if inputs.embedding else ""
+    name = f"retrieved_indices_{inputs.retrieval.parameters['demos']}demos{network}.json"
+    found = blocks(open_arrays(parts.neighbours.arrays)["neighbours"], 4_096)
+    write_retrieved(folder / name, found, inputs.choice.rows, inputs.layout)
+    maps = row_maps(inputs.dataset.lengths, inputs.layout.width)
+    if inputs.by_mission:
+        maps |= mission_maps(inputs.dataset.lengths, inputs.dataset.texts("mission"), inputs.layout.width)
+    write_maps(folder, maps)
 
 
 def _indices(neighbours: ReadableArray, inputs: Inputs) -> Iterator[np.ndarray]:

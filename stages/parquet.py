@@ -46,7 +46,7 @@ def run(
     A task held out from training has `_newdata` with `distances` only, as REGENT publishes it.
     """
     inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    bins = find_bins(inputs, BinsColumns(images, tokenizer), workspace)
+    bins = find_bins(inputs, BinsColumns(images, tokenizer=tokenizer), workspace)
     unseen = task in domain.unseen
     return workspace.build(_spec(inputs, bins, unseen), lambda draft: _write(inputs, bins, unseen, draft), force)
 

@@ -69,7 +69,7 @@ def run(
     sources = []
     for name in names:
         inputs = regent_inputs(domain, name, workspace, dataset, episodes, retrieval, embedding)
-        bins, parquet = find_parquet(inputs, name in domain.unseen, workspace, BinsColumns(images, tokenizer))
+        bins, parquet = find_parquet(inputs, name in domain.unseen, workspace, BinsColumns(images, tokenizer=tokenizer))
         found = workspace.require(inputs.retrieval, "retrieval")
         sources.append(Sources(parquet, bins, found, inputs.artifact, bins.path / bins_name(bins)))
     tasks = [_task(source) for source in sources]

@@ -21,18 +21,21 @@ class BinsColumns:
 
     Attributes:
         images: write the pictures, too: four grey screens of each state as float32, 11 GB for a game.
+        upstream_json: beside the bins, the JSON files that the original code reads: hundreds of MB.
         tokenizer: of missions that were collected; ingested ones keep their tokens.
     """
 
     images: bool = False
+    upstream_json: bool = False
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
 
 
 def row_parameters(inputs: Inputs, columns: BinsColumns) -> dict[str, object]:
     """What of the columns belongs to the identity of the bins."""
+    more: dict[str, object] = {"upstream_json": True} if columns.upstream_json else {}
     if inputs.by_mission:
-        return {"tokens": token_source(inputs.dataset, columns.tokenizer)}
-    return {"images": columns.images} if inputs.embedding is not None else {}
+        return {"tokens": token_source(inputs.dataset, columns.tokenizer), **more}
+    return {"images": columns.images, **more} if inputs.embedding is not None else more
 
 
 def row_warnings(inputs: Inputs, columns: BinsColumns) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+import datasets
 import numpy as np
 import pytest
 
@@ -126,3 +127,58 @@ def test_pictures_need_an_embedding_and_say_the_command_that_makes_it(tmp_path):
         retrieval.run(**settings)
     with pytest.raises(ArtifactNotFound, match="python run.py stage=embeddings domain=atari task=pong"):
         retrieval.run(**settings, embedding=embedding())
+
+
+def test_the_json_files_of_the_original_code_are_written_on_request(tmp_path):
+    lengths = [5, 9, 3, 12, 7, 4, 8, 6, 10, 5, 3, 9]
+    make_missions(tmp_path / "jat", lengths, width=8)
+    goto = domain("babyai", "go-to", row_width=8, demos=2, neighbours=20, states=30, missions=True)
+    workspace = Workspace(str(tmp_path / "outputs"))
+    artifacts = made(goto, JatSource(str(tmp_path / "jat"), row_width=8), workspace)
+    at = {"domain": goto, "task": "go-to", "workspace": workspace, "dataset": "jat-v1", "episodes": None}
+    with_json = bins.run(**at, retrieval=RetrievalSettings(), upstream_json=True, force=False)
+    folder = with_json.path / "dataset_jat_regent" / "babyai-go-to"
+    told = json.loads((folder / "retrieved_indices_2demos.json").read_text())
+    indices, state = read(artifacts["bins"], "indices", "<i4"), 0
+    rows = json.loads((folder / "rows_tokenized_2_eps.json").read_text())
+    assert set(told) <= set(rows)
+    steps = {
+        row: min(8, lengths[e] - 8 * (int(row) - min(int(r) for r in rows if rows[r] == e))) for row, e in rows.items()
+    }
+    for row, columns in told.items():
+        assert list(columns) == [str(c) for c in range(8)]
+        for column in range(8):
+            if column < steps[row]:
+                assert columns[str(column)][:19] == indices[state, :19].tolist()
+                assert indices[state, 19].tolist() == [int(row), column]
+                state += 1
+            else:
+                assert columns[str(column)] == [[0, 0]] * 20
+    assert state == len(indices)
+    missions = json.loads((folder / "eps_2_text.json").read_text())
+    assert missions["0"] == EpisodeDataset.of(artifacts["episodes"]).texts("mission")[0]
+    for name in ("discrete_observations", "indices", "distances"):
+        left, right = (read(each, name, "<i4") for each in (artifacts["bins"], with_json))
+        assert left.tobytes() == right.tobytes()
+
+
+def test_datasets_loads_every_configuration_of_pictures_and_missions(tmp_path):
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    make_missions(tmp_path / "jat", [5, 9, 3, 12, 7, 4, 8, 6], width=8)
+    workspace, source = Workspace(str(tmp_path / "outputs")), JatSource(str(tmp_path / "jat"), row_width=8)
+    goto = domain("babyai", "go-to", row_width=8, demos=2, neighbours=20, states=30, missions=True)
+    for artifacts in (
+        made(domain("atari", "pong", **ATARI), source, workspace, embedding(), images=True),
+        made(goto, source, workspace),
+    ):
+        data = artifacts["parquet"].path / "data"
+        label = f"{artifacts['parquet'].domain}-{artifacts['parquet'].task}"
+        shapes = json.loads((artifacts["bins"].path / bins_name(artifacts["bins"]) / "shapes.json").read_text())
+        for config in (f"{label}_subset", f"{label}_newdata"):
+            loaded = datasets.load_dataset(str(data), config, split="train", cache_dir=str(tmp_path / "cache"))
+            loaded = loaded.with_format("numpy")
+            for name in loaded.column_names:
+                dtype = "<i4" if name.startswith("discrete") or name == "indices" else "<f4"
+                column = np.asarray(loaded[:][name])
+                assert list(column.shape) == shapes[name]
+                assert column.astype(dtype).tobytes() == read(artifacts["bins"], name, dtype).tobytes()
