@@ -94,7 +94,7 @@ def run(
         sizes = [human_bytes(plan.sizes[kind]) if kind in plan.sizes else "" for kind in kinds]
         numbers = [f"{number:,}" if number else "" for number in (plan.episodes, plan.states, plan.queries, plan.pool)]
         left = [kind for kind in kinds if kind not in plan.there]
-        told = " ".join(plan.there) or plan.note
+        told = plan.note or " ".join(plan.there)
         table.add_row(task, *numbers, *sizes, told, rates.time(left, plan.queries), rates.most(left))
     console = wide_console()
     console.print(table)

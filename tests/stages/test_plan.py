@@ -1,0 +1,47 @@
+"""The plan: counts and sizes of what is there, of what could be, and what it took."""
+
+import pytest
+
+from pipeline.errors import InvalidInput
+from pipeline.files import size_of
+from stages import plan
+from stages.plan import duration
+from stages.queries import RetrievalSettings
+
+
+def planned(capsys, domain, workspace, **settings):
+    given = {"only": None, "dataset": "scripted-v1", "episodes": None, "retrieval": RetrievalSettings()}
+    plan.run(domain=domain, workspace=workspace, **(given | settings))
+    return {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+
+
+def test_a_line_says_what_is_there_and_how_large_it_is(made, capsys):
+    toy, workspace = made
+    lines = planned(capsys, toy, workspace)
+    assert "retrieval distances bins parquet" in lines["corner"]
+    assert "no dataset scripted-v1" in lines["maze"]
+    assert " 150 " in lines["maze"]  # the domain's own number of states; a held-out task's depends on its episodes
+    assert "150" not in lines["key"]
+    bins = workspace.of_kind("toy", "corner", "bins")[0]
+    told = bins.manifest.counts["states"]
+    assert f" {told} " in lines["corner"]
+    counted = plan._planned(toy, "corner", plan.EpisodeDataset.of(
+        workspace.dataset("toy", "corner", "scripted-v1")), RetrievalSettings(), None, False)  # fmt: skip
+    arrays = sum(path.stat().st_size for path in bins.path.rglob("*.bin"))
+    assert counted.sizes["bins"] == arrays <= size_of(bins.path)
+
+
+def test_settings_that_leave_nothing_are_told_in_the_line(made, capsys):
+    toy, workspace = made
+    lines = planned(capsys, toy, workspace, only="corner", retrieval=RetrievalSettings(neighbours=3))
+    assert "is too few" in lines["corner"]
+
+
+def test_a_domain_is_needed(made, capsys):
+    with pytest.raises(InvalidInput, match="stage=plan domain=metaworld"):
+        planned(capsys, None, made[1])
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (90, "1.5 min"), (7200, "2.0 h")])
+def test_durations(seconds, text):
+    assert duration(seconds) == text
