@@ -36,7 +36,7 @@ demo: setup ## The main job on real input: three Meta-World tasks, collected, re
 	$(BIN)/python examples/demo.py
 
 test: check ## Everything that checks the project
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 check: setup ## Lint, types, layers
 	$(BIN)/ruff check .
