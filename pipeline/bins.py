@@ -12,8 +12,14 @@ import numpy as np
 
 from pipeline.context import RETRIEVED
 from pipeline.digest import ArrayDigest
-from pipeline.errors import InvalidInput
+from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.files import write_json
 from pipeline.rows import ReadStates, RowLayout, read_states
+from pipeline.storage.arrays import read_json
+
+SHAPES = "shapes.json"
+STATISTICS = "dist_stats.json"
+LOOKUPS = "all_row_idxs_lookup*.json"
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -34,6 +40,31 @@ class RowArray:
     dtype: np.dtype[Any]
     read: ReadStates
     shift: bool = False
+
+
+def folder_suffix(demos: int, embedding: str | None, missions: bool) -> str:
+    """The end of upstream's folder names: by the embedding and the demonstrations, or nothing for BabyAI."""
+    if embedding is not None:
+        return f"-emb_{embedding}-{demos}demos"
+    return "" if missions else f"-{demos}demos"
+
+
+def write_lookup(folder: Path, suffix: str, rows: np.ndarray) -> str:
+    """Write where each of the dataset's rows (R,) stands in the bins; returns the file's name."""
+    path = folder / LOOKUPS.replace("*", suffix)
+    write_json(path, {str(row): place for place, row in enumerate(rows.tolist())}, indent=None)
+    return path.name
+
+
+def read_lookup(folder: Path) -> np.ndarray:
+    """(R,) int64: the dataset's row at each row of the bins. Raises InvalidInput where there is not one lookup."""
+    lookups = sorted(folder.glob(LOOKUPS))
+    if len(lookups) != 1:
+        raise InvalidInput(f"{folder} needs one {LOOKUPS}; it has {len(lookups)}.")
+    told = {int(row): int(place) for row, place in read_json(lookups[0]).items()}
+    if sorted(told.values()) != list(range(len(told))):
+        raise DamagedArtifact(f"{lookups[0]} does not name each row of the bins once. Make the bins again.")
+    return np.array(sorted(told, key=lambda row: told[row]), np.int64)
 
 
 def observation_key(dtype: np.dtype[Any]) -> str:

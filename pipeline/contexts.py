@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pipeline.artifact import Artifact
+from pipeline.bins import SHAPES, STATISTICS, read_lookup
 from pipeline.context import CONTEXT
 from pipeline.envs.atari_games import minimal_actions
 from pipeline.errors import DamagedArtifact, InvalidInput
@@ -34,8 +35,6 @@ BATCH = 256
 
 EXP, LOGITS, REPEATED = "exp_lamda_distances", "discrete_RandP_action_logits", "continuous_RandP_actions"
 """Names as upstream writes them."""
-
-STATISTICS = "dist_stats.json"
 
 INTEGERS = ("discrete_observations", "discrete_actions", "indices")
 
@@ -62,7 +61,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
 
     def __init__(self, folder: str | Path, actions: Sequence[int] | None = None) -> None:
         self._folder = Path(folder)
-        self._shapes = {name: tuple(shape) for name, shape in read_json(self._folder / "shapes.json").items()}
+        self._shapes = {name: tuple(shape) for name, shape in read_json(self._folder / SHAPES).items()}
         if missing := {"indices", "distances", "rewards"} - set(self._shapes):
             raise InvalidInput(
                 f"{self._folder} has no {', '.join(sorted(missing))}.bin: contexts need the bins of a task that is "
@@ -75,9 +74,14 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
 
     @staticmethod
     def of(bins: Artifact) -> Contexts:
-        """The contexts of a bins artifact. Local Atari actions become those among 18."""
-        folder = bins.path / f"{bins.domain}-{bins.task}{bins.manifest.parameters['suffix']}"
-        return Contexts(folder, minimal_actions(bins.task) if bins.domain == "atari" else None)
+        """The contexts of a bins artifact. Atari's actions become those among 18.
+
+        JAT's, and those of bins whose maker is not known, are taken to be the game's own.
+        """
+        parameters = bins.manifest.parameters
+        folder = bins.path / f"{bins.domain}-{bins.task}{parameters['suffix']}"
+        own = minimal_actions(bins.task) if bins.domain == "atari" else None
+        return Contexts(folder, parameters.get("actions", own))
 
     def __len__(self) -> int:
         return int(self._shapes["indices"][0])
@@ -124,16 +128,14 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
     @cached_property
     def _positions(self) -> np.ndarray:
         """Position in the bins of each row of the dataset; -1 where it is in none."""
-        lookups = sorted(self._folder.glob("all_row_idxs_lookup*.json"))
-        if len(lookups) != 1:
-            raise InvalidInput(f"{self._folder} needs one all_row_idxs_lookup*.json; it has {len(lookups)}.")
-        table = {int(row): place for row, place in read_json(lookups[0]).items()}
-        if len(table) != self._shapes["rewards"][0]:
+        rows = read_lookup(self._folder)
+        if len(rows) != self._shapes["rewards"][0]:
             raise DamagedArtifact(
-                f"{lookups[0]} has {len(table)} rows, rewards.bin {self._shapes['rewards'][0]}. Make the bins again."
+                f"The lookup in {self._folder} has {len(rows)} rows, rewards.bin {self._shapes['rewards'][0]}. Make "
+                "the bins again."
             )
-        positions = np.full(max(table) + 1, -1, np.int64)
-        positions[list(table)] = list(table.values())
+        positions = np.full(int(rows.max()) + 1, -1, np.int64)
+        positions[rows] = np.arange(len(rows))
         return positions
 
     def _one(self, *names: str) -> str:

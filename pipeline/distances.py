@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.compiled import compiled
 from pipeline.context import CONTEXT, RETRIEVED
-from pipeline.errors import InvalidInput
+from pipeline.metric import Metric, check_metric
 from pipeline.threads import available_cores
-
-Metric = Literal["l2", "cosine"]
 
 _ROWS_PER_TASK = 4096  # states one thread takes at a time
 _WIDENED_BYTES = 64 << 20  # pools up to this size are widened to float64 once instead of at each of their many reads
@@ -41,13 +39,12 @@ def context_distances(
     threads: worker threads; None means every core this process may use. The result does not depend on it.
 
     Returns (q, 20) float32. Differences, products and sums over dimensions, in order, are float64; the result is
-    rounded once. Raises ValueError for other shapes and for neighbours outside the pool, and InvalidInput for another
+    rounded once. Raises ValueError for other shapes and for neighbours outside the pool, and UnknownName for another
     metric.
 
     Source: REGENT (arXiv:2412.04759), where the query attends to its retrieved states in this order.
     """
-    if metric not in get_args(Metric):
-        raise InvalidInput(f"metric: wanted {' or '.join(get_args(Metric))}, found {metric}")
+    check_metric(metric)
     if pool.ndim != 2 or queries.ndim != 2 or pool.shape[1] != queries.shape[1]:
         raise ValueError(f"wanted pool (p, d) and queries (q, d), found {pool.shape} and {queries.shape}")
     if neighbours.ndim != 2 or len(neighbours) != len(queries) or neighbours.shape[1] < RETRIEVED:

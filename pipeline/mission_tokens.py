@@ -10,17 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.babyai_layout import MISSION_TOKENS, TOKENS
 from pipeline.dataset import EpisodeDataset
 from pipeline.digest import digest_file
-from pipeline.episode import INFO
 from pipeline.errors import InvalidInput
 from pipeline.rows import ReadStates
-
-TOKENS = 64
-"""Columns; a mission must not have more tokens."""
-
-STORED = f"{INFO}mission_tokens"
-"""The step array of ingested data that holds them."""
 
 NO_TOKEN = -1
 """In every column where nothing tells the tokens."""
@@ -45,7 +39,7 @@ def token_source(dataset: EpisodeDataset, tokenizer: Tokenizer) -> str:
 
     Raises InvalidInput where there is no such file.
     """
-    if STORED in dataset.array_names():
+    if MISSION_TOKENS in dataset.array_names():
         return "stored"
     if tokenizer.path is None:
         return "none"
@@ -54,8 +48,8 @@ def token_source(dataset: EpisodeDataset, tokenizer: Tokenizer) -> str:
 
 def read_tokens(dataset: EpisodeDataset, tokenizer: Tokenizer) -> ReadStates:
     """The (n, 64) int32 tokens of a range of flat states. Raises InvalidInput for a tokenizer that cannot be used."""
-    if STORED in dataset.array_names():
-        return lambda start, stop: dataset.state_rows(STORED, start, stop)
+    if MISSION_TOKENS in dataset.array_names():
+        return lambda start, stop: dataset.state_rows(MISSION_TOKENS, start, stop)
     if tokenizer.path is None:
         return lambda start, stop: np.full((stop - start, TOKENS), NO_TOKEN, np.int32)
     missions, episodes = np.unique(np.array(dataset.texts("mission"), object), return_inverse=True)

@@ -99,7 +99,8 @@ class Retrieval:
 
 def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_demo: int | None = None) -> Retrieval:
     """The pool is the first `demos` episodes, cut to `demos` times `rows_per_demo` rows. Queries are the leading rows
-    with at least `states` states; for a task held out from training they are the pool itself.
+    with at least `states` states, and no fewer than the pool's: whoever reads the bins finds each neighbour there. For
+    a task held out from training they are the pool itself.
 
     Raises InvalidInput for a single episode of a single row, which leaves nothing to retrieve.
     """
@@ -108,7 +109,7 @@ def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_de
     pool_rows = int(layout.rows_per_episode[:demos].sum())
     if rows_per_demo is not None:
         pool_rows = min(pool_rows, demos * rows_per_demo)
-    rows = pool_rows if unseen else max(layout.leading_rows(states), 1)
+    rows = pool_rows if unseen else max(layout.leading_rows(states), pool_rows)
     queries, pool = layout.states_in(rows), layout.states_in(pool_rows)
     demos = int(np.searchsorted(state_ends, pool, "left")) + 1
     query_episodes = int(np.searchsorted(state_ends, queries, "left")) + 1

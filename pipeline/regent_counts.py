@@ -209,11 +209,6 @@ TRAINING_ITEMS = 14_195_712
 """States that are left for training, as REGENT splits each seen task: 27,726 steps of 512, those of its checkpoint."""
 
 
-def training_items(states: int, held_back: int = 2000, batch: int = 256) -> int:
-    """How many leading states of a seen task REGENT trains on: all but the last `held_back`, in whole batches."""
-    return max(states - held_back, 0) // batch * batch
-
-
 def expected(domain: str, task: str) -> Counts | None:
     """What preparing a task of JAT must give; None for what REGENT did not prepare."""
     return SEEN.get(domain, {}).get(task) or UNSEEN.get(domain, {}).get(task)

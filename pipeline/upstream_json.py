@@ -12,9 +12,6 @@ import numpy as np
 from pipeline.files import write_atomic
 from pipeline.rows import RowLayout
 
-FOLDER = "dataset_jat_regent"
-"""Where upstream looks for them, with a folder for each task inside."""
-
 
 def write_retrieved(path: Path, neighbours: Iterable[np.ndarray], rows: np.ndarray, layout: RowLayout) -> None:
     """`{row: {column: [[row, column], ... k pairs]}}` of all columns, as `offline_retrieval.py` writes it.

@@ -12,20 +12,21 @@ from beartype import beartype
 from numpy.typing import DTypeLike
 
 from pipeline.artifact import Artifact, Spec
-from pipeline.bins import context_indices, row_blocks, write_bin
+from pipeline.bins import SHAPES, STATISTICS, context_indices, folder_suffix, row_blocks, write_bin, write_lookup
 from pipeline.context import CONTEXT
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.files import write_json
+from pipeline.metric import UNITS
 from pipeline.mission_tokens import Tokenizer
 from pipeline.progress import progress
-from pipeline.sources.jat_maps import mission_maps, row_maps, write_maps
+from pipeline.sources.jat_maps import REGENT, mission_maps, row_maps, write_maps
 from pipeline.storage.arrays import ReadableArray, blocks, open_arrays
-from pipeline.upstream_json import FOLDER, write_retrieved
+from pipeline.upstream_json import write_retrieved
 from pipeline.workspace import Draft, Workspace
-from stages.distances import STATISTICS, distances_spec
+from stages.distances import distances_spec
 from stages.inputs import BINS_FORMAT, Inputs, regent_inputs
-from stages.queries import UNITS, RetrievalSettings
+from stages.queries import RetrievalSettings
 from stages.row_arrays import BinsColumns, row_arrays, row_parameters, row_warnings
 
 
@@ -77,11 +78,8 @@ class _Parts:
 
     @property
     def suffix(self) -> str:
-        """As upstream names its folders: by the embedding and the demonstrations, or not at all for BabyAI."""
-        demos = f"-{self.inputs.retrieval.parameters['demos']}demos"
-        if self.inputs.embedding is not None:
-            return f"-emb_{self.inputs.embedding}{demos}"
-        return "" if self.inputs.by_mission else demos
+        demos = self.inputs.retrieval.parameters["demos"]
+        return folder_suffix(demos, self.inputs.embedding, self.inputs.by_mission)
 
     @property
     def spec(self) -> Spec:
@@ -108,9 +106,8 @@ def _write(parts: _Parts, draft: Draft) -> None:
         _file(draft, folder, "indices", _indices(found, inputs), shape, "<i4", shapes, "row, column")
         advance(1)
     shutil.copyfile(parts.distances.path / STATISTICS, folder / STATISTICS)
-    lookup = {str(row): place for place, row in enumerate(rows.tolist())}
-    write_json(folder / f"all_row_idxs_lookup{suffix}.json", lookup, indent=None)
-    write_json(folder / "shapes.json", shapes)  # last: upstream's readers take a folder with it as complete
+    write_lookup(folder, suffix, rows)
+    write_json(folder / SHAPES, shapes)  # last: upstream's readers take a folder with it as complete
     draft.counts |= {"states": inputs.choice.queries, "rows": len(rows)}
     draft.warnings += row_warnings(inputs, parts.columns)
     if parts.columns.upstream_json:
@@ -120,7 +117,7 @@ def _write(parts: _Parts, draft: Draft) -> None:
 def _write_json(parts: _Parts, draft: Draft) -> None:
     """`dataset_jat_regent/<domain>-<task>/`: retrieved indices, and the maps that upstream's code commits."""
     inputs = parts.inputs
-    folder = draft.folder(FOLDER) / f"{inputs.retrieval.domain}-{inputs.retrieval.task}"
+    folder = draft.folder(REGENT) / f"{inputs.retrieval.domain}-{inputs.retrieval.task}"
     folder.mkdir()
     network = f"_emb_{inputs.embedding}" if inputs.embedding else ""
     name = f"retrieved_indices_{inputs.retrieval.parameters['demos']}demos{network}.json"

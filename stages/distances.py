@@ -6,19 +6,20 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifact import ARRAYS, Artifact, Spec
+from pipeline.bins import STATISTICS
 from pipeline.context import CONTEXT, RETRIEVED
 from pipeline.distances import context_distances
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.files import write_json
+from pipeline.metric import UNITS
 from pipeline.progress import progress
 from pipeline.statistics import distance_statistics
 from pipeline.storage.arrays import blocks, open_arrays
 from pipeline.workspace import Draft, Workspace
 from stages.inputs import DISTANCES_FORMAT, Inputs, regent_inputs
-from stages.queries import UNITS, RetrievalSettings
+from stages.queries import RetrievalSettings
 
-STATISTICS = "dist_stats.json"
 BLOCK = 16_384
 
 

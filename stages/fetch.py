@@ -12,7 +12,7 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifact import Artifact, Spec
-from pipeline.bins import write_bin
+from pipeline.bins import SHAPES, STATISTICS, folder_suffix, write_bin, write_lookup
 from pipeline.digest import digest_file
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
@@ -28,11 +28,9 @@ from pipeline.progress import progress
 from pipeline.statistics import distance_statistics
 from pipeline.storage.arrays import blocks, read_json
 from pipeline.workspace import Draft, Workspace
-from stages.distances import STATISTICS
 from stages.inputs import BINS_FORMAT
 from stages.parquet import PER_STATE
 
-SHAPES = "shapes.json"
 RECORD = "fetch.json"
 ARRIVED = "arrived"
 """Folder of a draft that holds what was downloaded; it outlives a kill."""
@@ -202,9 +200,7 @@ def _complete(folder: Path, shapes: dict[str, list[int]], suffix: str, draft: Dr
         lookup = own_rows(blocks(indices))
         if len(lookup) != draft.counts["rows"]:
             raise DamagedArtifact(f"indices.bin goes through {len(lookup)} rows, there are {draft.counts['rows']}.")
-        name = f"all_row_idxs_lookup{suffix}.json"
-        write_json(folder / name, {str(row): place for place, row in enumerate(lookup.tolist())}, indent=None)
-        made.append(name)
+        made.append(write_lookup(folder, suffix, lookup))
     write_json(folder / SHAPES, shapes)
     draft.warnings.append(
         f"The repository has no description of this task: {', '.join([SHAPES, *made])} were made from its parquet "
@@ -229,5 +225,4 @@ def own_rows(parts: Iterable[np.ndarray]) -> np.ndarray:
 
 def guessed_suffix(domain: Domain, embedding: Embedding | None) -> str:
     """The end of upstream's folder names where no description tells: `-100demos`, empty for tasks with missions."""
-    name = f"-emb_{embedding.label}" if embedding else ""
-    return "" if domain.regent.missions else f"{name}-{domain.regent.demos}demos"
+    return folder_suffix(domain.regent.demos, embedding.label if embedding else None, domain.regent.missions)

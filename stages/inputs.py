@@ -12,9 +12,9 @@ from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
+from pipeline.metric import Metric
 from pipeline.pools import Retrieval
 from pipeline.rows import ReadStates, RowLayout, read_states
-from pipeline.search.index import Metric
 from pipeline.storage.arrays import open_arrays
 from pipeline.workspace import Workspace, episodes_parent
 from stages.embeddings import as_recorded, embeddings_spec

@@ -8,6 +8,7 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifact import Artifact, Spec
+from pipeline.bins import SHAPES, STATISTICS
 from pipeline.card import dataset_card
 from pipeline.digest import ArrayDigest
 from pipeline.domain import Domain
@@ -19,7 +20,6 @@ from pipeline.storage.arrays import read_json
 from pipeline.table import columns_of, write_config
 from pipeline.workspace import Draft, Workspace
 from stages.bins import bins_name, find_bins
-from stages.distances import STATISTICS
 from stages.inputs import PARQUET_FORMAT, Inputs, regent_inputs
 from stages.queries import RetrievalSettings
 from stages.row_arrays import BinsColumns
@@ -89,7 +89,7 @@ def _write(inputs: Inputs, bins: Artifact, unseen: bool, draft: Draft) -> None:
 
 def _columns(bins: Artifact, folder: Path) -> dict[str, np.ndarray]:
     dtypes = {array["name"]: np.dtype(array["dtype"]) for array in bins.manifest.arrays}
-    return columns_of(folder, dtypes, read_json(folder / "shapes.json"))
+    return columns_of(folder, dtypes, read_json(folder / SHAPES))
 
 
 def _digest(key: str, column: np.ndarray) -> bytes:

@@ -11,12 +11,13 @@ from beartype import beartype
 from rich.table import Table
 
 from pipeline.artifact import Artifact
+from pipeline.babyai_layout import TOKENS
 from pipeline.context import CONTEXT
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import ArtifactNotFound, InvalidInput
-from pipeline.mission_tokens import TOKENS
+from pipeline.regent_counts import expected
 from pipeline.workspace import EPISODES, Workspace
 from stages.catalog import chosen_tasks, human_bytes, wide_console
 from stages.queries import RetrievalSettings, choose_queries
@@ -110,7 +111,11 @@ def _dataset(workspace: Workspace, domain: Domain, task: str, dataset: str, epis
 
 def _is_there(workspace: Workspace, domain: Domain, task: str, kind: str, dataset: str) -> bool:
     """Whether some artifact of the kind was made of the dataset, with whatever settings."""
-    return any(artifact.parent(EPISODES).version == dataset for artifact in workspace.of_kind(domain.name, task, kind))
+    return any(
+        parent["kind"] == EPISODES and parent["version"] == dataset
+        for artifact in workspace.of_kind(domain.name, task, kind)
+        for parent in artifact.manifest.parents  # none of what was fetched
+    )
 
 
 def _rates(workspace: Workspace, domain: Domain, kinds: Sequence[str]) -> Rates:
@@ -150,11 +155,16 @@ def _planned(
 def _nominal(
     domain: Domain, task: str, retrieval: RetrievalSettings, embedding: Embedding | None, dataset: str
 ) -> Plan:
-    """What the domain's own numbers say where there is no dataset. A held-out task's depend on its episodes."""
+    """What JAT's episodes give, else the domain's own numbers, where there is no dataset yet.
+
+    A held-out task's depend on its episodes.
+    """
     note = f"no dataset {dataset}"
-    if task in domain.unseen:
+    published = expected(domain.name, task) if retrieval == RetrievalSettings(retrieval.metric) else None
+    states = published.states if published else None
+    if states is None and task in domain.unseen:
         return Plan(note=note)
-    states = retrieval.states or domain.regent.states
+    states = states or retrieval.states or domain.regent.states
     sizes = _sizes(states, 0, retrieval.neighbours or domain.regent.neighbours, embedding)
     return Plan(queries=states, sizes=sizes, note=note)
 

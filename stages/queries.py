@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 from pipeline.context import RETRIEVED
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.metric import Metric, check_metric
 from pipeline.pools import Retrieval, choose, choose_by_mission
 from pipeline.rows import RowLayout
-from pipeline.search.index import Metric
 
 DEVICES = ("auto", "cpu", "cuda")
-
-UNITS = {"l2": "units of the vectors, L2", "cosine": "1 - cosine"}
-"""Of distances."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,7 @@ class RetrievalSettings:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise unknown_name("retrieval.device", self.device, DEVICES)
-        if self.metric not in get_args(Metric):
-            raise unknown_name("retrieval.metric", self.metric, get_args(Metric))
+        check_metric(self.metric, "retrieval.metric")
         for name in ("demos", "neighbours", "states"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -10,6 +10,7 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifact import Artifact, Spec
+from pipeline.bins import STATISTICS
 from pipeline.dataset import EpisodeDataset
 from pipeline.digest import digest_arrays
 from pipeline.domain import Domain
@@ -27,7 +28,7 @@ from pipeline.storage.arrays import blocks, open_arrays, read_json
 from pipeline.tallies import tally
 from pipeline.video import check_encoder
 from pipeline.workspace import EPISODES, Draft, Workspace, episodes_parent
-from stages.distances import STATISTICS, distances_spec
+from stages.distances import distances_spec
 from stages.inputs import REPORT_FORMAT, Inputs, regent_inputs, require_vectors
 from stages.queries import RetrievalSettings
 from stages.videos import frames_there, shown_episodes, why_no_frames, write_videos

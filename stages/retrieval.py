@@ -130,7 +130,8 @@ class PooledSearch:
     def _index(self, number: int) -> ExactIndex:
         if number not in self._indexes:
             pool = self._choice.pools[number].states
-            keys = self._pooled[np.searchsorted(self._choice.pooled, pool)]
+            whole = len(self._choice.pools) == 1  # then a selection would only be a copy
+            keys = self._pooled if whole else self._pooled[np.searchsorted(self._choice.pooled, pool)]
             device = self._device if len(keys) >= LARGE else "cpu"
             self._indexes[number] = ExactIndex(keys, self._inputs.metric, device=device)
         return self._indexes[number]
@@ -163,6 +164,9 @@ def _warnings(inputs: Inputs, short: int) -> list[str]:
     asked = inputs.retrieval.parameters["demos"]
     if few := [pool for pool in inputs.choice.pools if pool.demos < asked]:
         warnings.append(_small_pools(few, asked))
+    states = inputs.retrieval.parameters["states"]
+    if not inputs.by_mission and states and inputs.layout.leading_rows(states) < len(inputs.choice.rows):
+        warnings.append(f"All {inputs.choice.queries} states of the pool query; {states} were asked for.")
     if inputs.choice.single:
         warnings.append("One query episode: the pool is the first half of the pool's rows, own episode included.")
     if short:

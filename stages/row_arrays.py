@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.babyai_layout import TOKENS
 from pipeline.bins import RowArray, action_key, bin_dtype, observation_key
 from pipeline.embedding.states import StateInputs
-from pipeline.mission_tokens import NO_TOKEN, TOKENS, Tokenizer, read_tokens, token_source
+from pipeline.envs.atari_games import ACTIONS
+from pipeline.mission_tokens import NO_TOKEN, Tokenizer, read_tokens, token_source
 from pipeline.sources.jat_screens import LEVELS
 from stages.inputs import Inputs
 
@@ -35,7 +37,15 @@ def row_parameters(inputs: Inputs, columns: BinsColumns) -> dict[str, object]:
     more: dict[str, object] = {"upstream_json": True} if columns.upstream_json else {}
     if inputs.by_mission:
         return {"tokens": token_source(inputs.dataset, columns.tokenizer), **more}
-    return {"images": columns.images, **more} if inputs.embedding is not None else more
+    if inputs.embedding is None:
+        return more
+    return {"images": columns.images, **({"actions": actions} if (actions := _atari_actions(inputs)) else {}), **more}
+
+
+def _atari_actions(inputs: Inputs) -> list[int]:
+    """The place among all 18 of each action that was collected; empty where nothing tells."""
+    named = inputs.artifact.manifest.parameters.get("environment", {}).get("actions", [])
+    return [ACTIONS.index(name) for name in named]
 
 
 def row_warnings(inputs: Inputs, columns: BinsColumns) -> list[str]:

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 from beartype import beartype
 
 from pipeline import checks
 from pipeline.artifact import Artifact
 from pipeline.audit import audit as replay_audit
+from pipeline.bins import SHAPES, read_lookup
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
@@ -156,7 +156,6 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
             yield from checks.wrong_neighbours(artifact, episodes)
         else:
             folder = artifact.path / bins_name(artifact)
-            shapes = read_json(folder / "shapes.json")
+            shapes = read_json(folder / SHAPES)
             layout = RowLayout(episodes.lengths, shapes["rewards"][1])
-            lookup = read_json(next(folder.glob("all_row_idxs_lookup*.json")))
-            yield from checks.wrong_bins(folder, shapes, layout.row_lengths, np.array([int(row) for row in lookup]))
+            yield from checks.wrong_bins(folder, shapes, layout.row_lengths, read_lookup(folder))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.lib.stride_tricks import sliding_window_view
 
 COLUMNS = ("continuous_observations", "continuous_actions", "rewards", "attention_mask", "loss_weight")
 
@@ -301,3 +302,10 @@ def _float32(value: Any) -> Any:
         if isinstance(value, list)
         else struct.unpack("f", struct.pack("f", value))[0]
     )
+
+
+def restack(frames: np.ndarray, count: int, padding: str) -> np.ndarray:
+    """(T, h, w) frames of one episode -> (T, count, h, w), the stacks that JAT had of them, oldest frame first."""
+    before = np.repeat(frames[:1], count - 1, axis=0)
+    padded = np.concatenate([before if padding == "repeat" else np.zeros_like(before), frames])
+    return np.moveaxis(sliding_window_view(padded, count, axis=0), -1, 1)

@@ -26,9 +26,9 @@ def torchvision() -> ModuleType:
 
 
 def _declare() -> None:
-    import torch
+    from torch import library as operators
 
-    make: Any = torch.library.Library  # it has no types
+    make: Any = operators.Library  # it has no types
     library = make("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

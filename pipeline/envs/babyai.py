@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.babyai_layout import GRID
 from pipeline.envs.babyai_bot import Bot
 from pipeline.envs.babyai_view import quicken
 from pipeline.errors import InvalidInput, unknown_name
@@ -61,9 +62,6 @@ LEVELS = {
     "unlock": "Unlock",
 }
 """Task -> the level in `BabyAI-<level>-v0`, as in `TASK_NAME_TO_ENV_ID` of huggingface/jat, jat/eval/rl/core.py."""
-
-WIDTH = 148
-"""Of an observation: the direction, and 7 x 7 cells of 3 numbers."""
 
 MOVES = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 """The actions, in order."""
@@ -173,7 +171,7 @@ class BabyAI:
 
 
 def _flat(seen: Mapping[str, Any]) -> np.ndarray:
-    observation = np.empty(WIDTH, np.uint8)
+    observation = np.empty(GRID, np.uint8)
     observation[0] = seen["direction"]
     observation[1:] = seen["image"].reshape(-1)
     return observation

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifact import Artifact
+from pipeline.bins import STATISTICS
 from pipeline.dataset import EpisodeDataset
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.storage.arrays import read_json
@@ -114,7 +115,7 @@ def _figures(sources: Sources) -> dict[str, Any]:
         "pool_episodes": sources.retrieval.manifest.counts["pool_episodes"],
         "return": {name: float(getattr(returns, name)()) for name in ("mean", "std", "min", "max")},
         "success": float(known.mean()) if len(known) else None,
-        "distances": read_json(sources.folder / "dist_stats.json"),
+        "distances": read_json(sources.folder / STATISTICS),
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 from numpy.typing import NDArray
 
-from pipeline.errors import InvalidInput
+from pipeline.metric import Metric, check_metric
 from pipeline.search.panels import Panels, pack
 from pipeline.search.pool import Pool, distinct
 from pipeline.search.tiles import Search, run
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.search.device import DeviceSearch
-
-Metric = Literal["l2", "cosine"]
 
 SMALL_WORK = 1 << 21  # multiply-adds below which waking threads costs more than it saves
 DEVICE_WORK = 1 << 30  # multiply-adds below which a GPU is left alone: it would spend its time starting kernels
@@ -66,8 +64,8 @@ class ExactIndex:
     Little of the cost is fixed, so an index of its own for each of many small pools, asked some hundred queries at a
     time, is fine; the vectors are prepared at the first search.
 
-    Raises ValueError for another dtype or shape, for a value that is not finite, and for threads < 1; InvalidInput
-    for an unknown metric and for a device that is not there.
+    Raises ValueError for another dtype or shape, for a value that is not finite, and for threads < 1; UnknownName
+    for an unknown metric, InvalidInput for a device that is not there.
 
     Source: REGENT (arXiv:2412.04759), offline retrieval; upstream asks an approximate index whose effort is tuned by
     wall clock, this is what it approximates (REGENT preprocessing, exact search decision).
@@ -83,8 +81,7 @@ class ExactIndex:
         _check_vectors("keys", keys)
         if keys.shape[0] == 0 or keys.shape[1] == 0:
             raise ValueError(f"keys: wanted at least one row and one column, found shape {keys.shape}")
-        if metric not in get_args(Metric):
-            raise InvalidInput(f"metric: wanted {' or '.join(get_args(Metric))}, found {metric}")
+        check_metric(metric)
         if threads is not None and threads < 1:
             raise ValueError(f"threads: wanted at least 1 or None, found {threads}")
         self.keys = np.ascontiguousarray(keys)

@@ -16,13 +16,10 @@ from pipeline.sources.jat_episodes import STILL, VARYING, JatTask, first_stack_r
 from pipeline.sources.jat_hub import Repository
 from pipeline.sources.jat_kinds import kind_of
 from pipeline.sources.jat_layout import AfterFullRow, Layout, Metadata, read_layout, read_metadata
-from pipeline.sources.jat_maps import BOUNDARIES, EPISODES_TO_TEXT
+from pipeline.sources.jat_maps import BOUNDARIES, EPISODES_TO_TEXT, REGENT
 from pipeline.sources.jat_missions import RAW, Missions, RawTask, raw_metadata, read_raw, told_missions
 from pipeline.sources.jat_rows import row_files, row_shapes
 from pipeline.sources.jat_screens import INEXACT, REPEAT, ZEROS, FrameStack
-
-REGENT = "dataset_jat_regent"
-"""Folder of REGENT's repository that holds its metadata, one folder a task."""
 
 METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
 HUB = "hub"

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.babyai_layout import MISSION_TOKENS
 from pipeline.episode import Episode
-from pipeline.sources.jat_kinds import MISSION_TOKENS, Kind, Steps
+from pipeline.sources.jat_kinds import Kind, Steps
 from pipeline.sources.jat_layout import Layout
 from pipeline.sources.jat_missions import Missions
 from pipeline.sources.jat_rows import MASK, REWARDS, Block, RowFile, read_blocks, row_shapes

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.episode import INFO
+from pipeline.babyai_layout import GRID, MISSION_TOKENS, TOKENS
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat_layout import AfterFullRow
 from pipeline.sources.jat_rows import SHARED, Block, Column
 from pipeline.sources.jat_screens import pixels
-
-GRID, TOKENS = 148, 64
-"""BabyAI's integers of one step: direction and the 7x7x3 grid in C order, then the token ids of the mission."""
-
-MISSION_TOKENS = f"{INFO}mission_tokens"
 
 Steps = Mapping[str, np.ndarray]
 """Step arrays by name: (rows, row width, ...) for a block, (T, ...) for a row or an episode."""

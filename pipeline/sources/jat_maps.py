@@ -11,6 +11,9 @@ import numpy as np
 from pipeline.errors import InvalidInput
 from pipeline.files import write_json
 
+REGENT = "dataset_jat_regent"
+"""Folder of REGENT's repository that holds these files, with a folder for each task inside."""
+
 ROWS_TO_EPISODES = "rows_tokenized_2_eps.json"
 EPISODES_TO_ROWS = "eps_2_rows_tokenized.json"
 LENGTHS = "ep_lens.json"

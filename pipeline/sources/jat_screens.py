@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat_rows import Block
@@ -107,13 +106,6 @@ def stack_rule(stacks: np.ndarray) -> FrameStack:
             if rule.may_start(stacks[0]):
                 return rule
     return FrameStack(stacks.shape[1], None)
-
-
-def restack(frames: np.ndarray, count: int, padding: str) -> np.ndarray:
-    """(T, h, w) frames of one episode -> (T, count, h, w), the stacks that JAT had of them, oldest frame first."""
-    before = np.repeat(frames[:1], count - 1, axis=0)
-    padded = np.concatenate([before if padding == REPEAT else np.zeros_like(before), frames])
-    return np.moveaxis(sliding_window_view(padded, count, axis=0), -1, 1)
 
 
 def _derived(stacks: np.ndarray) -> np.ndarray:

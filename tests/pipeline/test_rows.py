@@ -47,8 +47,14 @@ def test_metaworld_takes_a_thousand_rows_and_a_hundred_demonstrations():
 
 def test_queries_may_stop_inside_an_episode():
     layout = RowLayout(np.array([10, 10, 10]), 4)  # rows of 4, 4, 2 steps each episode
-    chosen = choose(layout, demos=2, states=12, unseen=False)
+    chosen = choose(layout, demos=1, states=12, unseen=False)
     assert (len(chosen.rows), chosen.queries, chosen.episodes) == (4, 14, 2)
+
+
+def test_the_pool_queries_too_so_that_every_neighbour_stands_in_the_bins():
+    layout = RowLayout(np.array([10, 10, 10]), 4)
+    chosen = choose(layout, demos=2, states=3, unseen=False)
+    assert (len(chosen.rows), chosen.queries, chosen.pool) == (6, 20, 20)
 
 
 def test_the_own_episode_is_excluded_from_the_pool_only():

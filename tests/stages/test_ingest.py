@@ -11,12 +11,12 @@ from pipeline.domain import Domain, Regent
 from pipeline.errors import IdentityMismatch, InvalidInput
 from pipeline.sources.jat import JatSource
 from pipeline.sources.jat_maps import mission_maps, row_maps, write_maps
-from pipeline.sources.jat_screens import LEVELS, restack
+from pipeline.sources.jat_screens import LEVELS
 from pipeline.workspace import Workspace
 from stages import ingest
 from stages.bins import bins_name
 from tests.conftest import derived
-from tests.jat_files import make_jat, make_missions, make_screens
+from tests.jat_files import make_jat, make_missions, make_screens, restack
 
 LENGTHS = [300, 256, 1, 257, 90, 512, 40, 31]
 

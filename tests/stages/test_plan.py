@@ -1,7 +1,10 @@
 """The plan: counts and sizes of what is there, of what could be, and what it took."""
 
+import json
+
 import pytest
 
+from pipeline.artifact import MANIFEST
 from pipeline.errors import InvalidInput
 from pipeline.files import size_of
 from stages import plan
@@ -45,3 +48,11 @@ def test_a_domain_is_needed(made, capsys):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (90, "1.5 min"), (7200, "2.0 h")])
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_bins_that_were_fetched_are_no_trouble(made, capsys):
+    toy, workspace = made
+    bins = workspace.of_kind("toy", "corner", "bins")[0]
+    manifest = json.loads((bins.path / MANIFEST).read_text())
+    (bins.path / MANIFEST).write_text(json.dumps(manifest | {"parents": []}))
+    assert "retrieval distances parquet" in planned(capsys, toy, workspace)["corner"]

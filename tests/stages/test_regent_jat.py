@@ -10,14 +10,18 @@ import pytest
 from pipeline.contexts import Contexts
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain, Regent
+from pipeline.envs.atari import Atari
+from pipeline.envs.atari_games import ACTIONS, minimal_actions
 from pipeline.envs.toy import Toy
 from pipeline.errors import ArtifactNotFound, InvalidInput
+from pipeline.policies.random import Random
 from pipeline.sources.jat import JatSource
 from pipeline.storage.arrays import open_arrays
 from pipeline.workspace import Workspace
 from stages import bins, distances, embeddings, ingest, parquet, retrieval
 from stages.bins import bins_name
 from stages.queries import RetrievalSettings
+from tests.conftest import collected
 from tests.jat_files import make_missions, make_screens
 from tests.pipeline.embedding.encoders import embedding
 
@@ -182,3 +186,21 @@ def test_datasets_loads_every_configuration_of_pictures_and_missions(tmp_path):
                 column = np.asarray(loaded[:][name])
                 assert list(column.shape) == shapes[name]
                 assert column.astype(dtype).tobytes() == read(artifacts["bins"], name, dtype).tobytes()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_collected_actions_are_known_among_all_eighteen_whatever_set_they_are_of(tmp_path, full):
+    workspace = Workspace(str(tmp_path))
+    make = partial(Atari, max_steps=40, full_actions=full)
+    pong = Domain("atari", 40, 5, make, ["pong"], Regent(**{**ATARI, "states": 60}))
+    collected(pong, workspace, "pong", policy=Random, dataset="random-v1", episodes=2)
+    settings = {"domain": pong, "task": "pong", "workspace": workspace, "dataset": "random-v1", "episodes": None}
+    settings |= {"retrieval": RetrievalSettings(), "embedding": embedding(), "force": False}
+    for stage in (embeddings, retrieval, distances):
+        stage.run(**settings)
+    made = bins.run(**settings)
+    episode = EpisodeDataset.of(workspace.dataset("atari", "pong", "random-v1"))[0]
+    names = [ACTIONS[number] for number in (range(18) if full else minimal_actions("pong"))]
+    wanted = [names[action] for action in episode.steps["action"][:20].tolist()]
+    contexts = Contexts.of(made)
+    assert [ACTIONS[int(contexts[state]["discrete_actions"][19])] for state in range(20)] == wanted

@@ -330,7 +330,7 @@ def test_threads_below_one_are_refused():
 
 def test_an_unknown_metric_or_device_is_refused_with_what_is_there():
     keys = np.zeros((4, 2), np.float32)
-    with pytest.raises(InvalidInput, match="wanted l2 or cosine, found ip"):
+    with pytest.raises(InvalidInput, match="no metric named ip"):
         ExactIndex(keys, "ip")
     for device in ("tpu", "cuda:", "cuda:one", "cpu:0"):
         with pytest.raises(InvalidInput, match=f"wanted cpu, cuda or cuda:N, found {device}"):

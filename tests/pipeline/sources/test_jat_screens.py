@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat import JatSource
-from pipeline.sources.jat_screens import LEVELS, restack
-from tests.jat_files import SCREEN_SCHEMA, JatTask, make_screens, write_rows
+from pipeline.sources.jat_screens import LEVELS
+from tests.jat_files import SCREEN_SCHEMA, JatTask, make_screens, restack, write_rows
 
 
 def source(task: JatTask, **chosen: Any) -> JatSource:
