@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.builder import EpisodeBuilder
+from pipeline.copies import observation_copy
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Policy, Transition, Turn
@@ -89,7 +90,8 @@ def play(
                 return
             time.sleep(IDLE_SECONDS)
             continue
-        turns = [Turn(number, _copy(lane.observation), lane.start.rng) for number, lane in lanes.items()]
+        # a policy gets its own copy: Meta-World's door experts write into what they are handed
+        turns = [Turn(number, observation_copy(lane.observation), lane.start.rng) for number, lane in lanes.items()]
         for turn, action in zip(turns, policy.act(turns), strict=True):
             lane = lanes[turn.lane]
             if lane.take(policy, action) or len(lane.building) == limit:
@@ -170,13 +172,6 @@ def _step(environment: Environment, action: np.ndarray, seed: int, step: int) ->
     if _has_nan(transition.observation):
         raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
     return transition
-
-
-def _copy(observation: Observation) -> Observation:
-    """A policy gets its own copy: Meta-World's door experts write into what they are handed."""
-    if isinstance(observation, Mapping):
-        return {key: _copy(value) for key, value in observation.items()}
-    return np.array(observation)
 
 
 def _told(error: Exception) -> str:

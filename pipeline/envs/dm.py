@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from dm_env import specs  # type: ignore[import-untyped]
 
+from pipeline.copies import observation_copy
 from pipeline.envs.dm_entry import Entry
 from pipeline.envs.dm_suite import Suite
 from pipeline.envs.rendering import Painter
@@ -102,7 +103,7 @@ class DeepMind:
         if not timestep.first():
             raise TaskFailed(f"The reset gave {timestep.step_type}, which does not begin an episode.")
         self._steps = 0
-        return _seen(timestep.observation)
+        return observation_copy(timestep.observation)
 
     def step(self, action: np.ndarray) -> Transition:
         """Apply one action. Raises TaskFailed where the environment begins another episode without ending this one."""
@@ -117,7 +118,7 @@ class DeepMind:
         if terminated or truncated:
             self._steps = None
         return Transition(
-            observation=_seen(timestep.observation),
+            observation=observation_copy(timestep.observation),
             reward=float(timestep.reward),
             terminated=terminated,
             truncated=truncated,
@@ -187,15 +188,6 @@ def _check_numbers(env: Any) -> None:
     for name, spec in (("reward", env.reward_spec()), ("discount", env.discount_spec())):
         if not isinstance(spec, specs.Array) or spec.shape != ():
             raise InvalidInput(f"A {name} must be one number; the {name} spec is {spec}.")
-
-
-def _seen(observation: Any) -> Observation:
-    """A copy, which no later step changes."""
-    if isinstance(observation, Mapping):
-        return {str(key): _seen(value) for key, value in observation.items()}
-    if isinstance(observation, list | tuple):
-        return {str(place): _seen(value) for place, value in enumerate(observation)}
-    return np.array(observation)
 
 
 def _has_ground(env: Any) -> bool:

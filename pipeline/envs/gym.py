@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.copies import info_copy
 from pipeline.envs.gym_actions import Actions
-from pipeline.envs.gym_infos import info_copy, success_of
+from pipeline.envs.gym_infos import success_of
 from pipeline.envs.gym_make import Made, Recipe
 from pipeline.envs.gym_names import slug
 from pipeline.envs.gym_observations import Observations

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from pipeline.envs.gym_infos import info_copy
+from pipeline.copies import info_copy
 
 ONE_ARRAY = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
 """Spaces whose batch is one array with an axis in front."""
@@ -17,7 +17,7 @@ ONE_ARRAY = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gy
 def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
     """The observations of `count` environments, of which `space` is the single one; copied once as a whole.
 
-    As of `copies.observation_copy`: Dict and Tuple become mappings, what is no array stays as it is.
+    As of `observation_copy`: Dict and Tuple become mappings, what is no array stays as it is.
     """
     if isinstance(space, gym.spaces.Dict):
         return _joined({str(key): split_observations(inner, batch[key], count) for key, inner in space.items()}, count)

@@ -1,8 +1,7 @@
-"""Copies of what goes into and comes out of an environment, which may write into the same arrays at its next step."""
+"""What a recording takes from a step: the action as its space holds it, the mission out of an observation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,6 @@ from pipeline.interfaces import Observation
 
 MISSION = "mission"
 """Key of an observation whose text is the episode's mission."""
-
-
-def observation_copy(observation: Any) -> Any:
-    """An observation of ours: arrays with their own dtype, mappings, and sequences as mappings from `0`, `1`, ...
-
-    A text stays one; `take_mission` finds its place.
-    """
-    if type(observation) is np.ndarray:
-        return observation.copy()
-    if isinstance(observation, Mapping):
-        return {str(key): observation_copy(value) for key, value in observation.items()}
-    if isinstance(observation, list | tuple):
-        return {str(index): observation_copy(value) for index, value in enumerate(observation)}
-    return observation if isinstance(observation, str) else np.array(observation)
 
 
 def take_mission(observation: Any) -> tuple[Observation, str]:

@@ -8,8 +8,9 @@ import dm_env  # type: ignore[import-untyped]
 import numpy as np
 from dm_env import specs
 
+from pipeline.copies import observation_copy
 from pipeline.errors import InvalidInput
-from pipeline.live.copies import action_copy, observation_copy
+from pipeline.live.copies import action_copy
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
+from pipeline.copies import observation_copy
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.live.batches import cast_like, one_info, split_observations
-from pipeline.live.copies import action_copy, observation_copy
+from pipeline.live.copies import action_copy
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording
 from pipeline.live.single import action_dtype
