@@ -34,6 +34,7 @@ def main(cfg: DictConfig) -> None:
         inputs=cfg.inputs,
         build_input=partial(_build_input, list(options.overrides.task)),
         offered=partial(_offered, cfg),
+        held=partial(_held, cfg),
         folder=Path(options.runtime.output_dir),
     )
 
@@ -66,13 +67,20 @@ def _offered(cfg: DictConfig) -> list[str]:
     return offered(instantiate(cfg.domain, _convert_="object"), instantiate(cfg.hub))
 
 
+def _held(cfg: DictConfig) -> list[str] | None:
+    """The tasks that the source has, where it can tell without looking."""
+    tasks = getattr(instantiate(cfg.source), "tasks", None) if "source" in cfg and cfg.source else None
+    return None if tasks is None else list(tasks)
+
+
 def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
     """The asked stages by the name of the dataset that they make or read: one for each checkpoint of a policy."""
     from pipeline.errors import InvalidInput
 
     checkpoints = [] if _source() or "each" not in cfg.policy else _call(cfg.policy.each)
     if not checkpoints:
-        cfg.dataset = cfg.dataset or f"{_source() or HydraConfig.get().runtime.choices['policy']}-v1"
+        door = (_source() or HydraConfig.get().runtime.choices["policy"]).replace("_", "-")
+        cfg.dataset = cfg.dataset or f"{door}-v1"
         return {cfg.dataset: _calls(cfg)}
     named = {f"{each.name}-v1": each for each in checkpoints}
     if cfg.dataset and len(named) == 1:

@@ -35,6 +35,12 @@ def dm_domain(
     With an entry point, `tasks` and `aliases` are put aside. Its task is called as asked for, or else by the slug of
     its name: `catch` for `my_envs:Catch`.
     """
+    told = {
+        "entry_point": entry_point,
+        "env_kwargs": env_kwargs or None,
+        "seed_argument": seed_argument,
+        "max_steps": max_steps,
+    }
     environment = partial(
         DeepMind,
         max_steps=max_steps,
@@ -55,6 +61,7 @@ def dm_domain(
         aliases=aliases if entry_point is None else {},
         regent=regent,
         display_name=display_name,
+        settings={key: value for key, value in told.items() if value is not None},
     )
 
 

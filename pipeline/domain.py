@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import unknown_name
 from pipeline.interfaces import Environment
+
+NO_TEXTS = ("true", "false", "null", "nan", "inf")
+"""Words that a command line takes for something else than a text."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Domain:
         environment: makes one simulator when called with `task=`.
         episodes: collected when the user asks for neither episodes nor states.
         display_name: what people call it, where that is not its name; changes no data.
+        settings: values below `domain.` that a command must give again to mean this domain; most need none.
     """
 
     name: str
@@ -59,6 +66,17 @@ class Domain:
     spellings: Sequence[str] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     display_name: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What a command says to mean this domain, quoted for a shell: `domain=gym domain.env_id=CartPole-v1`."""
+        return " ".join([f"domain={self.name}", *(_word(key, value) for key, value in self.settings.items())])
+
+    @property
+    def label(self) -> str:
+        """`gym`, or `gym (Pole on a cart)` where people call it something else."""
+        return f"{self.name} ({self.display_name})" if self.display_name else self.name
 
     def task(self, name: str) -> str:
         """The JAT name of a task in any understood spelling. Raises UnknownName with the nearest names."""
@@ -70,6 +88,21 @@ class Domain:
 
     def _spellings(self, name: str) -> list[str]:
         return [name, *(pattern.format(task=name) for pattern in self.spellings)]
+
+
+def _word(key: str, value: Any) -> str:
+    new = "+" if isinstance(value, Mapping) else ""  # its keys are not in the configuration
+    return shlex.quote(f"{new}domain.{key}={_typed(value)}")
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed on the command line: keys have no quotes, texts only where they are needed."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_typed(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_typed, value)) + "]"
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./:-]*", value)
+    return value if plain and value.lower() not in NO_TEXTS else json.dumps(value, ensure_ascii=False)
 
 
 def _plain(name: Any) -> str:

@@ -30,13 +30,22 @@ class IdentityMismatch(InvalidInput):
 
 
 class ArtifactNotFound(PipelineError, FileNotFoundError):
-    """An input that no stage has made yet: `stage` makes it, with the settings `overrides`, for `task`."""
+    """An input that no stage has made yet: `stage` makes it, with the settings `overrides`, for `task` of `domain`.
 
-    def __init__(self, message: str, stage: str, overrides: tuple[str, ...] = (), task: str = "") -> None:
+    `domain` is what a command says to mean the domain. Who raises this may know its name alone (`domain=gym`); who
+    knows more sets it before the message is shown.
+    """
+
+    def __init__(self, message: str, domain: str, stage: str, overrides: tuple[str, ...] = (), task: str = "") -> None:
         super().__init__(message)
+        self.domain = domain
         self.stage = stage
         self.overrides = overrides
         self.task = task
+
+    def __str__(self) -> str:
+        command = " ".join([f"stage={self.stage}", self.domain, f"task={self.task}", *self.overrides])
+        return f"{self.args[0]}\nMake it first: python run.py {command}\nOr add inputs=build."
 
 
 class DamagedArtifact(PipelineError):

@@ -31,6 +31,15 @@ def gym_domain(
 
     The task is the slug of the id. Without an id, stages that need no task go on; all others are told to name one.
     """
+    told = {
+        "env_id": env_id,
+        "entry_point": entry_point,
+        "packages": packages,
+        "env_kwargs": env_kwargs,
+        "max_steps": max_steps,
+        "fresh": fresh,
+        "rounding": rounding,
+    }
     environment = partial(
         Gym,
         env_id=env_id,
@@ -52,6 +61,7 @@ def gym_domain(
         aliases={env_id: slug(env_id)} if env_id else {},
         regent=regent,
         display_name=display_name,
+        settings={key: value for key, value in told.items() if value},
     )
 
 

@@ -18,6 +18,7 @@ from pipeline import charts
 from pipeline.artifact import Artifact
 from pipeline.charts import Mark, number
 from pipeline.errors import InvalidInput
+from pipeline.rewards import Bounds, clipping_note, return_words, reward_words
 from pipeline.tallies import Tally
 from pipeline.video import FPS, Video
 
@@ -117,6 +118,7 @@ class Figures:
         end_reasons: how many episodes ended for which reason.
         actions: all numbers of all actions.
         rewards: of all states; zeros are counted, and left out of the histogram.
+        reward_clipping: the bounds to which the source had clipped rewards, so that returns are no scores; or None.
         strip: rows of the episode with the median return.
         filmed: leading episodes that have frames, at most all.
         videos: some of those.
@@ -130,6 +132,7 @@ class Figures:
     end_reasons: Mapping[str, int]
     actions: Tally
     rewards: Tally
+    reward_clipping: Bounds | None
     strip: tuple[Place, ...]
     filmed: int
     videos: tuple[Shown, ...]
@@ -179,12 +182,13 @@ class Media:
     no_videos: str = ""
 
 
-def render_page(figures: Figures, media: Media, no_search: str, artifacts: Sequence[Artifact]) -> str:
+def render_page(figures: Figures, media: Media, domain: str, no_search: str, artifacts: Sequence[Artifact]) -> str:
     """The page as HTML.
 
     Args:
         figures: what is told.
         media: what is seen.
+        domain: as people call it.
         no_search: why nothing is retrieved; empty where it is.
         artifacts: what the page is made from, the dataset first.
 
@@ -198,7 +202,7 @@ def render_page(figures: Figures, media: Media, no_search: str, artifacts: Seque
     dataset, search = artifacts[0], figures.search
     return str(
         templates.from_string(TEMPLATE.read_text("utf-8")).render(
-            domain=dataset.domain,
+            domain=domain,
             task=dataset.task,
             dataset=dataset.manifest.version,
             figures=figures,
@@ -207,6 +211,8 @@ def render_page(figures: Figures, media: Media, no_search: str, artifacts: Seque
             dotted=_dotted(figures),
             most=max((len(lookup.matches) for lookup in search.lookups), default=0) if search else 0,
             rate=_rate(*figures.successes),
+            returned=return_words(figures.reward_clipping),
+            clipped=clipping_note(figures.reward_clipping),
             charts=_charts(figures),
             pictures={place: picture_uri(frame) for place, frame in media.pictures.items()},
             no_pictures=media.no_pictures,
@@ -243,7 +249,9 @@ def _charts(figures: Figures) -> dict[str, str]:
         "returns": _returns(figures),
         "lengths": _lengths(figures),
         "actions": _tallied(figures.actions, figures.states, "action", "Actions"),
-        "rewards": _tallied(figures.rewards, figures.states, "reward", "Rewards that are not 0"),
+        "rewards": _tallied(
+            figures.rewards, figures.states, reward_words(figures.reward_clipping), "Rewards that are not 0"
+        ),
         "distances": _distances(figures.search.distances, figures.search.unit) if figures.search else "",
     }
 
@@ -259,7 +267,7 @@ def _returns(figures: Figures) -> str:
         f"Returns of {number(len(returns))} episodes: from {number(min(returns))} to {number(max(returns))}, "
         f"mean {number(mean)}"
     )
-    label = "return (sum of rewards)"
+    label = f"return ({return_words(figures.reward_clipping)})"
     if _dotted(figures):
         return charts.dots(returns, [value != 0 for value in figures.success], label, "episode", summary, mark)
     low, high = charts.padded(min(returns), max(returns))

@@ -180,17 +180,26 @@ class Workspace:
 
     def missing(self, message: str, spec: Spec, stage: str, overrides: tuple[str, ...]) -> ArtifactNotFound:
         """The error that names the one command to run first."""
-        settings = " ".join([f"stage={stage}", f"domain={spec.domain}", f"task={spec.task}", *overrides])
-        return ArtifactNotFound(
-            f"{message.strip()}\nMake it first: python run.py {settings}\nOr add inputs=build.",
-            stage,
-            overrides,
-            spec.task,
-        )
+        return ArtifactNotFound(message.strip(), f"domain={spec.domain}", stage, overrides, spec.task)
 
     def of_kind(self, domain: str, task: str, kind: str) -> list[Artifact]:
         """All finished artifacts of one kind and task, by version."""
         return list(artifacts_below(self.root / domain / task / kind))
+
+    def of_leading_episodes(self, dataset: Artifact, kind: str) -> list[Artifact]:
+        """Finished artifacts of one kind that were made of the first episodes of this very dataset, by version.
+
+        However many: `dataset.episodes` limits nothing here.
+        """
+        whole = EpisodeDataset.of(dataclasses.replace(dataset, episodes=None))
+        found = []
+        for artifact in self.of_kind(dataset.domain, dataset.task, kind):
+            parent = artifact.parent(EPISODES)
+            count = parent.episodes or 0
+            same = parent.version == dataset.manifest.version and count <= len(whole)
+            if same and parent.digest == whole.digest(count):
+                found.append(artifact)
+        return found
 
     def all(self, domain: str | None, damage: list[str]) -> Iterator[Artifact]:
         """Every finished artifact, or those of one domain; unreadable manifests are appended to `damage`."""

@@ -29,8 +29,11 @@ log = logging.getLogger(__name__)
 
 FAILED = "failed.json"
 MADE = "artifacts.json"
-DOORS = ("collect", "ingest")
+INGEST = "ingest"
+DOORS = ("collect", INGEST)
 FETCH = "fetch"
+FORESEEING = ("embeddings",)
+"""Stages that, called without a task, fail where they would fail for all tasks, whatever these hold."""
 ALL_TASKS = "_all"
 """Where an artifact lies that spans tasks, in a task's place."""
 INPUTS = ("require", "build")
@@ -60,13 +63,15 @@ def run_stages(
     inputs: str,
     build_input: BuildInput,
     offered: Callable[[], list[str]],
+    held: Callable[[], list[str] | None],
     folder: Path,
 ) -> list[Failure]:
     """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
 
     `datasets` gives the stages' calls for each dataset that is asked for. `per_task` names the stages that run once for
     every task and dataset; the others run once. After a failure that task's and dataset's later stages are left out.
-    `offered` gives the tasks that the repository to fetch from has.
+    `offered` gives the tasks that the repository to fetch from has, `held` those that the source to ingest from can
+    have, where it tells.
     """
     failures: list[Failure] = []
     made: list[dict[str, Any]] = []
@@ -75,6 +80,7 @@ def run_stages(
     calls: Mapping[str, Mapping[str, Call]] = {}
     names: list[str] = []
     looped = [stage for stage in stages if stage in per_task]
+    build = build_input if inputs == "build" else None
     try:
         if not stages:
             raise InvalidInput(
@@ -86,27 +92,31 @@ def run_stages(
         if looped[:1] == [FETCH] and task is None and domain is not None:
             names = offered()
         elif looped:
-            names = tasks_for(looped, domain, task, list(calls), workspace, inputs == "build")
+            there = held() if looped[0] == INGEST else None
+            names = tasks_for(looped, domain, task, list(calls), workspace, inputs == "build", there)
     except PipelineError as error:
-        failures.append(_failed(next(iter(stages), ""), str(task or ""), error))
+        failures.append(_failed(next(iter(stages), ""), str(task or ""), error, domain))
+    if names and (foreseen := _foreseen(looped, calls, domain)):
+        failures.append(foreseen)
+        names = []
     with over_tasks(names) as walk:
         for name in walk:
             for own in calls.values():
                 for stage in looped:
                     try:
                         call = partial(own[stage], task=name)
-                        artifact = _with_inputs(call, stage, name, build_input if inputs == "build" else None)
+                        artifact = _with_inputs(call, stage, name, build)
                     except Exception as error:  # any error of one task must leave the others running; all are reported
-                        failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error))
+                        failures.append(_failed(stage, f"{domain.name}/{name}" if domain else name, error, domain))
                         break
                     made.append(_done(stage, artifact))
                     write_json(folder / MADE, made)
     for own in list(calls.values())[:1]:
         for stage in (stage for stage in stages if stage not in looped):
             try:
-                artifact = _with_inputs(own[stage], stage, "", build_input if inputs == "build" else None)
+                artifact = _with_inputs(own[stage], stage, "", build)
             except Exception as error:  # reported like the failure of a task
-                failures.append(_failed(stage, domain.name if domain else "", error))
+                failures.append(_failed(stage, domain.name if domain else "", error, domain))
                 continue
             if artifact is not None:
                 made.append(_done(stage, artifact))
@@ -123,23 +133,28 @@ def tasks_for(
     datasets: Sequence[str],
     workspace: Workspace,
     build: bool,
+    held: Sequence[str] | None = None,
 ) -> list[str]:
-    """The tasks to work on. Unset: all of them, or for reading stages those that have the dataset."""
+    """The tasks to work on. Unset: all of them, or for reading stages those that have the dataset.
+
+    `held` are those of all that a source can have.
+    """
     if domain is None:
         raise InvalidInput(f"stage={','.join(stages)} needs a domain: for example domain=toy or domain=metaworld")
+    everything = [name for name in domain.tasks if held is None or name in held]
     if task == "all":
-        return list(domain.tasks)
+        return everything
     if task is not None:
         return [domain.task(name) for name in ([task] if isinstance(task, str) else task)]
     if build or stages[0] in DOORS:
-        return list(domain.tasks)
+        return everything
     there = [t for t in domain.tasks if any(a.manifest.version in datasets for a in _datasets(workspace, domain, t))]
     if skipped := [t for t in domain.tasks if t not in there]:
         log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), " or ".join(datasets), _few(skipped))
     if not there:
         raise InvalidInput(
             f"No task of {domain.name} has the dataset {' or '.join(datasets)} under {workspace.root}.\n"
-            f"Make it first: python run.py stage=collect domain={domain.name} task={domain.tasks[0]}"
+            f"Make it first: python run.py stage=collect {domain.words} task={domain.tasks[0]}"
         )
     return there
 
@@ -153,6 +168,17 @@ def print_failures(folder: Path) -> int:
             table.add_row(entry["stage"], entry["task"], Text(entry["message"]))
         wide_console(stderr=True).print(table)
     return len(entries)
+
+
+def _foreseen(looped: Sequence[str], calls: Mapping[str, Mapping[str, Call]], domain: Domain | None) -> Failure | None:
+    """What would stop every task at a later stage, hours from now. Datasets differ in nothing that matters to it."""
+    own = next(iter(calls.values()))
+    for stage in (each for each in looped[1:] if each in FORESEEING):
+        try:
+            own[stage]()
+        except Exception as error:  # reported like the failure of a task
+            return _failed(stage, domain.name if domain else "", error, domain)
+    return None
 
 
 def _with_inputs(call: Call, stage: str, task: str, build_input: BuildInput | None) -> Artifact | None:
@@ -190,8 +216,10 @@ def _done(stage: str, artifact: Artifact | None) -> dict[str, Any]:
     return {"stage": stage, "built": artifact.built, "path": str(artifact.path), **keys}
 
 
-def _failed(stage: str, task: str, error: Exception) -> Failure:
+def _failed(stage: str, task: str, error: Exception, domain: Domain | None) -> Failure:
     error = _root(error)
+    if isinstance(error, ArtifactNotFound) and domain is not None:
+        error.domain = domain.words
     message = str(error)
     if isinstance(error, OSError) and not isinstance(error, PipelineError):
         message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")

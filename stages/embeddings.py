@@ -20,7 +20,7 @@ from pipeline.embedding.states import StateInputs, picture_shape
 from pipeline.errors import InvalidInput
 from pipeline.progress import Advance, progress
 from pipeline.storage.arrays import open_arrays
-from pipeline.workspace import EPISODES, Draft, Workspace, episodes_parent
+from pipeline.workspace import Draft, Workspace, episodes_parent
 from pipeline.writer import ArrayWriter
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ log = logging.getLogger(__name__)
 def run(
     *,
     domain: Domain,
-    task: str,
+    task: str | None,
     workspace: Workspace,
     dataset: str,
     episodes: int | None,
     embedding: Embedding | None,
     retrieval: RetrievalSettings | None = None,
     force: bool,
-) -> Artifact:
+) -> Artifact | None:
     """The array `embeddings` (N, d) float32: one row per flat state of the first `episodes` episodes, in order.
 
     With `retrieval`, of those episodes only that REGENT's queries and pool are of.
@@ -54,8 +54,14 @@ def run(
     A row depends on its own input, the weights, the preparation and the numerics alone; so batch size, duplicates,
     kills and growth change no byte. Rows of fewer or more episodes of the same dataset are taken over.
 
+    Without a task it only looks whether the embedding can be identified, before there are episodes, and gives None.
+
     Raises InvalidInput for observations that are no pictures, missing or wrong weights, and a device that is not there.
     """
+    if task is None:
+        if embedding is not None:
+            embedding.identity()
+        return None
     found = workspace.dataset(domain.name, task, dataset, episodes)
     reader = EpisodeDataset.of(found)
     if embedding is None:
@@ -159,17 +165,9 @@ def append_vectors(
 
 def _earlier(workspace: Workspace, spec: Spec, found: Artifact) -> list[Artifact]:
     """Embeddings of other episode counts of the same dataset, made in the same way: the one with most states first."""
-    whole = EpisodeDataset.of(dataclasses.replace(found, episodes=None))
-    fitting = []
-    for artifact in workspace.of_kind(spec.domain, spec.task, EMBEDDINGS):
-        parent = artifact.parent(EPISODES)
-        count = parent.episodes or 0
-        if (
-            artifact.manifest.parameters == dict(spec.parameters)
-            and artifact.manifest.format == spec.format
-            and parent.version == spec.parents[0].version
-            and count <= len(whole)
-            and parent.digest == whole.digest(count)
-        ):
-            fitting.append(artifact)
+    fitting = [
+        artifact
+        for artifact in workspace.of_leading_episodes(found, EMBEDDINGS)
+        if artifact.manifest.parameters == dict(spec.parameters) and artifact.manifest.format == spec.format
+    ]
     return sorted(fitting, key=lambda each: each.manifest.counts["states"], reverse=True)

@@ -97,7 +97,8 @@ def frames_of(
         spill.mkdir(exist_ok=True)
         digests = [row.tobytes() for row in episodes.per_episode("digest")]
         if not force:
-            _take_over(spill, digests, lockstep_folders(workspace, dataset), _earlier(workspace, spec, episodes))
+            earlier = _earlier(workspace, spec, dataset, len(episodes))
+            _take_over(spill, digests, lockstep_folders(workspace, dataset), earlier)
         _replay(spill, digests, environment, dataset, workers)
         _write(draft, spill, digests)
         shutil.rmtree(spill)
@@ -124,16 +125,14 @@ def _folder(workspace: Workspace, domain: str, task: str) -> Path:
     return workspace.root / domain / task / FRAMES
 
 
-def _earlier(workspace: Workspace, spec: Spec, episodes: EpisodeDataset) -> list[Artifact]:
-    """Frames of fewer episodes of the same dataset, drawn in the same way."""
-    parent = spec.parents[0]
+def _earlier(workspace: Workspace, spec: Spec, dataset: Artifact, episodes: int) -> list[Artifact]:
+    """Frames of at most so many episodes of the same dataset, drawn in the same way."""
     return [
         artifact
-        for artifact in workspace.of_kind(spec.domain, spec.task, FRAMES)
+        for artifact in workspace.of_leading_episodes(dataset, FRAMES)
         if artifact.manifest.parameters == dict(spec.parameters)
-        and artifact.parent(EPISODES).version == parent.version
-        and (count := artifact.parent(EPISODES).episodes or 0) <= len(episodes)
-        and artifact.parent(EPISODES).digest == episodes.digest(count)
+        and artifact.manifest.format == spec.format
+        and (artifact.parent(EPISODES).episodes or 0) <= episodes
     ]
 
 

@@ -16,6 +16,7 @@ from pipeline.embedding.settings import Embedding
 from pipeline.files import write_atomic
 from pipeline.mission_tokens import Tokenizer
 from pipeline.progress import progress
+from pipeline.rewards import clipping_note, reward_clipping
 from pipeline.storage.arrays import read_json
 from pipeline.table import columns_of, write_config
 from pipeline.workspace import Draft, Workspace
@@ -103,11 +104,13 @@ def _digest(key: str, column: np.ndarray) -> bytes:
 def _facts(inputs: Inputs, folder: Path) -> dict[str, object]:
     statistics = read_json(folder / STATISTICS)
     returns = inputs.artifact.manifest.return_
+    clipping = reward_clipping(inputs.artifact.manifest.parameters)
     return {
         "episodes used": inputs.choice.episodes,
         "states": f"{inputs.choice.queries:,}",
         "demonstration episodes (pool)": inputs.choice.demos,
         "return of an episode": f"mean {returns['mean']:.4g}, min {returns['min']:.4g}, max {returns['max']:.4g}",
+        **({"clipped rewards": clipping_note(clipping)} if clipping else {}),
         "distances": f"mean {statistics['mean']:.6g}, p95 {statistics['p95']:.9g}, max {statistics['max']:.6g}",
         "dataset": f"{inputs.artifact.manifest.version}, digest {inputs.artifact.manifest.digest[:16]}",
     }

@@ -24,6 +24,7 @@ from pipeline.page import BINS, Figures, Lookup, Match, Media, Place, Search, Sp
 from pipeline.png import decode_png
 from pipeline.record import Stopwatch
 from pipeline.replay import Frames, replay_frames
+from pipeline.rewards import reward_clipping
 from pipeline.storage.arrays import blocks, open_arrays, read_json
 from pipeline.tallies import tally
 from pipeline.video import check_encoder
@@ -57,6 +58,7 @@ class _Retrieved:
 class _Sources:
     """What a page is made from. `no_search` says why there is no retrieval, where there is none."""
 
+    domain: Domain
     artifact: Artifact
     dataset: EpisodeDataset
     retrieved: _Retrieved | None
@@ -124,10 +126,10 @@ def _sources(
     except InvalidInput as error:
         if _are_vectors(reader, f"{domain.name}/{task}"):
             raise
-        return _Sources(artifact, reader, None, str(error), frames)
+        return _Sources(domain, artifact, reader, None, str(error), frames)
     neighbours = workspace.require(inputs.retrieval, "retrieval")
     retrieved = _Retrieved(inputs, neighbours, workspace.require(distances_spec(inputs, neighbours), "distances"))
-    return _Sources(artifact, reader, retrieved, "", frames)
+    return _Sources(domain, artifact, reader, retrieved, "", frames)
 
 
 def _are_vectors(dataset: EpisodeDataset, label: str) -> bool:
@@ -140,7 +142,7 @@ def _are_vectors(dataset: EpisodeDataset, label: str) -> bool:
 
 def _no_videos(sources: _Sources) -> str:
     if sources.frames is None:
-        return why_no_frames(sources.artifact)
+        return why_no_frames(sources.artifact, sources.domain.words)
     try:
         check_encoder()
     except InvalidInput as error:
@@ -155,7 +157,9 @@ def _spec(sources: _Sources, pictures: bool, videos: bool) -> Spec:
     artifact, *others = sources.artifacts
     whole = episodes_parent(artifact, sources.dataset, len(sources.dataset))
     parents = (whole, *(other.as_parent() for other in others))
-    parameters = {"pictures": pictures, "videos": videos}
+    parameters: dict[str, object] = {"pictures": pictures, "videos": videos}
+    if sources.domain.display_name:
+        parameters["display_name"] = sources.domain.display_name
     return Spec(artifact.domain, artifact.task, "report", REPORT_FORMAT, parameters, parents)
 
 
@@ -165,7 +169,7 @@ def _write(sources: _Sources, figures: Figures, media: Media, draft: Draft) -> N
     if sources.frames is not None and not media.no_videos:
         (folder / VIDEOS).mkdir()
         media.videos, problems = write_videos(sources.frames, figures.videos, folder / VIDEOS)
-    html = render_page(figures, media, sources.no_search, sources.artifacts)
+    html = render_page(figures, media, sources.domain.label, sources.no_search, sources.artifacts)
     write_atomic(folder / INDEX, lambda file: file.write(html.encode()))
     write_json(draft.path / FIGURES, figures.to_json())
     # The digest is that of the data: pixels differ between renderers, commands and versions between runs.
@@ -191,6 +195,7 @@ def _figures(sources: _Sources) -> Figures:
         end_reasons={name: ends.count(name) for name in sorted(set(ends))},
         actions=tally(partial(_blocks, dataset, "action"), BINS),
         rewards=tally(partial(_blocks, dataset, "reward"), BINS, without_zeros=True),
+        reward_clipping=reward_clipping(sources.artifact.manifest.parameters),
         strip=_strip(dataset),
         filmed=filmed,
         videos=shown_episodes(dataset, filmed) if filmed else (),

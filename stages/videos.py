@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,31 +19,20 @@ from stages.frames import FRAMES
 
 def frames_there(workspace: Workspace, dataset: Artifact) -> Artifact | None:
     """Frames of leading episodes of a dataset: the fewest that cover all that are asked for, or else the most."""
-    episodes = EpisodeDataset.of(replace(dataset, episodes=None))
-    asked = dataset.episodes or len(episodes)
+    asked = dataset.episodes or dataset.manifest.counts["episodes"]
     counts: dict[int, Artifact] = {}
-    for artifact in workspace.of_kind(dataset.domain, dataset.task, FRAMES):
-        parent = artifact.parent(EPISODES)
-        count = parent.episodes or 0
-        if (
-            parent.version == dataset.manifest.version
-            and count <= len(episodes)
-            and parent.digest == episodes.digest(count)
-        ):
-            counts.setdefault(count, artifact)
+    for artifact in workspace.of_leading_episodes(dataset, FRAMES):
+        counts.setdefault(artifact.parent(EPISODES).episodes or 0, artifact)
     covering = [count for count in counts if count >= asked]
     return counts[min(covering, default=max(counts))] if counts else None
 
 
-def why_no_frames(dataset: Artifact) -> str:
-    """What a page says where there are none, with the command that makes them."""
+def why_no_frames(dataset: Artifact, domain: str) -> str:
+    """What a page says where there are none, with the command that makes them; `domain` are its words for a domain."""
     if "environment" not in dataset.manifest.parameters:
         return "there are no frames of these episodes, and no simulator here can play them again to make some."
     limit = f" episodes={dataset.episodes}" if dataset.episodes else ""
-    command = (
-        f"python run.py stage=frames domain={dataset.domain} task={dataset.task} "
-        f"dataset={dataset.manifest.version}{limit}"
-    )
+    command = f"python run.py stage=frames {domain} task={dataset.task} dataset={dataset.manifest.version}{limit}"
     return f"there are no frames of these episodes yet. Make them, then this page again: {command}"
 
 

@@ -1,4 +1,4 @@
-"""A Hugging Face hub on loopback, as far as publishing and fetching need one: repositories, commits, files, faults.
+"""A Hugging Face hub on loopback, as far as this project needs one: repositories, commits, files, faults.
 
 It speaks what huggingface_hub 2.4 and datasets 5.2 ask for, keeps its files in a folder, checks every SHA-256, and can
 be told to fail. Large files come by redirect from another origin, as on the real hub.
@@ -128,8 +128,8 @@ class Hub(ThreadingHTTPServer):
     def repo(self, name: str, kind: str = "dataset") -> Repo:
         return self.repos[kind, name]
 
-    def files(self, name: str, branch: str = "main") -> dict[str, File]:
-        repo = self.repo(name)
+    def files(self, name: str, branch: str = "main", kind: str = "dataset") -> dict[str, File]:
+        repo = self.repo(name, kind)
         return repo.trees[repo.branches[branch]]
 
     def content(self, name: str, path: str) -> bytes:
@@ -150,9 +150,15 @@ class Hub(ThreadingHTTPServer):
         repo.commit("main", {".gitattributes": self.keep(b"*.parquet filter=lfs\n", large=False)}, "initial commit")
         return repo
 
-    def put(self, name: str, files: dict[str, bytes], remove: tuple[str, ...] = ()) -> None:
+    def create_from(self, folder: Path, name: str, kind: str = "dataset") -> None:
+        """A repository with the files below a folder."""
+        self.create(name, kind)
+        files = (path for path in folder.rglob("*") if path.is_file())
+        self.put(name, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}, kind=kind)
+
+    def put(self, name: str, files: dict[str, bytes], remove: tuple[str, ...] = (), kind: str = "dataset") -> None:
         """Commit some files, as another writer would."""
-        repo, kept = self.repo(name), dict(self.files(name))
+        repo, kept = self.repo(name, kind), dict(self.files(name, kind=kind))
         kept |= {path: self.keep(content, path.endswith(LARGE)) for path, content in files.items()}
         repo.commit("main", {path: file for path, file in kept.items() if path not in remove}, "by hand")
 
@@ -161,6 +167,14 @@ class Hub(ThreadingHTTPServer):
         file = File(len(content), git, hashlib.sha256(content).hexdigest() if large else None)
         (self.folder / file.checksum).write_bytes(content)
         return file
+
+    def sent(self, name: str, kind: str = "dataset") -> list[str]:
+        """The files of a repository whose bytes were asked for, sorted, each as often; equal contents count as one."""
+        found = []
+        for path, file in self.files(name, kind=kind).items():
+            place = f"/cdn/{file.sha256}" if file.sha256 else f".*/{name}/resolve/[^/]+/{re.escape(path)}"
+            found += [path] * len(self.requests(f"^GET {place}$"))
+        return sorted(found)
 
     def requests(self, pattern: str) -> list[str]:
         return [f"{method} {path}" for method, path, _ in self.log if re.search(pattern, f"{method} {path}")]
@@ -204,6 +218,7 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/complete/(\w{64})", "complete"),
         ("POST", r"/verify/(\w{64})", "verify"),
         ("GET", r"/(datasets)/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("GET", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve_model"),
         ("GET", r"/cdn/(\w{64})", "cdn"),
     )
 
@@ -496,6 +511,9 @@ class Handler(BaseHTTPRequestHandler):
             linked = {"X-Linked-Size": str(file.size), "X-Linked-ETag": f'"{file.sha256}"', "Location": other}
             self.answer(302, b"", headers | linked)
         self._send((self.server.folder / file.checksum).read_bytes(), headers)
+
+    def resolve_model(self, name: str, revision: str, path: str) -> None:
+        self.resolve("models", name, revision, path)
 
     def cdn(self, oid: str) -> None:
         if self.token:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pipeline.digest import digest_source
 from pipeline.embedding.preprocessing import Picture
 from pipeline.embedding.torchvision_import import torchvision
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.user_code import name_and_source
 
 if TYPE_CHECKING:
     from torch import nn
@@ -185,15 +184,9 @@ class Module(Unpublished):
 
     def identity(self) -> Mapping[str, Any]:
         """Where the class stands, BLAKE3 of that source file, and the parameters."""
-        origin, parameters = self._make.func, {"": list(self._make.args), **self._make.keywords}
-        module, name = getattr(origin, "__module__", None), getattr(origin, "__qualname__", None)
-        if module is None or name is None or "<" in name:
-            raise InvalidInput(f"{origin!r} has no name by which it could be found again: use a class of a module.")
-        try:
-            json.dumps(parameters)
-        except TypeError as error:
-            raise InvalidInput(f"The parameters of {module}.{name} must be plain values: {error}") from error
-        return {"name": f"{module}.{name}", "parameters": parameters, "source": digest_source(module)}
+        parameters = {"": list(self._make.args), **self._make.keywords}
+        name, source = name_and_source(self._make.func, parameters)
+        return {"name": name, "parameters": parameters, "source": source}
 
     def build(self, weights: str | None) -> nn.Module:
         from torch import nn

@@ -13,6 +13,7 @@ import yaml
 
 from pipeline.errors import InvalidInput
 from pipeline.hub.names import DESCRIPTION, EXTRAS, Listed
+from pipeline.rewards import return_words, reward_clipping
 
 BEGIN, END = "<!-- repertoire: begin -->", "<!-- repertoire: end -->"
 FENCE = "---"
@@ -126,12 +127,14 @@ def _task_row(task: Listed, facts: Mapping[str, Any] | None) -> str:
         return f"| {task.name} | | | | | | | not described |"
     figures = facts["figures"]
     returns, success, data = figures["return"], figures["success"], facts["dataset"]
+    clipping = reward_clipping(data["made_by"])
     cells = [
         task.name + (" (held out)" if facts["held_out"] else ""),
         f"{figures['episodes']:,}",
         f"{figures['states']:,}",
         f"{figures['rows']:,}",
-        f"{returns['mean']:.4g} ({returns['min']:.4g} to {returns['max']:.4g})",
+        f"{returns['mean']:.4g} ({returns['min']:.4g} to {returns['max']:.4g})"
+        + (f", {return_words(clipping)}" if clipping else ""),
         "" if success is None else f"{success:.0%}",
         f"{figures['distances']['p95']:.9g}",
         f"{data['name']}, {data['digest'][:16]}",

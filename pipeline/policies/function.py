@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pipeline.digest import digest_source
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Environment, Turn
 from pipeline.policies.inputs import by_name
 from pipeline.policies.network import LANES
 from pipeline.policies.normalize import PLAIN
+from pipeline.user_code import name_and_source
 
 
 class Function:
@@ -67,20 +66,11 @@ class Function:
 
         Raises InvalidInput for parameters that are no JSON values, and for an object without a name in its module.
         """
-        origin = self._origin
-        module, name = getattr(origin, "__module__", None), getattr(origin, "__qualname__", None)
-        if module is None or name is None or "<" in name:
-            raise InvalidInput(
-                f"{origin!r} has no name by which it could be found again: give a function or class of a module."
-            )
-        try:
-            json.dumps(self._parameters)
-        except TypeError as error:
-            raise InvalidInput(f"The parameters of {module}.{name} must be plain values: {error}") from error
+        where, source = name_and_source(self._origin, self._parameters)
         return {
             "name": self.name,
-            "function": f"{module}.{name}",
-            "source": digest_source(module),
+            "function": where,
+            "source": source,
             "parameters": self._parameters,
             "batched": self._batched,
             "width": self.lanes,

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from pipeline.errors import InvalidInput
 from pipeline.policies.checkpoints import Checkpoint, checkpoints, only
+from tests.hub_server import serving
 
 ROOT = Path(__file__).parents[3]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = "sb3/demo"
 
 
 def written(path: Path, steps: int = 5, **settings: object) -> Path:
@@ -130,65 +125,6 @@ def test_a_network_in_one_file_is_named_after_it(tmp_path):
         only(tmp_path / "other.pt")
 
 
-class Hub(ThreadingHTTPServer):
-    """Serves the files below `folder` as the model sb3/demo; `sent` lists those whose bytes were asked for."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.folder, self.sent, self.tokens = folder, list[str](), set[str | None]()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Hub]:
-    with Hub(folder) as hub:
-        thread = Thread(target=hub.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path, folder = unquote(urlsplit(self.path).path), self.server.folder
-        self.server.tokens.add(self.headers["Authorization"])
-        if path in ("/api/models/sb3/demo", "/api/models/sb3/demo/revision/v2"):
-            files = [{"rfilename": file.relative_to(folder).as_posix()} for file in folder.rglob("*") if file.is_file()]
-            self._answer(200, json.dumps({"id": "sb3/demo", "sha": COMMIT, "siblings": files}).encode())
-        elif path.startswith(("/sb3/demo/resolve/main/", "/sb3/demo/resolve/v2/")):
-            name = path.split("/", 5)[5]
-            content = (folder / name).read_bytes()
-            if self.command == "GET":
-                self.server.sent.append(name)
-            self._answer(200, content, ETag=f'"{hashlib.sha1(content).hexdigest()}"')
-        else:
-            self._answer(404, b"{}", X_Error_Code="RepoNotFound")
-
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for key, text in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
-            self.send_header(key.replace("_", "-"), text)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-
 def from_hub(url: str, cache: Path, path: str) -> subprocess.CompletedProcess[str]:
     """In a fresh process: the hub client looks at its environment when it is imported."""
     code = f"""
@@ -201,7 +137,8 @@ try:
 except InvalidInput as error:
     print("InvalidInput", error)
 """
-    environment = {"HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
+    settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "PYTHONPATH": str(ROOT)}
+    environment = {"HF_ENDPOINT": url, "HF_HOME": str(cache), **settings}
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -218,13 +155,15 @@ def test_an_agent_comes_from_the_hub_with_its_statistics_and_is_kept(tmp_path):
     written(folder / "ppo-Demo-v0.zip", 9)
     for name in ("vec_normalize.pkl", "replay.mp4", "train_eval_metrics.zip"):
         (folder / name).write_bytes(b"x")
-    with serving(folder) as hub:
+    with serving(tmp_path / "hub") as hub:
+        hub.create_from(folder, REPO, "model")
+        hub.repo(REPO, "model").branches["v2"] = hub.repo(REPO, "model").branches["main"]
         first = from_hub(hub.url, cache, "sb3/demo/ppo-Demo-v0.zip")
         assert first.stdout.split() == ["ppo-9", "ppo-Demo-v0.zip", "vec_normalize.pkl"]
-        assert sorted(hub.sent) == ["ppo-Demo-v0.zip", "vec_normalize.pkl"]
+        assert hub.sent(REPO, "model") == ["ppo-Demo-v0.zip", "vec_normalize.pkl"]
         again = from_hub(hub.url, cache, "hf://sb3/demo@v2/ppo-Demo-v0.zip")
         assert again.stdout == first.stdout
-        assert len(hub.sent) == 2
+        assert len(hub.sent(REPO, "model")) == 2
         url = hub.url
     offline = from_hub(url, cache, "sb3/demo/ppo-Demo-v0.zip")
     assert offline.stdout == first.stdout
@@ -234,9 +173,10 @@ def test_an_agent_comes_from_the_hub_with_its_statistics_and_is_kept(tmp_path):
 def test_what_is_not_on_the_hub_is_named(tmp_path):
     written(tmp_path / "repo" / "ppo.zip")
     (tmp_path / "cache").mkdir()
-    with serving(tmp_path / "repo") as hub:
+    with serving(tmp_path / "hub") as hub:
+        hub.create_from(tmp_path / "repo", REPO, "model")
         wrong = from_hub(hub.url, tmp_path / "cache", "sb3/demo/sac.zip").stdout
         assert "InvalidInput sac.zip of sb3/demo could not be downloaded: The repository has ppo.zip." in wrong
         missing = from_hub(hub.url, tmp_path / "cache", "sb3/other/sac.zip").stdout
         assert "InvalidInput sac.zip of sb3/other could not be downloaded" in missing
-        assert hub.sent == []
+        assert hub.sent(REPO, "model") == []

@@ -23,8 +23,8 @@ from pipeline.errors import InvalidInput
 from pipeline.interfaces import Source
 from pipeline.sources import jat_rows
 from pipeline.sources.jat import JatSource
+from tests.hub_server import serving
 from tests.jat_files import SCHEMA, JatTask, make_jat, make_missions, write_rows
-from tests.pipeline.sources.hub import REPO, serving
 
 ROOT = Path(__file__).parents[3]
 
@@ -541,6 +541,8 @@ def test_rows_before_the_start_are_not_read(tmp_path: Path, monkeypatch: pytest.
 
 # The hub
 
+REPO, RAW_REPO = "jat-project/jat-dataset-tokenized", "jat-project/jat-dataset"
+
 READ_FROM_HUB = """
 import json, sys
 from pipeline.sources.jat import JatSource
@@ -552,7 +554,8 @@ print(json.dumps([episodes, source.count(*sys.argv[2:]), source.identity(*sys.ar
 
 def from_hub(url: str, cache: Path, domain: str = "mujoco", task: str = "ant") -> subprocess.CompletedProcess[str]:
     """Read a task in a fresh process: the hub client looks at HF_ENDPOINT when it is imported."""
-    environment = {**os.environ, "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
+    here = {"HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    environment = {**os.environ, **here, "PYTHONPATH": str(ROOT)}
     environment.pop("HF_HUB_OFFLINE", None)
     command = [sys.executable, "-c", READ_FROM_HUB, str(cache), domain, task]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -561,13 +564,13 @@ def from_hub(url: str, cache: Path, domain: str = "mujoco", task: str = "ant") -
 def test_the_hub_is_read_like_a_folder_and_complete_files_are_downloaded_once(tmp_path: Path):
     task = make_jat(tmp_path / "served", [300, 5, 256], files=3)
     make_jat(tmp_path / "served", [4], name="mujoco-antmaze")
-    with serving(task.folder) as hub:
-        hub.broken = {"mujoco-ant/train-00002-of-00003.parquet"}
+    with serving(tmp_path / "hub") as hub:
+        hub.create_from(task.folder, REPO)
+        hub.fail("mujoco-ant/train-00002-of-00003.parquet", 404, headers={"X-Error-Code": "EntryNotFound"})
         stopped = from_hub(hub.url, tmp_path / "cache")
         assert stopped.returncode == 1
         assert "InvalidInput: mujoco-ant of the dataset" in stopped.stderr
         assert "run again: what is complete is kept" in stopped.stderr
-        hub.broken = set()
         run = from_hub(hub.url, tmp_path / "cache")
         assert run.returncode == 0, run.stderr
     episodes, count, identity = json.loads(run.stdout)
@@ -575,25 +578,29 @@ def test_the_hub_is_read_like_a_folder_and_complete_files_are_downloaded_once(tm
     assert identity["data"] == f"{REPO}@main"
     assert identity["files"] == JatSource(str(task.folder)).identity("mujoco", "ant")["files"]
     names = {path.name for path in task.task_folder.iterdir() if not path.name.startswith("test-")}
-    assert sorted(hub.sent) == sorted(f"mujoco-ant/{name}" for name in names)
+    assert hub.sent(REPO) == sorted(f"mujoco-ant/{name}" for name in names)
 
 
 def test_missions_come_from_the_raw_dataset_on_the_hub(tmp_path: Path):
     task = make_missions(tmp_path / "served", [300, 5, 256], metadata=False, texts=False)
     (raw,) = task.write_raw(tmp_path / "raw", empty_at=[1])
-    with serving(task.folder, tmp_path / "raw") as hub:
+    with serving(tmp_path / "hub") as hub:
+        hub.create_from(task.folder, REPO)
+        hub.create_from(tmp_path / "raw", RAW_REPO)
         run = from_hub(hub.url, tmp_path / "cache", "babyai", "go-to")
         assert run.returncode == 0, run.stderr
     episodes, count, identity = json.loads(run.stdout)
     assert episodes == [[len(played.rewards), played.mission] for played in task.episodes]
     assert count == 3
     assert identity["missions"]["named"] == "texts"
-    assert sorted(hub.sent) == sorted(f"babyai-go-to/{path.name}" for path in (raw, *task.paths))
+    assert hub.sent(REPO) == sorted(f"babyai-go-to/{path.name}" for path in task.paths)
+    assert hub.sent(RAW_REPO) == [f"babyai-go-to/{raw.name}"]
 
 
 def test_a_task_that_the_hub_does_not_have_is_refused(tmp_path: Path):
     task = make_jat(tmp_path / "served", [4], name="mujoco-pusher")
-    with serving(task.folder) as hub:
+    with serving(tmp_path / "hub") as hub:
+        hub.create_from(task.folder, REPO)
         run = from_hub(hub.url, tmp_path / "cache")
     assert run.returncode == 1
     assert f"The dataset {REPO} at main has no files mujoco-ant/train-*" in run.stderr
