@@ -22,7 +22,7 @@ def bare(game: str, decisions: int, copies: int, threads: int) -> None:
     """Step the vector environment with uniform actions and keep nothing."""
     from ale_py.vector_env import AtariVectorEnv
 
-    from pipeline.envs.atari_games import ROMS
+    from pipeline.atari_games import ROMS
 
     environments = AtariVectorEnv(
         ROMS[game],

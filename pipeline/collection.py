@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pipeline.draft import IDENTITY, DraftFolder, claim
 from pipeline.errors import IdentityMismatch, InvalidInput
 from pipeline.files import file_table, sync_tree
 from pipeline.fingerprint import differences
+from pipeline.parts import FileTable
 from pipeline.record import Stopwatch
 from pipeline.recorder import DatasetWriter, summarise
 from pipeline.workspace import Workspace, same_content
@@ -139,12 +140,16 @@ def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fil
     return dataclasses.replace(standing, built=True, episodes=wanted)
 
 
-def _file_table(folder: Path, parts: list[dict[str, Any]], before: Manifest | None) -> dict[str, dict[str, Any]]:
-    """Checksums of all parts. Those of parts that were there before are taken over: growth reads only what is new."""
+def _file_table(
+    folder: Path, parts: list[dict[str, Any]], before: Manifest | None, made: Mapping[str, FileTable]
+) -> dict[str, dict[str, Any]]:
+    """Checksums of all parts. Those of parts that were there before, or were just `made`, are not taken again."""
     files: dict[str, dict[str, Any]] = {}
     known = {str(part["name"]) for part in before.parts} if before else set()
     for name in (str(part["name"]) for part in parts):
-        if before and name in known:
+        if name in made:
+            files |= {f"{PARTS}/{name}/{path}": record for path, record in made[name].items()}
+        elif before and name in known:
             prefix = f"{PARTS}/{name}/"
             files |= {path: record for path, record in before.files.items() if path.startswith(prefix)}
         else:
@@ -177,7 +182,7 @@ def commit(
     if standing:
         writer.commit_parts()
     folder = draft.final if standing else draft.path
-    files = _file_table(folder, parts, standing.manifest if standing else None)
+    files = _file_table(folder, parts, standing.manifest if standing else None, writer.files)
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (standing.manifest.seconds if standing else 0.0), 3)
     facts = summarise(folder, parts)

@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import Dataset
 
 from pipeline.artifact import Artifact
+from pipeline.atari_games import minimal_actions
 from pipeline.bins import SHAPES, STATISTICS, read_lookup
 from pipeline.context import CONTEXT
-from pipeline.envs.atari_games import minimal_actions
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.statistics import distance_statistics, normaliser
 from pipeline.storage.arrays import blocks, read_json

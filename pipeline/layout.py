@@ -26,7 +26,11 @@ class Layout:
 
     def check(self, episode: Episode) -> None:
         """Raises InvalidEpisode where the episode has other arrays than those before it."""
-        rows = _rows((name, array.dtype, array.shape) for name, array in episode.steps.items())
+        self.agree((name, array.dtype, array.shape) for name, array in episode.steps.items())
+
+    def agree(self, arrays: Iterable[tuple[str, Any, Sequence[int]]]) -> None:
+        """As `check`, for name, dtype and shape of the step arrays of one or more episodes."""
+        rows = _rows(arrays)
         if not self._rows:
             self._rows = rows
         if rows != self._rows:

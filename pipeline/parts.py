@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.episode import INFO, PRESENT, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidEpisode
+from pipeline.files import file_table, sync_tree
+from pipeline.storage.arrays import Storage, write_arrays
 
 PART_BYTES = 64 * 2**20
 """A part is closed by the first episode that brings it to this many raw bytes ..."""
@@ -18,16 +21,30 @@ PART_EPISODES = 4096
 
 ENDS = "episode_ends"
 
+FileTable = dict[str, dict[str, int | str]]
+"""Size and checksum of files by their path below a folder."""
 
-def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+
+def save_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> FileTable:
+    """Write the arrays of a part, durably; the folder appears in one step."""
+    unfinished = folder.with_name(f".{folder.name}")
+    write_arrays(storage, unfinished, arrays)
+    sync_tree(unfinished)
+    table = file_table(unfinished, unfinished)
+    unfinished.rename(folder)
+    return table
+
+
+def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Flat arrays of a part.
+
+    `steps` are the step arrays where they lie one after the other already, so that they need not be copied.
 
     `episode_ends` (n,) int64: cumulative rows. `steps/<name>` (rows, ...): the step arrays one after the other.
     An info that an episode lacks is zeros there, and marked as absent.
     `episodes/<name>` (n,): seed, flags, `return` (float64) and `digest` (n, 32). `texts/<name>/bytes` and `.../ends`.
     """
-    steps = _with_same_arrays(episodes)
-    arrays = {f"steps/{name}": np.concatenate([each[name] for each in steps]) for name in steps[0]}
+    arrays = {f"steps/{name}": array for name, array in (steps or _joined(episodes)).items()}
     arrays[ENDS] = np.cumsum([episode.rows for episode in episodes], dtype=np.int64)
     for name, dtype in SUMMARY.items():
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
@@ -53,6 +70,11 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
+
+
+def _joined(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+    steps = _with_same_arrays(episodes)
+    return {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
 
 
 def _with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, np.ndarray]]:

@@ -16,11 +16,11 @@ from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import DamagedArtifact
-from pipeline.files import sync_folder, sync_tree, write_spilled
+from pipeline.files import sync_folder, write_json, write_spilled
 from pipeline.infos import InfoLayouts
 from pipeline.layout import Layout
-from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, pack, unpack
-from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, write_arrays
+from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, FileTable, pack, save_part, unpack
+from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, read_json
 
 SPILL = "spill"
 SPILLED = ".safetensors"
@@ -31,11 +31,13 @@ class DatasetWriter:
 
     Parts are cut by a rule that sees only the ordered episodes, so growth in steps, kills and worker counts leave the
     same parts as one undisturbed run. A committed last part that is not full yet is opened again: its episodes are the
-    first of the next part, and the old folder stays for readers until `stage=gc`.
+    first of the next part, and the old folder stays for readers until `stage=gc`. A source that writes parts itself
+    cuts them by its own rule; they are adopted as they are.
 
     Attributes:
         count: episodes so far, committed ones included. The next `append` is episode number `count`.
         layout: the arrays that all episodes share.
+        files: checksums of those parts of this run of which they are known, by the part's name.
     """
 
     def __init__(self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES) -> None:
@@ -46,11 +48,12 @@ class DatasetWriter:
         self.spill = draft / SPILL
         self.spill.mkdir(exist_ok=True)
         committed = Manifest.read(final).parts if final.exists() else []
-        self._old = [part for part in committed if self._full(int(part["episodes"]), int(part["bytes"]))]
+        reopened = committed[-1:] if committed and not self._whole(committed[-1]) else []
+        self._old = committed[: len(committed) - len(reopened)]
         self._new: list[dict[str, Any]] = []
+        self.files: dict[str, FileTable] = {}
         self._buffer: list[Episode] = []
         self._adopt_parts()
-        reopened = committed[len(self._old) :]
         if reopened and not self._new and not self._buffer:
             self._buffer = list(EpisodeDataset(final, reopened))
         self.layout = Layout()
@@ -91,6 +94,23 @@ class DatasetWriter:
         if self._full(len(self._buffer), self._buffered):
             self._write_part()
 
+    def adopt(self, part: Path, files: FileTable, facts: Mapping[str, int | str]) -> None:
+        """Take over a finished part, which `save_part` wrote: its folder is moved.
+
+        `facts` about its origin are kept with it. Episodes that were appended before become a part of their own.
+        """
+        if self._buffer:
+            self._write_part({})
+        arrays = open_arrays(part)
+        steps = [(n.removeprefix("steps/"), a.dtype, a.shape) for n, a in arrays.items() if n.startswith("steps/")]
+        self.layout.agree(steps)
+        ends = arrays[ENDS][:]
+        entry = _entry(self._part_name(len(ends)), ends, _step_bytes(arrays))
+        self._close(entry, facts)
+        part.rename(self._draft / PARTS / entry["name"])
+        self._new.append(entry)
+        self.files[entry["name"]] = files
+
     def append_spilled(self) -> bool:
         """Append the next episode if a worker has spilled it; says whether it did."""
         path = spill_path(self.spill, self.count)
@@ -118,6 +138,22 @@ class DatasetWriter:
     def _full(self, episodes: int, size: int) -> bool:
         return size >= self._part_bytes or episodes >= PART_EPISODES
 
+    def _whole(self, part: Mapping[str, Any]) -> bool:
+        """Whether nothing can be added to a part: it is full, or a source cut it."""
+        return "facts" in part or self._full(int(part["episodes"]), int(part["bytes"]))
+
+    def _part_name(self, episodes: int) -> str:
+        return f"{self.packed:06d}-{self.packed + episodes:06d}"
+
+    def _close(self, entry: dict[str, Any], facts: Mapping[str, int | str]) -> None:
+        """Say of a part that is about to appear that nothing may be added to it."""
+        entry["facts"] = dict(facts)
+        write_json(self._facts(entry["name"]), entry["facts"])
+
+    def _facts(self, name: str) -> Path:
+        """Where the facts of a closed part wait for the manifest."""
+        return self.spill / f"{name}.facts.json"
+
     def _known_infos(self) -> InfoLayouts:
         """The layouts of the infos that are in the dataset already; `layout` learns the other arrays on the way."""
         known = InfoLayouts()
@@ -133,15 +169,14 @@ class DatasetWriter:
             known.conform(episode, index)
         return known
 
-    def _write_part(self) -> None:
-        first = self.packed
+    def _write_part(self, closed: Mapping[str, int | str] | None = None) -> None:
+        """Make a part of the buffer; `closed` are the facts of one to which nothing may be added."""
         arrays = pack(self._buffer)
-        name = f"{first:06d}-{first + len(self._buffer):06d}"
-        unfinished = self._draft / PARTS / f".{name}"
-        write_arrays(self._storage, unfinished, arrays)
-        sync_tree(unfinished)
-        unfinished.rename(self._draft / PARTS / name)
-        self._new.append(_entry(name, arrays[ENDS], self._buffered))
+        entry = _entry(self._part_name(len(self._buffer)), arrays[ENDS], self._buffered)
+        if closed is not None:
+            self._close(entry, closed)
+        self.files[entry["name"]] = save_part(self._storage, self._draft / PARTS / entry["name"], arrays)
+        self._new.append(entry)
         self._buffer, self._buffered, self._buffered_states = [], 0, 0
         self._drop_spilled()
 
@@ -150,12 +185,15 @@ class DatasetWriter:
         while found := sorted((self._draft / PARTS).glob(f"{self.packed:06d}-*")):
             arrays = open_arrays(found[0])
             size = _step_bytes(arrays)
+            entry = _entry(found[0].name, arrays[ENDS][:], size)
+            if (facts := self._facts(found[0].name)).exists():
+                entry["facts"] = read_json(facts)
             # The last part of a run that died while committing may have to grow.
-            if not self._full(len(arrays[ENDS]), size):
+            if not self._whole(entry):
                 self._buffer = unpack({name: array[:] for name, array in arrays.items()})
                 remove_part(found[0])
                 return
-            self._new.append(_entry(found[0].name, arrays[ENDS][:], size))
+            self._new.append(entry)
 
     def _check_spilled(self) -> None:
         """Files of a killed run are whole by their rename, but a power cut can still tear them."""
@@ -194,6 +232,10 @@ def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
         counts["success_known"] = len(known)
     if gave_up := dataset.texts("end_reason").count("gave_up"):
         counts["gave_up"] = gave_up
+    for part in parts:
+        for name, fact in part.get("facts", {}).items():
+            if isinstance(fact, int):
+                counts[name] = counts.get(name, 0) + fact
     rows = dataset.states + len(dataset)
     arrays = []
     for name in dataset.array_names():

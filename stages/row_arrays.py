@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.atari_games import ACTIONS
 from pipeline.babyai_layout import TOKENS
 from pipeline.bins import RowArray, action_key, bin_dtype, observation_key
 from pipeline.embedding.states import StateInputs
-from pipeline.envs.atari_games import ACTIONS
 from pipeline.mission_tokens import NO_TOKEN, Tokenizer, read_tokens, token_source
 from pipeline.sources.jat_screens import LEVELS
 from stages.inputs import Inputs
@@ -43,9 +43,11 @@ def row_parameters(inputs: Inputs, columns: BinsColumns) -> dict[str, object]:
 
 
 def _atari_actions(inputs: Inputs) -> list[int]:
-    """The place among all 18 of each action that was collected; empty where nothing tells."""
-    named = inputs.artifact.manifest.parameters.get("environment", {}).get("actions", [])
-    return [ACTIONS.index(name) for name in named]
+    """The place among all 18 of each action that was collected or logged; empty where nothing tells."""
+    parameters = inputs.artifact.manifest.parameters
+    if "source" in parameters:
+        return list(parameters["source"].get("actions", []))
+    return [ACTIONS.index(name) for name in parameters.get("environment", {}).get("actions", [])]
 
 
 def row_warnings(inputs: Inputs, columns: BinsColumns) -> list[str]:

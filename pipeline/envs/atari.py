@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.envs.atari_games import ACTIONS, ROMS, minimal_actions
+from pipeline.atari_games import ACTIONS, ROMS, minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 

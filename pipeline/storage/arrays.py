@@ -51,6 +51,9 @@ class Storage(Protocol):
     def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
         """Begin an array in `folder`."""
 
+    def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a folder of whole, contiguous arrays at once. Nothing is flushed: durability is the caller's matter."""
+
     def resume(self, folder: Path, name: str) -> WritableArray:
         """Go on writing an array that another process began, never into a file that it could still have open."""
 
@@ -103,13 +106,8 @@ def open_arrays(folder: Path) -> Mapping[str, ReadableArray]:
 
 
 def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write whole arrays at once."""
-    storage.create_folder(folder)
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        writer = storage.create(folder, name, array.shape, array.dtype)
-        for start in range(0, len(array), step := block_rows(array.shape, array.dtype)):
-            writer.write(start, array[start : start + step])
+    """Write whole arrays at once; `files.sync_tree` makes them durable."""
+    storage.write(folder, {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
     storage.sweep(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -51,6 +52,16 @@ class BinStorage:
         shapes[name] = {"shape": list(shape), "dtype": dtype.str}
         write_json(folder / SHAPES, shapes)
         return BinArray(path, shape, dtype)
+
+    def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        shapes = {}
+        for name, array in arrays.items():
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            path = folder / f"{name}.bin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            little.tofile(path)
+            shapes[name] = {"shape": list(array.shape), "dtype": little.dtype.str}
+        (folder / SHAPES).write_text(json.dumps(shapes, indent=1) + "\n")
 
     def resume(self, folder: Path, name: str) -> WritableArray:
         path = folder / f"{name}.bin"

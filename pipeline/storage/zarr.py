@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.storage.arrays import ReadableArray, WritableArray, block_rows, ch
 
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
 CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+UNFLUSHED = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
 
 
 class ZarrArray:
@@ -60,16 +62,19 @@ class ZarrStorage:
         write_json(folder / "zarr.json", GROUP)
 
     def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
-        for inner in range(1, len(parts := name.split("/"))):
-            group = folder.joinpath(*parts[:inner])
+        for group in _groups(folder, name):
             if not (group / "zarr.json").exists():
                 self.create_folder(group)
-        spec = {
-            "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": f"{folder / name}/"},
-            "metadata": _metadata(shape, np.dtype(dtype)),
-        }
-        return ZarrArray(folder / name, ts.open(spec, create=True, delete_existing=True, context=CONTEXT).result())
+        return _create(folder / name, shape, dtype, CONTEXT)
+
+    def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        for group in {folder, *(group for name in arrays for group in _groups(folder, name))}:
+            group.mkdir(parents=True, exist_ok=True)
+            (group / "zarr.json").write_text(json.dumps(GROUP, indent=1) + "\n")
+        for name, array in arrays.items():
+            target = _create(folder / name, array.shape, array.dtype, UNFLUSHED)
+            for start in range(0, len(array), step := block_rows(array.shape, array.dtype)):
+                target.write(start, array[start : start + step])
 
     def resume(self, folder: Path, name: str) -> WritableArray:
         return _open(folder / name)  # every shard is a file of its own, renamed into place when whole
@@ -106,6 +111,21 @@ class _Arrays(Mapping[str, ReadableArray]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _groups(folder: Path, name: str) -> list[Path]:
+    """The groups inside `folder` that an array's name passes through."""
+    parts = name.split("/")
+    return [folder.joinpath(*parts[:inner]) for inner in range(1, len(parts))]
+
+
+def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context: ts.Context) -> ZarrArray:
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "metadata": _metadata(shape, np.dtype(dtype)),
+    }
+    return ZarrArray(path, ts.open(spec, create=True, delete_existing=True, context=context).result())
 
 
 def _open(path: Path) -> ZarrArray:

@@ -7,11 +7,11 @@ import datasets
 import numpy as np
 import pytest
 
+from pipeline.atari_games import ACTIONS, minimal_actions
 from pipeline.contexts import Contexts
 from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain, Regent
 from pipeline.envs.atari import Atari
-from pipeline.envs.atari_games import ACTIONS, minimal_actions
 from pipeline.envs.toy import Toy
 from pipeline.errors import ArtifactNotFound, InvalidInput
 from pipeline.policies.random import Random

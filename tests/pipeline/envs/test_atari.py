@@ -17,9 +17,9 @@ import yaml
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
+from pipeline.atari_games import ACTIONS, ROMS, minimal_actions
 from pipeline.domain import Domain, Regent
 from pipeline.envs.atari import Atari
-from pipeline.envs.atari_games import ACTIONS, ROMS, minimal_actions
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, UnknownName
 from pipeline.policies.random import Random

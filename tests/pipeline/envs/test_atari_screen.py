@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.envs.atari_games import ROMS, minimal_actions
+from pipeline.atari_games import ROMS, minimal_actions
 from pipeline.envs.atari_screen import Screens
 
 HEIGHTS = (210, 214, 220, 230, 250)
