@@ -1,0 +1,193 @@
+"""Files that are elsewhere: the file system of an address, patience with it, and its errors in plain words.
+
+fsspec and what stands behind it are imported at first use: loading them takes longer than a run that needs neither.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set
+from tenacity.nap import sleep_using_event
+from tenacity.wait import wait_exponential, wait_random
+
+from pipeline.errors import InvalidInput
+
+log = logging.getLogger(__name__)
+
+TRIES = 5
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+"""Before the second try; it doubles with every further one. A random time of up to the first is added."""
+
+STALL_SECONDS = 60.0
+"""How long Google's storage may send nothing before the connection counts as broken."""
+
+PASSING = (408, 429, 500, 502, 503, 504)
+FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+GOOGLE = ("gs", "gcs")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A folder of some file system.
+
+    Attributes:
+        address: as given, without a name or password.
+        path: of the folder, as the file systems write it, without a last slash.
+        lists: the file system (fsspec) that lists.
+        reads: the one that reads; it gives the bytes that are stored, even where a listing comes compressed.
+        together: files that may be read at the same time.
+    """
+
+    address: str
+    path: str
+    lists: Any
+    reads: Any
+    together: int
+
+
+def connect(address: str, setting: str) -> Remote:
+    """The file system of an fsspec URL. gs:// is read without credentials, at STORAGE_EMULATOR_HOST where that is set.
+
+    `setting` names the address in messages. Raises InvalidInput for an address that cannot be used.
+    """
+    shown = scrubbed(address)
+    protocol, _, rest = address.partition("://")
+    if protocol in ("http", "https"):
+        raise InvalidInput(
+            f"{setting}={shown}: a plain web server lists no files with sizes and checksums. Give a bucket "
+            f"(gs://BUCKET/FOLDER for Google's), another address of fsspec that lists, or a folder."
+        )
+    if protocol not in GOOGLE:
+        return _any(address, shown, setting)
+    if not rest.strip("/"):
+        raise InvalidInput(f"{setting}={shown} names no bucket; write gs://BUCKET/FOLDER.")
+    return Remote(shown, rest.strip("/"), _google(True), _google(False), 4)
+
+
+def _any(address: str, shown: str, setting: str) -> Remote:
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(address)
+    except (ImportError, ValueError, OSError) as error:
+        raise InvalidInput(f"{setting}={shown} cannot be opened: {said(error)}") from error
+    # what fsspec drives from one event loop can be asked by several threads; of the others each makes its own rules
+    return Remote(shown, path.rstrip("/"), system, system, 4 if system.async_impl else 1)
+
+
+def _google(decompress: bool) -> Any:
+    system = _google_class()
+    import aiohttp
+
+    patience = aiohttp.ClientTimeout(total=10 * STALL_SECONDS, sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
+    # gcsfs hands requests_timeout to every request; a timeout among session_kwargs would be overruled by its None
+    return system(
+        token="anon",
+        requests_timeout=patience,
+        session_kwargs={"trust_env": True, "auto_decompress": decompress},
+        use_listings_cache=False,
+    )
+
+
+@functools.cache
+def _google_class() -> Any:
+    """The class of gcsfs without two habits.
+
+    What gcsfs offers first asks over another protocol (gRPC) what kind of bucket this is, anew for every range
+    where an anonymous caller may not know; `gcsfs.core` does not. And it repeats each request six times on its own
+    account, without a word: here the tries are ours.
+    """
+    logging.getLogger("gcsfs").setLevel(logging.WARNING)  # it greets at import
+    try:
+        from gcsfs.core import GCSFileSystem
+    except ImportError as error:
+        raise InvalidInput(
+            f"Reading gs:// needs gcsfs ({error}). Install it: pip install 'repertoire[gcs]'. Or give a folder that "
+            f"holds a copy of the bucket."
+        ) from error
+
+    class Google(GCSFileSystem):  # type: ignore[misc]
+        _request = getattr(GCSFileSystem._request, "__wrapped__", GCSFileSystem._request)
+
+    return Google
+
+
+class Failed(Exception):
+    """What went wrong in the end: the last error (`__cause__`), and after how many tries."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(tries)
+        self.tries = tries
+
+
+def patiently(step: Callable[[], T], what: str, stop: Event | None = None) -> T:
+    """Do a step, which can be repeated; again after growing pauses while it fails in a way that may pass.
+
+    `what` names it in the log. `stop`, set by another thread, ends the pauses and the tries. Raises FileNotFoundError,
+    and Failed from any other error of the file system or the way to it. Errors of a programmer are raised as they are.
+    """
+    stop = stop or Event()
+    tries = Retrying(
+        retry=retry_if_exception(passes),
+        stop=stop_after_attempt(TRIES) | stop_when_event_set(stop),
+        wait=wait_exponential(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS) + wait_random(0, PAUSE_SECONDS),
+        sleep=sleep_using_event(stop),
+        before_sleep=lambda state: _say(state, what),
+        reraise=True,
+    )
+    try:
+        return tries(step)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        if not _foreign(error):
+            raise
+        raise Failed(tries.statistics["attempt_number"]) from error
+
+
+def passes(error: BaseException) -> bool:
+    """Whether what failed so may succeed a moment later."""
+    status = _status(error)
+    if status is not None:
+        return status in PASSING
+    return _foreign(error) and not isinstance(error, (*FINAL, ValueError)) and not str(error).startswith("Forbidden")
+
+
+def _foreign(error: BaseException) -> bool:
+    """Whether an error came from outside: the network's and a library's own ones, not those of a wrong call."""
+    return isinstance(error, (OSError, EOFError, ValueError)) or type(error).__module__ != "builtins"
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status, where the library tells it: gcsfs as `code`, aiohttp as `status`."""
+    for found in (getattr(error, "code", None), getattr(error, "status", None)):
+        if str(found).isdigit():
+            return int(str(found))
+    return None
+
+
+def said(error: BaseException | None) -> str:
+    """One line of what the other side said, without credentials."""
+    text = scrubbed(" ".join(str(error).split()))[:300]
+    return f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def scrubbed(text: str) -> str:
+    """A text whose addresses show neither a name and password nor a query, which may hold a signature."""
+    text = re.sub(r"://[^/\s@]*@", "://", text)
+    return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1", text)
+
+
+def _say(state: RetryCallState, what: str) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0.0
+    log.warning("%s failed (%s); try %d of %d in %.1f s", what, said(error), state.attempt_number + 1, TRIES, pause)
