@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import closing
+
+import numpy as np
 from beartype import beartype
 
 from pipeline.artifact import Artifact, Spec
+from pipeline.bulk import BulkSource, Stored, Wanted
 from pipeline.collection import EPISODES_FORMAT, Target, grow
 from pipeline.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Source
 from pipeline.progress import progress
 from pipeline.recorder import DatasetWriter
+from pipeline.threads import available_cores
 from pipeline.workspace import EPISODES, Workspace, check_dataset_name
+
+log = logging.getLogger(__name__)
+
+CORES_PER_PIECE = 2
+"""A piece that is being read keeps about so many cores busy: one decodes, the others write."""
 
 
 @beartype
@@ -19,16 +30,24 @@ def run(
     *,
     domain: Domain,
     task: str,
-    source: Source | None,
+    source: Source | BulkSource | None,
     workspace: Workspace,
     dataset: str,
     episodes: int | None,
     states: int | None,
+    workers: int | None = None,
     force: bool,
-) -> Artifact:
-    """The dataset `dataset` of one task: the source's first `episodes`, or at least `states`, or everything."""
+) -> Artifact | None:
+    """The dataset `dataset` of one task: the source's first `episodes`, or at least `states`, or everything.
+
+    `workers` pieces of a source that comes in pieces are read at once. Nothing where the source was only to be
+    downloaded.
+    """
     if source is None:
         raise InvalidInput("stage=ingest needs a source: for example source=jat source.path=FOLDER")
+    if isinstance(source, BulkSource) and source.download_only:
+        source.download(domain.name, task)
+        return None
     spec = Spec(
         domain.name,
         task,
@@ -39,14 +58,28 @@ def run(
     )
 
     def fill(writer: DatasetWriter, target: Target) -> list[str]:
-        _fill(writer, target, source, spec)
+        if isinstance(source, BulkSource):
+            at_once = workers or max(1, available_cores() // CORES_PER_PIECE)
+            _fill_with_parts(writer, target, source, spec, workspace, at_once)
+        else:
+            _fill(writer, target, source, spec)
         return source.notes()
 
     artifact = grow(workspace, spec, Target(episodes, states), fill, force)
+    if artifact.built and (told := _told_of_parts(artifact)):
+        log.info("ingest %s: %s", spec.label, told)
     have = int(artifact.manifest.counts["episodes"])
     if episodes and have < episodes:
         raise InvalidInput(f"The source has {have} episodes of {spec.label}, episodes={episodes} asked for more.")
     return artifact
+
+
+def _told_of_parts(artifact: Artifact) -> str:
+    """What a source counted beside episodes and states, in words: rows that it left out, episodes that it joined."""
+    names = {name for part in artifact.manifest.parts for name in part.get("facts", {})}
+    return ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in artifact.manifest.counts.items() if name in names
+    )
 
 
 def _fill(writer: DatasetWriter, target: Target, source: Source, spec: Spec) -> None:
@@ -57,3 +90,23 @@ def _fill(writer: DatasetWriter, target: Target, source: Source, spec: Spec) -> 
                 return
             writer.append(episode)
             advance(1)
+
+
+def _fill_with_parts(
+    writer: DatasetWriter, target: Target, source: BulkSource, spec: Spec, workspace: Workspace, workers: int
+) -> None:
+    start, wanted = Stored(writer.count, writer.states), Wanted(target.episodes, target.states)
+    scratch = writer.spill / source.name
+    with closing(source.parts(spec.domain, spec.task, scratch, workspace.storage, start, wanted, workers)) as parts:
+        for part in parts:
+            taken = part.only(_within(target, writer, part.lengths), workspace.storage)
+            writer.adopt(taken.folder, taken.files, taken.told())
+            if target.met(writer.count, writer.states):
+                return
+
+
+def _within(target: Target, writer: DatasetWriter, lengths: np.ndarray) -> np.ndarray:
+    """(n,) lengths of the next episodes -> (n,) bool, those up to the one with which the target is met."""
+    episodes = writer.count + np.arange(len(lengths))
+    states = writer.states + np.cumsum(lengths) - lengths
+    return np.asarray([not target.met(e, s) for e, s in zip(episodes.tolist(), states.tolist(), strict=True)], np.bool_)

@@ -1,0 +1,239 @@
+"""Checkpoints of the DQN Replay Dataset to episodes, against gzip decoders, the disk and a reader of upstream's kind."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from benchmarks.measure import Row, best_of, print_table
+from pipeline.storage.arrays import storage_named, write_arrays
+
+ENVIRONMENTS, STEPS = 8, 5000
+MIXES = {"about 16:1": {"enduro": 0.9, "yars_revenge": 0.1}, "about 110:1": {"breakout": 1.0}}
+"""Games whose frames compress so under gzip -9; the other game comes in stretches of a hundred frames."""
+
+FULL = 1_000_000
+WINDOW = 4 * 2**20
+TASK = "enduro"
+Log = dict[str, np.ndarray]
+
+
+def measure(repeats: int = 3, full: bool = True) -> list[Row]:
+    rows = []
+    for name, mix in MIXES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            files = write_checkpoint(Path(folder) / "bucket", log_of(mix), lambda path: gzip.GzipFile(path, "wb", 9))
+            rows += compare(name, Path(folder), files, repeats)
+    return [*rows, *([full_size()] if full else [])]
+
+
+def compare(name: str, folder: Path, files: dict[str, Path], repeats: int) -> list[Row]:
+    """One row for each storage, and one against the reader of upstream's kind."""
+    frames = load(files["observation"])
+    ratio = frames.nbytes / files["observation"].stat().st_size
+    work = f"checkpoint of {len(frames):,} frames, {ratio:.0f}:1"
+    times = best_of(
+        repeats,
+        zlib_ng=lambda: decode("zlib_ng.gzip_ng", files["observation"]),
+        isal=lambda: decode("isal.igzip", files["observation"]),
+        ours_zarr=lambda: ingest(folder, "zarr"),
+        bulk_zarr=lambda: bulk(folder, "zarr", frames),
+        ours_bin=lambda: ingest(folder, "bin"),
+        bulk_bin=lambda: bulk(folder, "bin", frames),
+    )
+    decoder = min(times["zlib_ng"], times["isal"])
+    rows = []
+    for storage in ("zarr", "bin"):
+        limits = {"the best decoder alone": decoder, f"{storage} written in bulk": times[f"bulk_{storage}"]}
+        slower = max(limits, key=lambda name: limits[name])
+        told = ", ".join(f"{each} {frames.nbytes / seconds / 1e6:,.0f} MB/s" for each, seconds in limits.items())
+        note = f"<= 1.25 wanted; {frames.nbytes / times[f'ours_{storage}'] / 1e6:,.0f} MB/s; {told}"
+        rows.append(Row(f"{work}, {storage}", times[f"ours_{storage}"], "", None, slower, limits[slower], note))
+    upstream = best_of(1, upstream=lambda: read_as_upstream(files, folder / "upstream"))["upstream"]
+    peer = "stdlib gzip, whole array, HDF5 with gzip by episode"
+    return [*rows, Row(f"{work}, zarr", times["ours_zarr"], peer, upstream, note="<= 0.33 wanted")]
+
+
+def full_size() -> Row:
+    """A checkpoint of the real size in a process of its own: seconds, and the most memory that it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = tiled(log_of(MIXES["about 110:1"]), FULL)
+        files = write_checkpoint(Path(folder) / "bucket", log, lambda path: gzip.GzipFile(path, "wb", 1))
+        del log
+        code = f"from benchmarks.dqn_replay import report_ingest; report_ingest({folder!r})"
+        told = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+        raw = FULL * 84 * 84
+        note = f"peak memory {told['peak'] / 1e6:,.0f} MB, < 500 wanted; {raw / told['seconds'] / 1e6:,.0f} MB/s"
+        decoder = best_of(1, ng=lambda: decode("zlib_ng.gzip_ng", files["observation"]))["ng"]
+        work = f"checkpoint of {FULL:,} frames, {raw / files['observation'].stat().st_size:.0f}:1, zarr"
+        return Row(work, told["seconds"], "", None, "zlib-ng alone", decoder, note)
+
+
+def report_ingest(folder: str) -> None:
+    """Ingest and print time and peak memory of this process, for `full_size`."""
+    import resource
+
+    seconds = best_of(1, ours=lambda: ingest(Path(folder), "zarr"))["ours"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def log_of(mix: dict[str, float]) -> Log:
+    """Frames of random play, with the ends of episodes, in stretches that follow the shares of the mix."""
+    logs = {game: play(game) for game in mix}
+    if len(logs) == 1:
+        return next(iter(logs.values()))
+    stretch, total = 1000, ENVIRONMENTS * STEPS
+    pieces: list[tuple[str, slice]] = []
+    for block in range(total // stretch):
+        at = 0
+        for game, share in mix.items():
+            rows = round(share * stretch)
+            pieces.append((game, slice(block * stretch + at, block * stretch + at + rows)))
+            at += rows
+    return {
+        name: np.concatenate([logs[game][name][rows] for game, rows in pieces]) for name in next(iter(logs.values()))
+    }
+
+
+def play(game: str) -> Log:
+    """ENVIRONMENTS random players of STEPS decisions, one after the other."""
+    from ale_py.vector_env import AtariVectorEnv
+
+    environment = AtariVectorEnv(game, num_envs=ENVIRONMENTS, stack_num=1, frameskip=4, repeat_action_probability=0.25)
+    environment.reset(seed=0)
+    rng = np.random.default_rng(0)
+    frames = np.empty((ENVIRONMENTS, STEPS, 84, 84), np.uint8)
+    ended = np.zeros((ENVIRONMENTS, STEPS), np.uint8)
+    for step in range(STEPS):
+        shown, _, over, cut, _ = environment.step(rng.integers(0, environment.single_action_space.n, ENVIRONMENTS))
+        frames[:, step] = np.asarray(shown).reshape(ENVIRONMENTS, 84, 84)
+        ended[:, step] = over | cut
+    ended[:, -1] = 1
+    rows = ENVIRONMENTS * STEPS
+    rewards = rng.integers(-1, 2, rows).astype(np.float32)
+    actions = rng.integers(0, 9, rows).astype(np.int32)
+    return {
+        "observation": frames.reshape(rows, 84, 84),
+        "action": actions,
+        "reward": rewards,
+        "terminal": ended.reshape(rows),
+    }
+
+
+def tiled(log: Log, rows: int) -> Log:
+    """The log again and again until it has `rows` rows; frames are repeated without taking memory."""
+    times = -(-rows // len(log["action"]))
+    small = {name: np.tile(array, times)[:rows] for name, array in log.items() if name != "observation"}
+    return {**small, "observation": log["observation"]}
+
+
+def write_checkpoint(root: Path, log: Log, opened: Callable[[Path], Any]) -> dict[str, Path]:
+    """Files of one regular checkpoint in the bucket's layout; frames are repeated up to the number of actions."""
+    folder = root / "Enduro" / "1" / "replay_logs"
+    folder.mkdir(parents=True)
+    rows = len(log["action"])
+    files = {name: folder / f"$store$_{name}_ckpt.0.gz" for name in log}
+    for name, array in log.items():
+        with opened(files[name]) as file:
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": (rows, *array.shape[1:])}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, rows, len(array)):
+                file.write(array[: rows - start].tobytes())
+    files["add_count"] = folder / "add_count_ckpt.0.gz"
+    with opened(files["add_count"]) as file:
+        np.save(file, np.asarray(rows - 1))
+    return files
+
+
+def decode(module: str, path: Path) -> None:
+    from importlib import import_module
+
+    window = bytearray(WINDOW)
+    with import_module(module).open(path) as file:
+        while file.readinto(window):
+            pass
+
+
+def ingest(folder: Path, storage: str) -> None:
+    from pipeline.domain import Domain, Regent
+    from pipeline.sources.dqn_replay import DqnReplaySource
+    from pipeline.workspace import Workspace
+    from stages import ingest as stage
+
+    with scratch(folder / "ours") as place:
+        stage.run(
+            domain=Domain("atari", 27000, 5, dict, [TASK], Regent(32, 5, 100, 100000)),
+            task=TASK,
+            source=DqnReplaySource(root=str(folder / "bucket")),
+            workspace=Workspace(str(place), storage),
+            dataset="dqn-replay-v1",
+            episodes=None,
+            states=None,
+            workers=1,
+            force=False,
+        )
+
+
+def bulk(folder: Path, storage: str, frames: np.ndarray) -> None:
+    """The frames as one array, durable."""
+    with scratch(folder / "bulk") as place:
+        write_arrays(storage_named(storage), place, {"observation": frames})
+        for path in (path for path in place.rglob("*") if path.is_file()):
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+
+
+def load(path: Path) -> np.ndarray:
+    with gzip.open(path) as file:
+        return np.load(file, allow_pickle=False)
+
+
+def read_as_upstream(files: dict[str, Path], folder: Path) -> None:
+    """The arrays as a whole, cut behind terminal flags, one HDF5 file for each episode."""
+    with scratch(folder) as place:
+        arrays = {name: load(files[name]) for name in ("observation", "action", "reward", "terminal")}
+        start = 0
+        for number, end in enumerate(np.flatnonzero(arrays["terminal"])):
+            rows = slice(start, end + 1)
+            with h5py.File(place / f"{number:09d}.hdf5", "w") as file:
+                states = arrays["observation"][rows][:, None]
+                file.create_dataset("states", data=states, compression="gzip", compression_opts=1)
+                for name in ("action", "reward"):
+                    file.create_dataset(name, data=arrays[name][rows], compression="gzip", compression_opts=1)
+            start = end + 1
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-full", action="store_true", help="leave the checkpoint of a million frames out")
+    arguments = parser.parse_args()
+    print_table(measure(arguments.repeats, not arguments.no_full))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The files of a checkpoint: one gzip stream holding one `.npy` array, read forwards and checked to its last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from zlib_ng import gzip_ng, zlib_ng
+
+from pipeline.errors import InvalidInput
+
+FRAME = (84, 84)
+"""Height and width of a grey frame."""
+
+AGAIN = "Remove the file and run again to download it anew, or look at where it was copied from."
+SKIPPED_ROWS = 512
+"""Rows that are decoded at once only to come to those after them."""
+
+BROKEN: Any = (EOFError, OSError, zlib_ng.error, ValueError)
+"""What the decoder and numpy's header reader raise for files that are no whole gzip stream of an array."""
+
+
+class LoggedArray:
+    """The rows of one array, decoded straight into the caller's memory; a context manager.
+
+    Attributes:
+        rows: length of the leading axis.
+
+    Raises InvalidInput where the stream is torn or damaged, or the array is of another dtype or shape.
+    """
+
+    def __init__(self, path: Path, dtype: Any, row_shape: tuple[int, ...]) -> None:
+        self.path, self._dtype, self._row_shape = path, np.dtype(dtype), row_shape
+        self._at = 0
+        with told(path):
+            self._file = gzip_ng.GzipNGFile(path, "rb")
+            try:
+                shape = _checked_shape(path, self._file, self._dtype, row_shape)
+            except BaseException:
+                self._file.close()
+                raise
+        self.rows = shape[0]
+
+    def __enter__(self) -> LoggedArray:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def expect(self, rows: int) -> None:
+        """Raises InvalidInput unless the array has so many rows as the other files of its checkpoint."""
+        if self.rows != rows:
+            raise InvalidInput(
+                f"{self.path} holds {self.rows:,} rows, the other files of its checkpoint {rows:,}. {AGAIN}"
+            )
+
+    def read_into(self, out: np.ndarray) -> None:
+        """Fill `out` (n, *row_shape), contiguous, with the next n rows."""
+        if len(out) == 0:
+            return
+        with told(self.path):
+            wanted = out.reshape(-1).view(np.uint8).data
+            while len(wanted):
+                got = self._file.readinto(wanted)
+                if not got:
+                    raise EOFError(f"it ends in row {self._at} of {self.rows} that its header promises")
+                wanted = wanted[got:]
+        self._at += len(out)
+
+    def go_to(self, row: int) -> None:
+        """Decode and forget the rows before `row`."""
+        scratch = np.empty((min(SKIPPED_ROWS, row - self._at), *self._row_shape), self._dtype)
+        while self._at < row:
+            self.read_into(scratch[: row - self._at])
+
+    def finish(self) -> None:
+        """Come to the end of the stream, where its checksum is, and see that nothing follows."""
+        self.go_to(self.rows)
+        with told(self.path):
+            if self._file.read(1):
+                raise ValueError(f"more bytes follow the {self.rows} rows that its header promises")
+
+
+def read_whole(path: Path, dtype: Any, rows: int | None = None) -> np.ndarray:
+    """A small array of (rows,) as a whole; `rows`: how many there must be."""
+    with LoggedArray(path, dtype, ()) as stream:
+        if rows is not None:
+            stream.expect(rows)
+        out = np.empty(stream.rows, dtype)
+        stream.read_into(out)
+        stream.finish()
+    return out
+
+
+def read_number(path: Path) -> int:
+    """The one integer of an `add_count` file."""
+    with told(path), gzip_ng.GzipNGFile(path, "rb") as file:
+        shape, _, dtype = _header(path, file)
+        if shape not in ((), (1,)) or dtype.kind not in "iu":
+            raise InvalidInput(f"{path} must hold one integer; it holds {dtype} {list(shape)}. {AGAIN}")
+        data = file.read()
+        if len(data) != dtype.itemsize:
+            raise ValueError(f"{len(data)} bytes follow its header instead of {dtype.itemsize}")
+        number = int(np.frombuffer(data, dtype)[0])
+    if number < 0:
+        raise InvalidInput(f"{path} must hold a count; it holds {number}. {AGAIN}")
+    return number
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turns what the libraries raise for a broken file into an InvalidInput that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no file {path}. Run the same command again to download it.") from error
+    except InvalidInput:
+        raise
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InvalidInput(f"{path} is no whole gzip file of one array: {str(error).strip()}. {AGAIN}") from error
+
+
+def _checked_shape(path: Path, file: Any, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> tuple[int, ...]:
+    shape, fortran, found = _header(path, file)
+    if found != dtype or shape[1:] != row_shape or not shape or (fortran and len(shape) > 1):
+        order = " in Fortran order" if fortran and len(shape) > 1 else ""
+        raise InvalidInput(
+            f"{path} must hold {dtype} of shape {['rows', *row_shape]}, it holds {found} {list(shape)}{order}. "
+            f"It is no file of the DQN Replay Dataset; {AGAIN[0].lower()}{AGAIN[1:]}"
+        )
+    return shape
+
+
+def _header(path: Path, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise InvalidInput(f"{path} holds pickled objects, which would run code when loaded. It is refused. {AGAIN}")
+    return shape, fortran, dtype

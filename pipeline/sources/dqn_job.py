@@ -1,0 +1,243 @@
+"""One checkpoint to parts: its frames are decoded once, forwards, while finished parts are written on other cores.
+
+Nothing of the checkpoint's seven gigabytes stays in memory but the parts under way. What it leaves in its folder is
+whole or absent: `job.json` is written last, and a later run with the same or a smaller wish takes the folder as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from pipeline.bulk import StoredPart
+from pipeline.files import sync_tree, write_json
+from pipeline.parts import PART_BYTES, PART_EPISODES, FileTable, pack, save_part
+from pipeline.sources.dqn_files import FRAME, LoggedArray
+from pipeline.sources.dqn_part import FRAME_BYTES, ROW_BYTES, PartBuilder, rows_needed
+from pipeline.sources.dqn_plan import Inside, Piece
+from pipeline.sources.dqn_shard import Steps, read_steps
+from pipeline.storage.arrays import Storage, read_json
+
+DONE = "job.json"
+PIECE_ROWS = 1024
+"""Frames of an episode's piece that are in memory at once."""
+
+BUFFERS_BYTES = 256 * 2**20
+"""Memory for the parts of one checkpoint that are under way."""
+
+MOST_BUFFERS = 3
+"""One is being filled while two are written."""
+
+Saved = tuple[FileTable, np.ndarray, np.ndarray]
+"""Of a part that was written: its checksums, and the lengths and padding rows of its episodes."""
+
+
+class Stopped(Exception):
+    """Another checkpoint has failed, or the user has interrupted."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is wanted of one checkpoint.
+
+    Attributes:
+        files: its files by field.
+        inside: the episodes that lie in it.
+        first: how many episodes of the checkpoint lie before those.
+        pieces: its share of episodes that lie in several checkpoints, ascending.
+        through: the file is to be read to its end, where its checksum is.
+    """
+
+    number: int
+    files: Mapping[str, Path]
+    inside: Inside
+    first: int
+    pieces: tuple[Piece, ...]
+    strip: bool
+    through: bool
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all jobs share.
+
+    Attributes:
+        writers: run what finishes a part.
+        advance: called with the number of rows that were read.
+        stop: set when the others should end.
+    """
+
+    storage: Storage
+    writers: Executor
+    advance: Callable[[int], None]
+    stop: threading.Event
+
+
+def run_job(job: Job, folder: Path, tools: Tools) -> None:
+    """Make `folder` unless it is there. Raises InvalidInput for broken files, Stopped when told to stop."""
+    if _covers(folder, job):
+        tools.advance(_rows(job))
+        return
+    if folder.exists():
+        shutil.rmtree(folder)
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    steps = read_steps(job.files)
+    with LoggedArray(job.files["observation"], np.uint8, FRAME) as frames:
+        frames.expect(len(steps.action))
+        parts = _read(job, frames, steps, unfinished, tools)
+        if job.through:
+            frames.finish()
+    pieces = [list(piece[1:]) for piece in job.pieces]
+    write_json(unfinished / DONE, {"first": job.first, "episodes": len(job.inside), "pieces": pieces, "parts": parts})
+    sync_tree(unfinished)
+    unfinished.rename(folder)
+
+
+def job_parts(folder: Path) -> Iterator[tuple[int, StoredPart]]:
+    """The parts of a finished job, each with the number of the checkpoint's episodes before it."""
+    record = read_json(folder / DONE)
+    first = int(record["first"])
+    for number, part in enumerate(record["parts"]):
+        lengths, padding = (np.asarray(part[name], np.int64) for name in ("lengths", "padding"))
+        yield first, stored_part(folder / f"{number:04d}", (part["files"], lengths, padding))
+        first += len(part["lengths"])
+
+
+def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> Saved:
+    """Write the builder's episodes as one part."""
+    files = save_part(storage, folder, pack(builder.episodes, builder.steps()))
+    lengths = np.asarray([episode.length for episode in builder.episodes], np.int64)
+    return files, lengths, np.asarray(builder.padding, np.int64)
+
+
+def stored_part(folder: Path, saved: Saved) -> StoredPart:
+    """The part that `save_episodes` wrote."""
+    files, lengths, padding = saved
+    return StoredPart(folder, files, lengths, {"padding_rows": padding})
+
+
+def piece_path(folder: Path, piece: Piece) -> Path:
+    """Where a job leaves the frames of a piece."""
+    return folder / f"rows-{piece.start}-{piece.stop}.npy"
+
+
+def _covers(folder: Path, job: Job) -> bool:
+    """Whether an earlier run has left what this job would make; parts may have been adopted since."""
+    if not (folder / DONE).is_file():
+        return False
+    record = read_json(folder / DONE)
+    first, stop = int(record["first"]), int(record["first"]) + int(record["episodes"])
+    if first > job.first or stop < job.first + len(job.inside):
+        return False
+    if any(not piece_path(folder, piece).is_file() for piece in job.pieces):
+        return False
+    wanted = range(job.first, job.first + len(job.inside))
+    return all(
+        part.folder.is_dir()
+        for begin, part in job_parts(folder)
+        if begin < wanted.stop and begin + len(part.lengths) > wanted.start
+    )
+
+
+def _rows(job: Job) -> int:
+    return int(job.inside.slots.sum()) + sum(piece.stop - piece.start for piece in job.pieces)
+
+
+def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools) -> list[dict[str, Any]]:
+    """Go through the frames: pieces before the episodes, the episodes, pieces after them."""
+    begin = int(job.inside.starts[0]) if len(job.inside) else 0
+    at = 0
+    for piece in (piece for piece in job.pieces if piece.start < begin):
+        at = _save_piece(piece, frames, folder, tools)
+    parts: list[Future[Saved]] = []
+    if len(job.inside):
+        frames.go_to(begin)
+        _read_episodes(job, frames, steps, folder, tools, parts)
+        at = int(job.inside.stops[-1])
+    for piece in (piece for piece in job.pieces if piece.start >= max(begin, at)):
+        _save_piece(piece, frames, folder, tools)
+    saved = [part.result() for part in parts]
+    return [
+        {"files": files, "lengths": lengths.tolist(), "padding": padding.tolist()} for files, lengths, padding in saved
+    ]
+
+
+def _read_episodes(
+    job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools, parts: list[Future[Saved]]
+) -> None:
+    inside, slots = job.inside, job.inside.slots
+    cuts = list(_cuts(slots))
+    most = max(rows_needed(int(slots[a:b].sum()), b - a) for a, b in cuts)
+    buffers = _buffers(most)
+    try:
+        for number, (start, stop) in enumerate(cuts):
+            buffer = buffers.get()
+            builder = PartBuilder(buffer)
+            for begin, end in zip(inside.starts[start:stop].tolist(), inside.stops[start:stop].tolist(), strict=True):
+                if tools.stop.is_set():
+                    raise Stopped
+                builder.add(frames, steps.rows(begin, end), job.strip)
+                tools.advance(end - begin)
+            for done in parts:
+                if done.done():
+                    done.result()  # a disk that is full should not be noticed only at the end
+            future = tools.writers.submit(save_episodes, builder, folder / f"{number:04d}", tools.storage)
+            future.add_done_callback(lambda _, buffer=buffer: buffers.put(buffer))  # type: ignore[misc]
+            parts.append(future)
+    except BaseException:
+        for part in parts:
+            part.cancel()
+        for part in parts:
+            if not part.cancelled():
+                part.exception()  # nothing may write into the folder any more when this returns
+        raise
+
+
+def _buffers(rows: int) -> SimpleQueue[np.ndarray]:
+    """As many buffers of `rows` frames as fit into the memory that there is for them, at least one."""
+    free: SimpleQueue[np.ndarray] = SimpleQueue()
+    for _ in range(min(MOST_BUFFERS, max(1, BUFFERS_BYTES // (rows * FRAME_BYTES)))):
+        free.put(np.empty((rows, *FRAME), np.uint8))
+    return free
+
+
+def _cuts(slots: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where parts begin and end, in episodes: the rule of `pipeline.parts`, padding counted in.
+
+    So cuts are known before a frame is read, and a part never spans two checkpoints.
+    """
+    sizes = (slots + 1) * ROW_BYTES
+    start, size = 0, 0
+    for stop, more in enumerate(sizes.tolist(), 1):
+        size += more
+        if size >= PART_BYTES or stop - start >= PART_EPISODES or stop == len(sizes):
+            yield start, stop
+            start, size = stop, 0
+
+
+def _save_piece(piece: Piece, frames: LoggedArray, folder: Path, tools: Tools) -> int:
+    """Keep the frames of a piece in a file; returns the row after it."""
+    frames.go_to(piece.start)
+    rows = piece.stop - piece.start
+    block = np.empty((min(PIECE_ROWS, rows), *FRAME), np.uint8)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *FRAME)}
+    with piece_path(folder, piece).open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, rows, PIECE_ROWS):
+            if tools.stop.is_set():
+                raise Stopped
+            part = block[: min(PIECE_ROWS, rows - start)]
+            frames.read_into(part)
+            file.write(part.data)
+            tools.advance(len(part))
+    return piece.stop

@@ -1,0 +1,101 @@
+"""Episodes of one part, put together in place: frames are decoded to where the part is written from."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.episode import Episode
+from pipeline.sources.dqn_files import FRAME
+from pipeline.sources.dqn_plan import HEAD, TAIL, WHOLE
+from pipeline.sources.dqn_shard import PADDING, Steps
+
+TIME_LIMIT = 27000
+"""Decisions after which the logged runs cut an episode (108,000 frames of the console); the flag says terminal then."""
+
+FRAGMENT = "fragment"
+"""`end_reason` of an episode whose beginning or end was not read."""
+
+FRAME_BYTES = FRAME[0] * FRAME[1]
+ROW_BYTES = FRAME_BYTES + np.dtype(np.int32).itemsize + 2 * np.dtype(np.float64).itemsize
+
+
+class Frames(Protocol):
+    """Frames of an episode in time order."""
+
+    def read_into(self, out: np.ndarray) -> None:
+        """Fill `out` (n, 84, 84) uint8 with the next n frames."""
+
+
+class PartBuilder:
+    """Collects episodes in `buffer` (rows, 84, 84) uint8, each of T+1 rows, the last one zeros.
+
+    Attributes:
+        episodes: views of the buffer.
+        padding: rows of padding that each opened with.
+    """
+
+    def __init__(self, buffer: np.ndarray) -> None:
+        self._frames = buffer
+        self._action = np.zeros(len(buffer), np.int32)
+        self._reward = np.zeros(len(buffer), np.float64)
+        self._discount = np.zeros(len(buffer), np.float64)
+        self._rows = 0
+        self.episodes: list[Episode] = []
+        self.padding: list[int] = []
+
+    def add(self, frames: Frames, steps: Steps, strip: bool, extent: str = WHOLE) -> None:
+        """Take the next episode: `steps` are its rows, padding included, which is left out if `strip`."""
+        begin, slots, quiet = self._rows, len(steps.action), steps.quiet
+        frames.read_into(self._frames[begin : begin + quiet])
+        padding = _black(self._frames[begin : begin + quiet])
+        left_out = padding if strip else 0
+        if 0 < left_out < quiet:
+            self._frames[begin : begin + quiet - left_out] = self._frames[begin + left_out : begin + quiet].copy()
+        frames.read_into(self._frames[begin + quiet - left_out : begin + slots - left_out])
+        last = begin + slots - left_out
+        self._frames[last] = 0
+        self._action[begin:last] = steps.action[left_out:]
+        self._reward[begin:last] = steps.reward[left_out:]
+        self._discount[begin:last] = 1.0
+        limited = extent == WHOLE and slots - padding == TIME_LIMIT
+        terminated = extent != TAIL and not limited
+        if terminated:
+            self._discount[last - 1] = 0.0
+        self._rows = last + 1
+        self.padding.append(padding)
+        self.episodes.append(
+            Episode(
+                steps={name: array[begin : self._rows] for name, array in self._steps().items()},
+                terminated=terminated,
+                truncated=limited,
+                end_reason=FRAGMENT if extent in (HEAD, TAIL) else "time_limit" if limited else "terminated",
+                has_final_observation=False,
+            )
+        )
+
+    def steps(self) -> dict[str, np.ndarray]:
+        """The step arrays of all episodes, one after the other."""
+        return {name: array[: self._rows] for name, array in self._steps().items()}
+
+    def _steps(self) -> dict[str, np.ndarray]:
+        return {
+            "action": self._action,
+            "discount": self._discount,
+            "observation": self._frames,
+            "reward": self._reward,
+        }
+
+
+def rows_needed(slots: int, episodes: int) -> int:
+    """Rows of a buffer for so many episodes with so many rows in all."""
+    return slots + episodes
+
+
+def _black(frames: np.ndarray) -> int:
+    """How many of the first frames are black, up to PADDING."""
+    for number, frame in enumerate(frames[:PADDING]):
+        if frame.any():
+            return number
+    return min(len(frames), PADDING)
