@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 DOMAIN ?= metaworld
 TASKS ?= assembly,soccer
 FORCE ?=
+ROOT ?=
+RUN ?= 1
 JOBS ?= 1
 
 SOURCE ?= jat
@@ -14,7 +16,7 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-interop bench rebuild regent regent-all report catalog verify clean
+.PHONY: help system setup demo test check test-interop bench rebuild regent regent-all dqn-replay report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +66,11 @@ regent-all: ## REGENT's data of all four domains: 157 tasks
 	$(MAKE) regent DOMAIN=mujoco
 	$(MAKE) regent DOMAIN=babyai
 	$(MAKE) regent DOMAIN=atari EMBEDDING=resnet18_regent WEIGHTS=$(WEIGHTS)
+
+dqn-replay: setup ## The DQN Replay Dataset, its 60 games or TASKS=a,b (ROOT=FOLDER or URL, RUN=1..5, JOBS=2: two games at a time)
+	$(BIN)/python run.py -m stage=ingest domain=atari source=dqn_replay source.run=$(RUN) $(if $(ROOT),source.root=$(ROOT)) \
+	  $(if $(filter file,$(origin TASKS)),+sweep=atari60,task=$(TASKS)) \
+	  $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
 
 report: setup ## HTML pages of DOMAIN for TASKS
 	$(BIN)/python run.py -m stage=report domain=$(DOMAIN) task=$(TASKS)

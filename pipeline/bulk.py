@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,10 @@ class Wanted(NamedTuple):
     states: int | None = None
 
 
+StepArray = tuple[str, tuple[int, ...]]
+"""dtype and shape of one row."""
+
+
 @dataclass(frozen=True)
 class StoredPart:
     """A part that lies finished in `folder`, to be adopted in its place.
@@ -34,6 +39,7 @@ class StoredPart:
     Attributes:
         files: checksums by path below the folder.
         lengths: (n,) int64, states of its episodes.
+        steps: dtype and shape of a row of its step arrays, by name.
         sums: (n,) integers by name, one for each episode; their sums are told of the dataset.
         facts: what is told of the part beside these.
     """
@@ -41,8 +47,14 @@ class StoredPart:
     folder: Path
     files: FileTable
     lengths: np.ndarray
+    steps: Mapping[str, StepArray]
     sums: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: Mapping[str, int | str] = field(default_factory=dict)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of all step arrays."""
+        return sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in self.steps.values())
 
     def told(self) -> dict[str, int | str]:
         """All facts, sums included."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,13 @@ def short_hash(text: str) -> str:
 
 
 def _header(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    # Little endian is the order on disk; "<f8" and native "float64" must hash alike.
-    return f"{name}\0{np.dtype(dtype).newbyteorder('<').str}\0{','.join(map(str, shape))}\0".encode()
+    return f"{name}\0{_dtype_on_disk(dtype)}\0{','.join(map(str, shape))}\0".encode()
+
+
+@cache
+def _dtype_on_disk(dtype: np.dtype[Any]) -> str:
+    """Little endian is the order on disk; "<f8" and native "float64" must hash alike."""
+    return np.dtype(dtype).newbyteorder("<").str
 
 
 def _bytes(array: np.ndarray) -> memoryview | bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import json
 import os
+import platform
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,15 +70,45 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder below `folder` to disk, before a rename makes them visible."""
-    for path in files_below(folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    for current, _, _ in os.walk(folder):
-        sync_folder(Path(current))
+    """Flush every file and folder below `folder` to disk, before a rename makes them visible.
+
+    Linux does it in one call for the whole file system, where fsync would wait for the disk once for each small file.
+    """
+    if not _sync_file_system(folder):
+        for path in files_below(folder):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        for current, _, _ in os.walk(folder):
+            sync_folder(Path(current))
+
+
+def _sync_file_system(folder: Path) -> bool:
+    """Flush all of the file system that `folder` lies in; False where that cannot be done or would hide errors.
+
+    Source: syncfs(2). Linux reports failed writes there since 5.8.
+    """
+    if (call := _syncfs()) is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call(descriptor):
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), str(folder))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@functools.cache
+def _syncfs() -> Callable[[int], int] | None:
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    if sys.platform != "linux" or version is None or (int(version[1]), int(version[2])) < (5, 8):
+        return None
+    call: Callable[[int], int] | None = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    return call
 
 
 def files_below(folder: Path) -> Iterator[Path]:

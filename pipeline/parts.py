@@ -27,18 +27,37 @@ FileTable = dict[str, dict[str, int | str]]
 
 def save_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> FileTable:
     """Write the arrays of a part, durably; the folder appears in one step."""
-    unfinished = folder.with_name(f".{folder.name}")
-    write_arrays(storage, unfinished, arrays)
+    write_part(storage, folder, arrays)
+    return finish_part(folder)
+
+
+def write_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """The first half of `save_part`: afterwards the arrays are not needed any more."""
+    write_arrays(storage, _unfinished(folder), arrays)
+
+
+def finish_part(folder: Path) -> FileTable:
+    """The second half of `save_part`."""
+    unfinished = _unfinished(folder)
     sync_tree(unfinished)
     table = file_table(unfinished, unfinished)
     unfinished.rename(folder)
     return table
 
 
-def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+def _unfinished(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}")
+
+
+def pack(
+    episodes: Sequence[Episode],
+    steps: Mapping[str, np.ndarray] | None = None,
+    digests: Sequence[bytes] | None = None,
+) -> dict[str, np.ndarray]:
     """Flat arrays of a part.
 
-    `steps` are the step arrays where they lie one after the other already, so that they need not be copied.
+    `steps` are the step arrays where they lie one after the other already, so that they need not be copied; `digests`
+    those of the episodes where they were taken already.
 
     `episode_ends` (n,) int64: cumulative rows. `steps/<name>` (rows, ...): the step arrays one after the other.
     An info that an episode lacks is zeros there, and marked as absent.
@@ -49,7 +68,9 @@ def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = N
     for name, dtype in SUMMARY.items():
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
     arrays["episodes/return"] = np.asarray([e.total_reward for e in episodes], np.float64)
-    arrays["episodes/digest"] = np.stack([np.frombuffer(e.digest(), np.uint8) for e in episodes])
+    arrays["episodes/digest"] = np.stack(
+        [np.frombuffer(digest, np.uint8) for digest in digests or [episode.digest() for episode in episodes]]
+    )
     for name in TEXTS:
         texts = [episode.texts()[name] for episode in episodes]
         arrays[f"texts/{name}/bytes"] = np.concatenate(texts)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from pipeline.artifact import Manifest
+from pipeline.bulk import StoredPart
 from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import DamagedArtifact
-from pipeline.files import sync_folder, write_json, write_spilled
+from pipeline.files import sync_folder, write_spilled
 from pipeline.infos import InfoLayouts
 from pipeline.layout import Layout
-from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, FileTable, pack, save_part, unpack
+from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, FileTable, pack, save_part, split_texts, unpack
 from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, read_json
 
 SPILL = "spill"
@@ -94,22 +97,20 @@ class DatasetWriter:
         if self._full(len(self._buffer), self._buffered):
             self._write_part()
 
-    def adopt(self, part: Path, files: FileTable, facts: Mapping[str, int | str]) -> None:
-        """Take over a finished part, which `save_part` wrote: its folder is moved.
+    def adopt(self, part: StoredPart) -> None:
+        """Take over a finished part: its folder is moved.
 
-        `facts` about its origin are kept with it. Episodes that were appended before become a part of their own.
+        Episodes that were appended before become a part of their own.
         """
         if self._buffer:
             self._write_part({})
-        arrays = open_arrays(part)
-        steps = [(n.removeprefix("steps/"), a.dtype, a.shape) for n, a in arrays.items() if n.startswith("steps/")]
-        self.layout.agree(steps)
-        ends = arrays[ENDS][:]
-        entry = _entry(self._part_name(len(ends)), ends, _step_bytes(arrays))
-        self._close(entry, facts)
-        part.rename(self._draft / PARTS / entry["name"])
+        self.layout.agree((name, dtype, (0, *shape)) for name, (dtype, shape) in part.steps.items())
+        ends = np.cumsum(part.lengths + 1)
+        entry = _entry(self._part_name(len(ends)), ends, int(ends[-1]) * part.row_bytes)
+        self._close(entry, part.told())
+        part.folder.rename(self._draft / PARTS / entry["name"])
         self._new.append(entry)
-        self.files[entry["name"]] = files
+        self.files[entry["name"]] = part.files
 
     def append_spilled(self) -> bool:
         """Append the next episode if a worker has spilled it; says whether it did."""
@@ -146,9 +147,15 @@ class DatasetWriter:
         return f"{self.packed:06d}-{self.packed + episodes:06d}"
 
     def _close(self, entry: dict[str, Any], facts: Mapping[str, int | str]) -> None:
-        """Say of a part that is about to appear that nothing may be added to it."""
+        """Say of a part that is about to appear that nothing may be added to it.
+
+        Not flushed: after a power cut the part may be taken for one that can grow, which loses nothing.
+        """
         entry["facts"] = dict(facts)
-        write_json(self._facts(entry["name"]), entry["facts"])
+        path = self._facts(entry["name"])
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(entry["facts"]))
+        unfinished.replace(path)
 
     def _facts(self, name: str) -> Path:
         """Where the facts of a closed part wait for the manifest."""
@@ -221,30 +228,43 @@ def _step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
     return sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in steps)
 
 
+class _Told(NamedTuple):
+    """What the manifest needs of one part."""
+
+    returns: np.ndarray
+    success: np.ndarray
+    digests: np.ndarray
+    gave_up: int
+    rows: int
+    steps: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+
+
 def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them."""
-    dataset = EpisodeDataset(folder, parts)
-    returns, success = dataset.per_episode("return"), dataset.per_episode("success")
+    """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them. Opens each part once."""
+    with ThreadPoolExecutor() as pool:  # opening is mostly waiting
+        told = list(pool.map(lambda part: _told(open_arrays(folder / PARTS / str(part["name"]))), parts))
+    returns = np.concatenate([part.returns for part in told])
+    success = np.concatenate([part.success for part in told])
+    rows = sum(part.rows for part in told)
     known = success[success >= 0]
-    counts: dict[str, int | float] = {"episodes": len(dataset), "states": dataset.states}
+    counts: dict[str, int | float] = {"episodes": len(returns), "states": rows - len(returns)}
     if len(known):
         counts["successes"] = int(known.sum())
         counts["success_known"] = len(known)
-    if gave_up := dataset.texts("end_reason").count("gave_up"):
+    if gave_up := sum(part.gave_up for part in told):
         counts["gave_up"] = gave_up
     for part in parts:
         for name, fact in part.get("facts", {}).items():
             if isinstance(fact, int):
                 counts[name] = counts.get(name, 0) + fact
-    rows = dataset.states + len(dataset)
-    arrays = []
-    for name in dataset.array_names():
-        shape, dtype = dataset.spec(name)
-        arrays.append({"name": name, "shape": [rows, *shape], "dtype": dtype.name, "unit": "as the source gave it"})
+    steps = {name: spec for part in reversed(told) for name, spec in part.steps.items()}
     return {
-        "digest": combine(bytes(row) for row in dataset.per_episode("digest")),
+        "digest": combine(bytes(row) for part in told for row in part.digests),
         "counts": counts,
-        "arrays": arrays,
+        "arrays": [
+            {"name": name, "shape": [rows, *shape], "dtype": dtype.name, "unit": "as the source gave it"}
+            for name, (shape, dtype) in sorted(steps.items())
+        ],
         "return_": {
             "mean": float(returns.mean()),
             "std": float(returns.std()),
@@ -252,6 +272,22 @@ def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
             "max": float(returns.max()),
         },
     }
+
+
+def _told(arrays: Mapping[str, ReadableArray]) -> _Told:
+    reasons = split_texts(arrays["texts/end_reason/bytes"][:], arrays["texts/end_reason/ends"][:])
+    return _Told(
+        returns=arrays["episodes/return"][:],
+        success=arrays["episodes/success"][:],
+        digests=arrays["episodes/digest"][:],
+        gave_up=reasons.count("gave_up"),
+        rows=int(arrays[ENDS][:][-1]),
+        steps={
+            name.removeprefix("steps/"): (tuple(arrays[name].shape[1:]), np.dtype(arrays[name].dtype))
+            for name in arrays
+            if name.startswith("steps/")
+        },
+    )
 
 
 def spill_path(folder: Path, index: int) -> Path:

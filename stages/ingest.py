@@ -99,8 +99,7 @@ def _fill_with_parts(
     scratch = writer.spill / source.name
     with closing(source.parts(spec.domain, spec.task, scratch, workspace.storage, start, wanted, workers)) as parts:
         for part in parts:
-            taken = part.only(_within(target, writer, part.lengths), workspace.storage)
-            writer.adopt(taken.folder, taken.files, taken.told())
+            writer.adopt(part.only(_within(target, writer, part.lengths), workspace.storage))
             if target.met(writer.count, writer.states):
                 return
 

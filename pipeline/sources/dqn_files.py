@@ -38,6 +38,8 @@ class LoggedArray:
         self._at = 0
         with told(path):
             self._file = gzip_ng.GzipNGFile(path, "rb")
+            # the file's own `readinto` makes a copy; the reader inside, which all versions so far have, does not
+            self._decoder = getattr(self._file, "_buffer", self._file)
             try:
                 shape = _checked_shape(path, self._file, self._dtype, row_shape)
             except BaseException:
@@ -65,7 +67,7 @@ class LoggedArray:
         with told(self.path):
             wanted = out.reshape(-1).view(np.uint8).data
             while len(wanted):
-                got = self._file.readinto(wanted)
+                got = self._decoder.readinto(wanted)
                 if not got:
                     raise EOFError(f"it ends in row {self._at} of {self.rows} that its header promises")
                 wanted = wanted[got:]

@@ -14,15 +14,15 @@ import numpy as np
 
 from pipeline.bulk import Stored, StoredPart, Wanted
 from pipeline.sources.dqn_files import FRAME
-from pipeline.sources.dqn_job import Job, Tools, job_parts, piece_path, run_job, save_episodes, stored_part
+from pipeline.sources.dqn_job import Job, Tools, job_parts, piece_path, run_job, save_episodes
 from pipeline.sources.dqn_limits import ALLOW_LAST, SKIP, Limits, Quota, enough
 from pipeline.sources.dqn_part import PartBuilder, rows_needed
 from pipeline.sources.dqn_plan import Across, Inside, Piece, Plan, Unit
 from pipeline.sources.dqn_shard import PADDING, Steps, read_steps
 from pipeline.storage.arrays import Storage
 
-WRITERS = 2
-"""Threads that finish parts, for each checkpoint that is read: together with its decoder they fill two cores."""
+WRITERS = 1
+"""Threads that write parts, for each checkpoint. The storage has its own; a second one here would only take memory."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,11 @@ def _crew(
             advance(rows)
 
     with (
-        ThreadPoolExecutor(WRITERS * workers, "part") as writers,
-        ThreadPoolExecutor(workers, "checkpoint") as readers,
+        ThreadPoolExecutor(workers, "finish") as finishers,
+        ThreadPoolExecutor(WRITERS * workers, "write") as writers,
+        ThreadPoolExecutor(workers, "read") as readers,
     ):
-        tools = Tools(storage, writers, told, stop)
+        tools = Tools(storage, writers, finishers, told, stop)
         try:
             yield {job.number: readers.submit(run_job, job, _folder(scratch, job.number), tools) for job in jobs}, tools
         finally:
@@ -236,7 +237,7 @@ def _across(unit: Across, reading: Reading, scratch: Path, storage: Storage) -> 
     builder.add(frames, steps, reading.strip, unit.extent)
     facts: dict[str, int | str] = {"checkpoint": "-".join(map(str, numbers))}
     facts |= {"stitched_episodes": 1} if len(numbers) > 1 else {"kept_fragments": 1} if unit.extent != "whole" else {}
-    return replace(stored_part(folder, save_episodes(builder, folder, storage)), facts=facts)
+    return replace(save_episodes(builder, folder, storage), facts=facts)
 
 
 class _Pieces:

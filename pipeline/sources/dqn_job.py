@@ -9,19 +9,18 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 
 from pipeline.bulk import StoredPart
 from pipeline.files import sync_tree, write_json
-from pipeline.parts import PART_BYTES, PART_EPISODES, FileTable, pack, save_part
+from pipeline.parts import PART_BYTES, PART_EPISODES, finish_part, write_part
 from pipeline.sources.dqn_files import FRAME, LoggedArray
-from pipeline.sources.dqn_part import FRAME_BYTES, ROW_BYTES, PartBuilder, rows_needed
+from pipeline.sources.dqn_part import FRAME_BYTES, ROW_BYTES, PartBuilder, Told, rows_needed
 from pipeline.sources.dqn_plan import Inside, Piece
 from pipeline.sources.dqn_shard import Steps, read_steps
 from pipeline.storage.arrays import Storage, read_json
@@ -36,8 +35,8 @@ BUFFERS_BYTES = 256 * 2**20
 MOST_BUFFERS = 3
 """One is being filled while two are written."""
 
-Saved = tuple[FileTable, np.ndarray, np.ndarray]
-"""Of a part that was written: its checksums, and the lengths and padding rows of its episodes."""
+PADDING_ROWS = "padding_rows"
+"""What is counted of each episode."""
 
 
 class Stopped(Exception):
@@ -70,13 +69,15 @@ class Tools:
     """What all jobs share.
 
     Attributes:
-        writers: run what finishes a part.
+        writers: threads that write parts; the storage has threads of its own.
+        finishers: threads that flush them.
         advance: called with the number of rows that were read.
         stop: set when the others should end.
     """
 
     storage: Storage
     writers: Executor
+    finishers: Executor
     advance: Callable[[int], None]
     stop: threading.Event
 
@@ -97,8 +98,16 @@ def run_job(job: Job, folder: Path, tools: Tools) -> None:
         parts = _read(job, frames, steps, unfinished, tools)
         if job.through:
             frames.finish()
-    pieces = [list(piece[1:]) for piece in job.pieces]
-    write_json(unfinished / DONE, {"first": job.first, "episodes": len(job.inside), "pieces": pieces, "parts": parts})
+    record = {
+        "first": job.first,
+        "episodes": len(job.inside),
+        "steps": parts[0].steps if parts else {},
+        "parts": [
+            {"files": part.files, "lengths": part.lengths.tolist(), PADDING_ROWS: part.sums[PADDING_ROWS].tolist()}
+            for part in parts
+        ],
+    }
+    write_json(unfinished / DONE, record)
     sync_tree(unfinished)
     unfinished.rename(folder)
 
@@ -107,23 +116,21 @@ def job_parts(folder: Path) -> Iterator[tuple[int, StoredPart]]:
     """The parts of a finished job, each with the number of the checkpoint's episodes before it."""
     record = read_json(folder / DONE)
     first = int(record["first"])
+    steps = {name: (dtype, tuple(shape)) for name, (dtype, shape) in record["steps"].items()}
     for number, part in enumerate(record["parts"]):
-        lengths, padding = (np.asarray(part[name], np.int64) for name in ("lengths", "padding"))
-        yield first, stored_part(folder / f"{number:04d}", (part["files"], lengths, padding))
-        first += len(part["lengths"])
+        lengths, padding = (np.asarray(part[name], np.int64) for name in ("lengths", PADDING_ROWS))
+        yield first, StoredPart(folder / f"{number:04d}", part["files"], lengths, steps, {PADDING_ROWS: padding})
+        first += len(lengths)
 
 
-def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> Saved:
+def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> StoredPart:
     """Write the builder's episodes as one part."""
-    files = save_part(storage, folder, pack(builder.episodes, builder.steps()))
-    lengths = np.asarray([episode.length for episode in builder.episodes], np.int64)
-    return files, lengths, np.asarray(builder.padding, np.int64)
+    write_part(storage, folder, builder.packed())
+    return _finish(builder.told(), folder)
 
 
-def stored_part(folder: Path, saved: Saved) -> StoredPart:
-    """The part that `save_episodes` wrote."""
-    files, lengths, padding = saved
-    return StoredPart(folder, files, lengths, {"padding_rows": padding})
+def _finish(told: Told, folder: Path) -> StoredPart:
+    return StoredPart(folder, finish_part(folder), told.lengths, told.steps, {PADDING_ROWS: told.padding})
 
 
 def piece_path(folder: Path, piece: Piece) -> Path:
@@ -153,54 +160,70 @@ def _rows(job: Job) -> int:
     return int(job.inside.slots.sum()) + sum(piece.stop - piece.start for piece in job.pieces)
 
 
-def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools) -> list[dict[str, Any]]:
+def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools) -> list[StoredPart]:
     """Go through the frames: pieces before the episodes, the episodes, pieces after them."""
     begin = int(job.inside.starts[0]) if len(job.inside) else 0
     at = 0
     for piece in (piece for piece in job.pieces if piece.start < begin):
         at = _save_piece(piece, frames, folder, tools)
-    parts: list[Future[Saved]] = []
-    if len(job.inside):
-        frames.go_to(begin)
-        _read_episodes(job, frames, steps, folder, tools, parts)
-        at = int(job.inside.stops[-1])
-    for piece in (piece for piece in job.pieces if piece.start >= max(begin, at)):
-        _save_piece(piece, frames, folder, tools)
-    saved = [part.result() for part in parts]
-    return [
-        {"files": files, "lengths": lengths.tolist(), "padding": padding.tolist()} for files, lengths, padding in saved
-    ]
+    with _Parts(tools) as parts:
+        if len(job.inside):
+            frames.go_to(begin)
+            _read_episodes(job, frames, steps, folder, tools, parts)
+            at = int(job.inside.stops[-1])
+        for piece in (piece for piece in job.pieces if piece.start >= max(begin, at)):
+            _save_piece(piece, frames, folder, tools)
+        return parts.results()
 
 
-def _read_episodes(
-    job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools, parts: list[Future[Saved]]
-) -> None:
+def _read_episodes(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools, parts: _Parts) -> None:
+    """Fill one buffer after the other with the episodes of a part, while those before are written."""
     inside, slots = job.inside, job.inside.slots
     cuts = list(_cuts(slots))
-    most = max(rows_needed(int(slots[a:b].sum()), b - a) for a, b in cuts)
-    buffers = _buffers(most)
-    try:
-        for number, (start, stop) in enumerate(cuts):
-            buffer = buffers.get()
-            builder = PartBuilder(buffer)
-            for begin, end in zip(inside.starts[start:stop].tolist(), inside.stops[start:stop].tolist(), strict=True):
-                if tools.stop.is_set():
-                    raise Stopped
-                builder.add(frames, steps.rows(begin, end), job.strip)
-                tools.advance(end - begin)
-            for done in parts:
-                if done.done():
-                    done.result()  # a disk that is full should not be noticed only at the end
-            future = tools.writers.submit(save_episodes, builder, folder / f"{number:04d}", tools.storage)
-            future.add_done_callback(lambda _, buffer=buffer: buffers.put(buffer))  # type: ignore[misc]
-            parts.append(future)
-    except BaseException:
-        for part in parts:
+    buffers = _buffers(max(rows_needed(int(slots[a:b].sum()), b - a) for a, b in cuts))
+    for number, (start, stop) in enumerate(cuts):
+        builder = PartBuilder(buffers.get())
+        for begin, end in zip(inside.starts[start:stop].tolist(), inside.stops[start:stop].tolist(), strict=True):
+            if tools.stop.is_set():
+                raise Stopped
+            builder.add(frames, steps.rows(begin, end), job.strip)
+            tools.advance(end - begin)
+        parts.submit(builder, folder / f"{number:04d}", buffers)
+
+
+class _Parts:
+    """The parts of a job on their way to the disk, in order; a context manager that leaves nobody writing."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._written: list[Future[Future[StoredPart]]] = []
+
+    def __enter__(self) -> _Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self._written:
             part.cancel()
-        for part in parts:
-            if not part.cancelled():
-                part.exception()  # nothing may write into the folder any more when this returns
-        raise
+        wait(self._written)
+        wait([part.result() for part in self._written if not part.cancelled() and not part.exception()])
+
+    def submit(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> None:
+        """Have a part written; its buffer comes back when it is. Raises what an earlier one has failed with."""
+        for part in self._written:
+            if part.done():
+                part.result()
+        self._written.append(self._tools.writers.submit(self._write, builder, folder, buffers))
+
+    def results(self) -> list[StoredPart]:
+        """The parts, once they are whole."""
+        return [part.result().result() for part in self._written]
+
+    def _write(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> Future[StoredPart]:
+        try:
+            write_part(self._tools.storage, folder, builder.packed())
+        finally:
+            buffers.put(builder.buffer)
+        return self._tools.finishers.submit(_finish, builder.told(), folder)
 
 
 def _buffers(rows: int) -> SimpleQueue[np.ndarray]:

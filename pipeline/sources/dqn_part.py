@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from pipeline.bulk import StepArray
 from pipeline.episode import Episode
+from pipeline.parts import pack
 from pipeline.sources.dqn_files import FRAME
 from pipeline.sources.dqn_plan import HEAD, TAIL, WHOLE
 from pipeline.sources.dqn_shard import PADDING, Steps
@@ -28,34 +30,42 @@ class Frames(Protocol):
         """Fill `out` (n, 84, 84) uint8 with the next n frames."""
 
 
+class Told(NamedTuple):
+    """(n,) int64 states, and padding rows at the beginning, of each episode; and what its step arrays are."""
+
+    lengths: np.ndarray
+    padding: np.ndarray
+    steps: dict[str, StepArray]
+
+
 class PartBuilder:
     """Collects episodes in `buffer` (rows, 84, 84) uint8, each of T+1 rows, the last one zeros.
 
     Attributes:
-        episodes: views of the buffer.
-        padding: rows of padding that each opened with.
+        buffer: what it was given.
     """
 
     def __init__(self, buffer: np.ndarray) -> None:
-        self._frames = buffer
+        self.buffer = buffer
         self._action = np.zeros(len(buffer), np.int32)
         self._reward = np.zeros(len(buffer), np.float64)
         self._discount = np.zeros(len(buffer), np.float64)
         self._rows = 0
-        self.episodes: list[Episode] = []
-        self.padding: list[int] = []
+        self._episodes: list[Episode] = []
+        self._digests: list[bytes] = []
+        self._padding: list[int] = []
 
     def add(self, frames: Frames, steps: Steps, strip: bool, extent: str = WHOLE) -> None:
         """Take the next episode: `steps` are its rows, padding included, which is left out if `strip`."""
         begin, slots, quiet = self._rows, len(steps.action), steps.quiet
-        frames.read_into(self._frames[begin : begin + quiet])
-        padding = _black(self._frames[begin : begin + quiet])
+        frames.read_into(self.buffer[begin : begin + quiet])
+        padding = _black(self.buffer[begin : begin + quiet])
         left_out = padding if strip else 0
         if 0 < left_out < quiet:
-            self._frames[begin : begin + quiet - left_out] = self._frames[begin + left_out : begin + quiet].copy()
-        frames.read_into(self._frames[begin + quiet - left_out : begin + slots - left_out])
+            self.buffer[begin : begin + quiet - left_out] = self.buffer[begin + left_out : begin + quiet].copy()
+        frames.read_into(self.buffer[begin + quiet - left_out : begin + slots - left_out])
         last = begin + slots - left_out
-        self._frames[last] = 0
+        self.buffer[last] = 0
         self._action[begin:last] = steps.action[left_out:]
         self._reward[begin:last] = steps.reward[left_out:]
         self._discount[begin:last] = 1.0
@@ -64,26 +74,33 @@ class PartBuilder:
         if terminated:
             self._discount[last - 1] = 0.0
         self._rows = last + 1
-        self.padding.append(padding)
-        self.episodes.append(
-            Episode(
-                steps={name: array[begin : self._rows] for name, array in self._steps().items()},
-                terminated=terminated,
-                truncated=limited,
-                end_reason=FRAGMENT if extent in (HEAD, TAIL) else "time_limit" if limited else "terminated",
-                has_final_observation=False,
-            )
+        episode = Episode(
+            steps={name: array[begin : self._rows] for name, array in self._steps().items()},
+            terminated=terminated,
+            truncated=limited,
+            end_reason=FRAGMENT if extent in (HEAD, TAIL) else "time_limit" if limited else "terminated",
+            has_final_observation=False,
         )
+        self._padding.append(padding)
+        self._episodes.append(episode)
+        self._digests.append(episode.digest())  # now, while its frames are in the processor's cache
 
-    def steps(self) -> dict[str, np.ndarray]:
-        """The step arrays of all episodes, one after the other."""
-        return {name: array[: self._rows] for name, array in self._steps().items()}
+    def packed(self) -> dict[str, np.ndarray]:
+        """The arrays of the part, as of `pipeline.parts.pack`; step arrays are views."""
+        steps = {name: array[: self._rows] for name, array in self._steps().items()}
+        return pack(self._episodes, steps, self._digests)
+
+    def told(self) -> Told:
+        """What is kept of the part when its arrays are not in memory any more."""
+        lengths = np.asarray([episode.length for episode in self._episodes], np.int64)
+        steps = {name: (array.dtype.str, array.shape[1:]) for name, array in self._steps().items()}
+        return Told(lengths, np.asarray(self._padding, np.int64), steps)
 
     def _steps(self) -> dict[str, np.ndarray]:
         return {
             "action": self._action,
             "discount": self._discount,
-            "observation": self._frames,
+            "observation": self.buffer,
             "reward": self._reward,
         }
 

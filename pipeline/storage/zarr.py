@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ class ZarrArray:
         return block
 
     def write(self, start: int, block: np.ndarray) -> None:
-        self._store[start : start + len(block)].write(np.ascontiguousarray(block)).result()
+        _write(self._store, start, np.ascontiguousarray(block)).result()
 
 
 class ZarrStorage:
@@ -65,16 +67,21 @@ class ZarrStorage:
         for group in _groups(folder, name):
             if not (group / "zarr.json").exists():
                 self.create_folder(group)
-        return _create(folder / name, shape, dtype, CONTEXT)
+        return ZarrArray(folder / name, _creation(folder / name, shape, np.dtype(dtype), CONTEXT).result())
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
         for group in {folder, *(group for name in arrays for group in _groups(folder, name))}:
             group.mkdir(parents=True, exist_ok=True)
             (group / "zarr.json").write_text(json.dumps(GROUP, indent=1) + "\n")
-        for name, array in arrays.items():
-            target = _create(folder / name, array.shape, array.dtype, UNFLUSHED)
+        # a part has many small arrays: what all of them wait for is waited for once
+        opened = {name: _creation(folder / name, a.shape, a.dtype, UNFLUSHED) for name, a in arrays.items()}
+        written = []
+        for name, future in opened.items():
+            store, array = future.result(), arrays[name]
             for start in range(0, len(array), step := block_rows(array.shape, array.dtype)):
-                target.write(start, array[start : start + step])
+                written.append(_write(store, start, array[start : start + step]))
+        for future in written:
+            future.result()
 
     def resume(self, folder: Path, name: str) -> WritableArray:
         return _open(folder / name)  # every shard is a file of its own, renamed into place when whole
@@ -88,21 +95,16 @@ class ZarrStorage:
 
 
 class _Arrays(Mapping[str, ReadableArray]):
-    """The arrays of a group by name; each is opened when it is asked for, because a part has many."""
+    """The arrays of a group by name; looked for and opened when they are asked for, because a part has many."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._names = [
-            path.parent.relative_to(folder).as_posix()
-            for path in sorted(folder.rglob("zarr.json"))
-            if read_json(path).get("node_type") == "array"
-        ]
         self._opened: dict[str, ZarrArray] = {}
 
     def __getitem__(self, name: str) -> ReadableArray:
-        if name not in self._names:
-            raise KeyError(name)
         if name not in self._opened:
+            if not _is_array(self._folder / name):
+                raise KeyError(name)
             self._opened[name] = _open(self._folder / name)
         return self._opened[name]
 
@@ -112,6 +114,25 @@ class _Arrays(Mapping[str, ReadableArray]):
     def __len__(self) -> int:
         return len(self._names)
 
+    @cached_property
+    def _names(self) -> list[str]:
+        found = []
+        for current, folders, _ in os.walk(self._folder):
+            if _is_array(Path(current)):
+                found.append(Path(current).relative_to(self._folder).as_posix())
+                folders.clear()  # an array's chunks
+        return sorted(found)
+
+
+def _is_array(folder: Path) -> bool:
+    metadata = folder / "zarr.json"
+    return metadata.is_file() and read_json(metadata).get("node_type") == "array"
+
+
+def _write(store: Any, start: int, block: np.ndarray) -> Any:
+    """A future of writing rows; they are not copied first, so the block must stay as it is until then."""
+    return store[start : start + len(block)].write(block, can_reference_source_data_indefinitely=True)
+
 
 def _groups(folder: Path, name: str) -> list[Path]:
     """The groups inside `folder` that an array's name passes through."""
@@ -119,13 +140,14 @@ def _groups(folder: Path, name: str) -> list[Path]:
     return [folder.joinpath(*parts[:inner]) for inner in range(1, len(parts))]
 
 
-def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context: ts.Context) -> ZarrArray:
+def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context: ts.Context) -> Any:
+    """A future of the new array."""
     spec = {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{path}/"},
-        "metadata": _metadata(shape, np.dtype(dtype)),
+        "metadata": _metadata(shape, dtype),
     }
-    return ZarrArray(path, ts.open(spec, create=True, delete_existing=True, context=context).result())
+    return ts.open(spec, create=True, delete_existing=True, context=context)
 
 
 def _open(path: Path) -> ZarrArray:
