@@ -31,9 +31,10 @@ def save_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) 
     return finish_part(folder)
 
 
-def write_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """The first half of `save_part`: afterwards the arrays are not needed any more."""
-    write_arrays(storage, _unfinished(folder), arrays)
+def write_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """The first half of `save_part`: afterwards the arrays are not needed any more. Returns the unfinished folder."""
+    write_arrays(storage, unfinished := _unfinished(folder), arrays)
+    return unfinished
 
 
 def finish_part(folder: Path) -> FileTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,27 @@ from safetensors.numpy import load_file
 from pipeline.artifact import Manifest
 from pipeline.bulk import StoredPart
 from pipeline.dataset import PARTS, EpisodeDataset
-from pipeline.digest import combine
+from pipeline.digest import combine, digest_file
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import DamagedArtifact
-from pipeline.files import sync_folder, write_spilled
+from pipeline.files import sync_folder, write_json, write_spilled
 from pipeline.infos import InfoLayouts
 from pipeline.layout import Layout
-from pipeline.parts import ENDS, PART_BYTES, PART_EPISODES, FileTable, pack, save_part, split_texts, unpack
+from pipeline.parts import (
+    ENDS,
+    PART_BYTES,
+    PART_EPISODES,
+    FileTable,
+    finish_part,
+    pack,
+    split_texts,
+    unpack,
+    write_part,
+)
 from pipeline.storage.arrays import ReadableArray, Storage, open_arrays, read_json
+
+FACTS = "facts.json"
+"""In the folder of a part to which nothing may be added: what is told of it."""
 
 SPILL = "spill"
 SPILLED = ".safetensors"
@@ -103,14 +115,15 @@ class DatasetWriter:
         Episodes that were appended before become a part of their own.
         """
         if self._buffer:
-            self._write_part({})
+            self._write_part(closed=True)
         self.layout.agree((name, dtype, (0, *shape)) for name, (dtype, shape) in part.steps.items())
         ends = np.cumsum(part.lengths + 1)
         entry = _entry(self._part_name(len(ends)), ends, int(ends[-1]) * part.row_bytes)
-        self._close(entry, part.told())
+        entry["facts"] = part.told()
+        table = part.files | _write_facts(part.folder, entry["facts"])
         part.folder.rename(self._draft / PARTS / entry["name"])
         self._new.append(entry)
-        self.files[entry["name"]] = part.files
+        self.files[entry["name"]] = table
 
     def append_spilled(self) -> bool:
         """Append the next episode if a worker has spilled it; says whether it did."""
@@ -146,21 +159,6 @@ class DatasetWriter:
     def _part_name(self, episodes: int) -> str:
         return f"{self.packed:06d}-{self.packed + episodes:06d}"
 
-    def _close(self, entry: dict[str, Any], facts: Mapping[str, int | str]) -> None:
-        """Say of a part that is about to appear that nothing may be added to it.
-
-        Not flushed: after a power cut the part may be taken for one that can grow, which loses nothing.
-        """
-        entry["facts"] = dict(facts)
-        path = self._facts(entry["name"])
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(entry["facts"]))
-        unfinished.replace(path)
-
-    def _facts(self, name: str) -> Path:
-        """Where the facts of a closed part wait for the manifest."""
-        return self.spill / f"{name}.facts.json"
-
     def _known_infos(self) -> InfoLayouts:
         """The layouts of the infos that are in the dataset already; `layout` learns the other arrays on the way."""
         known = InfoLayouts()
@@ -176,13 +174,16 @@ class DatasetWriter:
             known.conform(episode, index)
         return known
 
-    def _write_part(self, closed: Mapping[str, int | str] | None = None) -> None:
-        """Make a part of the buffer; `closed` are the facts of one to which nothing may be added."""
+    def _write_part(self, closed: bool = False) -> None:
+        """Make a part of the buffer; to a `closed` one nothing may be added."""
         arrays = pack(self._buffer)
         entry = _entry(self._part_name(len(self._buffer)), arrays[ENDS], self._buffered)
-        if closed is not None:
-            self._close(entry, closed)
-        self.files[entry["name"]] = save_part(self._storage, self._draft / PARTS / entry["name"], arrays)
+        folder = self._draft / PARTS / entry["name"]
+        unfinished = write_part(self._storage, folder, arrays)
+        if closed:
+            entry["facts"] = {}
+            _write_facts(unfinished, entry["facts"])
+        self.files[entry["name"]] = finish_part(folder)
         self._new.append(entry)
         self._buffer, self._buffered, self._buffered_states = [], 0, 0
         self._drop_spilled()
@@ -193,7 +194,7 @@ class DatasetWriter:
             arrays = open_arrays(found[0])
             size = _step_bytes(arrays)
             entry = _entry(found[0].name, arrays[ENDS][:], size)
-            if (facts := self._facts(found[0].name)).exists():
+            if (facts := found[0] / FACTS).exists():
                 entry["facts"] = read_json(facts)
             # The last part of a run that died while committing may have to grow.
             if not self._whole(entry):
@@ -218,6 +219,13 @@ def remove_part(part: Path) -> None:
     hidden = part.with_name(f".{part.name}")
     part.rename(hidden)
     shutil.rmtree(hidden)
+
+
+def _write_facts(part: Path, facts: Mapping[str, int | str]) -> FileTable:
+    """Close a part that is about to get its place."""
+    path = part / FACTS
+    write_json(path, facts)
+    return {FACTS: {"size": path.stat().st_size, "blake3": digest_file(path)}}
 
 
 def _step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
