@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,8 +248,7 @@ class _Told(NamedTuple):
 
 def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them. Opens each part once."""
-    with ThreadPoolExecutor() as pool:  # opening is mostly waiting
-        told = list(pool.map(lambda part: _told(open_arrays(folder / PARTS / str(part["name"]))), parts))
+    told = [_told(open_arrays(folder / PARTS / str(part["name"]))) for part in parts]
     returns = np.concatenate([part.returns for part in told])
     success = np.concatenate([part.success for part in told])
     rows = sum(part.rows for part in told)
