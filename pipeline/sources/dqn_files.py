@@ -53,11 +53,12 @@ class LoggedArray:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
 
-    def expect(self, rows: int) -> None:
-        """Raises InvalidInput unless the array has so many rows as the other files of its checkpoint."""
+    def expect(self, rows: int, other: Path) -> None:
+        """Raises InvalidInput unless the array has so many rows as the `other` file of its checkpoint."""
         if self.rows != rows:
             raise InvalidInput(
-                f"{self.path} holds {self.rows:,} rows, the other files of its checkpoint {rows:,}. {AGAIN}"
+                f"{self.path} holds {self.rows:,} rows and {other.name} {rows:,}; the files of a checkpoint have "
+                f"equally many. One of them is of another log, or damaged: remove it and run again, or copy both anew."
             )
 
     def read_into(self, out: np.ndarray) -> None:
@@ -87,11 +88,11 @@ class LoggedArray:
                 raise ValueError(f"more bytes follow the {self.rows} rows that its header promises")
 
 
-def read_whole(path: Path, dtype: Any, rows: int | None = None) -> np.ndarray:
-    """A small array of (rows,) as a whole; `rows`: how many there must be."""
+def read_whole(path: Path, dtype: Any, like: tuple[int, Path] | None = None) -> np.ndarray:
+    """A small array of (rows,) as a whole; `like`: how many there must be, and in which file there are as many."""
     with LoggedArray(path, dtype, ()) as stream:
-        if rows is not None:
-            stream.expect(rows)
+        if like is not None:
+            stream.expect(*like)
         out = np.empty(stream.rows, dtype)
         stream.read_into(out)
         stream.finish()

@@ -234,7 +234,7 @@ def _across(unit: Across, reading: Reading, scratch: Path, storage: Storage) -> 
     rows = [own[piece.shard].rows(piece.start, piece.stop) for piece in unit.pieces]
     steps = Steps(*(np.concatenate(column) for column in zip(*rows, strict=True)))
     frames = _Pieces([piece_path(_folder(scratch, piece.shard), piece) for piece in unit.pieces])
-    builder.add(frames, steps, reading.strip, unit.extent)
+    builder.add(frames, steps, reading.strip and unit.may_be_padded, unit.extent)
     facts: dict[str, int | str] = {"checkpoint": "-".join(map(str, numbers))}
     facts |= {"stitched_episodes": 1} if len(numbers) > 1 else {"kept_fragments": 1} if unit.extent != "whole" else {}
     return replace(save_episodes(builder, folder, storage), facts=facts)

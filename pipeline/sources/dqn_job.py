@@ -94,7 +94,7 @@ def run_job(job: Job, folder: Path, tools: Tools) -> None:
     unfinished.mkdir(parents=True)
     steps = read_steps(job.files)
     with LoggedArray(job.files["observation"], np.uint8, FRAME) as frames:
-        frames.expect(len(steps.action))
+        frames.expect(len(steps.action), job.files["action"])
         parts = _read(job, frames, steps, unfinished, tools)
         if job.through:
             frames.finish()

@@ -46,11 +46,13 @@ class Across:
 
     Attributes:
         shard: the checkpoint that holds its first row, among whose episodes it is stored.
+        may_be_padded: the first rows of a fragment can be what is left of padding only where the row before can.
     """
 
     shard: int
     pieces: tuple[Piece, ...]
     extent: str = WHOLE
+    may_be_padded: bool = True
 
     def __len__(self) -> int:
         return 1
@@ -148,7 +150,7 @@ def _episodes(line: list[Shard]) -> Iterator[Unit]:
                 open_pieces.append(Piece(shard.number, 0, stop))
             if not len(ends):
                 continue
-            yield Across(owner, tuple(open_pieces), extent)
+            yield Across(owner, tuple(open_pieces), extent, extent == WHOLE or line[0].slot_quiet)
             open_pieces, extent, start, ends = [], WHOLE, stop, ends[1:]
         if len(ends):
             yield _inside(shard, start, ends)
@@ -157,7 +159,7 @@ def _episodes(line: list[Shard]) -> Iterator[Unit]:
             open_pieces, owner = [Piece(shard.number, start, shard.rows)], shard.number
     if open_pieces:
         # both ends may be missing: what then counts is that its beginning is
-        yield Across(owner, tuple(open_pieces), TAIL)
+        yield Across(owner, tuple(open_pieces), TAIL, extent == WHOLE or line[0].slot_quiet)
 
 
 def _inside(shard: Shard, start: int, ends: np.ndarray) -> Inside:

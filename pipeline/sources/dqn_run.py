@@ -101,8 +101,8 @@ class Run:
             check_steps(steps.rows(capacity - 1, capacity), paths, self.rules, first=capacity - 1)
         if rows < capacity - 1:
             self.note(
-                f"checkpoint {number}, the run's last: its first {rows:,} rows are new, the {capacity - 1 - rows:,} "
-                f"after them are copies of the checkpoint before and were left out"
+                f"checkpoint {number} was not written at the end of a cycle: its first {rows:,} rows are new, the "
+                f"{capacity - 1 - rows:,} after them are older ones and were left out"
             )
         if counter is None and not everything:
             self.note("no add_count files: nothing proves which checkpoints follow each other, so none were joined")

@@ -64,6 +64,7 @@ class Shard:
         rows: so many of its first rows are read.
         ends: (n,) int64, which of those end an episode, ascending.
         slot_ends: whether the record in slot C-1 ends an episode.
+        slot_quiet: whether it does nothing, and so may be padding.
         quiet: whether its first PADDING rows do nothing.
         quiet_tail: whether the rows after the last end do nothing, and are no more than PADDING.
         add_count: records that the run had written, where a counter tells; the last checkpoint of a run may hold its
@@ -75,6 +76,7 @@ class Shard:
     rows: int
     ends: np.ndarray
     slot_ends: bool
+    slot_quiet: bool
     quiet: bool
     quiet_tail: bool
     add_count: int | None
@@ -100,8 +102,8 @@ class Shard:
 def read_steps(files: Mapping[str, Path]) -> Steps:
     """Actions, rewards and terminal flags of a checkpoint."""
     action = read_whole(files["action"], np.int32)
-    reward = read_whole(files["reward"], np.float32, len(action))
-    terminal = read_whole(files["terminal"], np.uint8, len(action))
+    like = (len(action), files["action"])
+    reward, terminal = read_whole(files["reward"], np.float32, like), read_whole(files["terminal"], np.uint8, like)
     if len(action) < PADDING:
         raise InvalidInput(f"{files['action']} holds {len(action)} rows; a checkpoint holds far more.")
     return Steps(action, reward, terminal)
@@ -142,6 +144,7 @@ def make_shard(number: int, steps: Steps, add_count: int | None, rows: int) -> S
         rows=rows,
         ends=ends,
         slot_ends=bool(steps.terminal[-1]),
+        slot_quiet=steps.rows(len(steps.action) - 1, len(steps.action)).quiet == 1,
         quiet=steps.rows(0, rows).quiet == PADDING,
         quiet_tail=tail.quiet == len(tail.action),
         add_count=add_count,
