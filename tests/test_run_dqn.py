@@ -37,6 +37,7 @@ def test_the_bucket_is_downloaded_once_and_read_like_a_mirror(tmp_path, bucket, 
         assert not list((tmp_path / "far").glob(EPISODES))
         sent = gcs.sent.total()
         text = run(tmp_path / "far", *INGEST, "task=PongNoFrameskip-v4")
+        assert "Pong run 1: 3 checkpoints" in text
         assert gcs.sent.total() == sent
     assert "12 episodes" in text
     assert "36 padding rows" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,6 +11,7 @@ from typing import Any
 
 from pipeline.atari_games import minimal_actions
 from pipeline.bulk import Stored, StoredPart, Wanted
+from pipeline.download import human
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.progress import progress
 from pipeline.sources.dqn_bucket import NEEDED, Bucket
@@ -21,6 +23,8 @@ from pipeline.sources.dqn_plan import as_upstream, plan
 from pipeline.sources.dqn_run import Run
 from pipeline.sources.dqn_selection import QUALITIES, chronological_numbers, upstream_numbers
 from pipeline.storage.arrays import Storage
+
+log = logging.getLogger(__name__)
 
 CLIPPING = (-1.0, 1.0)
 """The logging agent clipped rewards before it stored them; the game's own are lost."""
@@ -120,10 +124,8 @@ class DqnReplaySource:
     def download(self, domain: str, task: str) -> None:
         """Bring all files of the chosen checkpoints here."""
         run = self._run(domain, task)
-        frames = (False, True)
-        self._bucket.fetch(
-            [file for number in run.chosen for each in frames for file in run.files(number, each)], run.label
-        )
+        frames = [file for number in run.chosen for file in run.files(number, frames=True)]
+        self._bucket.fetch([*run.small_files(run.chosen), *frames], run.label)
 
     def parts(
         self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
@@ -181,8 +183,12 @@ class DqnReplaySource:
 
     def _prepare(self, run: Run, start: Stored, wanted: Wanted) -> tuple[Reading, list[Need]]:
         """Read the small files of as many checkpoints as can be needed, then fetch the frames of those that are."""
+        if not self._bucket.local:
+            files = [file for number in run.chosen for each in (False, True) for file in run.files(number, each)]
+            size = human(sum(file.size for file in files))
+            log.info("%s: %d checkpoints, %s in %s", run.label, len(run.chosen), size, self._bucket.address)
         for numbers in self._batches(run, wanted):
-            self._bucket.fetch([file for number in numbers for file in run.files(number, frames=False)], run.label)
+            self._bucket.fetch(run.small_files(numbers), run.label)
             run.read(numbers, everything=self.rows == UPSTREAM)
             joined = run.joined() if self.rows == CLEAN and self.edges == STITCH else frozenset()
             reading = self._reading(run, joined)

@@ -77,6 +77,11 @@ class Run:
         """A checkpoint's file with frames, or its others."""
         return [file for name, file in self.listing.checkpoints[number].items() if (name == FRAMES) == frames]
 
+    def small_files(self, numbers: Sequence[int]) -> list[LogFile]:
+        """Those without frames, and those of the checkpoint with which the run's last is to be compared."""
+        compared = [number - 1 for number in numbers if self._is_compared(number)]
+        return [file for number in [*numbers, *compared] for file in self.files(number, frames=False)]
+
     def paths(self, number: int) -> dict[str, Path]:
         """Where a checkpoint's files lie, by field."""
         return {name: file.local for name, file in self.listing.checkpoints[number].items()}
@@ -95,7 +100,7 @@ class Run:
         paths = self.paths(number)
         steps, counter = read_steps(paths), read_counter(paths)
         capacity = len(steps.action)
-        rows = capacity if everything else new_rows(steps, counter, self._before(number) if counter is None else None)
+        rows = capacity if everything else new_rows(steps, counter, self._before(number))
         check_steps(steps.rows(0, rows), paths, self.rules)
         if number > 0 and not everything:  # the run's first checkpoint has no record there
             check_steps(steps.rows(capacity - 1, capacity), paths, self.rules, first=capacity - 1)
@@ -110,13 +115,17 @@ class Run:
 
     def _before(self, number: int) -> Steps | None:
         """The checkpoint before the last one, which alone can hold copies of it."""
-        numbers = list(self.listing.checkpoints)
-        if number != numbers[-1] or number == 0:
-            return None
-        if any(field not in self.listing.checkpoints.get(number - 1, {}) for field in NEEDED):
+        return read_steps(self.paths(number - 1)) if self._is_compared(number) else None
+
+    def _is_compared(self, number: int) -> bool:
+        """Whether only the checkpoint before can tell which rows of this one are new."""
+        fields = self.listing.checkpoints
+        if "add_count" in fields[number] or number != max(fields) or number == 0:
+            return False
+        if any(field not in fields.get(number - 1, {}) for field in NEEDED):
             self.note(f"checkpoint {number} may hold copies of checkpoint {number - 1}, which is not there to compare")
-            return None
-        return read_steps(self.paths(number - 1))
+            return False
+        return True
 
     def _follows(self, a: Shard, b: Shard) -> bool:
         """Whether the records of `b` come right after those of `a`; where neighbours do not, that is noted."""

@@ -6,6 +6,7 @@ import gzip
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -978,3 +979,14 @@ def test_settings_that_mean_nothing_are_refused(
 ):
     with pytest.raises(InvalidInput, match=setting):
         stored(tmp_path / "files", tmp_path / "outputs", **{setting: value})
+
+
+@pytest.mark.parametrize("storage", ["zarr", "bin"])
+def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
+    small: tuple[ReplayRun, Path], tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+):
+    usage = shutil.disk_usage(tmp_path)._replace(free=50)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(InvalidInput, match=r"rows need about .* GB .* are free in .*paths\.root"):
+        stored(tmp_path / "files", Workspace(str(tmp_path / "outputs"), storage))
+    assert not list((tmp_path / "outputs").rglob("job.json"))
