@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.bulk import Stored, StoredPart, Wanted
 from pipeline.sources.dqn_files import FRAME
 from pipeline.sources.dqn_job import Job, Tools, job_parts, piece_path, run_job, save_episodes
-from pipeline.sources.dqn_limits import ALLOW_LAST, SKIP, Limits, Quota, enough
+from pipeline.sources.dqn_limits import ALLOW_LAST, Limits, Quota, enough
 from pipeline.sources.dqn_part import PartBuilder, rows_needed
 from pipeline.sources.dqn_plan import Across, Inside, Piece, Plan, Unit
 from pipeline.sources.dqn_shard import PADDING, Steps, read_steps
@@ -56,8 +56,7 @@ def needs(reading: Reading, start: Stored, wanted: Wanted) -> tuple[list[Need], 
 
     Also says whether that is enough, so that units which may follow cannot be needed.
     """
-    skipping = reading.limits.overflow == SKIP and reading.limits.transitions is not None
-    before, stored = (Stored(0, 0), 0) if skipping else (start, start.episodes)
+    before, stored = (Stored(0, 0), 0) if reading.limits.skips else (start, start.episodes)
     counted, transitions = before
     found: list[Need] = []
     passed = 0
@@ -67,7 +66,7 @@ def needs(reading: Reading, start: Stored, wanted: Wanted) -> tuple[list[Need], 
         slots = unit.slots[first:]
         shortest = np.maximum(1, slots - PADDING) if reading.strip else slots
         count = enough(reading.limits, counted, transitions, shortest)
-        if not skipping:
+        if not reading.limits.skips:
             count = min(count, enough(Limits(wanted.episodes), counted, transitions, shortest))
             count = min(count, enough(Limits(None, wanted.states, ALLOW_LAST), counted, transitions, shortest))
         if count:
@@ -99,9 +98,8 @@ def make_parts(
 ) -> Iterator[StoredPart]:
     """The parts of what is needed, in order. Raises InvalidInput for broken files; finished checkpoints are kept."""
     scratch.mkdir(parents=True, exist_ok=True)
-    skipping = reading.limits.overflow == SKIP and reading.limits.transitions is not None
-    quota = Quota(reading.limits) if skipping else Quota(reading.limits, *start)
-    to_pass = start.episodes if skipping else 0
+    quota = Quota(reading.limits) if reading.limits.skips else Quota(reading.limits, *start)
+    to_pass = start.episodes if reading.limits.skips else 0
     with _crew(_jobs(reading, found), scratch, storage, workers, advance) as (running, tools):
         for need in found:
             for part in _parts_of(need, reading, running, scratch, tools):
@@ -117,11 +115,7 @@ def make_parts(
 
 def rows_to_read(reading: Reading, found: Sequence[Need]) -> int:
     """Rows that the jobs will report."""
-    return sum(_rows(job) for job in _jobs(reading, found))
-
-
-def _rows(job: Job) -> int:
-    return int(job.inside.slots.sum()) + sum(piece.stop - piece.start for piece in job.pieces)
+    return sum(job.rows for job in _jobs(reading, found))
 
 
 def _jobs(reading: Reading, found: Sequence[Need]) -> list[Job]:

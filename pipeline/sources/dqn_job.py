@@ -63,6 +63,11 @@ class Job:
     strip: bool
     through: bool
 
+    @property
+    def rows(self) -> int:
+        """Rows that it takes."""
+        return int(self.inside.slots.sum()) + sum(piece.stop - piece.start for piece in self.pieces)
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -85,7 +90,7 @@ class Tools:
 def run_job(job: Job, folder: Path, tools: Tools) -> None:
     """Make `folder` unless it is there. Raises InvalidInput for broken files, Stopped when told to stop."""
     if _covers(folder, job):
-        tools.advance(_rows(job))
+        tools.advance(job.rows)
         return
     if folder.exists():
         shutil.rmtree(folder)
@@ -154,10 +159,6 @@ def _covers(folder: Path, job: Job) -> bool:
         for begin, part in job_parts(folder)
         if begin < wanted.stop and begin + len(part.lengths) > wanted.start
     )
-
-
-def _rows(job: Job) -> int:
-    return int(job.inside.slots.sum()) + sum(piece.stop - piece.start for piece in job.pieces)
 
 
 def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools) -> list[StoredPart]:

@@ -25,6 +25,11 @@ class Limits:
             if value is not None and value < 1:
                 raise InvalidInput(f"source.{name}={value} asks for nothing; it must be at least 1.")
 
+    @property
+    def skips(self) -> bool:
+        """Whether episodes in the middle may be left out, so that what is stored says nothing of what was read."""
+        return self.overflow == SKIP and self.transitions is not None
+
 
 class Quota:
     """What may still be stored, when `episodes` with `transitions` are stored already."""
@@ -65,7 +70,7 @@ def enough(limits: Limits, stored: int, transitions: int, shortest: np.ndarray) 
     `stored` episodes with at least `transitions` come before them; `shortest` (n,) are the bounds.
     """
     count = len(shortest)
-    if limits.transitions is not None and limits.overflow == SKIP:
+    if limits.skips:
         return count  # any later one may be short enough
     if limits.episodes is not None:
         count = min(count, max(0, limits.episodes - stored))
