@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ FRAME = (84, 84)
 AGAIN = "Remove the file and run again to download it anew, or look at where it was copied from."
 SKIPPED_ROWS = 512
 """Rows that are decoded at once only to come to those after them."""
+
+_ONE_HEADER = threading.Lock()
+"""numpy reads headers with `ast.literal_eval`, which before Python 3.12 can fail in threads (CPython issue 106905)."""
 
 BROKEN: Any = (EOFError, OSError, zlib_ng.error, ValueError)
 """What the decoder and numpy's header reader raise for files that are no whole gzip stream of an array."""
@@ -143,7 +147,8 @@ def _checked_shape(path: Path, file: Any, dtype: np.dtype[Any], row_shape: tuple
 def _header(path: Path, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    with _ONE_HEADER:
+        shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise InvalidInput(f"{path} holds pickled objects, which would run code when loaded. It is refused. {AGAIN}")
     return shape, fortran, dtype

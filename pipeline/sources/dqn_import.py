@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.bulk import Stored, StoredPart, Wanted
 from pipeline.sources.dqn_files import FRAME
-from pipeline.sources.dqn_job import Job, Tools, job_parts, piece_path, run_job, save_episodes
+from pipeline.sources.dqn_job import Job, Tools, job_parts, piece_frames, run_job, save_episodes
 from pipeline.sources.dqn_limits import ALLOW_LAST, Limits, Quota, enough
 from pipeline.sources.dqn_part import PartBuilder, rows_needed
 from pipeline.sources.dqn_plan import Across, Inside, Piece, Plan, Unit
@@ -227,7 +227,7 @@ def _across(unit: Across, reading: Reading, scratch: Path, storage: Storage) -> 
     own = {number: read_steps(reading.files[number]) for number in numbers}
     rows = [own[piece.shard].rows(piece.start, piece.stop) for piece in unit.pieces]
     steps = Steps(*(np.concatenate(column) for column in zip(*rows, strict=True)))
-    frames = _Pieces([piece_path(_folder(scratch, piece.shard), piece) for piece in unit.pieces])
+    frames = _Pieces([piece_frames(_folder(scratch, piece.shard), piece) for piece in unit.pieces])
     builder.add(frames, steps, reading.strip and unit.may_be_padded, unit.extent)
     facts: dict[str, int | str] = {"checkpoint": "-".join(map(str, numbers))}
     facts |= {"stitched_episodes": 1} if len(numbers) > 1 else {"kept_fragments": 1} if unit.extent != "whole" else {}
@@ -235,10 +235,10 @@ def _across(unit: Across, reading: Reading, scratch: Path, storage: Storage) -> 
 
 
 class _Pieces:
-    """Frames of several files, one after the other."""
+    """Frames of several pieces, one after the other."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._arrays = [np.load(path, mmap_mode="r") for path in paths]
+    def __init__(self, arrays: list[np.ndarray]) -> None:
+        self._arrays = arrays
         self._at = 0
 
     def read_into(self, out: np.ndarray) -> None:

@@ -138,9 +138,13 @@ def _finish(told: Told, folder: Path) -> StoredPart:
     return StoredPart(folder, finish_part(folder), told.lengths, told.steps, {PADDING_ROWS: told.padding})
 
 
-def piece_path(folder: Path, piece: Piece) -> Path:
-    """Where a job leaves the frames of a piece."""
-    return folder / f"rows-{piece.start}-{piece.stop}.npy"
+def piece_frames(folder: Path, piece: Piece) -> np.ndarray:
+    """(n, 84, 84) uint8, memory mapped: the frames of a piece that a finished job has left."""
+    return np.memmap(_piece_path(folder, piece), np.uint8, "r", shape=(piece.stop - piece.start, *FRAME))
+
+
+def _piece_path(folder: Path, piece: Piece) -> Path:
+    return folder / f"rows-{piece.start}-{piece.stop}.bin"
 
 
 def _covers(folder: Path, job: Job) -> bool:
@@ -151,7 +155,7 @@ def _covers(folder: Path, job: Job) -> bool:
     first, stop = int(record["first"]), int(record["first"]) + int(record["episodes"])
     if first > job.first or stop < job.first + len(job.inside):
         return False
-    if any(not piece_path(folder, piece).is_file() for piece in job.pieces):
+    if any(not _piece_path(folder, piece).is_file() for piece in job.pieces):
         return False
     wanted = range(job.first, job.first + len(job.inside))
     return all(
@@ -254,9 +258,7 @@ def _save_piece(piece: Piece, frames: LoggedArray, folder: Path, tools: Tools) -
     frames.go_to(piece.start)
     rows = piece.stop - piece.start
     block = np.empty((min(PIECE_ROWS, rows), *FRAME), np.uint8)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *FRAME)}
-    with piece_path(folder, piece).open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+    with _piece_path(folder, piece).open("wb") as file:
         for start in range(0, rows, PIECE_ROWS):
             if tools.stop.is_set():
                 raise Stopped
