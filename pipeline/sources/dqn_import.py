@@ -21,9 +21,6 @@ from pipeline.sources.dqn_plan import Across, Inside, Piece, Plan, Unit
 from pipeline.sources.dqn_shard import PADDING, Steps, read_steps
 from pipeline.storage.arrays import Storage
 
-WRITERS = 1
-"""Threads that write parts, for each checkpoint. The storage has its own; a second one here would only take memory."""
-
 
 @dataclass(frozen=True)
 class Need:
@@ -162,7 +159,7 @@ def _crew(
 
     with (
         ThreadPoolExecutor(workers, "finish") as finishers,
-        ThreadPoolExecutor(WRITERS * workers, "write") as writers,
+        ThreadPoolExecutor(workers, "write") as writers,
         ThreadPoolExecutor(workers, "read") as readers,
     ):
         tools = Tools(storage, writers, finishers, told, stop)

@@ -35,6 +35,7 @@ BUFFERS_BYTES = 256 * 2**20
 MOST_BUFFERS = 3
 """One is being filled while two are written."""
 
+OBSERVATION = "steps/observation"
 PADDING_ROWS = "padding_rows"
 """What is counted of each episode."""
 
@@ -74,8 +75,8 @@ class Tools:
     """What all jobs share.
 
     Attributes:
-        writers: threads that write parts; the storage has threads of its own.
-        finishers: threads that flush them.
+        writers: threads that write the frames of parts; the storage has threads of its own.
+        finishers: threads that write the rest and flush it.
         advance: called with the number of rows that were read.
         stop: set when the others should end.
     """
@@ -130,11 +131,12 @@ def job_parts(folder: Path) -> Iterator[tuple[int, StoredPart]]:
 
 def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> StoredPart:
     """Write the builder's episodes as one part."""
-    write_part(storage, folder, builder.packed())
-    return _finish(builder.told(), folder)
+    return _finish(builder.told(), folder, builder.packed(), storage)
 
 
-def _finish(told: Told, folder: Path) -> StoredPart:
+def _finish(told: Told, folder: Path, arrays: Mapping[str, np.ndarray], storage: Storage) -> StoredPart:
+    """Write what is left of a part: small arrays, which take longer than their size suggests; and make it whole."""
+    write_part(storage, folder, arrays)
     return StoredPart(folder, finish_part(folder), told.lengths, told.steps, {PADDING_ROWS: told.padding})
 
 
@@ -224,11 +226,12 @@ class _Parts:
         return [part.result().result() for part in self._written]
 
     def _write(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> Future[StoredPart]:
+        arrays, told = builder.packed(), builder.told()
         try:
-            write_part(self._tools.storage, folder, builder.packed())
+            write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
         finally:
             buffers.put(builder.buffer)
-        return self._tools.finishers.submit(_finish, builder.told(), folder)
+        return self._tools.finishers.submit(_finish, told, folder, arrays, self._tools.storage)
 
 
 def _buffers(rows: int) -> SimpleQueue[np.ndarray]:

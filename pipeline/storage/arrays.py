@@ -52,7 +52,10 @@ class Storage(Protocol):
         """Begin an array in `folder`."""
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write a folder of whole, contiguous arrays at once. Nothing is flushed: durability is the caller's matter."""
+        """Write whole, contiguous arrays at once, into a folder that may hold others.
+
+        Nothing is flushed: durability is the caller's matter.
+        """
 
     def resume(self, folder: Path, name: str) -> WritableArray:
         """Go on writing an array that another process began, never into a file that it could still have open."""

@@ -54,7 +54,7 @@ class BinStorage:
         return BinArray(path, shape, dtype)
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-        shapes = {}
+        shapes = read_json(folder / SHAPES) if (folder / SHAPES).exists() else {}
         for name, array in arrays.items():
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             path = folder / f"{name}.bin"
