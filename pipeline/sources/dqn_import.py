@@ -189,10 +189,8 @@ def _parts_of(
             np.arange(len(part.lengths)) + begin < need.stop
         )
         if inside.any():
-            facts: dict[str, int | str] = {
-                "checkpoint": str(number),
-                **(_left_out(number, reading) if begin == 0 else {}),
-            }
+            last = begin + len(part.lengths) == len(need.unit)  # then all of the checkpoint was gone through
+            facts: dict[str, int | str] = {"checkpoint": str(number), **(_left_out(number, reading) if last else {})}
             yield replace(part, facts=facts).only(inside, tools.storage)
 
 
@@ -208,10 +206,11 @@ def _wait(number: int, running: Mapping[int, Future[None]]) -> None:
 
 def _left_out(number: int, reading: Reading) -> dict[str, int]:
     """What of a checkpoint is not stored."""
-    dropped = [piece for fragment in reading.plan.dropped for piece in fragment.pieces if piece.shard == number]
-    rows = sum(piece.stop - piece.start for piece in dropped)
-    owned = sum(fragment.shard == number for fragment in reading.plan.dropped)
-    facts = {"dropped_fragments": owned, "dropped_rows": rows, "stale_rows": reading.stale.get(number, 0)}
+    facts = {
+        "dropped_fragments": sum(fragment.shard == number for fragment in reading.plan.dropped),
+        "dropped_rows": reading.plan.dropped_rows(number),
+        "stale_rows": reading.stale.get(number, 0),
+    }
     return {name: value for name, value in facts.items() if value}
 
 

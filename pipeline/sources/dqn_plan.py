@@ -71,11 +71,22 @@ class Plan:
     """Units in the order in which they are stored, and what is left out.
 
     Attributes:
-        dropped: (checkpoint, pieces) of fragments that are not stored.
+        dropped: fragments that are not stored.
     """
 
     units: list[Unit] = field(default_factory=list)
     dropped: list[Across] = field(default_factory=list)
+
+    def dropped_rows(self, shard: int) -> int:
+        """Rows of a checkpoint in fragments that are not stored."""
+        pieces = (piece for fragment in self.dropped for piece in fragment.pieces)
+        return sum(piece.stop - piece.start for piece in pieces if piece.shard == shard)
+
+    def rows_of_nothing(self, shards: Sequence[int]) -> dict[int, int]:
+        """Those of some checkpoints in which no stored episode lies as a whole, and how many rows are dropped there."""
+        inside = {unit.shard for unit in self.units if isinstance(unit, Inside)}
+        rows = {shard: self.dropped_rows(shard) for shard in shards if shard not in inside}
+        return {shard: count for shard, count in rows.items() if count}
 
 
 def plan(

@@ -157,9 +157,10 @@ class DqnReplaySource:
             run = Run(listing, minimal_actions(task), CLIPPING)
             whole = run.whole_checkpoints()
             if self.selection == UPSTREAM:
-                run.choose(upstream_numbers(self.quality, self.num_slices))
+                asked = upstream_numbers(self.quality, self.num_slices)
             else:
-                run.choose(chronological_numbers(whole, self.quality, self.num_slices, self.seed))
+                asked = chronological_numbers(whole, self.quality, self.num_slices, self.seed)
+            run.choose(asked, whole)
             if not run.chosen:
                 raise InvalidInput(
                     f"No checkpoint of {run.label} that is asked for is whole in {self._bucket.address}. There are "
@@ -197,6 +198,9 @@ class DqnReplaySource:
                 break
         frames = [file for number in checkpoints_needed(found) for file in run.files(number, frames=True)]
         self._bucket.fetch(frames, run.label)
+        read = run.chosen[: run.chosen.index(found[-1].unit.shard) + 1] if enough and found else run.chosen
+        for number, rows in reading.plan.rows_of_nothing(read).items():
+            run.note(f"no whole episode lies in checkpoint {number} alone; {rows:,} of its rows were left out")
         return reading, found
 
     def _batches(self, run: Run, wanted: Wanted) -> Iterator[list[int]]:
@@ -226,9 +230,10 @@ def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path
     rows = rows_to_read(reading, found)
     bytes_needed = rows * ROW_BYTES
     if storage.name != "bin":
-        sizes = [file.size for number in checkpoints_needed(found) for file in run.files(number, frames=True)]
-        capacity = sum(shard.capacity for shard in run.shards if shard.number in checkpoints_needed(found))
-        bytes_needed = int(sum(sizes) * min(1.0, rows / max(1, capacity)))
+        needed = checkpoints_needed(found)
+        size = sum(file.size for number in needed for file in run.files(number, frames=True))
+        capacity = sum(shard.capacity for shard in run.shards if shard.number in needed)
+        bytes_needed = int(size * min(1.0, rows / max(1, capacity)))
     scratch.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(scratch).free
     if free < bytes_needed:

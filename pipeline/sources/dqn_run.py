@@ -66,9 +66,8 @@ class Run:
             self.note(f"checkpoints that are not there: {', '.join(gaps)}")
         return whole
 
-    def choose(self, asked: Sequence[int]) -> None:
-        """Take those of the `asked` numbers that are whole, in that order."""
-        whole = self.whole_checkpoints()
+    def choose(self, asked: Sequence[int], whole: Sequence[int]) -> None:
+        """Take those of the `asked` numbers that are `whole`, in that order."""
         self.chosen = [number for number in asked if number in whole]
         if missing := [str(number) for number in asked if number not in whole]:
             self.note(f"checkpoints that were asked for and are not there: {', '.join(missing)}")

@@ -990,3 +990,15 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
     with pytest.raises(InvalidInput, match=r"rows need about .* GB .* are free in .*paths\.root"):
         stored(tmp_path / "files", Workspace(str(tmp_path / "outputs"), storage))
     assert not list((tmp_path / "outputs").rglob("job.json"))
+
+
+def test_what_is_left_out_is_counted_or_told(tmp_path: Path):
+    run = played_run(40, [30, 90, 20, 25], unfinished=True)
+    run.write_bucket(tmp_path / "files")
+    manifest = stored(tmp_path / "files", tmp_path / "each", edges="drop").manifest
+    kept = sum(len(wanted.actions) + PADDING for wanted in files.expected_per_shard(run, numbers(run)))
+    rows = sum(min(dump.total - dump.start, dump.capacity - 1) for dump in run.dumps)
+    told = [re.search(r"alone; ([0-9,]+) of its rows", note) for note in manifest.warnings]
+    silent = [int(found[1].replace(",", "")) for found in told if found]
+    assert silent
+    assert kept + manifest.counts.get("dropped_rows", 0) + sum(silent) == rows
