@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,10 +19,9 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from filelock import SoftFileLease
-
-from pipeline.errors import InvalidInput, LostLease
-from pipeline.files import sync_folder, write_json
+from pipeline.errors import InvalidInput
+from pipeline.files import human_bytes, sync_folder, write_json
+from pipeline.lease import held
 from pipeline.progress import Advance, progress
 from pipeline.remote import Failed, Remote, patiently, said
 
@@ -33,7 +32,6 @@ BLOCK_BYTES = 2**20
 SPARE = 0.01
 """Of what is to come: kept free on the disk besides."""
 
-LEASE_SECONDS = 60.0
 LEASE = ".download.lease"
 
 
@@ -93,7 +91,7 @@ def download(remote: Remote, files: Sequence[RemoteFile], folder: Path, label: s
             _counted(len(missing), wanted),
             remote.address,
             folder,
-            f" ({human(kept)} of them came before)" if kept else "",
+            f" ({human_bytes(kept)} of them came before)" if kept else "",
         )
         if missing:
             _check_space(folder, wanted - kept, label, setting)
@@ -103,24 +101,14 @@ def download(remote: Remote, files: Sequence[RemoteFile], folder: Path, label: s
                 _Download(remote, advance, check).all(missing)
 
 
-def human(size: int) -> str:
-    """Bytes in the unit that reads best, of 1000: `7.06 GB`."""
-    amount, unit = float(size), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB", "PB", "EB"):
-        if amount < 1000 or unit == "EB":
-            break
-        amount /= 1000
-    return f"{amount:.4g} {unit}"
-
-
 def _counted(count: int, size: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'} ({human(size)})"
+    return f"{count:,} file{'' if count == 1 else 's'} ({human_bytes(size)})"
 
 
 class _Download:
     """Threads that share a bar and end together."""
 
-    def __init__(self, remote: Remote, advance: Advance, check: Any) -> None:
+    def __init__(self, remote: Remote, advance: Advance, check: Callable[[], None]) -> None:
         self.remote = remote
         self._advance = advance
         self._check = check
@@ -271,36 +259,22 @@ def _check_space(folder: Path, needed: int, label: str, setting: str) -> None:
     needed += int(needed * SPARE)
     if needed > free:
         raise InvalidInput(
-            f"{label} needs {human(needed)} more below {folder}, but that disk has {human(free)} free. Nothing was "
-            f"downloaded. Make room, choose a folder on a larger disk with {setting}=FOLDER, or ask for less."
+            f"{label} needs {human_bytes(needed)} more below {folder}, but that disk has {human_bytes(free)} free. "
+            f"Nothing was downloaded. Make room, choose a folder on a larger disk with {setting}=FOLDER, or ask for "
+            f"less."
         )
 
 
 @contextmanager
-def _held(folders: Sequence[Path]) -> Iterator[Any]:
-    """Hold the leases of these folders, so that no two processes write one part; gives a check that they are held.
-
-    A holder that died on this machine is noticed at once, one on another machine after a minute without heartbeat.
-    """
+def _held(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
+    """Hold the leases of these folders, so that no two processes write one part; gives a check that they are held."""
     with ExitStack() as stack:
-        leases = []
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            lease = SoftFileLease(folder / LEASE, lease_duration=LEASE_SECONDS, thread_local=False)
-            try:
-                lease.acquire(timeout=0.5)
-            except TimeoutError:
-                log.info("waiting for another process that is downloading into %s", folder)
-                lease.acquire()
-            stack.callback(lease.release)
-            leases.append((folder, lease, lease.token))
+        checks = [stack.enter_context(held(folder / LEASE, f"downloading into {folder}")) for folder in folders]
 
         def check() -> None:
-            for folder, lease, token in leases:
-                if lease.token != token or lease.compromise is not None:
-                    raise LostLease(
-                        f"Another process has taken over the download into {folder}, because this one did not refresh "
-                        f"its lock for {LEASE_SECONDS:.0f} s. Run the same command again to wait for the other."
-                    )
+            for each in checks:
+                each()
 
         yield check

@@ -10,15 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import SoftFileLease
-
-from pipeline.errors import InUse, LostLease
 from pipeline.files import sync_folder, write_json
+from pipeline.lease import held
 from pipeline.storage.arrays import read_json
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
 DRAFT = ".draft-"
 STALE = ".stale-"
 IDENTITY = "identity.json"
@@ -55,39 +52,18 @@ class DraftFolder:
 def claim(final: Path, identity: str, wait_s: float | None = None) -> Iterator[DraftFolder]:
     """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of that identity if there is.
 
-    The lock only saves work: a second process waits instead of computing the same. A holder that died on this machine
-    is noticed at once, one on another machine after a minute without heartbeat. On an error the draft stays for the
-    next try. Raises InUse when the other still holds the lease after `wait_s` seconds; None waits as long as it takes.
+    The lock (pipeline/lease.py, as are `wait_s` and InUse) only saves work: a second process waits instead of computing
+    the same. On an error the draft stays for the next try.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    lease = SoftFileLease(final.parent / f".{final.name}.lease", lease_duration=LEASE_SECONDS, thread_local=False)
-    if not _acquire(lease, 0.5):
-        log.info("waiting for another process that is making %s", final)
-        if not _acquire(lease, -1 if wait_s is None else wait_s):
-            raise InUse(f"Another process is writing {final}, still after {wait_s:g} s. Wait for it, or end it.")
-    token = lease.token
-
-    def check() -> None:
-        if lease.token != token or lease.compromise is not None:
-            raise LostLease(
-                f"Another process has taken over {final}, because this one did not refresh its lock for "
-                f"{LEASE_SECONDS:.0f} s. Nothing is lost; run the same command again to wait for the other."
-            )
-
-    try:
+    with held(lease_of(final), f"writing {final}", wait_s) as check:
         path, resumed = _take_over(final, identity)
         yield DraftFolder(path, final, resumed, identity, check)
-    finally:
-        lease.release()
 
 
-def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
-    """Whether the lease is ours within `timeout_s` seconds; a negative number waits for ever."""
-    try:
-        lease.acquire(timeout=timeout_s)
-    except TimeoutError:
-        return False
-    return True
+def lease_of(final: Path) -> Path:
+    """The lease file of what is made at `final`."""
+    return final.parent / f".{final.name}.lease"
 
 
 def _take_over(final: Path, identity: str) -> tuple[Path, bool]:

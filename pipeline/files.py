@@ -130,3 +130,12 @@ def file_table(folder: Path, root: Path) -> dict[str, dict[str, int | str]]:
 def size_of(folder: Path) -> int:
     """Bytes of all files below `folder`."""
     return sum(path.stat().st_size for path in files_below(folder))
+
+
+def human_bytes(size: float) -> str:
+    """`12.3 MB`, decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.artifact import Artifact
 from pipeline.domain import Domain
-from pipeline.files import size_of
+from pipeline.files import human_bytes, size_of
 from pipeline.workspace import Workspace
 
 
@@ -75,12 +75,3 @@ def success_rate(artifact: Artifact) -> str:
         return ""
     rate = counts["successes"] / counts["success_known"]
     return f"{rate:.0%}" + (" never succeeds!" if rate == 0 else "")
-
-
-def human_bytes(size: float) -> str:
-    """`12.3 MB`, decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from beartype import beartype
-from filelock import SoftFileLease
 
 from pipeline.artifact import MANIFEST, Artifact
 from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.domain import Domain
-from pipeline.draft import DRAFT, LEASE_SECONDS, STALE
-from pipeline.files import size_of
+from pipeline.draft import DRAFT, STALE, lease_of
+from pipeline.errors import InUse
+from pipeline.files import human_bytes, size_of
+from pipeline.lease import held
 from pipeline.workspace import EPISODES, Workspace
-from stages.catalog import chosen_tasks, human_bytes
+from stages.catalog import chosen_tasks
 
 PUBLISH = "publish"
 
@@ -65,15 +67,8 @@ def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, "an unfinished run with other settings"
         elif path.name.startswith(DRAFT):
             final = path.name.removeprefix(DRAFT).rpartition("-")[0]
-            lease = SoftFileLease(folder / f".{final}.lease", lease_duration=LEASE_SECONDS)
-            try:
-                lease.acquire(timeout=0.2)
-            except TimeoutError:
-                continue  # a live run is working in it
-            try:
+            with suppress(InUse), held(lease_of(folder / final), f"removing {path}", wait_s=0):
                 yield path, "an unfinished run; the same command would resume it"
-            finally:
-                lease.release()
 
 
 def _parts(artifact: Artifact) -> Iterator[tuple[Path, str]]:

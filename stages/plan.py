@@ -17,9 +17,10 @@ from pipeline.dataset import EpisodeDataset
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import ArtifactNotFound, InvalidInput
+from pipeline.files import human_bytes
 from pipeline.regent_counts import expected
 from pipeline.workspace import EPISODES, Workspace
-from stages.catalog import chosen_tasks, human_bytes, wide_console
+from stages.catalog import chosen_tasks, wide_console
 from stages.queries import RetrievalSettings, choose_queries
 
 KINDS = ("embeddings", "retrieval", "distances", "bins", "parquet")

@@ -16,7 +16,7 @@ from pipeline.artifact import Artifact, Spec
 from pipeline.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import HubError, InvalidInput
-from pipeline.files import write_json
+from pipeline.files import human_bytes, write_json
 from pipeline.hub.columns import IMAGES
 from pipeline.hub.connection import Hub, require_token
 from pipeline.hub.description import Sources, describe
@@ -29,7 +29,7 @@ from pipeline.storage.arrays import read_json
 from pipeline.workspace import Draft, Workspace
 from stages.bins import bins_name
 from stages.campaign import ALL_TASKS, tasks_for
-from stages.catalog import human_bytes, wide_console
+from stages.catalog import wide_console
 from stages.inputs import regent_inputs
 from stages.parquet import find_parquet
 from stages.queries import RetrievalSettings

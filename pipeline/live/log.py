@@ -15,9 +15,10 @@ from typing import Any, NoReturn, Protocol, Self
 
 from pipeline.artifact import Artifact
 from pipeline.collection import commit
-from pipeline.draft import LEASE_SECONDS, claim
+from pipeline.draft import claim
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
+from pipeline.lease import LEASE_SECONDS
 from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.parts import PART_BYTES

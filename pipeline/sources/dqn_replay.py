@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline.atari_games import minimal_actions
 from pipeline.bulk import Stored, StoredPart, Wanted
-from pipeline.download import human
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.files import human_bytes
 from pipeline.progress import progress
 from pipeline.sources.dqn_bucket import NEEDED, Bucket
 from pipeline.sources.dqn_games import GAMES, bucket_name
@@ -186,7 +186,7 @@ class DqnReplaySource:
         """Read the small files of as many checkpoints as can be needed, then fetch the frames of those that are."""
         if not self._bucket.local:
             files = [file for number in run.chosen for each in (False, True) for file in run.files(number, each)]
-            size = human(sum(file.size for file in files))
+            size = human_bytes(sum(file.size for file in files))
             log.info("%s: %d checkpoints, %s in %s", run.label, len(run.chosen), size, self._bucket.address)
         for numbers in self._batches(run, wanted):
             self._bucket.fetch(run.small_files(numbers), run.label)
@@ -238,8 +238,8 @@ def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path
     free = shutil.disk_usage(scratch).free
     if free < bytes_needed:
         raise InvalidInput(
-            f"{run.label}: {rows:,} rows need about {bytes_needed / 1e9:,.1f} GB as storage={storage.name}, and "
-            f"{free / 1e9:,.1f} GB are free in {scratch}. Free some space, set paths.root to a larger disk, or ask "
+            f"{run.label}: {rows:,} rows need about {human_bytes(bytes_needed)} as storage={storage.name}, and "
+            f"{human_bytes(free)} are free in {scratch}. Free some space, set paths.root to a larger disk, or ask "
             f"for less: source.max_transitions, source.num_slices"
             f"{', or storage=zarr, which compresses' if storage.name == 'bin' else ''}."
         )

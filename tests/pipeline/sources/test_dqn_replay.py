@@ -987,7 +987,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
 ):
     usage = shutil.disk_usage(tmp_path)._replace(free=50)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(InvalidInput, match=r"rows need about .* GB .* are free in .*paths\.root"):
+    with pytest.raises(InvalidInput, match=r"rows need about .*B as storage.* 50 B are free in .*paths\.root"):
         stored(tmp_path / "files", Workspace(str(tmp_path / "outputs"), storage))
     assert not list((tmp_path / "outputs").rglob("job.json"))
 
