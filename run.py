@@ -20,8 +20,10 @@ os.environ.setdefault("REPERTOIRE_PROJECT", str(Path(__file__).resolve().parent)
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     """One job: the asked stages for the asked tasks and, where a policy has several checkpoints, for each of those."""
+    from pipeline.memory import keep_freed_memory
     from stages.campaign import run_stages
 
+    keep_freed_memory()
     options = HydraConfig.get()
     asked = list(_stages(cfg))
     run_stages(

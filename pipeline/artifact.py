@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,8 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Replace the folder's manifest atomically."""
-        write_json(folder / MANIFEST, {key.rstrip("_"): value for key, value in asdict(self).items()})
+        told = {key.name.rstrip("_"): getattr(self, key.name) for key in fields(self)}  # asdict would copy long tables
+        write_json(folder / MANIFEST, told)
 
     @staticmethod
     def read(folder: Path) -> Manifest:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from pipeline.parts import ENDS, FileTable, pack, save_part, unpack
+from pipeline.parts import ENDS, FileTable, PartSummary, pack, save_part, summary_of, unpack
 from pipeline.storage.arrays import Storage, open_arrays
 
 
@@ -42,6 +42,7 @@ class StoredPart:
         steps: dtype and shape of a row of its step arrays, by name.
         sums: (n,) integers by name, one for each episode; their sums are told of the dataset.
         facts: what is told of the part beside these.
+        summary: where it is known without opening the part.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class StoredPart:
     steps: Mapping[str, StepArray]
     sums: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: Mapping[str, int | str] = field(default_factory=dict)
+    summary: PartSummary | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -67,12 +69,14 @@ class StoredPart:
         arrays = {name: array[:] for name, array in open_arrays(self.folder).items()}
         episodes = [episode for episode, kept in zip(unpack(arrays), keep, strict=True) if kept]
         folder = self.folder.with_name(f"{self.folder.name}-{len(episodes)}-of-{len(arrays[ENDS])}")
+        packed = pack(episodes)
         return replace(
             self,
             folder=folder,
-            files=save_part(storage, folder, pack(episodes)),
+            files=save_part(storage, folder, packed),
             lengths=self.lengths[keep],
             sums={name: values[keep] for name, values in self.sums.items()},
+            summary=summary_of(packed),
         )
 
 

@@ -45,13 +45,13 @@ class Target:
             return episodes >= self.episodes
         return self.states is not None and states >= self.states
 
-    def prefix(self, dataset: EpisodeDataset) -> int:
+    def prefix(self, artifact: Artifact) -> int:
         """How many leading episodes of a large enough dataset are meant."""
         if self.episodes is not None:
             return self.episodes
         if self.states is not None:
-            return int((dataset.state_ends < self.states).sum()) + 1
-        return len(dataset)
+            return int((EpisodeDataset.of(artifact).state_ends < self.states).sum()) + 1
+        return int(artifact.manifest.counts["episodes"])
 
 
 Fill = Callable[[DatasetWriter, Target], list[str]]
@@ -81,7 +81,7 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
         warnings = fill(writer, target)
         commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
     artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
-    return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
+    return dataclasses.replace(artifact, episodes=target.prefix(artifact))
 
 
 def _enough(artifact: Artifact, target: Target) -> Artifact | None:
@@ -92,7 +92,7 @@ def _enough(artifact: Artifact, target: Target) -> Artifact | None:
         enough = target.met(int(counts["episodes"]), int(counts["states"]))
     if not enough:
         return None
-    return dataclasses.replace(artifact, episodes=target.prefix(EpisodeDataset.of(artifact)))
+    return dataclasses.replace(artifact, episodes=target.prefix(artifact))
 
 
 def same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
@@ -130,11 +130,11 @@ def _copy(twin: Artifact, writer: DatasetWriter, target: Target) -> None:
 def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fill, draft: DraftFolder) -> Artifact:
     """Make the asked episodes again from nothing and compare their digest with the standing ones."""
     have = EpisodeDataset.of(standing)
-    wanted = target.prefix(have) if target.met(len(have), have.states) else len(have)
+    wanted = target.prefix(standing) if target.met(len(have), have.states) else len(have)
     writer = DatasetWriter(draft.path, draft.path / "nothing", workspace.storage)
     fill(writer, Target(episodes=wanted))
     parts = writer.finish()
-    digest = summarise(draft.path, parts)["digest"]
+    digest = summarise(draft.path, parts, writer.summaries)["digest"]
     draft.discard()
     same_content(_with_digest(standing, have.digest(wanted)), digest)
     return dataclasses.replace(standing, built=True, episodes=wanted)
@@ -185,7 +185,7 @@ def commit(
     files = _file_table(folder, parts, standing.manifest if standing else None, writer.files)
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (standing.manifest.seconds if standing else 0.0), 3)
-    facts = summarise(folder, parts)
+    facts = summarise(folder, parts, writer.summaries)
     if whole:
         facts["counts"][WHOLE_SOURCE] = facts["counts"]["episodes"]
     manifest = Manifest(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.episode import INFO, PRESENT, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.files import file_table, sync_tree
-from pipeline.storage.arrays import Storage, write_arrays
+from pipeline.storage.arrays import ReadableArray, Storage, write_arrays
 
 PART_BYTES = 64 * 2**20
 """A part is closed by the first episode that brings it to this many raw bytes ..."""
@@ -50,15 +50,9 @@ def _unfinished(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}")
 
 
-def pack(
-    episodes: Sequence[Episode],
-    steps: Mapping[str, np.ndarray] | None = None,
-    digests: Sequence[bytes] | None = None,
-) -> dict[str, np.ndarray]:
-    """Flat arrays of a part.
-
-    `steps` are the step arrays where they lie one after the other already, so that they need not be copied; `digests`
-    those of the episodes where they were taken already.
+def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """Flat arrays of a part. `steps` are the step arrays where they lie one after the other already, so that they need
+    not be copied.
 
     `episode_ends` (n,) int64: cumulative rows. `steps/<name>` (rows, ...): the step arrays one after the other.
     An info that an episode lacks is zeros there, and marked as absent.
@@ -69,14 +63,49 @@ def pack(
     for name, dtype in SUMMARY.items():
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
     arrays["episodes/return"] = np.asarray([e.total_reward for e in episodes], np.float64)
-    arrays["episodes/digest"] = np.stack(
-        [np.frombuffer(digest, np.uint8) for digest in digests or [episode.digest() for episode in episodes]]
-    )
+    arrays["episodes/digest"] = np.stack([np.frombuffer(episode.digest(), np.uint8) for episode in episodes])
     for name in TEXTS:
         texts = [episode.texts()[name] for episode in episodes]
         arrays[f"texts/{name}/bytes"] = np.concatenate(texts)
         arrays[f"texts/{name}/ends"] = np.cumsum([len(text) for text in texts], dtype=np.int64)
     return arrays
+
+
+class PartSummary(NamedTuple):
+    """What a dataset's manifest tells of a part.
+
+    Attributes:
+        returns: (n,) float64, of its episodes.
+        success: (n,) int8.
+        digests: (n, 32) uint8.
+        gave_up: episodes that the policy gave up.
+        rows: of its step arrays.
+        steps: shape of a row and dtype of the step arrays, by name.
+    """
+
+    returns: np.ndarray
+    success: np.ndarray
+    digests: np.ndarray
+    gave_up: int
+    rows: int
+    steps: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+
+
+def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
+    """The summary of a part on disk, or of one just packed."""
+    reasons = split_texts(arrays["texts/end_reason/bytes"][:], arrays["texts/end_reason/ends"][:])
+    return PartSummary(
+        returns=arrays["episodes/return"][:],
+        success=arrays["episodes/success"][:],
+        digests=arrays["episodes/digest"][:],
+        gave_up=reasons.count("gave_up"),
+        rows=int(arrays[ENDS][:][-1]),
+        steps={
+            name.removeprefix("steps/"): (tuple(arrays[name].shape[1:]), np.dtype(arrays[name].dtype))
+            for name in arrays
+            if name.startswith("steps/")
+        },
+    )
 
 
 def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:

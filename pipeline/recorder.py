@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,9 +26,10 @@ from pipeline.parts import (
     PART_BYTES,
     PART_EPISODES,
     FileTable,
+    PartSummary,
     finish_part,
     pack,
-    split_texts,
+    summary_of,
     unpack,
     write_part,
 )
@@ -51,7 +53,8 @@ class DatasetWriter:
     Attributes:
         count: episodes so far, committed ones included. The next `append` is episode number `count`.
         layout: the arrays that all episodes share.
-        files: checksums of those parts of this run of which they are known, by the part's name.
+        files: checksums of the parts that this run has written, by the part's name.
+        summaries: those of the parts that this run has written, by the part's name.
     """
 
     def __init__(self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES) -> None:
@@ -66,6 +69,7 @@ class DatasetWriter:
         self._old = committed[: len(committed) - len(reopened)]
         self._new: list[dict[str, Any]] = []
         self.files: dict[str, FileTable] = {}
+        self.summaries: dict[str, PartSummary] = {}
         self._buffer: list[Episode] = []
         self._adopt_parts()
         if reopened and not self._new and not self._buffer:
@@ -123,6 +127,8 @@ class DatasetWriter:
         part.folder.rename(self._draft / PARTS / entry["name"])
         self._new.append(entry)
         self.files[entry["name"]] = table
+        if part.summary is not None:
+            self.summaries[entry["name"]] = part.summary
 
     def append_spilled(self) -> bool:
         """Append the next episode if a worker has spilled it; says whether it did."""
@@ -183,6 +189,7 @@ class DatasetWriter:
             entry["facts"] = {}
             _write_facts(unfinished, entry["facts"])
         self.files[entry["name"]] = finish_part(folder)
+        self.summaries[entry["name"]] = summary_of(arrays)
         self._new.append(entry)
         self._buffer, self._buffered, self._buffered_states = [], 0, 0
         self._drop_spilled()
@@ -235,28 +242,25 @@ def _step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
     return sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in steps)
 
 
-class _Told(NamedTuple):
-    """What the manifest needs of one part."""
+def summarise(
+    folder: Path, parts: list[dict[str, Any]], known: Mapping[str, PartSummary] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them.
 
-    returns: np.ndarray
-    success: np.ndarray
-    digests: np.ndarray
-    gave_up: int
-    rows: int
-    steps: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
-
-
-def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them. Opens each part once."""
-    told = [_told(open_arrays(folder / PARTS / str(part["name"]))) for part in parts]
+    Opens each part once, but for those whose summaries are `known`, by the part's name.
+    """
+    told = [
+        known[name] if name in known else summary_of(open_arrays(folder / PARTS / name))
+        for name in (str(part["name"]) for part in parts)
+    ]
     returns = np.concatenate([part.returns for part in told])
     success = np.concatenate([part.success for part in told])
     rows = sum(part.rows for part in told)
-    known = success[success >= 0]
+    told_success = success[success >= 0]
     counts: dict[str, int | float] = {"episodes": len(returns), "states": rows - len(returns)}
-    if len(known):
-        counts["successes"] = int(known.sum())
-        counts["success_known"] = len(known)
+    if len(told_success):
+        counts["successes"] = int(told_success.sum())
+        counts["success_known"] = len(told_success)
     if gave_up := sum(part.gave_up for part in told):
         counts["gave_up"] = gave_up
     for part in parts:
@@ -278,22 +282,6 @@ def summarise(folder: Path, parts: list[dict[str, Any]]) -> dict[str, Any]:
             "max": float(returns.max()),
         },
     }
-
-
-def _told(arrays: Mapping[str, ReadableArray]) -> _Told:
-    reasons = split_texts(arrays["texts/end_reason/bytes"][:], arrays["texts/end_reason/ends"][:])
-    return _Told(
-        returns=arrays["episodes/return"][:],
-        success=arrays["episodes/success"][:],
-        digests=arrays["episodes/digest"][:],
-        gave_up=reasons.count("gave_up"),
-        rows=int(arrays[ENDS][:][-1]),
-        steps={
-            name.removeprefix("steps/"): (tuple(arrays[name].shape[1:]), np.dtype(arrays[name].dtype))
-            for name in arrays
-            if name.startswith("steps/")
-        },
-    )
 
 
 def spill_path(folder: Path, index: int) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from pipeline.domain import Domain, Regent
 from pipeline.envs.toy import Toy
@@ -17,6 +18,9 @@ from pipeline.policies.scripted import Scripted
 from pipeline.workspace import Workspace
 from stages import bins, collect, distances, parquet, retrieval
 from stages.queries import RetrievalSettings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).parent.parent))  # spawned workers find the tests' own classes
 

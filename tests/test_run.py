@@ -170,10 +170,10 @@ def test_a_full_disk_says_so_and_the_same_command_goes_on_when_there_is_room(tmp
 
 def test_a_damaged_artifact_is_found_by_verify(tmp_path):
     run(tmp_path, "stage=collect", "domain=toy", "task=corner", "episodes=4")
-    path = next(tmp_path.rglob("steps/reward/c/0"))
+    path = next(tmp_path.rglob("steps/reward/c.0"))
     path.write_bytes(path.read_bytes()[:-3])
     text = run(tmp_path, "stage=verify", status=1)
-    assert re.search(r"reward/c/0 has \d+ bytes, the manifest says \d+", text)
+    assert re.search(r"reward/c\.0 has \d+ bytes, the manifest says \d+", text)
 
 
 def test_a_run_folder_that_is_used_again_forgets_the_failures_of_before(tmp_path):

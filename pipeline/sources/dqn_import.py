@@ -14,12 +14,14 @@ import numpy as np
 
 from pipeline.bulk import Stored, StoredPart, Wanted
 from pipeline.sources.dqn_files import FRAME
-from pipeline.sources.dqn_job import Job, Tools, job_parts, piece_frames, run_job, save_episodes
+from pipeline.sources.dqn_job import MOST_BUFFERS, Job, Numbered, Tools, piece_frames, run_job, save_episodes
 from pipeline.sources.dqn_limits import ALLOW_LAST, Limits, Quota, enough
 from pipeline.sources.dqn_part import PartBuilder, rows_needed
 from pipeline.sources.dqn_plan import Across, Inside, Piece, Plan, Unit
 from pipeline.sources.dqn_shard import PADDING, Steps, read_steps
 from pipeline.storage.arrays import Storage
+
+Running = Future[list[Numbered]]
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _jobs(reading: Reading, found: Sequence[Need]) -> list[Job]:
 @contextmanager
 def _crew(
     jobs: Sequence[Job], scratch: Path, storage: Storage, workers: int, advance: Callable[[int], None]
-) -> Iterator[tuple[dict[int, Future[None]], Tools]]:
+) -> Iterator[tuple[dict[int, Running], Tools]]:
     """All jobs under way, `workers` at a time; leaving ends them."""
     lock, stop = threading.Lock(), threading.Event()
 
@@ -159,7 +161,7 @@ def _crew(
 
     with (
         ThreadPoolExecutor(workers, "finish") as finishers,
-        ThreadPoolExecutor(workers, "write") as writers,
+        ThreadPoolExecutor(workers * (MOST_BUFFERS - 1), "write") as writers,
         ThreadPoolExecutor(workers, "read") as readers,
     ):
         tools = Tools(storage, writers, finishers, told, stop)
@@ -175,7 +177,7 @@ def _folder(scratch: Path, number: int) -> Path:
 
 
 def _parts_of(
-    need: Need, reading: Reading, running: Mapping[int, Future[None]], scratch: Path, tools: Tools
+    need: Need, reading: Reading, running: Mapping[int, Running], scratch: Path, tools: Tools
 ) -> Iterator[StoredPart]:
     if isinstance(need.unit, Across):
         for piece in need.unit.pieces:
@@ -183,8 +185,7 @@ def _parts_of(
         yield _across(need.unit, reading, scratch, tools.storage)
         return
     number = need.unit.shard
-    _wait(number, running)
-    for begin, part in job_parts(_folder(scratch, number)):
+    for begin, part in _wait(number, running):
         inside = (np.arange(len(part.lengths)) + begin >= need.first) & (
             np.arange(len(part.lengths)) + begin < need.stop
         )
@@ -194,14 +195,14 @@ def _parts_of(
             yield replace(part, facts=facts).only(inside, tools.storage)
 
 
-def _wait(number: int, running: Mapping[int, Future[None]]) -> None:
-    """Until a checkpoint is read; the failure of any other ends the waiting."""
+def _wait(number: int, running: Mapping[int, Running]) -> list[Numbered]:
+    """The parts of a checkpoint, when it is read; the failure of any other ends the waiting."""
     while not running[number].done():
         wait([running[number]], timeout=1.0)
         for other in running.values():
             if other.done() and not other.cancelled() and other.exception():
                 other.result()
-    running[number].result()
+    return running[number].result()
 
 
 def _left_out(number: int, reading: Reading) -> dict[str, int]:

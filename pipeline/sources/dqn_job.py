@@ -10,9 +10,10 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from pipeline.bulk import StoredPart
 from pipeline.files import sync_tree, write_json
 from pipeline.parts import PART_BYTES, PART_EPISODES, finish_part, write_part
 from pipeline.sources.dqn_files import FRAME, LoggedArray
-from pipeline.sources.dqn_part import FRAME_BYTES, ROW_BYTES, PartBuilder, Told, rows_needed
+from pipeline.sources.dqn_part import FRAME_BYTES, PADDING_ROWS, ROW_BYTES, PartBuilder, rows_needed
 from pipeline.sources.dqn_plan import Inside, Piece
 from pipeline.sources.dqn_shard import Steps, read_steps
 from pipeline.storage.arrays import Storage, read_json
@@ -36,8 +37,13 @@ MOST_BUFFERS = 3
 """One is being filled while two are written."""
 
 OBSERVATION = "steps/observation"
-PADDING_ROWS = "padding_rows"
-"""What is counted of each episode."""
+
+
+class Numbered(NamedTuple):
+    """A part, and how many of the checkpoint's episodes lie before it."""
+
+    first: int
+    part: StoredPart
 
 
 class Stopped(Exception):
@@ -88,11 +94,11 @@ class Tools:
     stop: threading.Event
 
 
-def run_job(job: Job, folder: Path, tools: Tools) -> None:
-    """Make `folder` unless it is there. Raises InvalidInput for broken files, Stopped when told to stop."""
+def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
+    """Make `folder` unless it is there; the parts in it. Raises InvalidInput for broken files, Stopped when told to."""
     if _covers(folder, job):
         tools.advance(job.rows)
-        return
+        return list(_parts_in(folder))
     if folder.exists():
         shutil.rmtree(folder)
     unfinished = folder.with_name(f".{folder.name}")
@@ -116,28 +122,34 @@ def run_job(job: Job, folder: Path, tools: Tools) -> None:
     write_json(unfinished / DONE, record)
     sync_tree(unfinished)
     unfinished.rename(folder)
+    before = np.cumsum([job.first, *(len(part.lengths) for part in parts)]).tolist()
+    return [
+        Numbered(first, replace(part, folder=folder / part.folder.name))
+        for first, part in zip(before[:-1], parts, strict=True)
+    ]
 
 
-def job_parts(folder: Path) -> Iterator[tuple[int, StoredPart]]:
-    """The parts of a finished job, each with the number of the checkpoint's episodes before it."""
+def _parts_in(folder: Path) -> Iterator[Numbered]:
+    """The parts of a finished job."""
     record = read_json(folder / DONE)
     first = int(record["first"])
     steps = {name: (dtype, tuple(shape)) for name, (dtype, shape) in record["steps"].items()}
     for number, part in enumerate(record["parts"]):
         lengths, padding = (np.asarray(part[name], np.int64) for name in ("lengths", PADDING_ROWS))
-        yield first, StoredPart(folder / f"{number:04d}", part["files"], lengths, steps, {PADDING_ROWS: padding})
+        stored = StoredPart(folder / f"{number:04d}", part["files"], lengths, steps, {PADDING_ROWS: padding})
+        yield Numbered(first, stored)
         first += len(lengths)
 
 
 def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> StoredPart:
     """Write the builder's episodes as one part."""
-    return _finish(builder.told(), folder, builder.packed(), storage)
+    return _finish(*builder.packed(folder), storage)
 
 
-def _finish(told: Told, folder: Path, arrays: Mapping[str, np.ndarray], storage: Storage) -> StoredPart:
-    """Write what is left of a part: small arrays, which take longer than their size suggests; and make it whole."""
-    write_part(storage, folder, arrays)
-    return StoredPart(folder, finish_part(folder), told.lengths, told.steps, {PADDING_ROWS: told.padding})
+def _finish(part: StoredPart, arrays: Mapping[str, np.ndarray], storage: Storage) -> StoredPart:
+    """Write what is left of a part, many small arrays, and make it whole."""
+    write_part(storage, part.folder, arrays)
+    return replace(part, files=finish_part(part.folder))
 
 
 def piece_frames(folder: Path, piece: Piece) -> np.ndarray:
@@ -162,7 +174,7 @@ def _covers(folder: Path, job: Job) -> bool:
     wanted = range(job.first, job.first + len(job.inside))
     return all(
         part.folder.is_dir()
-        for begin, part in job_parts(folder)
+        for begin, part in _parts_in(folder)
         if begin < wanted.stop and begin + len(part.lengths) > wanted.start
     )
 
@@ -226,12 +238,12 @@ class _Parts:
         return [part.result().result() for part in self._written]
 
     def _write(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> Future[StoredPart]:
-        arrays, told = builder.packed(), builder.told()
         try:
+            part, arrays = builder.packed(folder)
             write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
         finally:
             buffers.put(builder.buffer)
-        return self._tools.finishers.submit(_finish, told, folder, arrays, self._tools.storage)
+        return self._tools.finishers.submit(_finish, part, arrays, self._tools.storage)
 
 
 def _buffers(rows: int) -> SimpleQueue[np.ndarray]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from pipeline.bulk import StepArray
+from pipeline.bulk import StoredPart
 from pipeline.episode import Episode
-from pipeline.parts import pack
+from pipeline.parts import pack, summary_of
 from pipeline.sources.dqn_files import FRAME
 from pipeline.sources.dqn_plan import HEAD, TAIL, WHOLE
 from pipeline.sources.dqn_shard import PADDING, Steps
@@ -19,6 +20,9 @@ TIME_LIMIT = 27000
 FRAGMENT = "fragment"
 """`end_reason` of an episode whose beginning or end was not read."""
 
+PADDING_ROWS = "padding_rows"
+"""What is counted of each episode."""
+
 FRAME_BYTES = FRAME[0] * FRAME[1]
 ROW_BYTES = FRAME_BYTES + np.dtype(np.int32).itemsize + 2 * np.dtype(np.float64).itemsize
 
@@ -28,14 +32,6 @@ class Frames(Protocol):
 
     def read_into(self, out: np.ndarray) -> None:
         """Fill `out` (n, 84, 84) uint8 with the next n frames."""
-
-
-class Told(NamedTuple):
-    """(n,) int64 states, and padding rows at the beginning, of each episode; and what its step arrays are."""
-
-    lengths: np.ndarray
-    padding: np.ndarray
-    steps: dict[str, StepArray]
 
 
 class PartBuilder:
@@ -52,7 +48,6 @@ class PartBuilder:
         self._discount = np.zeros(len(buffer), np.float64)
         self._rows = 0
         self._episodes: list[Episode] = []
-        self._digests: list[bytes] = []
         self._padding: list[int] = []
 
     def add(self, frames: Frames, steps: Steps, strip: bool, extent: str = WHOLE) -> None:
@@ -83,18 +78,20 @@ class PartBuilder:
         )
         self._padding.append(padding)
         self._episodes.append(episode)
-        self._digests.append(episode.digest())  # now, while its frames are in the processor's cache
 
-    def packed(self) -> dict[str, np.ndarray]:
-        """The arrays of the part, as of `pipeline.parts.pack`; step arrays are views."""
+    def packed(self, folder: Path) -> tuple[StoredPart, dict[str, np.ndarray]]:
+        """The part that will lie in `folder`, without checksums yet, and its arrays, of which step arrays are views."""
         steps = {name: array[: self._rows] for name, array in self._steps().items()}
-        return pack(self._episodes, steps, self._digests)
-
-    def told(self) -> Told:
-        """What is kept of the part when its arrays are not in memory any more."""
-        lengths = np.asarray([episode.length for episode in self._episodes], np.int64)
-        steps = {name: (array.dtype.str, array.shape[1:]) for name, array in self._steps().items()}
-        return Told(lengths, np.asarray(self._padding, np.int64), steps)
+        arrays = pack(self._episodes, steps)
+        part = StoredPart(
+            folder,
+            files={},
+            lengths=np.asarray([episode.length for episode in self._episodes], np.int64),
+            steps={name: (array.dtype.str, array.shape[1:]) for name, array in steps.items()},
+            sums={PADDING_ROWS: np.asarray(self._padding, np.int64)},
+            summary=summary_of(arrays),
+        )
+        return part, arrays
 
     def _steps(self) -> dict[str, np.ndarray]:
         return {

@@ -111,7 +111,6 @@ def open_arrays(folder: Path) -> Mapping[str, ReadableArray]:
 def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write whole arrays at once; `files.sync_tree` makes them durable."""
     storage.write(folder, {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
-    storage.sweep(folder)
 
 
 def blocks(array: ReadableArray, rows: int | None = None) -> Iterable[np.ndarray]:

@@ -32,7 +32,7 @@ def built(words: str) -> Domain:
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(KEYS, VALUES, max_size=3))
 @example({"difficulty": "hard", "size": "3", "yes": "true", "no": "null", "empty": ""})
 def test_the_words_of_a_domain_build_it_again(kwargs):

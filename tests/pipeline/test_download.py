@@ -438,7 +438,7 @@ FAULTS = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 5 * RANGE), min_size=1, max_size=5), faults=st.lists(FAULTS, max_size=3))
 def test_whatever_goes_wrong_on_the_way_a_file_with_its_name_is_right(sizes, faults):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

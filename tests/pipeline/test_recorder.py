@@ -54,7 +54,7 @@ def test_a_prefix_is_the_dataset_of_its_first_episodes(tmp_path):
         EpisodeDataset(tmp_path, parts, 41)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bounds=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), episodes=st.integers(1, 40))
 def test_flat_states_are_the_rows_that_are_not_last(bounds, episodes, many):
     folder, parts, all_episodes = many

@@ -71,7 +71,7 @@ def test_rare_missions_take_no_part_unless_told_otherwise():
     assert chosen(missions, [5] * 21, 1000, least=1)["pools"] == {"rare": [0], "often": list(range(1, 21))}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     episodes=st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(1, 30)), min_size=1, max_size=80),
     states=st.integers(1, 900),
@@ -142,7 +142,7 @@ def test_jats_own_episodes_give_upstreams_rows_and_states(task: str):
     assert (len(choice.rows), choice.queries) == expected("mujoco", task)[:2]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=2, max_size=20),
     width=st.integers(1, 9),

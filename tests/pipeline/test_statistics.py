@@ -31,7 +31,7 @@ def test_json_holds_the_values_without_the_count():
     }  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     npst.arrays(np.float32, st.integers(1, 300), elements=st.floats(0, width=32, allow_nan=False, allow_infinity=False))
 )

@@ -15,7 +15,7 @@ ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(max_dim
 
 
 @pytest.mark.parametrize("name", ["zarr", "bin"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(array=ARRAYS)
 def test_every_array_comes_back_equal(name, array, tmp_path_factory):
     folder = tmp_path_factory.mktemp("arrays")
@@ -61,14 +61,22 @@ def test_a_truncated_bin_file_is_named(tmp_path):
         open_arrays(tmp_path / "x")
 
 
-def test_a_changed_zarr_shard_is_noticed_when_it_is_read(tmp_path, rng):
-    write_arrays(storage_named("zarr"), tmp_path / "x", {"a": rng.normal(size=(1000, 8))})
-    shard = next((tmp_path / "x" / "a" / "c").rglob("0/0"))
-    data = bytearray(shard.read_bytes())
-    data[-10] ^= 255
-    shard.write_bytes(bytes(data))
+@pytest.mark.parametrize(("rows", "chunk"), [(1000, "c.0.0"), (50_000, "c/0/0")])
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.999])
+def test_a_changed_zarr_chunk_is_noticed_when_it_is_read(tmp_path, rng, rows, chunk, where):
+    write_arrays(storage_named("zarr"), tmp_path / "x", {"a": rng.normal(size=(rows, 8))})
+    file = tmp_path / "x" / "a" / chunk
+    data = bytearray(file.read_bytes())
+    data[int(where * len(data))] ^= 255
+    file.write_bytes(bytes(data))
     with pytest.raises(DamagedArtifact, match="cannot be read"):
         open_arrays(tmp_path / "x")["a"][:]
+
+
+def test_small_arrays_are_one_file_beside_their_metadata(tmp_path, rng):
+    write_arrays(storage_named("zarr"), tmp_path, {"a": rng.normal(size=(40, 3)), "b": np.zeros(0, np.int64)})
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["c.0.0", "zarr.json"]
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["zarr.json"]
 
 
 def test_a_folder_that_is_no_storage_is_refused(tmp_path):

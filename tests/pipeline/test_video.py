@@ -95,7 +95,7 @@ def test_the_rate_is_constant_and_the_last_frame_lasts_as_long_as_the_others(tmp
         assert [packet.dts for packet in packets] == [packet.pts for packet in packets]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40)), st.integers(1, 4))
 def test_any_size_is_padded_to_even_sides(tmp_path_factory: pytest.TempPathFactory, size: tuple[int, int], count: int):
     path = tmp_path_factory.mktemp("sizes") / "any.mp4"

@@ -41,7 +41,7 @@ def digest_of(array):
 
 
 @pytest.mark.parametrize("name", ["zarr", "bin"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(deaths=st.lists(st.integers(0, 999), max_size=4), step=st.integers(1, 400))
 def test_any_deaths_and_block_sizes_give_the_array_and_its_digest(name, deaths, step, tmp_path_factory):
     folder, array, storage = tmp_path_factory.mktemp("draft"), numbers(), storage_named(name)

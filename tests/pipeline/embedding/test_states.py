@@ -42,7 +42,7 @@ def recorded(tmp_path_factory):
     return shown, read(dataset(Workspace(str(tmp_path_factory.mktemp("states"))), shown))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames=st.integers(1, 4), zero=st.booleans(), bounds=st.tuples(st.integers(0, 16), st.integers(1, 17)))
 def test_inputs_are_the_frames_and_equal_keys_are_equal_inputs(recorded, frames, zero, bounds):
     shown, reader = recorded

@@ -43,7 +43,7 @@ def flat(colour: int, height: int = 210) -> np.ndarray:
     return np.full((height, 160), colour, np.uint8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(HEIGHTS), st.integers(0, 2**32 - 1), st.integers(1, 256), st.floats(0, 1))
 def test_every_observation_is_that_of_opencv(height: int, seed: int, colours: int, moving: float):
     rng = np.random.default_rng(seed)

@@ -66,7 +66,7 @@ def check_same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.one_of(nests(WHOLE), nests(REAL)), st.integers(0, 99))
 def test_one_array_becomes_what_the_space_itself_would_draw(space, seed):
     space.seed(seed)

@@ -60,7 +60,7 @@ def names(seen: Any, before: str = "") -> list[str]:
     return [name for key, inner in seen.items() for name in names(inner, f"{before}/{key}")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SPACES, st.integers(0, 99))
 def test_every_value_of_a_space_is_kept(space, seed):
     space.seed(seed)

@@ -21,7 +21,7 @@ SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=7)
 ARRAYS = st.one_of(hnp.arrays("<f4", SHAPES), hnp.arrays("<i4", SHAPES))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ARRAYS, st.integers(1, 400), st.integers(1, 100))
 def test_what_is_written_comes_back_bit_for_bit(tmp_path_factory, array, shard_bytes, block_bytes):
     folder = tmp_path_factory.mktemp("config")

@@ -40,7 +40,7 @@ def counted(method: str) -> Iterator[list[int]]:
         yield served
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_any_small_search_equals_brute_force(data):
     search = drawn_search(data)

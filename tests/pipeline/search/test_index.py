@@ -82,7 +82,7 @@ def test_missing_slots_repeat_the_last_eligible_key():
     np.testing.assert_array_equal(found.candidates, [4, 2, 2, 1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_small_search_equals_brute_force(data):
     search = drawn_search(data)

@@ -379,7 +379,7 @@ LISTED = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(names=st.lists(LISTED | st.text(min_size=1, max_size=20), min_size=1, max_size=4))
 def test_whatever_a_listing_says_no_file_would_be_written_outside_its_run_in_the_cache(names):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

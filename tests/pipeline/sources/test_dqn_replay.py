@@ -37,7 +37,6 @@ from tests.dqn_replay_files import FIELDS, FULL_ACTIONS, PADDING, ReplayRun, Wan
 ROOT = Path(__file__).parents[3]
 TASKS = [game.lower() for game in FULL_ACTIONS]
 PROPERTY: dict[str, Any] = {
-    "deadline": None,
     "phases": [Phase.explicit, Phase.reuse, Phase.generate],  # runs print short; making them smaller takes minutes
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 }

@@ -105,7 +105,7 @@ def test_bins_made_of_the_episodes_equal_those_of_the_rows_byte_for_byte(tmp_pat
     assert [name for name in wanted if made[name].tobytes() != wanted[name].tobytes()] == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 26), min_size=1, max_size=7),
     width=st.integers(1, 9),

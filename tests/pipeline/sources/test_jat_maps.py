@@ -51,7 +51,7 @@ def ordered(value: Any) -> Any:
 EPISODES = st.lists(st.tuples(st.integers(1, 30), st.sampled_from(["go to a box", "öffne 🚪", "", "0"])), max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EPISODES, st.integers(1, 9))
 def test_maps_are_those_made_by_hand_in_the_same_order(episodes: list[tuple[int, str]], width: int):
     lengths, missions = [length for length, _ in episodes], [mission for _, mission in episodes]
@@ -64,7 +64,7 @@ def test_maps_are_those_made_by_hand_in_the_same_order(episodes: list[tuple[int,
     }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(EPISODES.filter(bool), st.integers(1, 9))
 def test_written_maps_are_read_back_with_their_order(episodes: list[tuple[int, str]], width: int):
     lengths, missions = np.array([length for length, _ in episodes]), [mission for _, mission in episodes]

@@ -68,7 +68,7 @@ def test_all_212_columns_of_every_row_come_back_from_the_episodes(tmp_path: Path
     assert np.stack(rows).tobytes() == task.regent_arrays()["discrete_observations"].tobytes()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5),
     width=st.integers(1, 9),

@@ -188,7 +188,7 @@ def test_the_rule_can_be_named_where_a_black_first_frame_hides_it(tmp_path: Path
     check_stacks(read(task, stacks="zeros"), task, "zeros")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     width=st.integers(1, 9),
