@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.artifact import Artifact, Manifest, Spec
 from pipeline.dataset import PARTS, EpisodeDataset
 from pipeline.draft import IDENTITY, DraftFolder, claim
-from pipeline.errors import IdentityMismatch, InvalidInput
+from pipeline.episode import Episode
+from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.files import file_table, sync_tree
 from pipeline.fingerprint import differences
-from pipeline.parts import FileTable
+from pipeline.parts import ENDS, FileTable, unpack
 from pipeline.record import Stopwatch
 from pipeline.recorder import DatasetWriter, summarise
+from pipeline.storage.arrays import open_arrays
 from pipeline.workspace import Workspace, same_content
 
 EPISODES_FORMAT = 1
@@ -78,7 +82,7 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
         writer = DatasetWriter(draft.path, draft.final, workspace.storage)
         if twin is not None:
             _copy(twin, writer, target)
-        warnings = fill(writer, target)
+        warnings = [*(twin.manifest.warnings if twin is not None else []), *fill(writer, target)]
         commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
     artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
     return dataclasses.replace(artifact, episodes=target.prefix(artifact))
@@ -120,11 +124,32 @@ def _next_name(name: str) -> str:
 
 def _copy(twin: Artifact, writer: DatasetWriter, target: Target) -> None:
     """Take episodes from the same dataset in the other storage instead of making them again."""
-    dataset = EpisodeDataset.of(twin)
-    for index in range(writer.count, len(dataset)):
-        if target.met(writer.count, writer.states):
-            return
-        writer.append(dataset[index])
+    before = 0
+    for part in twin.manifest.parts:
+        have = writer.count - before
+        before += int(part["episodes"])
+        if have >= int(part["episodes"]):
+            continue
+        arrays = {name: array[:] for name, array in open_arrays(twin.path / PARTS / str(part["name"])).items()}
+        episodes = unpack(arrays)
+        _check_digests(episodes, arrays, twin)
+        all_but_one = int(arrays[ENDS][-1]) - len(episodes) - episodes[-1].length
+        if not have and not target.met(before - 1, writer.states + all_but_one) and writer.take(part, arrays):
+            continue
+        for episode in episodes[have:]:
+            if target.met(writer.count, writer.states):
+                return
+            writer.append(episode)
+
+
+def _check_digests(episodes: Sequence[Episode], arrays: Mapping[str, np.ndarray], artifact: Artifact) -> None:
+    """Raises DamagedArtifact where an episode is not what it was when it was stored."""
+    for number, (episode, digest) in enumerate(zip(episodes, arrays["episodes/digest"], strict=True)):
+        if episode.digest() != digest.tobytes():
+            raise DamagedArtifact(
+                f"Episode {number} of a part of {artifact.path} does not match its digest. stage=verify lists damaged "
+                f"files; force=true makes the dataset again."
+            )
 
 
 def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fill, draft: DraftFolder) -> Artifact:

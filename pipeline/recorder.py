@@ -130,6 +130,27 @@ class DatasetWriter:
         if part.summary is not None:
             self.summaries[entry["name"]] = part.summary
 
+    def take(self, part: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
+        """Write the arrays of a part of the same dataset as they are; says whether it did.
+
+        Not where it would be another part than appending its episodes makes: where it may grow, or follows others.
+        """
+        if self._buffer or not self._whole(part):
+            return False
+        steps = {n.removeprefix("steps/"): array for n, array in arrays.items() if n.startswith("steps/")}
+        self.layout.agree((name, array.dtype, array.shape) for name, array in steps.items())
+        for name, array in steps.items():
+            if name.startswith(INFO):
+                self._infos.learn(name, array.dtype, array.shape[1:])
+        folder = self._draft / PARTS / str(part["name"])
+        unfinished = write_part(self._storage, folder, arrays)
+        if "facts" in part:
+            _write_facts(unfinished, part["facts"])
+        self.files[folder.name] = finish_part(folder)
+        self.summaries[folder.name] = summary_of(arrays)
+        self._new.append(dict(part))
+        return True
+
     def append_spilled(self) -> bool:
         """Append the next episode if a worker has spilled it; says whether it did."""
         path = spill_path(self.spill, self.count)

@@ -98,6 +98,16 @@ def test_the_other_storage_takes_the_episodes_over(toy, tmp_path, monkeypatch):
     assert second.manifest.digest == first.manifest.digest
 
 
+def test_a_damaged_episode_is_not_taken_over(toy, tmp_path):
+    first = collected(toy, Workspace(str(tmp_path), "bin"), episodes=5)
+    file = next(first.path.rglob("steps/reward.bin"))
+    reward = np.fromfile(file)
+    reward[0] += 1
+    reward.tofile(file)
+    with pytest.raises(DamagedArtifact, match="Episode 0 of a part of .* does not match its digest"):
+        collected(toy, Workspace(str(tmp_path), "zarr"), episodes=5)
+
+
 def test_force_makes_the_episodes_again_and_compares(toy, workspace):
     first = collected(toy, workspace, episodes=5)
     again = collected(toy, workspace, episodes=5, force=True)

@@ -654,6 +654,23 @@ def test_one_digest_for_any_workers_and_storage(
     assert artifact.manifest.digest == digest
 
 
+@pytest.mark.parametrize("episodes", [None, 10])
+def test_the_other_storage_takes_parts_and_what_is_told_of_them_over(
+    digest_run: tuple[Path, str, list[Wanted]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, episodes: int | None
+):
+    folder, digest, wanted = digest_run
+    first = stored(folder, Workspace(str(tmp_path), "bin"))
+    monkeypatch.setattr("pipeline.sources.dqn_import.run_job", None)  # would fail if a checkpoint were read
+    taken = stored(folder, Workspace(str(tmp_path), "zarr"), episodes=episodes)
+    check(taken, wanted[:episodes])
+    if episodes is None:
+        assert taken.path != first.path
+        assert taken.manifest.digest == digest
+        assert taken.manifest.parts == first.manifest.parts
+        assert taken.manifest.counts == first.manifest.counts
+        assert taken.manifest.warnings == first.manifest.warnings
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_growth_in_steps_gives_the_digest_of_one_go(
     digest_run: tuple[Path, str, list[Wanted]], tmp_path: Path, workers: int
