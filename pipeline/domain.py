@@ -101,7 +101,7 @@ def _typed(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_typed(each)}" for key, each in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_typed, value)) + "]"
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./:-]*", value)
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./:-]*", value, re.ASCII)
     return value if plain and value.lower() not in NO_TEXTS else json.dumps(value, ensure_ascii=False)
 
 

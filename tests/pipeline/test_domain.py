@@ -34,7 +34,7 @@ def built(words: str) -> Domain:
 
 @settings(max_examples=25)
 @given(st.dictionaries(KEYS, VALUES, max_size=3))
-@example({"difficulty": "hard", "size": "3", "yes": "true", "no": "null", "empty": ""})
+@example({"difficulty": "hard", "size": "3", "yes": "true", "no": "null", "empty": "", "accent": "Zé"})
 def test_the_words_of_a_domain_build_it_again(kwargs):
     asked = {"env_id": "ALE/Pong-v5", "packages": ["ale_py", "my.envs"], "max_steps": 20, "fresh": True}
     given_kwargs = {"env_kwargs": kwargs} if kwargs else {}
