@@ -130,6 +130,8 @@ def _copy(twin: Artifact, writer: DatasetWriter, target: Target) -> None:
         before += int(part["episodes"])
         if have >= int(part["episodes"]):
             continue
+        if target.met(writer.count, writer.states):
+            return
         arrays = {name: array[:] for name, array in open_arrays(twin.path / PARTS / str(part["name"])).items()}
         episodes = unpack(arrays)
         _check_digests(episodes, arrays, twin)
@@ -148,7 +150,7 @@ def _check_digests(episodes: Sequence[Episode], arrays: Mapping[str, np.ndarray]
         if episode.digest() != digest.tobytes():
             raise DamagedArtifact(
                 f"Episode {number} of a part of {artifact.path} does not match its digest. stage=verify lists damaged "
-                f"files; force=true makes the dataset again."
+                f"files. Remove that folder and run the same command again: its episodes are made anew."
             )
 
 
@@ -202,7 +204,8 @@ def commit(
     parts = writer.finish()
     if not parts:
         draft.discard()
-        raise InvalidInput(f"No episode came for {spec.label}; nothing was written.")
+        why = "".join(f"\n  {warning}" for warning in dict.fromkeys(warnings))
+        raise InvalidInput(f"No episode came for {spec.label}; nothing was written.{why}")
     draft.check()
     if standing:
         writer.commit_parts()

@@ -1018,3 +1018,9 @@ def test_what_is_left_out_is_counted_or_told(tmp_path: Path):
     silent = [int(found[1].replace(",", "")) for found in told if found]
     assert silent
     assert kept + manifest.counts.get("dropped_rows", 0) + sum(silent) == rows
+
+
+def test_where_nothing_is_left_the_message_says_what_was_left_out(tmp_path: Path):
+    played_run(40, [30, 90, 20, 25], unfinished=True).write_bucket(tmp_path / "files")
+    with pytest.raises(InvalidInput, match=r"nothing was written\.[\s\S]*no whole episode lies in checkpoint"):
+        stored(tmp_path / "files", tmp_path / "outputs", quality="expert", num_slices=1)
