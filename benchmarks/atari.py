@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
-from pipeline.domain import Domain, Regent
-from pipeline.envs.atari import Atari
+from pipeline.domains.domain import Domain, Regent
+from pipeline.envs.atari.environment import Atari
 from pipeline.policies.random import Random
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from stages import collect
 
 GAMES = ("pong", "breakout", "spaceinvaders")
@@ -22,7 +22,7 @@ def bare(game: str, decisions: int, copies: int, threads: int) -> None:
     """Step the vector environment with uniform actions and keep nothing."""
     from ale_py.vector_env import AtariVectorEnv
 
-    from pipeline.atari_games import ROMS
+    from pipeline.domains.atari import ROMS
 
     environments = AtariVectorEnv(
         ROMS[game],

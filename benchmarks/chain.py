@@ -12,11 +12,11 @@ import numpy as np
 
 from benchmarks.measure import Row, print_table
 from benchmarks.retrieval import STEPS, observations
-from pipeline.artifact import Spec
-from pipeline.collection import EPISODES_FORMAT, Target, grow
+from pipeline.artifacts.artifact import Spec
+from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
 from pipeline.episode import Episode, with_last_row
-from pipeline.recorder import DatasetWriter
-from pipeline.workspace import EPISODES, Workspace
+from pipeline.dataset.writer import DatasetWriter
+from pipeline.artifacts.workspace import EPISODES, Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
 from benchmarks.retrieval import POOL_EPISODES, STEPS, observations, own_episode
-from pipeline.context import RETRIEVED
-from pipeline.distances import context_distances
+from pipeline.regent.context import RETRIEVED
+from pipeline.regent.distances import context_distances
 from pipeline.search.index import ExactIndex
-from pipeline.statistics import distance_statistics
+from pipeline.regent.statistics import distance_statistics
 
 BLOCK = 8192  # states per block of the statistics' stream
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, best_of, print_table
-from pipeline.artifact import Artifact, Spec
-from pipeline.collection import Target, grow
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain, Regent
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.dataset.grow import Target, grow
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain, Regent
 from pipeline.embedding.engine import Engine
 from pipeline.embedding.networks import RegentResNet18
 from pipeline.embedding.preprocessing import Picture, prepare
@@ -28,10 +28,10 @@ from pipeline.embedding.settings import WIDTHS, Embedding
 from pipeline.embedding.spill import Spill
 from pipeline.embedding.states import StateInputs
 from pipeline.embedding.weights import load
-from pipeline.envs.atari import Atari
+from pipeline.envs.atari.environment import Atari
 from pipeline.policies.random import Random
-from pipeline.recorder import DatasetWriter
-from pipeline.workspace import Draft, Workspace
+from pipeline.dataset.writer import DatasetWriter
+from pipeline.artifacts.workspace import Draft, Workspace
 from stages import collect
 from stages.embeddings import append_vectors
 

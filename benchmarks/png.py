@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measure import Row, best_of, print_table
-from pipeline.envs.atari import Atari
-from pipeline.png import encode_png
+from pipeline.envs.atari.environment import Atari
+from pipeline.frames.png import encode_png
 
 GAMES = ("pong", "breakout", "spaceinvaders")
 

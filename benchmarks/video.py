@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
 from benchmarks.png import screens
-from pipeline.video import CRF, FPS, SETTINGS, _frames, write_video
+from pipeline.frames.video import CRF, FPS, SETTINGS, _frames, write_video
 
 GAMES = ("pong", "spaceinvaders")
 SIDE = 480

@@ -11,23 +11,23 @@ import numpy as np
 from beartype import beartype
 from numpy.typing import DTypeLike
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.bins import SHAPES, STATISTICS, context_indices, folder_suffix, row_blocks, write_bin, write_lookup
-from pipeline.context import CONTEXT
-from pipeline.domain import Domain
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.regent.bins import SHAPES, STATISTICS, context_indices, folder_suffix, row_blocks, write_bin, write_lookup
+from pipeline.regent.context import CONTEXT
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
-from pipeline.files import write_json
-from pipeline.metric import UNITS
-from pipeline.mission_tokens import Tokenizer
-from pipeline.progress import progress
-from pipeline.sources.jat_maps import REGENT, mission_maps, row_maps, write_maps
-from pipeline.storage.arrays import ReadableArray, blocks, open_arrays
-from pipeline.upstream_json import write_retrieved
-from pipeline.workspace import Draft, Workspace
+from pipeline.machine.files import write_json
+from pipeline.search.metric import UNITS
+from pipeline.regent.tokens import Tokenizer
+from pipeline.machine.progress import progress
+from pipeline.sources.jat.maps import REGENT, mission_maps, row_maps, write_maps
+from pipeline.storage.contract import ReadableArray, blocks, open_arrays
+from pipeline.regent.upstream_json import write_retrieved
+from pipeline.artifacts.workspace import Draft, Workspace
 from stages.distances import distances_spec
-from stages.inputs import BINS_FORMAT, Inputs, regent_inputs
-from stages.queries import RetrievalSettings
-from stages.row_arrays import BinsColumns, row_arrays, row_parameters, row_warnings
+from pipeline.regent.recipe import BINS_FORMAT, Inputs, regent_inputs
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.columns import BinsColumns, row_arrays, row_parameters, row_warnings
 
 
 @beartype

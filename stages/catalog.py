@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.artifact import Artifact
-from pipeline.domain import Domain
-from pipeline.files import human_bytes, size_of
-from pipeline.workspace import Workspace
+from pipeline.artifacts.artifact import Artifact
+from pipeline.domains.domain import Domain
+from pipeline.machine.files import human_bytes, size_of
+from pipeline.artifacts.workspace import Workspace
 
 
 @beartype

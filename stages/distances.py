@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import ARRAYS, Artifact, Spec
-from pipeline.bins import STATISTICS
-from pipeline.context import CONTEXT, RETRIEVED
-from pipeline.distances import context_distances
-from pipeline.domain import Domain
+from pipeline.artifacts.artifact import ARRAYS, Artifact, Spec
+from pipeline.regent.bins import STATISTICS
+from pipeline.regent.context import CONTEXT, RETRIEVED
+from pipeline.regent.distances import context_distances
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
-from pipeline.files import write_json
-from pipeline.metric import UNITS
-from pipeline.progress import progress
-from pipeline.statistics import distance_statistics
-from pipeline.storage.arrays import blocks, open_arrays
-from pipeline.workspace import Draft, Workspace
-from stages.inputs import DISTANCES_FORMAT, Inputs, regent_inputs
-from stages.queries import RetrievalSettings
+from pipeline.machine.files import write_json
+from pipeline.search.metric import UNITS
+from pipeline.machine.progress import progress
+from pipeline.regent.statistics import distance_statistics
+from pipeline.storage.contract import blocks, open_arrays
+from pipeline.artifacts.workspace import Draft, Workspace
+from pipeline.regent.recipe import DISTANCES_FORMAT, Inputs, regent_inputs
+from pipeline.regent.settings import RetrievalSettings
 
 BLOCK = 16_384
 

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.embedding.spill import Spill
 from pipeline.embedding.states import StateInputs, picture_shape
 from pipeline.errors import InvalidInput
-from pipeline.progress import Advance, progress
-from pipeline.storage.arrays import open_arrays
-from pipeline.workspace import Draft, Workspace, episodes_parent
-from pipeline.writer import ArrayWriter
+from pipeline.machine.progress import Advance, progress
+from pipeline.storage.contract import open_arrays
+from pipeline.artifacts.workspace import Draft, Workspace, episodes_parent
+from pipeline.storage.resumable import ArrayWriter
 
 if TYPE_CHECKING:
     from pipeline.embedding.engine import Engine
-from stages.queries import RetrievalSettings, choose_queries
+from pipeline.regent.settings import RetrievalSettings, choose_queries
 
 EMBEDDINGS = "embeddings"
 EMBEDDINGS_FORMAT = 1

@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.bins import SHAPES, STATISTICS, folder_suffix, write_bin, write_lookup
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.regent.bins import SHAPES, STATISTICS, folder_suffix, write_bin, write_lookup
 from pipeline.digest import digest_file
-from pipeline.domain import Domain
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import DamagedArtifact, HubError, UnknownName
-from pipeline.files import write_json
+from pipeline.machine.files import write_json
 from pipeline.hub.columns import IMAGES, Column, columns
 from pipeline.hub.connection import Hub
 from pipeline.hub.description import read_description
 from pipeline.hub.download import download
 from pipeline.hub.names import DESCRIPTION, NEWDATA, SUBSET, Listed, listed, plain_name
 from pipeline.hub.repository import Repository, Snapshot
-from pipeline.progress import progress
-from pipeline.statistics import distance_statistics
-from pipeline.storage.arrays import blocks, read_json
-from pipeline.workspace import Draft, Workspace
-from stages.inputs import BINS_FORMAT
+from pipeline.machine.progress import progress
+from pipeline.regent.statistics import distance_statistics
+from pipeline.storage.contract import blocks, read_json
+from pipeline.artifacts.workspace import Draft, Workspace
+from pipeline.regent.recipe import BINS_FORMAT
 from stages.parquet import PER_STATE
 
 RECORD = "fetch.json"

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.audit import audit
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain
-from pipeline.draft import DRAFT
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.rollout.audit import audit
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain
+from pipeline.artifacts.claim import DRAFT
 from pipeline.errors import DamagedArtifact, DigestMismatch, InvalidInput
-from pipeline.frames import (
+from pipeline.frames.store import (
     DIGESTS,
     ENDS,
     EPISODE_ENDS,
@@ -30,10 +30,10 @@ from pipeline.frames import (
     spilled_frames,
 )
 from pipeline.interfaces import Environment
-from pipeline.progress import progress
-from pipeline.replay import check_environment
-from pipeline.threads import available_cores
-from pipeline.workspace import EPISODES, Draft, Workspace, episodes_parent
+from pipeline.machine.progress import progress
+from pipeline.rollout.replay import check_environment
+from pipeline.machine.threads import available_cores
+from pipeline.artifacts.workspace import EPISODES, Draft, Workspace, episodes_parent
 
 FRAMES = "frames"
 FRAMES_FORMAT = 1

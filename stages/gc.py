@@ -10,14 +10,14 @@ from pathlib import Path
 
 from beartype import beartype
 
-from pipeline.artifact import MANIFEST, Artifact
-from pipeline.dataset import PARTS, EpisodeDataset
-from pipeline.domain import Domain
-from pipeline.draft import DRAFT, STALE, lease_of
+from pipeline.artifacts.artifact import MANIFEST, Artifact
+from pipeline.dataset.reader import PARTS, EpisodeDataset
+from pipeline.domains.domain import Domain
+from pipeline.artifacts.claim import DRAFT, STALE, lease_of
 from pipeline.errors import InUse
-from pipeline.files import human_bytes, size_of
-from pipeline.lease import held
-from pipeline.workspace import EPISODES, Workspace
+from pipeline.machine.files import human_bytes, size_of
+from pipeline.machine.lease import held
+from pipeline.artifacts.workspace import EPISODES, Workspace
 from stages.catalog import chosen_tasks
 
 PUBLISH = "publish"

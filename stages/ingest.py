@@ -8,16 +8,16 @@ from contextlib import closing
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.bulk import BulkSource, Stored, Wanted
-from pipeline.collection import EPISODES_FORMAT, Target, grow
-from pipeline.domain import Domain
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.dataset.bulk import BulkSource, Stored, Wanted
+from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Source
-from pipeline.progress import progress
-from pipeline.recorder import DatasetWriter
-from pipeline.threads import available_cores
-from pipeline.workspace import EPISODES, Workspace, check_dataset_name
+from pipeline.machine.progress import progress
+from pipeline.dataset.writer import DatasetWriter
+from pipeline.machine.threads import available_cores
+from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
 
 log = logging.getLogger(__name__)
 

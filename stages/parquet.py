@@ -7,23 +7,23 @@ from pathlib import Path
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.bins import SHAPES, STATISTICS
-from pipeline.card import dataset_card
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.regent.bins import SHAPES, STATISTICS
+from pipeline.regent.card import dataset_card
 from pipeline.digest import ArrayDigest
-from pipeline.domain import Domain
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
-from pipeline.files import write_atomic
-from pipeline.mission_tokens import Tokenizer
-from pipeline.progress import progress
-from pipeline.rewards import clipping_note, reward_clipping
-from pipeline.storage.arrays import read_json
-from pipeline.table import columns_of, write_config
-from pipeline.workspace import Draft, Workspace
+from pipeline.machine.files import write_atomic
+from pipeline.regent.tokens import Tokenizer
+from pipeline.machine.progress import progress
+from pipeline.dataset.rewards import clipping_note, reward_clipping
+from pipeline.storage.contract import read_json
+from pipeline.regent.parquet import columns_of, write_config
+from pipeline.artifacts.workspace import Draft, Workspace
 from stages.bins import bins_name, find_bins
-from stages.inputs import PARQUET_FORMAT, Inputs, regent_inputs
-from stages.queries import RetrievalSettings
-from stages.row_arrays import BinsColumns
+from pipeline.regent.recipe import PARQUET_FORMAT, Inputs, regent_inputs
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.columns import BinsColumns
 
 PER_STATE = ("distances", "indices")
 

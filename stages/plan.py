@@ -10,18 +10,18 @@ from statistics import median
 from beartype import beartype
 from rich.table import Table
 
-from pipeline.artifact import Artifact
-from pipeline.babyai_layout import TOKENS
-from pipeline.context import CONTEXT
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain
+from pipeline.artifacts.artifact import Artifact
+from pipeline.domains.babyai import TOKENS
+from pipeline.regent.context import CONTEXT
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import ArtifactNotFound, InvalidInput
-from pipeline.files import human_bytes
-from pipeline.regent_counts import expected
-from pipeline.workspace import EPISODES, Workspace
+from pipeline.machine.files import human_bytes
+from pipeline.regent.counts import expected
+from pipeline.artifacts.workspace import EPISODES, Workspace
 from stages.catalog import chosen_tasks, wide_console
-from stages.queries import RetrievalSettings, choose_queries
+from pipeline.regent.settings import RetrievalSettings, choose_queries
 
 KINDS = ("embeddings", "retrieval", "distances", "bins", "parquet")
 NUMBER = 4

@@ -9,30 +9,30 @@ from functools import partial
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact, Spec
-from pipeline.bins import STATISTICS
-from pipeline.dataset import EpisodeDataset
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.regent.bins import STATISTICS
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import digest_arrays
-from pipeline.domain import Domain
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput, NoRenderer
-from pipeline.files import write_atomic, write_json
+from pipeline.machine.files import write_atomic, write_json
 from pipeline.fingerprint import canonical
-from pipeline.frames import Frames as StoredFrames
-from pipeline.page import BINS, Figures, Lookup, Match, Media, Place, Search, Spread, render_page
-from pipeline.png import decode_png
-from pipeline.record import Stopwatch
-from pipeline.replay import Frames, replay_frames
-from pipeline.rewards import reward_clipping
-from pipeline.storage.arrays import blocks, open_arrays, read_json
-from pipeline.tallies import tally
-from pipeline.video import check_encoder
-from pipeline.workspace import EPISODES, Draft, Workspace, episodes_parent
+from pipeline.frames.store import Frames as StoredFrames
+from pipeline.report.page import BINS, Figures, Lookup, Match, Media, Place, Search, Spread, render_page
+from pipeline.frames.png import decode_png
+from pipeline.machine.provenance import Stopwatch
+from pipeline.rollout.replay import Frames, replay_frames
+from pipeline.dataset.rewards import reward_clipping
+from pipeline.storage.contract import blocks, open_arrays, read_json
+from pipeline.report.tallies import tally
+from pipeline.frames.video import check_encoder
+from pipeline.artifacts.workspace import EPISODES, Draft, Workspace, episodes_parent
 from stages.distances import distances_spec
-from stages.inputs import REPORT_FORMAT, Inputs, regent_inputs, require_vectors
-from stages.queries import RetrievalSettings
-from stages.videos import frames_there, shown_episodes, why_no_frames, write_videos
+from pipeline.regent.recipe import REPORT_FORMAT, Inputs, regent_inputs, require_vectors
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.report.videos import frames_there, shown_episodes, why_no_frames, write_videos
 
 PAGE, INDEX, FIGURES, VIDEOS = "page", "index.html", "figures.json", "videos"
 

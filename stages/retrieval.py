@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifact import Artifact
-from pipeline.domain import Domain
+from pipeline.artifacts.artifact import Artifact
+from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
-from pipeline.files import write_json
-from pipeline.pools import Pool, Retrieval
-from pipeline.progress import progress
+from pipeline.machine.files import write_json
+from pipeline.regent.pools import Pool, Retrieval
+from pipeline.machine.progress import progress
 from pipeline.search.index import ExactIndex
-from pipeline.workspace import Draft, Workspace
-from stages.inputs import Inputs, regent_inputs
-from stages.queries import RetrievalSettings
+from pipeline.artifacts.workspace import Draft, Workspace
+from pipeline.regent.recipe import Inputs, regent_inputs
+from pipeline.regent.settings import RetrievalSettings
 
 MISSIONS = "missions.json"
 

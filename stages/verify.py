@@ -9,20 +9,20 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline import checks
-from pipeline.artifact import Artifact
-from pipeline.audit import audit as replay_audit
-from pipeline.bins import SHAPES, read_lookup
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain
+from pipeline.artifacts import checks
+from pipeline.artifacts.artifact import Artifact
+from pipeline.rollout.audit import audit as replay_audit
+from pipeline.regent.bins import SHAPES, read_lookup
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
 from pipeline.fingerprint import canonical, differences
 from pipeline.interfaces import Environment
-from pipeline.progress import progress
-from pipeline.rows import RowLayout
-from pipeline.storage.arrays import read_json
-from pipeline.threads import available_cores
-from pipeline.workspace import EPISODES, Workspace
+from pipeline.machine.progress import progress
+from pipeline.regent.rows import RowLayout
+from pipeline.storage.contract import read_json
+from pipeline.machine.threads import available_cores
+from pipeline.artifacts.workspace import EPISODES, Workspace
 from stages.bins import bins_name
 from stages.catalog import chosen_tasks
 from stages.frames import FRAMES

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.collection import EPISODES_FORMAT
-from stages import inputs
+from pipeline.dataset.grow import EPISODES_FORMAT
+from pipeline.regent import recipe as inputs
 from tests.conftest import derived
 
 GOLDEN = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pipeline.embedding.preprocessing import Picture
 from pipeline.embedding.torchvision_import import torchvision
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.user_code import name_and_source
+from pipeline.machine.source_code import name_and_source
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from pipeline.files import write_spilled
+from pipeline.machine.files import write_spilled
 
 ROWS = "rows"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from blake3 import blake3
 
-from pipeline.dataset import EpisodeDataset
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 
 KEY_BYTES = 16

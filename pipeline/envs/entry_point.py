@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.digest import digest_source
-from pipeline.envs.gym_versions import version_of
+from pipeline.envs.gym.versions import version_of
 from pipeline.errors import InvalidInput, unknown_name
 
 FORM = "Write module:Class or module:function, such as domain.entry_point=my_envs:Catch"

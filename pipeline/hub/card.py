@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.errors import InvalidInput
 from pipeline.hub.names import DESCRIPTION, EXTRAS, Listed
-from pipeline.rewards import return_words, reward_clipping
+from pipeline.dataset.rewards import return_words, reward_clipping
 
 BEGIN, END = "<!-- repertoire: begin -->", "<!-- repertoire: end -->"
 FENCE = "---"

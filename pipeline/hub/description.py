@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifact import Artifact
-from pipeline.bins import STATISTICS
-from pipeline.dataset import EpisodeDataset
+from pipeline.artifacts.artifact import Artifact
+from pipeline.regent.bins import STATISTICS
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import DamagedArtifact, InvalidInput
-from pipeline.storage.arrays import read_json
+from pipeline.storage.contract import read_json
 
 FORMAT = 1
 KEYS = {"format", "name", "held_out", "configs", "bins", "dataset", "retrieval", "figures", "versions", "warnings"}

@@ -10,7 +10,7 @@ from pipeline.errors import DamagedArtifact
 from pipeline.hub.connection import plain_errors
 from pipeline.hub.repository import DATASET, Repository, Snapshot
 from pipeline.hub.upload import no_bars
-from pipeline.progress import Advance
+from pipeline.machine.progress import Advance
 
 TOGETHER = 4
 """Files that come at the same time."""

@@ -20,7 +20,7 @@ from pipeline.hub.connection import plain_errors
 from pipeline.hub.description import read_description
 from pipeline.hub.names import CARD, DESCRIPTION, extras_folder, listed
 from pipeline.hub.repository import DATASET, Repository, Snapshot, Stored, git_sha1, sha256
-from pipeline.progress import Advance
+from pipeline.machine.progress import Advance
 
 log = logging.getLogger(__name__)
 

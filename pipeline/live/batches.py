@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from pipeline.copies import info_copy
+from pipeline.observation import info_copy
 
 ONE_ARRAY = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
 """Spaces whose batch is one array with an axis in front."""

@@ -8,7 +8,7 @@ import dm_env  # type: ignore[import-untyped]
 import numpy as np
 from dm_env import specs
 
-from pipeline.copies import observation_copy
+from pipeline.observation import observation_copy
 from pipeline.errors import InvalidInput
 from pipeline.live.copies import action_copy
 from pipeline.live.log import EpisodeLog

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from pipeline.envs.gym_versions import environment_versions
+from pipeline.envs.gym.versions import environment_versions
 
 
 def environment_facts(env: gym.Env | VectorEnv) -> dict[str, Any]:

@@ -13,18 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
-from pipeline.artifact import Artifact
-from pipeline.collection import commit
-from pipeline.draft import claim
+from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.grow import commit
+from pipeline.artifacts.claim import claim
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.lease import LEASE_SECONDS
+from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
-from pipeline.parts import PART_BYTES
-from pipeline.record import Stopwatch
-from pipeline.recorder import DatasetWriter, save_episode, spill_path
-from pipeline.workspace import Workspace
+from pipeline.dataset.parts import PART_BYTES
+from pipeline.machine.provenance import Stopwatch
+from pipeline.dataset.writer import DatasetWriter, save_episode, spill_path
+from pipeline.artifacts.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

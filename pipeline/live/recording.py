@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.builder import EpisodeBuilder
-from pipeline.envs.gym_infos import success_of
+from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.envs.gym.infos import success_of
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.interfaces import Transition

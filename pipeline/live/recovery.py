@@ -9,11 +9,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipeline.artifact import MANIFEST, Manifest
-from pipeline.dataset import PARTS
-from pipeline.parts import unpack
-from pipeline.recorder import SPILL, DatasetWriter, remove_part, save_episode, spill_path
-from pipeline.storage.arrays import open_arrays
+from pipeline.artifacts.artifact import MANIFEST, Manifest
+from pipeline.dataset.reader import PARTS
+from pipeline.dataset.parts import unpack
+from pipeline.dataset.writer import SPILL, DatasetWriter, remove_part, save_episode, spill_path
+from pipeline.storage.contract import open_arrays
 
 
 def recover_parts(draft: Path, final: Path) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Spec
-from pipeline.collection import EPISODES_FORMAT, same_settings
-from pipeline.draft import DRAFT, IDENTITY
+from pipeline.artifacts.artifact import Spec
+from pipeline.dataset.grow import EPISODES_FORMAT, same_settings
+from pipeline.artifacts.claim import DRAFT, IDENTITY
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import canonical, differences
-from pipeline.storage.arrays import read_json
-from pipeline.workspace import EPISODES, Workspace, check_dataset_name
+from pipeline.storage.contract import read_json
+from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
 
 
 def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> Spec:

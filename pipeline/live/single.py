@@ -7,7 +7,7 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from pipeline.copies import info_copy, observation_copy
+from pipeline.observation import info_copy, observation_copy
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.live.batches import ONE_ARRAY

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from pipeline.copies import observation_copy
+from pipeline.observation import observation_copy
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.live.batches import cast_like, one_info, split_observations

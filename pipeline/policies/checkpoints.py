@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import InvalidInput
 from pipeline.policies.normalize import numbered, usual_place
-from pipeline.policies.sb3_zip import AgentFile, is_agent
+from pipeline.policies.sb3.zip import AgentFile, is_agent
 
 HIGHEST = -1
 """Stands for the checkpoint with the most steps."""

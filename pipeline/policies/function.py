@@ -15,7 +15,7 @@ from pipeline.interfaces import ArraySpec, Environment, Turn
 from pipeline.policies.inputs import by_name
 from pipeline.policies.network import LANES
 from pipeline.policies.normalize import PLAIN
-from pipeline.user_code import name_and_source
+from pipeline.machine.source_code import name_and_source
 
 
 class Function:

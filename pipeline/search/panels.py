@@ -24,7 +24,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import compiled
+from pipeline.machine.compiled import compiled
 from pipeline.search.shortlist import NEVER
 
 KEY_TILE = 512  # keys scored together; a multiple of GROUP

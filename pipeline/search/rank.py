@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import compiled
+from pipeline.machine.compiled import compiled
 
 RANKED_BY_COUNTING = 512  # entries up to which counting beats a sort
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import compiled
+from pipeline.machine.compiled import compiled
 from pipeline.search.panels import EPS32, EPS64, UNDERFLOW, Panels
 from pipeline.search.pool import Pool
 from pipeline.search.rank import rank_scored, rank_shortlists

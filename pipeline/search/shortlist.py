@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import compiled
+from pipeline.machine.compiled import compiled
 
 UNLIMITED = np.float32(1e38)  # above every score: scores stay below 1e26
 NEVER = np.float32(3e38)  # the score of an excluded or padded key

@@ -16,7 +16,7 @@ from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, NoRenderer
 from pipeline.interfaces import Environment, Observation, Player, Transition
 from pipeline.policies.random import Random, uniform_action
-from pipeline.rollout import rollout
+from pipeline.rollout.rollout import rollout
 
 SEEDS = range(7, 27)
 

@@ -9,7 +9,7 @@ import random
 import numpy as np
 
 from pipeline.interfaces import Environment, Policy, Turn
-from pipeline.rollout import Start, play, rollout
+from pipeline.rollout.rollout import Start, play, rollout
 from tests.contracts.environment import arrays
 
 SEED = 3

@@ -6,7 +6,7 @@ from blake3 import blake3
 
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidEpisode
-from pipeline.parts import pack, unpack
+from pipeline.dataset.parts import pack, unpack
 from tests.conftest import made_episode
 
 

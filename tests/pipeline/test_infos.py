@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.builder import EpisodeBuilder
-from pipeline.dataset import EpisodeDataset
+from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import combine
 from pipeline.episode import Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.interfaces import Transition
-from pipeline.parts import pack, unpack
-from pipeline.recorder import DatasetWriter
-from pipeline.storage.arrays import storage_named
+from pipeline.dataset.parts import pack, unpack
+from pipeline.dataset.writer import DatasetWriter
+from pipeline.storage.contract import storage_named
 from tests.conftest import made_episode
 
 

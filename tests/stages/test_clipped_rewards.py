@@ -10,17 +10,17 @@ from html import unescape
 import numpy as np
 import pytest
 
-from pipeline.dataset import EpisodeDataset
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import Episode, with_last_row
 from pipeline.hub.card import repository_card
 from pipeline.hub.description import Sources, describe, read_description
 from pipeline.hub.names import listed
-from pipeline.page import Media, Shown, render_page
-from pipeline.video import Video
-from pipeline.workspace import Workspace
+from pipeline.report.page import Media, Shown, render_page
+from pipeline.frames.video import Video
+from pipeline.artifacts.workspace import Workspace
 from stages import bins, distances, ingest, parquet, report, retrieval
 from stages.bins import bins_name
-from stages.queries import RetrievalSettings
+from pipeline.regent.settings import RetrievalSettings
 from tests.conftest import toy_domain
 
 WORDS = "sum of rewards clipped to [-1, 1]"

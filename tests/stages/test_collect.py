@@ -8,16 +8,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain, Regent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput, TaskFailed
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
-from pipeline.rollout import rollout
+from pipeline.rollout.rollout import rollout
 from pipeline.seeding import episode_rng, episode_seed
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from stages import verify
 from tests.conftest import collected
 

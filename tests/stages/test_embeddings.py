@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Regent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Regent
 from pipeline.embedding.preprocessing import prepare
 from pipeline.embedding.settings import WIDTHS
 from pipeline.embedding.weights import load
-from pipeline.envs.atari import Atari
+from pipeline.envs.atari.environment import Atari
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput
 from pipeline.policies.random import Random
-from pipeline.storage.arrays import open_arrays
-from pipeline.workspace import Workspace
+from pipeline.storage.contract import open_arrays
+from pipeline.artifacts.workspace import Workspace
 from stages import embeddings, verify
 from stages.embeddings import embeddings_spec
 from tests.conftest import collected
@@ -150,7 +150,7 @@ def test_rows_of_another_dataset_or_setting_are_not(workspace, shown):
 KILLED = """
 import os, signal, sys
 from pipeline.embedding.spill import Spill
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from tests.pipeline.embedding.encoders import embedding
 from tests.stages.test_embeddings import embedded
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain, Regent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, DigestMismatch, IdentityMismatch, InvalidInput
-from pipeline.frames import Frames
+from pipeline.frames.store import Frames
 from pipeline.interfaces import Transition
-from pipeline.png import decode_png
+from pipeline.frames.png import decode_png
 from pipeline.policies.random import Random
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from stages import frames, gc, verify
 from tests.conftest import collected
 
@@ -143,7 +143,7 @@ def test_a_dataset_from_elsewhere_has_nothing_to_replay(toy, workspace):
 
 KILLED = """
 import os, signal, sys
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from tests.conftest import collected, toy_domain
 import stages.collect, stages.frames
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.draft import claim
+from pipeline.artifacts.claim import claim
 from stages import gc, verify
 from tests.conftest import collected, derived
 

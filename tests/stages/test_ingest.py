@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain, Regent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain, Regent
 from pipeline.errors import IdentityMismatch, InvalidInput
-from pipeline.sources.jat import JatSource
-from pipeline.sources.jat_maps import mission_maps, row_maps, write_maps
-from pipeline.sources.jat_screens import LEVELS
-from pipeline.workspace import Workspace
+from pipeline.sources.jat.source import JatSource
+from pipeline.sources.jat.maps import mission_maps, row_maps, write_maps
+from pipeline.sources.jat.screens import LEVELS
+from pipeline.artifacts.workspace import Workspace
 from stages import ingest
 from stages.bins import bins_name
 from tests.conftest import derived

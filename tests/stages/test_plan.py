@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from pipeline.artifact import MANIFEST
+from pipeline.artifacts.artifact import MANIFEST
 from pipeline.errors import InvalidInput
-from pipeline.files import size_of
+from pipeline.machine.files import size_of
 from stages import plan
 from stages.plan import duration
-from stages.queries import RetrievalSettings
+from pipeline.regent.settings import RetrievalSettings
 
 
 def planned(capsys, domain, workspace, **settings):

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain, Regent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput
-from pipeline.storage.arrays import open_arrays
-from pipeline.workspace import Workspace
+from pipeline.storage.contract import open_arrays
+from pipeline.artifacts.workspace import Workspace
 from stages import ingest
 from stages.bins import bins_name
 from tests.conftest import derived

@@ -20,22 +20,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import charts
-from pipeline.artifact import Artifact
-from pipeline.dataset import EpisodeDataset
-from pipeline.domain import Domain, Regent
-from pipeline.envs.atari import Atari
+from pipeline.report import charts
+from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.domain import Domain, Regent
+from pipeline.envs.atari.environment import Atari
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput, NoRenderer, TaskFailed
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
-from pipeline.replay import replay_frames
-from pipeline.storage.arrays import open_arrays
-from pipeline.workspace import Workspace
+from pipeline.rollout.replay import replay_frames
+from pipeline.storage.contract import open_arrays
+from pipeline.artifacts.workspace import Workspace
 from stages import distances, frames, gc, ingest, report, retrieval
-from stages.queries import RetrievalSettings
-from stages.videos import frames_there
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.report.videos import frames_there
 from tests.browser import asked, chromium, needs_browser
 from tests.conftest import collected
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.embedding.states import StateInputs, window
 from pipeline.errors import InvalidInput
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from tests.pipeline.embedding.pictures import dataset, noise, read, stacks
 
 

@@ -16,7 +16,7 @@ import yaml
 from pipeline.envs.metaworld import MetaWorld
 from pipeline.errors import InvalidInput, NoRenderer, UnknownName
 from pipeline.policies.scripted import Scripted
-from pipeline.rollout import rollout
+from pipeline.rollout.rollout import rollout
 from tests.contracts.environment import EnvironmentContract, play
 
 pytest.importorskip("metaworld")

@@ -96,7 +96,7 @@ ctypes.CDLL.__init__ = missing
 """As the system's loader answers where OSMesa and EGL are not installed; for this process and its children."""
 
 COLLECT = """
-from pipeline.envs.dm import DeepMind
+from pipeline.envs.dm.environment import DeepMind
 from pipeline.envs.mujoco import MuJoCo
 from pipeline.errors import NoRenderer
 for environment in ENVIRONMENTS:

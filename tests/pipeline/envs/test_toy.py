@@ -18,7 +18,7 @@ from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput, UnknownName
 from pipeline.interfaces import Observation
 from pipeline.policies.scripted import Scripted
-from pipeline.rollout import rollout
+from pipeline.rollout.rollout import rollout
 from tests.contracts.environment import EnvironmentContract, play
 
 STAY, UP, DOWN, LEFT, RIGHT = range(5)
@@ -225,7 +225,7 @@ def test_rendering_needs_a_board():
 
 def test_importing_it_loads_nothing_heavy():
     code = (
-        "import sys, pipeline.envs.toy, pipeline.envs.metaworld, pipeline.rollout\n"
+        "import sys, pipeline.envs.toy, pipeline.envs.metaworld, pipeline.rollout.rollout\n"
         "print({'torch', 'mujoco', 'metaworld', 'gymnasium'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import pipeline.hub.columns
-import pipeline.table
+import pipeline.regent.parquet
 from pipeline.errors import InvalidInput
 from pipeline.hub.columns import columns
 from pipeline.hub.upload import MAX_BYTES
-from pipeline.table import nested, write_config
+from pipeline.regent.parquet import nested, write_config
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=7)
 ARRAYS = st.one_of(hnp.arrays("<f4", SHAPES), hnp.arrays("<i4", SHAPES))
@@ -26,8 +26,8 @@ ARRAYS = st.one_of(hnp.arrays("<f4", SHAPES), hnp.arrays("<i4", SHAPES))
 def test_what_is_written_comes_back_bit_for_bit(tmp_path_factory, array, shard_bytes, block_bytes):
     folder = tmp_path_factory.mktemp("config")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.table, "SHARD_BYTES", shard_bytes)
-        patch.setattr(pipeline.table, "GROUP_BYTES", max(1, shard_bytes // 3))
+        patch.setattr(pipeline.regent.parquet, "SHARD_BYTES", shard_bytes)
+        patch.setattr(pipeline.regent.parquet, "GROUP_BYTES", max(1, shard_bytes // 3))
         patch.setattr(pipeline.hub.columns, "BLOCK_BYTES", block_bytes)
         written = write_config(folder, "config", {"x": array})
         (column,) = columns(written.files)
@@ -62,8 +62,8 @@ def test_what_is_no_array_is_refused(tmp_path, rows, message):
 
 
 def test_a_shard_of_numbers_that_do_not_compress_stays_below_the_limit(tmp_path, monkeypatch, rng):
-    share = pipeline.table.SHARD_BYTES / MAX_BYTES
-    monkeypatch.setattr(pipeline.table, "SHARD_BYTES", 4 * 10**6)
+    share = pipeline.regent.parquet.SHARD_BYTES / MAX_BYTES
+    monkeypatch.setattr(pipeline.regent.parquet, "SHARD_BYTES", 4 * 10**6)
     for name, shape in {
         "rows": (300, 64, 39),
         "states": (30_000, 20),

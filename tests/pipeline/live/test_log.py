@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import checks
-from pipeline.dataset import EpisodeDataset
+from pipeline.artifacts import checks
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import combine
-from pipeline.draft import DRAFT
+from pipeline.artifacts.claim import DRAFT
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InUse, InvalidEpisode, InvalidInput
 from pipeline.live.log import EpisodeLog
-from pipeline.recorder import spill_path
-from pipeline.workspace import Workspace
+from pipeline.dataset.writer import spill_path
+from pipeline.artifacts.workspace import Workspace
 from stages import catalog, verify
 from tests.conftest import collected, made_episode
 from tests.pipeline.live import child

@@ -12,7 +12,7 @@ from pipeline.errors import InvalidInput
 from pipeline.interfaces import Turn
 from pipeline.policies.function import Function
 from pipeline.policies.network import LANES
-from pipeline.rollout import rollout
+from pipeline.rollout.rollout import rollout
 from tests.contracts.policy import PolicyContract
 from tests.pipeline.policies.agents import FORCE, Small
 

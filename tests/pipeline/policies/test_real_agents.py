@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.envs.atari import Atari
+from pipeline.envs.atari.environment import Atari
 from pipeline.envs.mujoco import MuJoCo
 from pipeline.episode import Episode
-from pipeline.policies.sb3 import StableBaselines
-from pipeline.policies.sb3_zip import AgentFile
-from pipeline.rollout import Start, play
+from pipeline.policies.sb3.agent import StableBaselines
+from pipeline.policies.sb3.zip import AgentFile
+from pipeline.rollout.rollout import Start, play
 
 AGENTS = os.environ.get("REPERTOIRE_AGENTS")
 pytestmark = pytest.mark.skipif(not AGENTS, reason="REPERTOIRE_AGENTS is not set")

@@ -8,7 +8,7 @@ import pytest
 from pipeline.envs.toy import Toy
 from pipeline.interfaces import Turn
 from pipeline.policies.scripted import Scripted
-from pipeline.rollout import rollout
+from pipeline.rollout.rollout import rollout
 from tests.contracts.policy import PolicyContract
 
 

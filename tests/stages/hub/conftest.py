@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-import pipeline.table
+import pipeline.regent.parquet
 from pipeline.hub.connection import Hub
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from stages import fetch, publish
 from stages.bins import bins_name
-from stages.queries import RetrievalSettings
+from pipeline.regent.settings import RetrievalSettings
 from tests import hub_server
 from tests.conftest import collected, derived, toy_domain
 from tests.hub_server import WRITER
@@ -32,7 +32,7 @@ TASKS = ["corner", "key"]
 def prepared_tasks(tmp_path_factory):
     root = tmp_path_factory.mktemp("tasks")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.table, "SHARD_BYTES", 4_000)
+        patch.setattr(pipeline.regent.parquet, "SHARD_BYTES", 4_000)
         for task in TASKS:
             collected(toy_domain(), Workspace(str(root)), task)
             derived(toy_domain(), Workspace(str(root)), task)

@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 from pipeline.errors import DamagedArtifact, HubError, InvalidInput, UnknownName
 from pipeline.hub.connection import Hub
-from pipeline.workspace import Workspace
+from pipeline.artifacts.workspace import Workspace
 from stages import catalog, fetch, gc, verify
 from tests.conftest import toy_domain
 from tests.stages.hub.conftest import (

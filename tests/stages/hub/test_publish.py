@@ -14,7 +14,7 @@ import time
 import pytest
 import yaml
 
-import pipeline.table
+import pipeline.regent.parquet
 from pipeline.errors import ArtifactNotFound, HubError
 from stages import gc
 from tests.conftest import derived, toy_domain
@@ -307,7 +307,7 @@ def test_the_card_keeps_what_people_wrote_and_the_other_tasks(home, server):
 def test_shards_of_an_older_cut_go_in_the_same_commit(home, server, monkeypatch):
     published(home, server)
     old = set(server.files(REPO))
-    monkeypatch.setattr(pipeline.table, "SHARD_BYTES", 3_000)
+    monkeypatch.setattr(pipeline.regent.parquet, "SHARD_BYTES", 3_000)
     shutil.rmtree(home.of_kind("toy", "corner", "parquet")[0].path)
     derived(toy_domain(), home)
     published(home, server)

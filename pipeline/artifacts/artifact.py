@@ -1,0 +1,146 @@
+"""Artifacts: what was asked for (Spec), what was made (Manifest), and where it lies (Artifact)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DamagedArtifact
+from pipeline.machine.files import write_json
+from pipeline.fingerprint import fingerprint
+from pipeline.storage.contract import read_json
+
+MANIFEST = "manifest.json"
+ARRAYS = "arrays"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An input: which artifact, how many of its episodes, and the digest of what was really read."""
+
+    kind: str
+    version: str
+    digest: str
+    episodes: int | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The identity of an artifact. `name` is the version of a dataset; anything else is versioned by fingerprint.
+
+    `parameters` holds what changes bytes and nothing else: no worker count, batch size, path or log level.
+    """
+
+    domain: str
+    task: str
+    kind: str
+    format: int
+    parameters: Mapping[str, Any]
+    parents: tuple[Parent, ...] = ()
+    name: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`metaworld/assembly`, as in logs and manifests."""
+        return f"{self.domain}/{self.task}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal characters."""
+        return fingerprint(
+            {
+                "kind": self.kind,
+                "task": self.label,
+                "format": self.format,
+                "parameters": dict(self.parameters),
+                "parents": [asdict(parent) for parent in self.parents],
+            }
+        )
+
+    @property
+    def version(self) -> str:
+        """The dataset's name, or the fingerprint."""
+        return self.name or self.fingerprint
+
+
+@dataclass
+class Manifest:
+    """The record of an artifact, written last; without it there is no artifact. The keys are frozen.
+
+    `arrays`: name, shape, dtype, unit. `files`: size and BLAKE3 by relative path. `return`: mean, std, min, max of the
+    episodes' returns, or nothing. `seconds` is the time of all runs that built it, `peak_memory_bytes` the highest.
+    """
+
+    kind: str
+    task: str
+    version: str
+    fingerprint: str
+    digest: str
+    format: int
+    parents: list[dict[str, Any]] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    arrays: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: dict[str, int | float] = field(default_factory=dict)
+    return_: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str = ""
+    host: str = ""
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
+    command: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Replace the folder's manifest atomically."""
+        told = {key.name.rstrip("_"): getattr(self, key.name) for key in fields(self)}  # asdict would copy long tables
+        write_json(folder / MANIFEST, told)
+
+    @staticmethod
+    def read(folder: Path) -> Manifest:
+        """The folder's manifest. Raises DamagedArtifact when it is no manifest."""
+        values = read_json(folder / MANIFEST)
+        try:
+            values["return_"] = values.pop("return")
+            return Manifest(**values)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise DamagedArtifact(f"{folder / MANIFEST} is no manifest of this program: {error}") from error
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished folder."""
+
+    path: Path
+    manifest: Manifest
+    built: bool = False
+    """True when this call made it, False when it was found."""
+    episodes: int | None = None
+    """How many leading episodes of a dataset were asked for."""
+
+    @property
+    def arrays(self) -> Path:
+        """The folder of a derived artifact's arrays."""
+        return self.path / ARRAYS
+
+    @property
+    def domain(self) -> str:
+        return self.manifest.task.split("/")[0]
+
+    @property
+    def task(self) -> str:
+        return self.manifest.task.split("/")[1]
+
+    def parent(self, kind: str) -> Parent:
+        """The recorded parent of one kind."""
+        for entry in self.manifest.parents:
+            if entry["kind"] == kind:
+                return Parent(**entry)
+        raise DamagedArtifact(f"{self.path} names no {kind} among its parents.")
+
+    def as_parent(self, digest: str | None = None, episodes: int | None = None) -> Parent:
+        """How a child's spec names this artifact."""
+        return Parent(self.manifest.kind, self.manifest.version, digest or self.manifest.digest, episodes)

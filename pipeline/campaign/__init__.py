@@ -1,0 +1,1 @@
+"""Several stages for several tasks: which tasks, in which order, what failed."""

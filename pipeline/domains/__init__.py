@@ -1,0 +1,1 @@
+"""Domains: tasks under the names that people write, and the words that simulators and sources share."""

@@ -1,0 +1,1 @@
+"""BabyAI levels of MiniGrid, and the package's own expert."""

@@ -1,0 +1,79 @@
+"""The domain of DeepMind's control suite, or of one dm_env environment that the user names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pipeline.domains.domain import Domain, Regent
+from pipeline.envs.dm.environment import DeepMind
+from pipeline.errors import InvalidInput
+
+
+def dm_domain(
+    *,
+    name: str,
+    entry_point: str | None,
+    env_kwargs: Mapping[str, Any] | None,
+    seed_argument: str | bool | None,
+    asked: str | Sequence[str] | None,
+    display_name: str | None,
+    max_steps: int | None,
+    camera: int | str,
+    height: int,
+    width: int,
+    episodes: int,
+    tasks: Sequence[str],
+    spellings: Sequence[str],
+    aliases: Mapping[str, str],
+    regent: Regent,
+) -> Domain:
+    """What `conf/domain/dmc.yaml` builds; the arguments are those of `DeepMind`, and the fields of `Domain`.
+
+    With an entry point, `tasks` and `aliases` are put aside. Its task is called as asked for, or else by the slug of
+    its name: `catch` for `my_envs:Catch`.
+    """
+    told = {
+        "entry_point": entry_point,
+        "env_kwargs": env_kwargs or None,
+        "seed_argument": seed_argument,
+        "max_steps": max_steps,
+    }
+    environment = partial(
+        DeepMind,
+        max_steps=max_steps,
+        entry_point=entry_point,
+        env_kwargs=env_kwargs,
+        seed_argument=seed_argument,
+        camera=camera,
+        height=height,
+        width=width,
+    )
+    return Domain(
+        name=name,
+        max_steps=max_steps,
+        episodes=episodes,
+        environment=environment,
+        tasks=tasks if entry_point is None else _names(asked, entry_point),
+        spellings=spellings,
+        aliases=aliases if entry_point is None else {},
+        regent=regent,
+        display_name=display_name,
+        settings={key: value for key, value in told.items() if value is not None},
+    )
+
+
+def _names(asked: str | Sequence[str] | None, entry_point: str) -> list[str]:
+    """What the task of an entry point is called."""
+    if asked is None or asked == "all":
+        return [_slug(entry_point.rpartition(":")[2])]
+    return [_slug(name) for name in ([asked] if isinstance(asked, str) else asked)]
+
+
+def _slug(name: str) -> str:
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    if not words:
+        raise InvalidInput(f"The name {name!r} has no letter or digit; name the task: task=NAME")
+    return "-".join(words)

@@ -1,0 +1,1 @@
+"""Pictures of episodes: stored losslessly, shown as videos and thumbnails."""

@@ -1,0 +1,140 @@
+"""Pictures of episodes, one for each row: made while they are played, or later by playing them again.
+
+A picture is encoded once, as PNG; whoever exports it writes those bytes unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.machine.files import write_spilled
+from pipeline.interfaces import Environment
+from pipeline.frames.png import encode_png
+from pipeline.storage.contract import open_arrays
+
+PNG, ENDS, EPISODE_ENDS, DIGESTS = "png", "ends", "episode_ends", "digests"
+"""Arrays of a frames artifact; see `Frames`."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One encoded picture and the digest of its pixels, which does not depend on the encoder."""
+
+    png: bytes
+    digest: bytes
+
+
+def picture_of(environment: Environment) -> Picture:
+    """What the environment shows now."""
+    pixels = np.ascontiguousarray(environment.render())
+    return Picture(encode_png(pixels), pixel_digest(pixels))
+
+
+def pixel_digest(pixels: np.ndarray) -> bytes:
+    """32 bytes that change with the size or any pixel of a (height, width, 3) uint8 picture."""
+    return blake3(repr(pixels.shape).encode()).update(np.ascontiguousarray(pixels).data).digest()
+
+
+def episode_digest(pictures: Iterable[bytes]) -> bytes:
+    """32 bytes for an episode's pictures, from the digest of each."""
+    return blake3(b"".join(pictures)).digest()
+
+
+@dataclass(frozen=True)
+class EpisodeFrames:
+    """The pictures of one episode.
+
+    Attributes:
+        png: the files' bytes, one after the other; uint8.
+        ends: (T+1,) int64, where each file ends.
+        digest: 32 bytes, of all pixels.
+    """
+
+    png: np.ndarray
+    ends: np.ndarray
+    digest: bytes
+
+    @staticmethod
+    def of(pictures: Sequence[Picture]) -> EpisodeFrames:
+        """Joins pictures."""
+        png = np.frombuffer(b"".join(each.png for each in pictures), np.uint8)
+        ends = np.cumsum([len(each.png) for each in pictures], dtype=np.int64)
+        return EpisodeFrames(png, ends, episode_digest(each.digest for each in pictures))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, row: int) -> bytes:
+        """The file of one row."""
+        row = range(len(self))[row]
+        return self.png[self.ends[row - 1] if row else 0 : self.ends[row]].tobytes()
+
+
+def spilled_frames(folder: Path, index: int) -> Path:
+    """Where the pictures of episode `index` wait to be packed."""
+    return folder / f"{index:08d}.safetensors"
+
+
+def save_frames(path: Path, frames: EpisodeFrames, episode_digest: bytes) -> None:
+    """The pictures of one episode as one whole file, which names the episode by its digest."""
+    arrays = {
+        PNG: frames.png,
+        ENDS: frames.ends,
+        "digest": np.frombuffer(frames.digest, np.uint8),
+        "episode": np.frombuffer(episode_digest, np.uint8),
+    }
+    write_spilled(path, arrays)
+
+
+def load_frames(path: Path, episode_digest: bytes) -> EpisodeFrames | None:
+    """Spilled pictures; None where there are none, or only torn ones or those of another episode."""
+    try:
+        arrays = load_file(path)
+        if arrays["episode"].tobytes() != episode_digest or arrays[ENDS][-1] != len(arrays[PNG]):
+            return None
+        return EpisodeFrames(arrays[PNG], arrays[ENDS], arrays["digest"].tobytes())
+    except (OSError, KeyError, SafetensorError):
+        return None
+
+
+def frame_ends(path: Path) -> np.ndarray:
+    """Where each picture of a spilled file ends, read without the pictures; (T+1,) int64."""
+    with safe_open(path, "numpy") as file:
+        ends: np.ndarray = file.get_tensor(ENDS)
+        return ends
+
+
+class Frames:
+    """Reads a frames artifact, whose arrays are:
+
+    `png` (bytes,) uint8: all files, one after the other. `ends` (rows,) int64: where each ends. `episode_ends` (n,)
+    int64: where the rows of each episode end. `digests` (n, 32) uint8: of the pixels of each episode.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._arrays = open_arrays(artifact.arrays)
+        self._episode_ends = self._arrays[EPISODE_ENDS][:]
+
+    def __len__(self) -> int:
+        """Episodes."""
+        return len(self._episode_ends)
+
+    def __iter__(self) -> Iterator[EpisodeFrames]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> EpisodeFrames:
+        """The pictures of one episode, reading only those."""
+        index = range(len(self))[index]
+        first, last = int(self._episode_ends[index - 1]) if index else 0, int(self._episode_ends[index])
+        start = int(self._arrays[ENDS][first - 1 : first][0]) if first else 0
+        ends = self._arrays[ENDS][first:last] - start
+        png = self._arrays[PNG][start : start + int(ends[-1])]
+        return EpisodeFrames(png, ends, self._arrays[DIGESTS][index : index + 1].tobytes())

@@ -1,0 +1,1 @@
+"""Agents of Stable-Baselines3, read without running the code in them."""

@@ -1,0 +1,228 @@
+"""Agents that were trained with Stable-Baselines3 or sb3-contrib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.digest import digest_file
+from pipeline.errors import InvalidInput
+from pipeline.interfaces import ArraySpec, Environment, Observation, Turn
+from pipeline.policies.inputs import Input, Inputs, by_name
+from pipeline.policies.network import LANES, Network, zeros
+from pipeline.policies.normalize import PLAIN, Scaling, read_scalings, statistics_beside
+from pipeline.policies.sampling import finite
+from pipeline.policies.sb3.network import CELL, HIDDEN, NOT_INSTALLED, Head, build_policy, head
+from pipeline.policies.sb3.zip import CONTRIB, AgentFile
+from pipeline.policies.spaces import Space, check_actions, gymnasium_space
+from pipeline.policies.stack import arrange
+
+
+class StableBaselines:
+    """Plays a trained agent. Reads the weights at the first `start`, in the process that plays.
+
+    Args:
+        file: the agent's zip.
+        algorithm: its algorithm, where the zip does not tell.
+        deterministic: False draws actions as the agent did while it trained, from the episode's own generator: from
+            its distribution, or for DQN and QRDQN a random one with the exploration rate in the zip. TD3, DDPG and ARS
+            are deterministic either way.
+        device: cpu, cuda, cuda:1 ...
+        trust: loading such a zip runs code that is in it; only True does it.
+        stack: observations that it sees at once; unset: as its observation space tells.
+        padding: what a stack begins with: zero (VecFrameStack) or first (Gymnasium: the first observation repeated).
+        normalize: VecNormalize statistics: auto (those that lie beside the zip), false, or a file.
+
+    Raises InvalidInput without `trust`, for a file that is no agent, and at `start` or the first `act` for an
+    environment whose actions or observations are not those of the agent.
+    """
+
+    lanes = LANES
+
+    def __init__(
+        self,
+        file: str | Path | None,
+        algorithm: str | None = None,
+        deterministic: bool = True,
+        device: str = "cpu",
+        trust: bool = False,
+        stack: int | None = None,
+        padding: str = "zero",
+        normalize: str | Path | bool = "auto",
+    ) -> None:
+        if file is None:
+            raise InvalidInput(
+                "Which agent? Give its zip, a folder of checkpoints or a file on the hub: policy.path=..."
+            )
+        if not trust:
+            raise InvalidInput(
+                f"Loading {file} runs code that is in it, as with every Stable-Baselines3 zip. "
+                f"If you know where it comes from, allow it: trust=true"
+            )
+        self._agent = AgentFile(Path(file), algorithm)
+        self._deterministic, self._device = deterministic, device
+        self._frames, self._padding, self._normalize = stack, padding, normalize
+        self._specs: dict[int, ArraySpec] = {}
+        self._inputs: Inputs | None = None
+
+    @property
+    def name(self) -> str:
+        """Such as ppo-2000000."""
+        return self._agent.name
+
+    def identity(self) -> Mapping[str, Any]:
+        """Algorithm and step, BLAKE3 of the zip and its statistics, every option, and the versions that compute."""
+        packages = ("torch", "stable-baselines3", *(["sb3-contrib"] if self._agent.algorithm in CONTRIB else []))
+        return {
+            "name": self.name,
+            "algorithm": self._agent.algorithm,
+            "step": self._agent.step,
+            "weights": digest_file(self._agent.path),
+            "normalize": digest_file(self._statistics) if self._statistics else None,
+            "deterministic": self._deterministic,
+            "stack": self._frames,
+            "padding": self._padding,
+            "width": LANES,
+            "device": self._device.split(":")[0],
+            "versions": {package: _version(package) for package in packages},
+        }
+
+    @cached_property
+    def _statistics(self) -> Path | None:
+        """The file of VecNormalize's statistics."""
+        if self._normalize in (False, None):
+            return None
+        if self._normalize in ("auto", True):
+            return statistics_beside(self._agent.path)
+        path = Path(str(self._normalize)).expanduser()
+        if not path.is_file():
+            raise InvalidInput(f"There are no VecNormalize statistics {path}: policy.normalize=auto, false or FILE.pkl")
+        return path
+
+    @cached_property
+    def _policy(self) -> Any:
+        return build_policy(self._agent, self._device)
+
+    @cached_property
+    def _head(self) -> Head:
+        return head(self._policy, self._deterministic, float(self._agent.data.get("exploration_rate", 0.0)))
+
+    @cached_property
+    def _memory(self) -> dict[str, Any]:
+        """The memory of a recurrent network, (LANES, layers, width); nothing of another one."""
+        if not hasattr(self._policy, "lstm_actor"):
+            return {}
+        layers, _, width = self._policy.lstm_hidden_state_shape
+        return {name: zeros((layers, width), np.dtype(np.float32)) for name in (HIDDEN, CELL)}
+
+    def start(self, lane: int, environment: Environment) -> None:
+        """Begin an episode: check the actions, forget what the lane saw before."""
+        check_actions(self._agent.actions, environment, str(self._agent.path))
+        self._specs[lane] = environment.action_spec
+        if self._inputs:
+            self._inputs.clear(lane)
+        for tensor in self._memory.values():
+            tensor[lane] = 0
+
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+        """The agent's actions, within their bounds. Raises RuntimeError for a lane without `start`."""
+        if self._inputs is None:
+            self._inputs = self._inputs_for(turns[0].observation)
+        for turn in turns:
+            if turn.lane not in self._specs:
+                raise RuntimeError(f"The policy {self.name} has no episode in lane {turn.lane}: call start first.")
+            self._inputs.push(turn.lane, turn.observation)
+        outputs = self._network([turn.lane for turn in turns])
+        for tensor, new in zip(self._memory.values(), outputs[len(outputs) - len(self._memory) :], strict=True):
+            for turn in turns:
+                tensor.numpy()[turn.lane] = new[turn.lane]
+        return [self._action(turn, [output[turn.lane] for output in outputs]) for turn in turns]
+
+    def _action(self, turn: Turn, rows: Sequence[np.ndarray]) -> np.ndarray:
+        action, spec = self._head.choose(rows, turn.rng), self._specs[turn.lane]
+        if self._agent.actions.kind == "box":
+            low, high = np.asarray(self._agent.actions.spec.low), np.asarray(self._agent.actions.spec.high)
+            action = finite(action).reshape(low.shape)
+            if self._policy.squash_output:
+                action = low + (0.5 * (action + 1.0) * (high - low))
+            else:
+                action = np.clip(action, low, high)
+        return np.asarray(action, spec.dtype).reshape(spec.shape)
+
+    @property
+    def _wanted(self) -> Mapping[str, Space]:
+        space = self._agent.observations
+        return space.parts if space.kind == "dict" else {PLAIN: space}
+
+    @cached_property
+    def _network(self) -> Network:
+        assert self._inputs is not None
+        rng, wanted = np.random.default_rng(0), self._wanted
+        examples = {}
+        for name, tensor in (self._inputs.tensors | self._memory).items():
+            if tensor.is_floating_point():
+                examples[name] = rng.standard_normal(tuple(tensor.shape)).astype(np.float32)
+            else:
+                space = gymnasium_space(wanted[name])
+                space.seed(0)
+                examples[name] = np.stack([space.sample() for _ in range(LANES)]).astype(tensor.numpy().dtype)
+        return Network(self._forward, self._inputs.tensors | self._memory, examples)
+
+    def _forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
+        return self._head.forward({name: tensor.to(self._device) for name, tensor in inputs.items()})
+
+    def _inputs_for(self, observation: Observation) -> Inputs:
+        """Rows for such observations. Raises InvalidInput where the agent was trained to see others."""
+        seen, wanted = by_name(observation), self._wanted
+        if missing := set(wanted) - set(seen):
+            raise InvalidInput(f"{self._agent.path} {_names_differ(missing, set(seen))}")
+        scalings = read_scalings(self._statistics) if self._statistics else {}
+        return Inputs({name: self._input(name, seen[name], wanted[name], scalings.get(name)) for name in wanted})
+
+    def _input(self, name: str, seen: np.ndarray, wanted: Space, scaling: Scaling | None) -> Input:
+        where = f" {name}" if name else ""
+        whole = wanted.spec.dtype.kind in "iub"
+        way = arrange(seen.shape, wanted.spec.shape, self._frames)
+        if way is None or (
+            not scaling and (whole != (seen.dtype.kind in "iub") or _narrower(wanted.spec.dtype, seen.dtype))
+        ):
+            raise InvalidInput(
+                f"{self._agent.path} was trained to see{where} {wanted.spec.dtype} of shape {wanted.spec.shape}; this "
+                f"environment shows {seen.dtype} of shape {seen.shape}.{_stack_hint(seen.shape, wanted.spec.shape)}"
+            )
+        if scaling and scaling.mean.shape not in (way.observation, way.shape):
+            raise InvalidInput(
+                f"The statistics {self._statistics} are of observations{where} of shape {scaling.mean.shape}; this "
+                f"environment shows {seen.shape}. Others: policy.normalize=FILE.pkl; none: policy.normalize=false"
+            )
+        return Input(way, wanted.spec.dtype if whole else np.dtype(np.float32), self._padding, scaling)
+
+
+def _narrower(wanted: np.dtype[Any], seen: np.dtype[Any]) -> bool:
+    """Pictures are uint8; other whole numbers may be of another width."""
+    return np.uint8 in (wanted, seen) and wanted != seen
+
+
+def _names_differ(missing: set[str], seen: set[str]) -> str:
+    if missing == {PLAIN}:
+        return f"was trained to see one array; this environment shows several: {', '.join(sorted(seen))}."
+    shows = "one array" if seen == {PLAIN} else ", ".join(sorted(seen))
+    return f"was trained to see {', '.join(sorted(missing))}, too; this environment shows {shows}."
+
+
+def _stack_hint(seen: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    if len(seen) == len(wanted) == 1 and seen[0] and wanted[0] > seen[0] and wanted[0] % seen[0] == 0:
+        return f" If it saw {wanted[0] // seen[0]} of them at once: policy.stack={wanted[0] // seen[0]}"
+    return " Choose the task, and its version and options, that it was trained on."
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError as error:
+        raise InvalidInput(NOT_INSTALLED.format(package)) from error

@@ -1,0 +1,1 @@
+"""REGENT's retrieval data (arXiv:2412.04759): queries, pools, neighbours, distances, bins, parquet."""

@@ -1,0 +1,175 @@
+"""Distances between the states of a context."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int, Shaped
+from numpy.typing import NDArray
+
+from pipeline.machine.compiled import compiled
+from pipeline.regent.context import CONTEXT, RETRIEVED
+from pipeline.search.metric import Metric, check_metric
+from pipeline.machine.threads import available_cores
+
+_ROWS_PER_TASK = 4096  # states one thread takes at a time
+_WIDENED_BYTES = 64 << 20  # pools up to this size are widened to float64 once instead of at each of their many reads
+
+
+def context_distances(
+    pool: Shaped[np.ndarray, "p d"],
+    queries: Shaped[np.ndarray, "q d"],
+    neighbours: Int[np.ndarray, "q k"],
+    metric: Metric = "l2",
+    threads: int | None = None,
+) -> Float32[np.ndarray, "q 20"]:
+    """Distances of each context's states to its first retrieved state.
+
+    The context of a query is its first 19 retrieved states s0..s18 and then the query itself, so row i is
+    |s0, s0| = 0, |s0, s1|, ..., |s0, s18|, |s0, query i|; the entries need not ascend.
+
+    metric "l2": |x, y| is the Euclidean distance. "cosine": 1 - xy / sqrt(xx yy), cut to [0, 2]; 1 where x or y is
+    zero, save that the first entry is always 0.
+
+    pool: (p, d) vectors that neighbours point into, of any real dtype; integers above 2^53 lose low bits.
+    queries: (q, d) vectors, of any real dtype.
+    neighbours: (q, k >= 19) integer rows into the pool, nearest first; only the first 19 columns are read.
+    threads: worker threads; None means every core this process may use. The result does not depend on it.
+
+    Returns (q, 20) float32. Differences, products and sums over dimensions, in order, are float64; the result is
+    rounded once. Raises ValueError for other shapes and for neighbours outside the pool, and UnknownName for another
+    metric.
+
+    Source: REGENT (arXiv:2412.04759), where the query attends to its retrieved states in this order.
+    """
+    check_metric(metric)
+    if pool.ndim != 2 or queries.ndim != 2 or pool.shape[1] != queries.shape[1]:
+        raise ValueError(f"wanted pool (p, d) and queries (q, d), found {pool.shape} and {queries.shape}")
+    if neighbours.ndim != 2 or len(neighbours) != len(queries) or neighbours.shape[1] < RETRIEVED:
+        raise ValueError(f"neighbours: wanted ({len(queries)}, {RETRIEVED} or more), found {neighbours.shape}")
+    used = neighbours[:, :RETRIEVED]
+    if pool.size * 8 <= _WIDENED_BYTES:
+        pool = pool.astype(np.float64, copy=False)
+    squares = _squares(pool) if metric == "cosine" else None
+    out = np.empty((len(queries), CONTEXT), dtype=np.float32)
+    starts = range(0, len(queries), _ROWS_PER_TASK)
+
+    def work(start: int) -> None:
+        part = slice(start, start + _ROWS_PER_TASK)
+        if squares is None:
+            wrong = _context_rows(pool, queries[part], used[part], out[part])
+        else:
+            wrong = _cosine_rows(pool, squares, queries[part], used[part], out[part])
+        if wrong >= 0:
+            row = start + wrong
+            raise ValueError(f"neighbours: wanted rows 0 to {len(pool) - 1}, found {used[row]} for query {row}")
+
+    workers = min(threads or available_cores(), len(starts))
+    if workers <= 1:
+        for start in starts:
+            work(start)
+    else:
+        with ThreadPoolExecutor(workers) as threadpool:
+            list(threadpool.map(work, starts))
+    return out
+
+
+@compiled()
+def _context_rows(pool: NDArray[Any], queries: NDArray[Any], neighbours: NDArray[Any], out: NDArray[np.float32]) -> int:
+    """Fill `out`; return the first query with a neighbour outside the pool, or -1."""
+    d = pool.shape[1]
+    first = np.empty(d)
+    for i in range(queries.shape[0]):
+        rows = neighbours[i]
+        for c in range(19):
+            if rows[c] < 0 or rows[c] >= pool.shape[0]:
+                return i
+        for j in range(d):
+            first[j] = pool[rows[0], j]
+        out[i, 0] = 0
+        for c in range(1, 19, 6):  # six sums at once hide the latency of adding; each is still in order
+            k0, k1, k2 = pool[rows[c]], pool[rows[c + 1]], pool[rows[c + 2]]
+            k3, k4, k5 = pool[rows[c + 3]], pool[rows[c + 4]], pool[rows[c + 5]]
+            a0 = a1 = a2 = a3 = a4 = a5 = 0.0
+            for j in range(d):
+                x = first[j]
+                a0 += (x - np.float64(k0[j])) ** 2
+                a1 += (x - np.float64(k1[j])) ** 2
+                a2 += (x - np.float64(k2[j])) ** 2
+                a3 += (x - np.float64(k3[j])) ** 2
+                a4 += (x - np.float64(k4[j])) ** 2
+                a5 += (x - np.float64(k5[j])) ** 2
+            out[i, c], out[i, c + 1], out[i, c + 2] = np.sqrt(a0), np.sqrt(a1), np.sqrt(a2)
+            out[i, c + 3], out[i, c + 4], out[i, c + 5] = np.sqrt(a3), np.sqrt(a4), np.sqrt(a5)
+        own = 0.0
+        for j in range(d):
+            own += (first[j] - np.float64(queries[i, j])) ** 2
+        out[i, 19] = np.sqrt(own)
+    return -1
+
+
+@compiled()
+def _squares(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,): the sum of squares of each row, in order."""
+    sums = np.zeros(vectors.shape[0])
+    for i in range(vectors.shape[0]):
+        for j in range(vectors.shape[1]):
+            sums[i] += np.float64(vectors[i, j]) ** 2
+    return sums
+
+
+@compiled()
+def _cosine_distance(product: float, x: float, y: float) -> float:
+    """1 - cosine, from the inner product and the two sums of squares; 1 where one of those is 0."""
+    if x == 0 or y == 0:
+        return 1.0
+    both = x * y  # under one root, so that equal and parallel vectors come out at exactly 0
+    length = np.sqrt(both) if 1e-290 < both < 1e300 else np.sqrt(x) * np.sqrt(y)
+    return min(max(1 - product / length, 0.0), 2.0)
+
+
+@compiled()
+def _cosine_rows(
+    pool: NDArray[Any],
+    squares: NDArray[np.float64],
+    queries: NDArray[Any],
+    neighbours: NDArray[Any],
+    out: NDArray[np.float32],
+) -> int:
+    """Fill `out`; return the first query with a neighbour outside the pool, or -1."""
+    d = pool.shape[1]
+    first = np.empty(d)
+    sums = np.empty(6)
+    for i in range(queries.shape[0]):
+        rows = neighbours[i]
+        for c in range(19):
+            if rows[c] < 0 or rows[c] >= pool.shape[0]:
+                return i
+        for j in range(d):
+            first[j] = pool[rows[0], j]
+        own = squares[rows[0]]
+        out[i, 0] = 0
+        for c in range(1, 19, 6):
+            k0, k1, k2 = pool[rows[c]], pool[rows[c + 1]], pool[rows[c + 2]]
+            k3, k4, k5 = pool[rows[c + 3]], pool[rows[c + 4]], pool[rows[c + 5]]
+            a0 = a1 = a2 = a3 = a4 = a5 = 0.0
+            for j in range(d):
+                x = first[j]
+                a0 += x * np.float64(k0[j])
+                a1 += x * np.float64(k1[j])
+                a2 += x * np.float64(k2[j])
+                a3 += x * np.float64(k3[j])
+                a4 += x * np.float64(k4[j])
+                a5 += x * np.float64(k5[j])
+            sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] = a0, a1, a2, a3, a4, a5
+            for s in range(6):
+                out[i, c + s] = _cosine_distance(sums[s], own, squares[rows[c + s]])
+        product = length = 0.0
+        for j in range(d):
+            x = np.float64(queries[i, j])
+            product += first[j] * x
+            length += x * x
+        out[i, 19] = _cosine_distance(product, own, length)
+    return -1

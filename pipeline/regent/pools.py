@@ -1,0 +1,173 @@
+"""Which states may retrieve and which may be retrieved (REGENT, arXiv:2412.04759; JAT's row-granular subset)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.errors import InvalidInput
+from pipeline.regent.missions import mission_queries
+from pipeline.regent.rows import RowLayout
+
+
+@dataclass(frozen=True)
+class Pool:
+    """States that some queries may retrieve.
+
+    Attributes:
+        mission: whose queries; empty for the only pool of a task.
+        states: (P,) int64, ascending flat states.
+        demos: episodes that they are of.
+    """
+
+    mission: str
+    states: np.ndarray
+    demos: int
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Queries and pools of one task.
+
+    Attributes:
+        rows: (R,) int64, ascending rows of the dataset; their states retrieve.
+        states: (N,) int64, those states, ascending.
+        pools: one, or one for each mission that queries.
+        owner: (N,) int32, the pool of each query.
+        episodes: leading episodes of the dataset that the choice depends on.
+        single: the task has one query episode; the pool is then the first half of its rows, its own ones included.
+    """
+
+    rows: np.ndarray
+    states: np.ndarray
+    pools: Sequence[Pool]
+    owner: np.ndarray
+    episodes: int
+    single: bool = False
+
+    @property
+    def queries(self) -> int:
+        return len(self.states)
+
+    @property
+    def demos(self) -> int:
+        """Episodes of all pools."""
+        return sum(pool.demos for pool in self.pools)
+
+    @cached_property
+    def pooled(self) -> np.ndarray:
+        """(P,) int64, ascending: the states of all pools, which share none."""
+        return np.sort(np.concatenate([pool.states for pool in self.pools]))
+
+    @property
+    def pool(self) -> int:
+        """States of all pools."""
+        return len(self.pooled)
+
+    def excluded(self, state_ends: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """(n, 2) int64: the range of its own pool that each query must not retrieve: its episode, or itself.
+
+        `which` are n numbers of queries, at least one, all of one pool.
+        """
+        states, pool = self.states[which], self.pools[int(self.owner[which[0]])].states
+        if self.single:
+            begins, ends = states, states + 1
+        else:
+            episodes = np.searchsorted(state_ends, states, "right")
+            begins, ends = np.concatenate([[0], state_ends])[episodes], state_ends[episodes]
+        return np.stack([np.searchsorted(pool, begins), np.searchsorted(pool, ends)], axis=1)
+
+    def candidates(self, state_ends: np.ndarray) -> np.ndarray:
+        """(N,) int64: how many states each query may retrieve."""
+        found = np.empty(self.queries, np.int64)
+        for number, which in self.by_pool(0, self.queries):
+            ranges = self.excluded(state_ends, which)
+            found[which] = len(self.pools[number].states) - (ranges[:, 1] - ranges[:, 0])
+        return found
+
+    def by_pool(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+        """The queries among [start, stop) of each pool that has some: the pool's number, and theirs."""
+        owner = self.owner[start:stop]
+        order = np.argsort(owner, kind="stable")
+        cuts = np.flatnonzero(np.diff(owner[order])) + 1
+        for which in np.split(order, cuts) if len(order) else []:
+            yield int(owner[which[0]]), start + which
+
+
+def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_demo: int | None = None) -> Retrieval:
+    """The pool is the first `demos` episodes, cut to `demos` times `rows_per_demo` rows. Queries are the leading rows
+    with at least `states` states, and no fewer than the pool's: whoever reads the bins finds each neighbour there. For
+    a task held out from training they are the pool itself.
+
+    Raises InvalidInput for a single episode of a single row, which leaves nothing to retrieve.
+    """
+    state_ends = np.cumsum(layout.lengths)
+    demos = min(demos, len(layout.lengths))
+    pool_rows = int(layout.rows_per_episode[:demos].sum())
+    if rows_per_demo is not None:
+        pool_rows = min(pool_rows, demos * rows_per_demo)
+    rows = pool_rows if unseen else max(layout.leading_rows(states), pool_rows)
+    queries, pool = layout.states_in(rows), layout.states_in(pool_rows)
+    demos = int(np.searchsorted(state_ends, pool, "left")) + 1
+    query_episodes = int(np.searchsorted(state_ends, queries, "left")) + 1
+    single = query_episodes == 1
+    if single:
+        pool = layout.states_in(pool_rows // 2)
+        if pool == 0:
+            raise InvalidInput(
+                f"Retrieval with one episode uses the first half of its rows of {layout.width} steps as the pool, "
+                f"but there is only {pool_rows} row. Collect at least two episodes: episodes=2"
+            )
+    return Retrieval(
+        rows=np.arange(rows),
+        states=np.arange(queries),
+        pools=[Pool("", np.arange(pool), demos)],
+        owner=np.zeros(queries, np.int32),
+        episodes=max(demos, query_episodes),
+        single=single,
+    )
+
+
+def choose_by_mission(
+    layout: RowLayout, missions: Sequence[str], demos: int, states: int, least: int | None
+) -> Retrieval:
+    """Each mission has a pool of its own, its first `demos` episodes; see `mission_queries`.
+
+    The choice depends on every episode of the dataset, since missions are counted.
+    """
+    found = mission_queries(missions, layout.lengths, states, demos, least)
+    rows = _rows_of(layout, found.episodes)
+    number = {mission: i for i, mission in enumerate(found.pool_missions)}
+    owner = np.array([number[missions[episode]] for episode in found.episodes.tolist()], np.int32)
+    pools = [
+        Pool(mission, _states_of(layout, episodes), len(episodes))
+        for mission, episodes in zip(found.pool_missions, found.pools, strict=True)
+    ]
+    return Retrieval(
+        rows=rows,
+        states=_states_of(layout, found.episodes),
+        pools=pools,
+        owner=np.repeat(owner, layout.lengths[found.episodes]),
+        episodes=len(layout.lengths),
+    )
+
+
+def _states_of(layout: RowLayout, episodes: np.ndarray) -> np.ndarray:
+    """(n,) int64: all flat states of some ascending episodes."""
+    return _ranges(np.cumsum(layout.lengths) - layout.lengths, layout.lengths, episodes)
+
+
+def _rows_of(layout: RowLayout, episodes: np.ndarray) -> np.ndarray:
+    """(n,) int64: all rows of some ascending episodes."""
+    per_episode = layout.rows_per_episode
+    return _ranges(np.cumsum(per_episode) - per_episode, per_episode, episodes)
+
+
+def _ranges(begins: np.ndarray, lengths: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """The numbers begins[i], ..., begins[i] + lengths[i] - 1 of each i, one after the other."""
+    chosen = lengths[which]
+    within = np.arange(int(chosen.sum())) - np.repeat(np.cumsum(chosen) - chosen, chosen)
+    return np.repeat(begins[which], chosen) + within

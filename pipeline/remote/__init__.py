@@ -1,0 +1,1 @@
+"""Files that lie elsewhere: any fsspec file system, verified and resumable downloads."""

@@ -1,0 +1,1 @@
+"""The HTML page of a dataset: its figures, pictures and videos."""

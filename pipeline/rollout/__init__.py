@@ -1,0 +1,1 @@
+"""Environment + policy → episodes, in worker processes; and the same episodes again."""

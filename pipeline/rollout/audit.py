@@ -1,0 +1,132 @@
+"""Replay: step recorded episodes again from their seeds and actions, say where the simulator differs, and draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.episode import SUMMARY, Episode
+from pipeline.errors import TaskFailed
+from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
+from pipeline.interfaces import Environment, Turn
+from pipeline.machine.processes import spawn_context
+from pipeline.rollout.rollout import Start, play
+
+CHUNK = 8
+"""Episodes that a worker replays at a time."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One replayed episode. `row` is the first that differs and `what` differs there; None where all is equal."""
+
+    episode: int
+    length: int
+    row: int | None = None
+    what: str = ""
+
+
+class Recorded:
+    """A policy that plays the actions of one recorded episode."""
+
+    name = "recorded"
+    lanes = 1
+
+    def __init__(self, actions: np.ndarray) -> None:
+        self._actions = iter(actions)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Its name; what it plays is in the dataset."""
+        return {"name": self.name}
+
+    def start(self, lane: int, environment: Environment) -> None:
+        """Nothing to forget."""
+
+    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+        """The next recorded action, whatever is observed."""
+        return [next(self._actions) for _ in turns]
+
+
+def audit(
+    environment: Callable[[], Environment],
+    artifact: Artifact,
+    workers: int,
+    episodes: Sequence[int] | None = None,
+    frames: Path | None = None,
+) -> Iterator[Audited]:
+    """Replay a dataset's episodes (all of them, where none are named) in worker processes, in the given order.
+
+    With `frames` the pictures of every episode that replays exactly are saved in that folder.
+    Raises TaskFailed when a process dies.
+    """
+    numbers = range(len(EpisodeDataset.of(artifact))) if episodes is None else episodes
+    chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+    workers = max(1, min(workers, len(chunks)))
+    try:
+        with ProcessPoolExecutor(
+            workers, mp_context=spawn_context(), initializer=_start, initargs=(environment, artifact, frames)
+        ) as pool:
+            for results in pool.map(_audit_chunk, chunks):
+                yield from results
+    except BrokenProcessPool as error:
+        raise TaskFailed(f"A process that replayed {artifact.manifest.task} died without a message.") from error
+
+
+def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | None:
+    """The first row and array in which two episodes differ, or the last row and the differing end."""
+    rows = min(recorded.rows, replayed.rows)
+    found: list[tuple[int, str]] = []
+    for name in sorted(recorded.steps.keys() | replayed.steps.keys()):
+        if name not in recorded.steps or name not in replayed.steps:
+            return 0, f"{name} is in one of them only"
+        left, right = recorded.steps[name][:rows], replayed.steps[name][:rows]
+        if left.shape != right.shape or left.dtype != right.dtype:
+            return 0, f"{name} is {right.dtype}{list(right.shape)}, recorded {left.dtype}{list(left.shape)}"
+        unequal = (left != right).reshape(rows, -1).any(axis=1)
+        if unequal.any():
+            found.append((int(unequal.argmax()), name))
+    if found:
+        return min(found)
+    if recorded.rows != replayed.rows:
+        return rows - 1, f"its length: {replayed.length} steps, recorded {recorded.length}"
+    ends = [name for name in (*SUMMARY, "mission") if getattr(recorded, name) != getattr(replayed, name)]
+    return (rows - 1, ", ".join(ends)) if ends else None
+
+
+_job: tuple[Callable[[], Environment], Artifact, Path | None]
+
+
+def _start(environment: Callable[[], Environment], artifact: Artifact, frames: Path | None) -> None:
+    global _job
+    _job = environment, artifact, frames
+
+
+@cache
+def _opened() -> tuple[Environment, EpisodeDataset]:
+    environment, artifact, _ = _job
+    return environment(), EpisodeDataset.of(artifact)
+
+
+def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
+    simulator, dataset = _opened()
+    return [_audit_one(simulator, dataset[index], index, _job[2]) for index in indices]
+
+
+def _audit_one(simulator: Environment, recorded: Episode, index: int, frames: Path | None) -> Audited:
+    start = Start(index, recorded.seed, np.random.default_rng(0))
+    policy = Recorded(recorded.steps["action"])
+    watch = None if frames is None else picture_of
+    played = next(play([simulator], policy, iter([start]), limit=recorded.length, watch=watch))
+    difference = first_difference(recorded, played.episode)
+    if frames is not None and difference is None:
+        save_frames(spilled_frames(frames, index), EpisodeFrames.of(played.pictures), recorded.digest())
+    return Audited(index, recorded.length, *(difference or ()))

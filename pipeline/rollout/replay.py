@@ -1,0 +1,148 @@
+"""Pictures of recorded episodes: step them again from their seeds and actions, in a child process, and draw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipeline.episode import Episode
+from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, TaskFailed
+from pipeline.fingerprint import canonical, differences
+from pipeline.interfaces import Environment, Observation
+from pipeline.machine.processes import spawn_context
+
+Frames = dict[tuple[int, int], np.ndarray]
+"""(episode, row) -> picture, (height, width, 3) uint8."""
+
+T = TypeVar("T")
+
+
+def replay_frames(
+    environment: Callable[[], Environment],
+    episodes: Mapping[int, Episode],
+    wanted: Mapping[int, Sequence[int]],
+    identity: Mapping[str, Any] | None = None,
+) -> Frames:
+    """The pictures of the wanted rows, 0 to T of each episode.
+
+    The simulator lives in a child process, because a native one may crash. At every wanted row the replayed observation
+    must equal the recorded one to the last bit: a picture of another state would be a silent lie.
+
+    Args:
+        environment: makes the simulator; must pickle.
+        episodes: recorded episodes by number.
+        wanted: rows by episode number; rows after the last wanted one are not replayed.
+        identity: what the environment was when it was recorded; None skips the comparison.
+
+    Raises:
+        NoRenderer: nothing can draw here.
+        IdentityMismatch: the environment here is another one than `identity` says.
+        DigestMismatch: the same environment gave another observation.
+        TaskFailed: the simulator failed or its process died.
+        InvalidInput: the environment cannot be made here.
+    """
+    if not any(len(rows) for rows in wanted.values()):
+        return {}
+    chosen = {number: episodes[number] for number in wanted}
+    try:
+        with ProcessPoolExecutor(1, mp_context=spawn_context()) as pool:
+            return pool.submit(_replay_all, environment, chosen, wanted, identity).result()
+    except BrokenProcessPool as error:
+        raise TaskFailed(
+            "The process that replayed episodes for their pictures died without a message: the simulator or its "
+            "renderer crashed, or the system stopped it (often for memory). Where MuJoCo draws, try another renderer: "
+            "MUJOCO_GL=osmesa or MUJOCO_GL=egl."
+        ) from error
+
+
+def _replay_all(
+    environment: Callable[[], Environment],
+    episodes: Mapping[int, Episode],
+    wanted: Mapping[int, Sequence[int]],
+    identity: Mapping[str, Any] | None,
+) -> Frames:
+    """Runs in the child."""
+    simulator = environment()
+    try:
+        if identity is not None:
+            check_environment(identity, simulator.identity())
+        frames: Frames = {}
+        for number in sorted(wanted):
+            frames |= _replay(simulator, number, episodes[number], frozenset(wanted[number]))
+        return frames
+    finally:
+        simulator.close()
+
+
+def check_environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raises IdentityMismatch where the environment here is another one than was recorded."""
+    plain = json.loads(canonical(dict(here)))  # as a manifest holds it: lists for tuples
+    if lines := differences(dict(recorded), plain):
+        raise IdentityMismatch(
+            f"The environment on this machine is not the one that recorded these episodes: {'; '.join(lines)}"
+        )
+
+
+def _replay(simulator: Environment, number: int, episode: Episode, rows: frozenset[int]) -> Frames:
+    frames: Frames = {}
+    last = max(rows, default=-1)
+    if last > episode.length:
+        raise IndexError(f"row {last} of episode {number}, which has rows 0 to {episode.length}")
+    for row in range(last + 1):
+        observation = _guarded(partial(_advance, simulator, episode, row), number, row)
+        if row in rows:
+            _check_observation(observation, episode, number, row)
+            frames[number, row] = np.asarray(_guarded(simulator.render, number, row), np.uint8)
+    return frames
+
+
+def _advance(simulator: Environment, episode: Episode, row: int) -> Observation:
+    """Go to a row from the one before it."""
+    if row == 0:
+        return simulator.reset(episode.seed)
+    return simulator.step(episode.steps["action"][row - 1]).observation
+
+
+def _guarded(call: Callable[[], T], number: int, row: int) -> T:
+    try:
+        return call()
+    except PipelineError:
+        raise
+    except Exception as error:  # a simulator may raise anything; the message must say where to look
+        raise TaskFailed(
+            f"The simulator failed while episode {number} was replayed, at row {row}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_observation(observation: Observation, episode: Episode, number: int, row: int) -> None:
+    for name, value in _arrays(observation).items():
+        recorded = episode.steps[name][row]
+        if np.array_equal(value, recorded):
+            continue
+        raise DigestMismatch(
+            f"Replaying episode {number} from seed {episode.seed} gave another {name} at row {row} than the dataset "
+            f"holds{_how_far(value, recorded)}. Pictures of it would be wrong, so none were made. Look for a simulator "
+            f"that is not deterministic, or check the dataset's files with stage=verify."
+        )
+
+
+def _how_far(value: np.ndarray, recorded: np.ndarray) -> str:
+    if value.shape != recorded.shape:
+        return f" (shape {list(value.shape)}, recorded {list(recorded.shape)})"
+    largest = np.abs(value.astype(np.float64) - recorded.astype(np.float64)).max()
+    return f" (largest difference {largest:.3g})"
+
+
+def _arrays(observation: Observation, name: str = "observation") -> dict[str, np.ndarray]:
+    """The arrays of an observation under the names that an episode gives them."""
+    if not isinstance(observation, Mapping):
+        return {name: np.asarray(observation)}
+    return {
+        key: array for inner in observation for key, array in _arrays(observation[inner], f"{name}/{inner}").items()
+    }

@@ -1,0 +1,198 @@
+"""Whole episodes of a policy in one environment, or in several copies of it side by side."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.observation import observation_copy
+from pipeline.episode import Episode
+from pipeline.errors import InvalidInput, PipelineError, TaskFailed
+from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Policy, Transition, Turn
+
+IDLE_SECONDS = 0.01
+"""How long lanes rest when no episode may begin yet."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """An episode to be played: its number in the dataset, the simulator's seed and the policy's generator."""
+
+    index: int
+    seed: int
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Played:
+    """A finished episode. `pictures` holds what `watch` gave for each of its T+1 rows; `left_out` keys of infos."""
+
+    index: int
+    episode: Episode
+    pictures: Sequence[Any] = ()
+    left_out: Sequence[str] = ()
+
+
+Watch = Callable[[Environment], Any]
+"""Called once for every row of an episode, while the environment stands there."""
+
+
+def rollout(
+    environment: Environment, policy: Policy, seed: int, rng: np.random.Generator, limit: int | None = None
+) -> Episode:
+    """One episode from `seed` to its end, or to the end of the first `limit` decisions; as in `play`."""
+    return next(play([environment], policy, iter([Start(0, seed, rng)]), limit)).episode
+
+
+def play(
+    environments: Sequence[Environment],
+    policy: Policy,
+    starts: Iterator[Start | None],
+    limit: int | None = None,
+    watch: Watch | None = None,
+) -> Iterator[Played]:
+    """Play the episodes that `starts` names, one in each environment at a time; yields each as it ends.
+
+    `starts` is asked whenever an environment is free; None says that no episode may begin at the moment.
+    The last observation is kept. Actions are stored as they were applied: in the dtype of the environment's action
+    spec. `info/<key>` is kept wherever its values are numbers of one shape; a key that only some steps have gets a
+    mask. `end_reason` is `terminated`, `time_limit`, `gave_up` where the policy did, or `budget` where only `limit`
+    ended the episode.
+
+    Raises:
+        TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
+        InvalidInput: the policy's action does not fit the action spec, or `limit` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
+    lanes: dict[int, _Lane] = {}
+    more = True
+    while True:
+        for number, environment in enumerate(environments):
+            if more and number not in lanes:
+                try:
+                    start = next(starts)
+                except StopIteration:
+                    more = False
+                    break
+                if start is None:
+                    break
+                lanes[number] = _Lane.begin(environment, start, watch)
+                policy.start(number, environment)
+        if not lanes:
+            if not more:
+                return
+            time.sleep(IDLE_SECONDS)
+            continue
+        # a policy gets its own copy: Meta-World's door experts write into what they are handed
+        turns = [Turn(number, observation_copy(lane.observation), lane.start.rng) for number, lane in lanes.items()]
+        for turn, action in zip(turns, policy.act(turns), strict=True):
+            lane = lanes[turn.lane]
+            if lane.take(policy, action) or len(lane.building) == limit:
+                del lanes[turn.lane]
+                yield lane.end()
+
+
+@dataclass
+class _Lane:
+    """One environment with its episode in the making."""
+
+    environment: Environment
+    start: Start
+    spec: ArraySpec
+    observation: Observation
+    building: EpisodeBuilder
+    watch: Watch | None
+    pictures: list[Any] = field(default_factory=list)
+    gave_up: bool = False
+
+    @staticmethod
+    def begin(environment: Environment, start: Start, watch: Watch | None) -> _Lane:
+        observation = _reset(environment, start.seed)
+        building = EpisodeBuilder(observation, start.seed, mission=str(getattr(environment, "mission", "")))
+        lane = _Lane(environment, start, environment.action_spec, observation, building, watch)
+        lane.look()
+        return lane
+
+    def take(self, policy: Policy, action: np.ndarray | GaveUp) -> bool:
+        """What the policy wants; says whether the episode is over."""
+        if not isinstance(action, GaveUp):
+            return self.step(_fitting(policy, action, self.spec))
+        if not len(self.building):
+            self.step(_fitting(policy, action.idle, self.spec))
+        self.gave_up = True
+        return True
+
+    def step(self, action: np.ndarray) -> bool:
+        """Apply one action; says whether the episode is over."""
+        transition = _step(self.environment, action, self.start.seed, len(self.building))
+        self.observation = transition.observation
+        self.building.add(action, transition)
+        self.look()
+        return transition.terminated or transition.truncated
+
+    def look(self) -> None:
+        if self.watch is not None:
+            self.pictures.append(self.watch(self.environment))
+
+    def end(self) -> Played:
+        episode = self.building.build("gave_up" if self.gave_up else "budget")
+        return Played(self.start.index, episode, self.pictures, self.building.left_out)
+
+
+def _reset(environment: Environment, seed: int) -> Observation:
+    try:
+        observation = environment.reset(seed)
+    except PipelineError:
+        raise
+    except Exception as error:  # a simulator may raise anything; the message must say which episode to look at
+        raise TaskFailed(f"The simulator failed in the reset with seed {seed}: {_told(error)}") from error
+    if _has_nan(observation):
+        raise TaskFailed(f"The simulator gave NaN in the observation of the reset with seed {seed}.")
+    return observation
+
+
+def _step(environment: Environment, action: np.ndarray, seed: int, step: int) -> Transition:
+    try:
+        transition = environment.step(action)
+    except PipelineError:
+        raise
+    except Exception as error:  # as in _reset
+        raise TaskFailed(
+            f"The simulator failed at step {step} of the episode with seed {seed}: {_told(error)}"
+        ) from error
+    if not math.isfinite(transition.reward):
+        raise TaskFailed(f"The simulator gave the reward {transition.reward} at step {step} with seed {seed}.")
+    if _has_nan(transition.observation):
+        raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
+    return transition
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _fitting(policy: Policy, action: np.ndarray, spec: ArraySpec) -> np.ndarray:
+    """A copy in the spec's dtype: a policy may use one buffer for all its actions."""
+    fitting = np.array(action, spec.dtype)
+    if fitting.shape != spec.shape:
+        raise InvalidInput(
+            f"The policy {policy.name} gave an action of shape {fitting.shape}, the environment takes {spec.shape}."
+        )
+    return fitting
+
+
+def _has_nan(observation: Observation) -> bool:
+    if isinstance(observation, Mapping):
+        return any(_has_nan(value) for value in observation.values())
+    array = np.asarray(observation)
+    if array.dtype.kind != "f":
+        return False
+    flat = array.ravel()
+    return bool(np.isnan(flat.dot(flat)))  # a sum of squares is NaN only where a number is; faster than isnan of each

@@ -1,0 +1,212 @@
+"""Episodes from worker processes: simulators crash and leak in there, never here."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import TaskFailed
+from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
+from pipeline.interfaces import Environment, Policy
+from pipeline.machine.processes import spawn_context
+from pipeline.dataset.writer import save_episode, spill_path
+from pipeline.rollout.rollout import Played, Start, play
+from pipeline.seeding import episode_rng, episode_seed
+
+AHEAD = 256
+"""Episodes that may be finished before the one that is packed next: the others wait on disk."""
+
+NATIVE_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class EpisodeJob:
+    """How to make episode `index` of one task, in any process, in any order: only the seed and the index matter.
+
+    Attributes:
+        spill: where finished episodes go.
+        limit: decisions after which an episode is cut off.
+        frames: where the pictures of finished episodes go; None draws none.
+    """
+
+    environment: Callable[[], Environment]
+    policy: Callable[[], Policy]
+    domain: str
+    task: str
+    seed: int
+    spill: Path
+    limit: int | None = None
+    frames: Path | None = None
+
+    def start(self, index: int) -> Start:
+        """The beginning of one episode."""
+        seed = episode_seed(self.seed, self.domain, self.task, index)
+        return Start(index, seed, episode_rng(self.seed, self.domain, self.task, index))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An episode that has been spilled."""
+
+    index: int
+    length: int
+    left_out: tuple[str, ...]
+
+
+class Crew:
+    """Worker processes that make the episodes from `first` on, up to `end` or without end; a context manager.
+
+    Iterating gives each episode as it is spilled, in any order; episodes that are spilled already are left out. Every
+    process plays as many episodes side by side as the policy likes, and takes the next one as soon as one ends.
+    Leaving the context stops the processes; what was spilled stays.
+
+    Raises TaskFailed when a simulator or a worker process fails.
+    """
+
+    def __init__(self, job: EpisodeJob, first: int, end: int | None, workers: int) -> None:
+        self._job = job
+        context = spawn_context()
+        missing = None if end is None else sum(not spill_path(job.spill, n).exists() for n in range(first, end))
+        if missing is not None:
+            workers = max(1, min(workers, missing))
+        self._claims = _Claims(context, first, end)
+        share = None if missing is None else max(1, -(-missing // workers))
+        self._workers = [_Worker.hire(context, job, self._claims, share) for _ in range(workers)]
+
+    def __enter__(self) -> Crew:
+        with _one_native_thread():
+            for worker in self._workers:
+                worker.process.start()
+                worker.theirs.close()  # so that the end of the process is the end of the pipe
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join()
+            worker.ours.close()
+
+    def __iter__(self) -> Iterator[Finished]:
+        at_work = [worker.ours for worker in self._workers]
+        while at_work:
+            for pipe in wait(at_work):
+                assert isinstance(pipe, Connection)
+                try:
+                    message = pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    raise TaskFailed(
+                        f"A worker process of {self._job.domain}/{self._job.task} died without a message: the "
+                        f"simulator crashed, or the system stopped it (often for memory). Finished episodes are kept; "
+                        f"run the same command again, with fewer workers= if memory is short."
+                    ) from None
+                if isinstance(message, Exception):
+                    raise message
+                if message is None:
+                    at_work.remove(pipe)
+                else:
+                    yield message
+
+    def packed(self, count: int) -> None:
+        """Tell the workers that the first `count` episodes are packed: they never run far ahead of that."""
+        self._claims.packed(count)
+
+
+class _Claims:
+    """Who makes which episode: a counter that all workers share."""
+
+    def __init__(self, context: SpawnContext, first: int, end: int | None) -> None:
+        self._next: Any = context.Value("q", first)
+        self._packed: Any = context.Value("q", first)
+        self._end = end
+
+    def packed(self, count: int) -> None:
+        self._packed.value = count
+
+    def starts(self, job: EpisodeJob) -> Iterator[Start | None]:
+        """The episodes that this worker is to make; None while it must wait for those before to be packed."""
+        while True:
+            with self._next.get_lock():
+                index: int = self._next.value
+                if self._end is not None and index >= self._end:
+                    return
+                ahead = index >= self._packed.value + AHEAD
+                if not ahead:
+                    self._next.value += 1
+            if ahead:
+                yield None
+            elif not spill_path(job.spill, index).exists():
+                yield job.start(index)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: SpawnProcess
+    ours: Connection
+    theirs: Connection
+
+    @staticmethod
+    def hire(context: SpawnContext, job: EpisodeJob, claims: _Claims, share: int | None) -> _Worker:
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(job, claims, share, theirs), daemon=True)
+        return _Worker(process, ours, theirs)
+
+
+def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection) -> None:
+    """Runs in the worker: sends a Finished for every episode, then None; or the error that stopped it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    try:
+        policy = job.policy()
+        lanes = policy.lanes if share is None else min(policy.lanes, share)
+        environments = [job.environment() for _ in range(lanes)]
+        watch = None if job.frames is None else picture_of
+        for played in play(environments, policy, claims.starts(job), job.limit, watch):
+            pipe.send(_spill(job, played))
+        pipe.send(None)
+    except BrokenPipeError:
+        return  # the parent is gone; what was spilled stays for the next run
+    except Exception as error:  # told to the parent, which raises it
+        pipe.send(_portable(error))
+
+
+def _spill(job: EpisodeJob, played: Played) -> Finished:
+    """Write the episode last: a spilled episode has its pictures."""
+    if job.frames is not None:
+        frames = EpisodeFrames.of(played.pictures)
+        save_frames(spilled_frames(job.frames, played.index), frames, played.episode.digest())
+    save_episode(spill_path(job.spill, played.index), played.episode)
+    return Finished(played.index, played.episode.length, tuple(played.left_out))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback as a note; as a plain one where it cannot travel between processes."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        copy: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:  # an error may hold anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return copy
+
+
+@contextmanager
+def _one_native_thread() -> Iterator[None]:
+    """Workers inherit the environment; a BLAS pool in each of them would fight over the cores."""
+    before = {name: os.environ.get(name) for name in NATIVE_THREADS}
+    os.environ.update(dict.fromkeys(NATIVE_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

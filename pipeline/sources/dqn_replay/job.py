@@ -1,0 +1,284 @@
+"""One checkpoint to parts: its frames are decoded once, forwards, while finished parts are written on other cores.
+
+Nothing of the checkpoint's seven gigabytes stays in memory but the parts under way. What it leaves in its folder is
+whole or absent: `job.json` is written last, and a later run with the same or a smaller wish takes the folder as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.dataset.bulk import StoredPart
+from pipeline.machine.files import sync_tree, write_json
+from pipeline.dataset.parts import PART_BYTES, PART_EPISODES, finish_part, write_part
+from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
+from pipeline.sources.dqn_replay.part import FRAME_BYTES, PADDING_ROWS, ROW_BYTES, PartBuilder, rows_needed
+from pipeline.sources.dqn_replay.plan import Inside, Piece
+from pipeline.sources.dqn_replay.shard import Steps, read_steps
+from pipeline.storage.contract import Storage, read_json
+
+DONE = "job.json"
+PIECE_ROWS = 1024
+"""Frames of an episode's piece that are in memory at once."""
+
+BUFFERS_BYTES = 256 * 2**20
+"""Memory for the parts of one checkpoint that are under way."""
+
+MOST_BUFFERS = 3
+"""One is being filled while two are written."""
+
+OBSERVATION = "steps/observation"
+
+
+class Numbered(NamedTuple):
+    """A part, and how many of the checkpoint's episodes lie before it."""
+
+    first: int
+    part: StoredPart
+
+
+class Stopped(Exception):
+    """Another checkpoint has failed, or the user has interrupted."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is wanted of one checkpoint.
+
+    Attributes:
+        files: its files by field.
+        inside: the episodes that lie in it.
+        first: how many episodes of the checkpoint lie before those.
+        pieces: its share of episodes that lie in several checkpoints, ascending.
+        through: the file is to be read to its end, where its checksum is.
+    """
+
+    number: int
+    files: Mapping[str, Path]
+    inside: Inside
+    first: int
+    pieces: tuple[Piece, ...]
+    strip: bool
+    through: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows that it takes."""
+        return int(self.inside.slots.sum()) + sum(piece.stop - piece.start for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all jobs share.
+
+    Attributes:
+        writers: threads that write the frames of parts; the storage has threads of its own.
+        finishers: threads that write the rest and flush it.
+        advance: called with the number of rows that were read.
+        stop: set when the others should end.
+    """
+
+    storage: Storage
+    writers: Executor
+    finishers: Executor
+    advance: Callable[[int], None]
+    stop: threading.Event
+
+
+def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
+    """Make `folder` unless it is there; the parts in it. Raises InvalidInput for broken files, Stopped when told to."""
+    if _covers(folder, job):
+        tools.advance(job.rows)
+        return list(_parts_in(folder))
+    if folder.exists():
+        shutil.rmtree(folder)
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    steps = read_steps(job.files)
+    with LoggedArray(job.files["observation"], np.uint8, FRAME) as frames:
+        frames.expect(len(steps.action), job.files["action"])
+        parts = _read(job, frames, steps, unfinished, tools)
+        if job.through:
+            frames.finish()
+    record = {
+        "first": job.first,
+        "episodes": len(job.inside),
+        "steps": parts[0].steps if parts else {},
+        "parts": [
+            {"files": part.files, "lengths": part.lengths.tolist(), PADDING_ROWS: part.sums[PADDING_ROWS].tolist()}
+            for part in parts
+        ],
+    }
+    write_json(unfinished / DONE, record)
+    sync_tree(unfinished)
+    unfinished.rename(folder)
+    before = np.cumsum([job.first, *(len(part.lengths) for part in parts)]).tolist()
+    return [
+        Numbered(first, replace(part, folder=folder / part.folder.name))
+        for first, part in zip(before[:-1], parts, strict=True)
+    ]
+
+
+def _parts_in(folder: Path) -> Iterator[Numbered]:
+    """The parts of a finished job."""
+    record = read_json(folder / DONE)
+    first = int(record["first"])
+    steps = {name: (dtype, tuple(shape)) for name, (dtype, shape) in record["steps"].items()}
+    for number, part in enumerate(record["parts"]):
+        lengths, padding = (np.asarray(part[name], np.int64) for name in ("lengths", PADDING_ROWS))
+        stored = StoredPart(folder / f"{number:04d}", part["files"], lengths, steps, {PADDING_ROWS: padding})
+        yield Numbered(first, stored)
+        first += len(lengths)
+
+
+def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> StoredPart:
+    """Write the builder's episodes as one part."""
+    return _finish(*builder.packed(folder), storage)
+
+
+def _finish(part: StoredPart, arrays: Mapping[str, np.ndarray], storage: Storage) -> StoredPart:
+    """Write what is left of a part, many small arrays, and make it whole."""
+    write_part(storage, part.folder, arrays)
+    return replace(part, files=finish_part(part.folder))
+
+
+def piece_frames(folder: Path, piece: Piece) -> np.ndarray:
+    """(n, 84, 84) uint8, memory mapped: the frames of a piece that a finished job has left."""
+    return np.memmap(_piece_path(folder, piece), np.uint8, "r", shape=(piece.stop - piece.start, *FRAME))
+
+
+def _piece_path(folder: Path, piece: Piece) -> Path:
+    return folder / f"rows-{piece.start}-{piece.stop}.bin"
+
+
+def _covers(folder: Path, job: Job) -> bool:
+    """Whether an earlier run has left what this job would make; parts may have been adopted since."""
+    if not (folder / DONE).is_file():
+        return False
+    record = read_json(folder / DONE)
+    first, stop = int(record["first"]), int(record["first"]) + int(record["episodes"])
+    if first > job.first or stop < job.first + len(job.inside):
+        return False
+    if any(not _piece_path(folder, piece).is_file() for piece in job.pieces):
+        return False
+    wanted = range(job.first, job.first + len(job.inside))
+    return all(
+        part.folder.is_dir()
+        for begin, part in _parts_in(folder)
+        if begin < wanted.stop and begin + len(part.lengths) > wanted.start
+    )
+
+
+def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools) -> list[StoredPart]:
+    """Go through the frames: pieces before the episodes, the episodes, pieces after them."""
+    begin = int(job.inside.starts[0]) if len(job.inside) else 0
+    at = 0
+    for piece in (piece for piece in job.pieces if piece.start < begin):
+        at = _save_piece(piece, frames, folder, tools)
+    with _Parts(tools) as parts:
+        if len(job.inside):
+            frames.go_to(begin)
+            _read_episodes(job, frames, steps, folder, tools, parts)
+            at = int(job.inside.stops[-1])
+        for piece in (piece for piece in job.pieces if piece.start >= max(begin, at)):
+            _save_piece(piece, frames, folder, tools)
+        return parts.results()
+
+
+def _read_episodes(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools, parts: _Parts) -> None:
+    """Fill one buffer after the other with the episodes of a part, while those before are written."""
+    inside, slots = job.inside, job.inside.slots
+    cuts = list(_cuts(slots))
+    buffers = _buffers(max(rows_needed(int(slots[a:b].sum()), b - a) for a, b in cuts))
+    for number, (start, stop) in enumerate(cuts):
+        builder = PartBuilder(buffers.get())
+        for begin, end in zip(inside.starts[start:stop].tolist(), inside.stops[start:stop].tolist(), strict=True):
+            if tools.stop.is_set():
+                raise Stopped
+            builder.add(frames, steps.rows(begin, end), job.strip)
+            tools.advance(end - begin)
+        parts.submit(builder, folder / f"{number:04d}", buffers)
+
+
+class _Parts:
+    """The parts of a job on their way to the disk, in order; a context manager that leaves nobody writing."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._written: list[Future[Future[StoredPart]]] = []
+
+    def __enter__(self) -> _Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self._written:
+            part.cancel()
+        wait(self._written)
+        wait([part.result() for part in self._written if not part.cancelled() and not part.exception()])
+
+    def submit(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> None:
+        """Have a part written; its buffer comes back when it is. Raises what an earlier one has failed with."""
+        for part in self._written:
+            if part.done():
+                part.result()
+        self._written.append(self._tools.writers.submit(self._write, builder, folder, buffers))
+
+    def results(self) -> list[StoredPart]:
+        """The parts, once they are whole."""
+        return [part.result().result() for part in self._written]
+
+    def _write(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> Future[StoredPart]:
+        try:
+            part, arrays = builder.packed(folder)
+            write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
+        finally:
+            buffers.put(builder.buffer)
+        return self._tools.finishers.submit(_finish, part, arrays, self._tools.storage)
+
+
+def _buffers(rows: int) -> SimpleQueue[np.ndarray]:
+    """As many buffers of `rows` frames as fit into the memory that there is for them, at least one."""
+    free: SimpleQueue[np.ndarray] = SimpleQueue()
+    for _ in range(min(MOST_BUFFERS, max(1, BUFFERS_BYTES // (rows * FRAME_BYTES)))):
+        free.put(np.empty((rows, *FRAME), np.uint8))
+    return free
+
+
+def _cuts(slots: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where parts begin and end, in episodes: the rule of `pipeline.dataset.parts`, padding counted in.
+
+    So cuts are known before a frame is read, and a part never spans two checkpoints.
+    """
+    sizes = (slots + 1) * ROW_BYTES
+    start, size = 0, 0
+    for stop, more in enumerate(sizes.tolist(), 1):
+        size += more
+        if size >= PART_BYTES or stop - start >= PART_EPISODES or stop == len(sizes):
+            yield start, stop
+            start, size = stop, 0
+
+
+def _save_piece(piece: Piece, frames: LoggedArray, folder: Path, tools: Tools) -> int:
+    """Keep the frames of a piece in a file; returns the row after it."""
+    frames.go_to(piece.start)
+    rows = piece.stop - piece.start
+    block = np.empty((min(PIECE_ROWS, rows), *FRAME), np.uint8)
+    with _piece_path(folder, piece).open("wb") as file:
+        for start in range(0, rows, PIECE_ROWS):
+            if tools.stop.is_set():
+                raise Stopped
+            part = block[: min(PIECE_ROWS, rows - start)]
+            frames.read_into(part)
+            file.write(part.data)
+            tools.advance(len(part))
+    return piece.stop

@@ -1,0 +1,178 @@
+"""Which rows of which checkpoints make which episode, in the order in which they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.sources.dqn_replay.shard import Shard
+
+WHOLE, HEAD, TAIL = "whole", "head", "tail"
+"""An episode, or what is left of one whose beginning (HEAD is its last rows) or end (TAIL) is not read."""
+
+
+class Piece(NamedTuple):
+    """Rows [start, stop) of one checkpoint, in time order."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Episodes that lie one after the other inside a checkpoint: (n,) int64 first rows, and rows after the last."""
+
+    shard: int
+    starts: np.ndarray
+    stops: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def slots(self) -> np.ndarray:
+        """(n,) int64, rows of each, padding included."""
+        return self.stops - self.starts
+
+
+@dataclass(frozen=True)
+class Across:
+    """One episode, or a fragment of one, in pieces of one or more checkpoints.
+
+    Attributes:
+        shard: the checkpoint that holds its first row, among whose episodes it is stored.
+        may_be_padded: the first rows of a fragment can be what is left of padding only where the row before can.
+    """
+
+    shard: int
+    pieces: tuple[Piece, ...]
+    extent: str = WHOLE
+    may_be_padded: bool = True
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def slots(self) -> np.ndarray:
+        """(1,) int64, its rows, padding included."""
+        return np.asarray([sum(piece.stop - piece.start for piece in self.pieces)])
+
+
+Unit = Inside | Across
+
+
+@dataclass
+class Plan:
+    """Units in the order in which they are stored, and what is left out.
+
+    Attributes:
+        dropped: fragments that are not stored.
+    """
+
+    units: list[Unit] = field(default_factory=list)
+    dropped: list[Across] = field(default_factory=list)
+
+    def dropped_rows(self, shard: int) -> int:
+        """Rows of a checkpoint in fragments that are not stored."""
+        pieces = (piece for fragment in self.dropped for piece in fragment.pieces)
+        return sum(piece.stop - piece.start for piece in pieces if piece.shard == shard)
+
+    def rows_of_nothing(self, shards: Sequence[int]) -> dict[int, int]:
+        """Those of some checkpoints in which no stored episode lies as a whole, and how many rows are dropped there."""
+        inside = {unit.shard for unit in self.units if isinstance(unit, Inside)}
+        rows = {shard: self.dropped_rows(shard) for shard in shards if shard not in inside}
+        return {shard: count for shard, count in rows.items() if count}
+
+
+def plan(
+    shards: Sequence[Shard],
+    joined: AbstractSet[tuple[int, int]],
+    keep_fragments: bool,
+) -> Plan:
+    """The episodes of `shards`, which are in reading order.
+
+    `joined` holds the pairs of numbers that follow each other in time. Of fragments, those that may be nothing but
+    padding are never kept.
+    """
+    by_number = {shard.number: shard for shard in shards}
+    stored: dict[int, list[Unit]] = {shard.number: [] for shard in shards}
+    made = Plan()
+    for line in _lines(sorted(by_number), joined):
+        for unit in _episodes([by_number[number] for number in line]):
+            kept = keep_fragments and not (by_number[unit.shard].quiet_tail and _is_tail(unit))
+            if isinstance(unit, Across) and unit.extent != WHOLE and not kept:
+                made.dropped.append(unit)
+            else:
+                stored[unit.shard].append(unit)
+    made.units = [unit for shard in shards for unit in stored[shard.number]]
+    return made
+
+
+def as_upstream(shards: Sequence[Shard]) -> Plan:
+    """Each checkpoint alone, cut after every terminal row; its head counts as an episode, its tail is left out.
+
+    So reads d3rlpy 1.1's MDPDataset what d4rl-atari gives it.
+    """
+    made = Plan()
+    for shard in shards:
+        if len(shard.ends):
+            made.units.append(_inside(shard, 0, shard.ends))
+        if (rest := int(shard.ends[-1]) + 1 if len(shard.ends) else 0) < shard.rows:
+            made.dropped.append(Across(shard.number, (Piece(shard.number, rest, shard.rows),), TAIL))
+    return made
+
+
+def _is_tail(unit: Unit) -> bool:
+    return isinstance(unit, Across) and unit.extent == TAIL
+
+
+def _lines(numbers: list[int], joined: AbstractSet[tuple[int, int]]) -> list[list[int]]:
+    """Runs of checkpoints that follow each other without a gap."""
+    lines: list[list[int]] = []
+    for number in numbers:
+        if lines and (lines[-1][-1], number) in joined:
+            lines[-1].append(number)
+        else:
+            lines.append([number])
+    return lines
+
+
+def _episodes(line: list[Shard]) -> Iterator[Unit]:
+    """All episodes and fragments of a line of checkpoints, in time order."""
+    open_pieces: list[Piece] = []
+    owner, extent = line[0].number, WHOLE if line[0].begins_episode else HEAD
+    for place, shard in enumerate(line):
+        if place:
+            owner = owner if open_pieces else shard.number
+            open_pieces.append(Piece(shard.number, shard.capacity - 1, shard.capacity))
+            if shard.slot_ends:
+                yield Across(owner, tuple(open_pieces), extent)
+                open_pieces, extent = [], WHOLE
+        start, ends = 0, shard.ends
+        if open_pieces or extent == HEAD:
+            owner = owner if open_pieces else shard.number
+            stop = int(ends[0]) + 1 if len(ends) else shard.rows
+            if stop:
+                open_pieces.append(Piece(shard.number, 0, stop))
+            if not len(ends):
+                continue
+            yield Across(owner, tuple(open_pieces), extent, extent == WHOLE or line[0].slot_quiet)
+            open_pieces, extent, start, ends = [], WHOLE, stop, ends[1:]
+        if len(ends):
+            yield _inside(shard, start, ends)
+            start = int(ends[-1]) + 1
+        if start < shard.rows:
+            open_pieces, owner = [Piece(shard.number, start, shard.rows)], shard.number
+    if open_pieces:
+        # both ends may be missing: what then counts is that its beginning is
+        yield Across(owner, tuple(open_pieces), TAIL, extent == WHOLE or line[0].slot_quiet)
+
+
+def _inside(shard: Shard, start: int, ends: np.ndarray) -> Inside:
+    stops = ends.astype(np.int64) + 1
+    return Inside(shard.number, np.concatenate([[start], stops[:-1]]).astype(np.int64), stops)

@@ -1,0 +1,250 @@
+"""The DQN Replay Dataset (google-research/batch_rl): what a DQN agent did in 60 Atari games, as whole episodes."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+from pipeline.domains.atari import minimal_actions
+from pipeline.dataset.bulk import Stored, StoredPart, Wanted
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.machine.files import human_bytes
+from pipeline.machine.progress import progress
+from pipeline.sources.dqn_replay.bucket import NEEDED, Bucket
+from pipeline.sources.dqn_replay.games import GAMES, bucket_name
+from pipeline.sources.dqn_replay.reading import Need, Reading, checkpoints_needed, make_parts, needs, rows_to_read
+from pipeline.sources.dqn_replay.limits import OVERFLOWS, STOP, Limits
+from pipeline.sources.dqn_replay.part import ROW_BYTES
+from pipeline.sources.dqn_replay.plan import as_upstream, plan
+from pipeline.sources.dqn_replay.run import Run
+from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
+from pipeline.storage.contract import Storage
+
+log = logging.getLogger(__name__)
+
+CLIPPING = (-1.0, 1.0)
+"""The logging agent clipped rewards before it stored them; the game's own are lost."""
+
+STACK = {"frames": 4, "stored": "frames", "padding": "zeros"}
+"""What the agent saw: the last four frames, black ones before an episode's first."""
+
+CHRONOLOGICAL, UPSTREAM = SELECTIONS = ("chronological", "upstream")
+CLEAN = "clean"
+STITCH, DROP, KEEP = EDGES = ("stitch", "drop", "keep")
+AHEAD = 4
+"""Checkpoints whose small files are fetched together, where a limit may make the later ones needless."""
+
+
+class DqnReplaySource:
+    """Logged episodes of one game and run, from the public bucket, a mirror of it, or the cache of d4rl-atari.
+
+    Args:
+        root: gs://BUCKET/FOLDER or any fsspec URL, or a folder.
+        run: which of the five independent trainings, 1 to 5.
+        quality: which checkpoints, where `num_slices` leaves some out: `random` the earliest, `expert` the latest,
+            newest first, `mixed` a draw.
+        num_slices: how many checkpoints; None: all.
+        selection: `chronological` counts the checkpoints that are there; `upstream` asks for the files that LRAM reads.
+        rows: `clean` strips padding and cuts the last checkpoint where its new rows end; `upstream` takes all rows of
+            each checkpoint as LRAM does. None: as `selection`.
+        edges: what lies in two checkpoints: `stitch` joins it where they follow each other and drops it elsewhere,
+            `drop` drops all of it, `keep` stores the fragments as such.
+        max_episodes, max_transitions, overflow: exact limits on what is stored; see `pipeline.sources.dqn_replay.limits`.
+        seed: of the draw of `mixed`; `selection=upstream` always draws as LRAM does.
+        download_only: bring the files here and make no dataset.
+        cache: folder for downloads.
+
+    Attributes:
+        tasks: the games that were logged.
+    """
+
+    name = "dqn_replay"
+    tasks = tuple(GAMES)
+
+    def __init__(
+        self,
+        root: str = "gs://atari-replay-datasets/dqn",
+        run: int = 1,
+        quality: str = "mixed",
+        num_slices: int | None = None,
+        selection: str = CHRONOLOGICAL,
+        rows: str | None = None,
+        edges: str = STITCH,
+        max_episodes: int | None = None,
+        max_transitions: int | None = None,
+        overflow: str = STOP,
+        seed: int = 0,
+        download_only: bool = False,
+        cache: str | None = None,
+    ) -> None:
+        _one_of("quality", quality, QUALITIES)
+        _one_of("selection", selection, SELECTIONS)
+        _one_of("rows", rows or CLEAN, (CLEAN, UPSTREAM))
+        _one_of("edges", edges, EDGES)
+        _one_of("overflow", overflow, OVERFLOWS)
+        if num_slices is not None and num_slices < 1:
+            raise InvalidInput(f"source.num_slices={num_slices} asks for no checkpoint; it must be at least 1.")
+        if run not in range(1, 6):
+            raise InvalidInput(f"source.run={run} is none of the five trainings of each game; use 1, 2, 3, 4 or 5.")
+        self.run, self.quality, self.num_slices, self.selection = run, quality, num_slices, selection
+        self.rows = rows or (UPSTREAM if selection == UPSTREAM else CLEAN)
+        self.edges, self.seed = edges, seed
+        self.limits = Limits(max_episodes, max_transitions, overflow)
+        self.download_only = download_only
+        self._bucket = Bucket(root, cache)
+        self._runs: dict[str, Run] = {}
+
+    def identity(self, domain: str, task: str) -> dict[str, Any]:
+        """Which data this is; lists the files, and reads none."""
+        run = self._run(domain, task)
+        fields = run.listing.checkpoints
+        facts: dict[str, Any] = {
+            "source": self.name,
+            "game": run.listing.game,
+            "run": self.run,
+            "checkpoints": [[number, fields[number]["observation"].size] for number in run.chosen],
+            "counters": all("add_count" in fields[number] for number in run.chosen),
+            "rows": self.rows,
+            "actions": list(run.actions),
+            "reward_clipping": list(CLIPPING),
+            "frame_stack": STACK,
+        }
+        if self.rows == CLEAN:
+            facts["edges"] = self.edges
+        if self.limits.episodes is not None:
+            facts["max_episodes"] = self.limits.episodes
+        if self.limits.transitions is not None:
+            facts |= {"max_transitions": self.limits.transitions, "overflow": self.limits.overflow}
+        return facts
+
+    def download(self, domain: str, task: str) -> None:
+        """Bring all files of the chosen checkpoints here."""
+        run = self._run(domain, task)
+        frames = [file for number in run.chosen for file in run.files(number, frames=True)]
+        self._bucket.fetch([*run.small_files(run.chosen), *frames], run.label)
+
+    def parts(
+        self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
+    ) -> Generator[StoredPart, None, None]:
+        """As of `pipeline.dataset.bulk.BulkSource`. Only the checkpoints that the limits can need are fetched and read."""
+        run = self._run(domain, task)
+        reading, found = self._prepare(run, start, wanted)
+        if not found:
+            return
+        _check_disk(run, found, reading, scratch, storage)
+        stored = start.episodes
+        with progress("ingest", f"{domain}/{task}", "rows", rows_to_read(reading, found)) as advance:
+            for part in make_parts(reading, found, start, scratch, storage, workers, advance):
+                stored += len(part.lengths)
+                yield part
+        if not stored:
+            raise InvalidInput(
+                f"No episode of {run.label} has at most source.max_transitions={self.limits.transitions} steps at the "
+                f"place where it is needed. Set a larger limit, or source.overflow=allow_last or skip."
+            )
+
+    def notes(self) -> list[str]:
+        """What was decided, missing or strange."""
+        return [note for run in self._runs.values() for note in run.notes]
+
+    def _run(self, domain: str, task: str) -> Run:
+        if task not in self._runs:
+            listing = self._bucket.listing(bucket_name(domain, task), self.run)
+            run = Run(listing, minimal_actions(task), CLIPPING)
+            whole = run.whole_checkpoints()
+            if self.selection == UPSTREAM:
+                asked = upstream_numbers(self.quality, self.num_slices)
+            else:
+                asked = chronological_numbers(whole, self.quality, self.num_slices, self.seed)
+            run.choose(asked, whole)
+            if not run.chosen:
+                raise InvalidInput(
+                    f"No checkpoint of {run.label} that is asked for is whole in {self._bucket.address}. There are "
+                    f"{', '.join(map(str, listing.checkpoints))}; each needs the files {', '.join(NEEDED)}."
+                )
+            run.note(self._rule())
+            self._runs[task] = run
+        return self._runs[task]
+
+    def _rule(self) -> str:
+        low, high = CLIPPING
+        clipped = f"rewards are clipped to [{low:g}, {high:g}] by the logging agent; returns are no game scores"
+        if self.rows == UPSTREAM:
+            return f"read as LRAM does: every row of each checkpoint, padding, copies and heads included; {clipped}"
+        edges = {
+            STITCH: "episodes between consecutive checkpoints joined",
+            DROP: "episodes between checkpoints dropped",
+            KEEP: "episodes between checkpoints kept as fragments",
+        }
+        return f"padding stripped, the last checkpoint cut where its new rows end, {edges[self.edges]}; {clipped}"
+
+    def _prepare(self, run: Run, start: Stored, wanted: Wanted) -> tuple[Reading, list[Need]]:
+        """Read the small files of as many checkpoints as can be needed, then fetch the frames of those that are."""
+        if not self._bucket.local:
+            files = [file for number in run.chosen for each in (False, True) for file in run.files(number, each)]
+            size = human_bytes(sum(file.size for file in files))
+            log.info("%s: %d checkpoints, %s in %s", run.label, len(run.chosen), size, self._bucket.address)
+        for numbers in self._batches(run, wanted):
+            self._bucket.fetch(run.small_files(numbers), run.label)
+            run.read(numbers, everything=self.rows == UPSTREAM)
+            joined = run.joined() if self.rows == CLEAN and self.edges == STITCH else frozenset()
+            reading = self._reading(run, joined)
+            found, enough = needs(reading, start, wanted)
+            if enough:
+                break
+        frames = [file for number in checkpoints_needed(found) for file in run.files(number, frames=True)]
+        self._bucket.fetch(frames, run.label)
+        read = run.chosen[: run.chosen.index(found[-1].unit.shard) + 1] if enough and found else run.chosen
+        for number, rows in reading.plan.rows_of_nothing(read).items():
+            run.note(f"no whole episode lies in checkpoint {number} alone; {rows:,} of its rows were left out")
+        return reading, found
+
+    def _batches(self, run: Run, wanted: Wanted) -> Iterator[list[int]]:
+        """The chosen checkpoints, a few at a time where a limit may make the later ones needless.
+
+        In the order of `mixed` a later one may be the neighbour of one before it, and complete that one's last episode.
+        """
+        limited = wanted != Wanted() or self.limits != Limits(overflow=self.limits.overflow)
+        ordered = run.chosen in (sorted(run.chosen), sorted(run.chosen, reverse=True))
+        step = AHEAD if limited and ordered else len(run.chosen)
+        for at in range(0, len(run.chosen), step):
+            yield run.chosen[at : at + step]
+
+    def _reading(self, run: Run, joined: AbstractSet[tuple[int, int]]) -> Reading:
+        clean = self.rows == CLEAN
+        made = plan(run.shards, joined, self.edges == KEEP) if clean else as_upstream(run.shards)
+        files = {shard.number: run.paths(shard.number) for shard in run.shards}
+        stale = {shard.number: shard.capacity - 1 - shard.rows for shard in run.shards} if clean else {}
+        return Reading(made, files, clean, self.limits, stale)
+
+
+def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path, storage: Storage) -> None:
+    """Raises InvalidInput before anything is written where the disk cannot hold it.
+
+    Raw storage takes what rows take; compressed storage about what the compressed files do.
+    """
+    rows = rows_to_read(reading, found)
+    bytes_needed = rows * ROW_BYTES
+    if storage.name != "bin":
+        needed = checkpoints_needed(found)
+        size = sum(file.size for number in needed for file in run.files(number, frames=True))
+        capacity = sum(shard.capacity for shard in run.shards if shard.number in needed)
+        bytes_needed = int(size * min(1.0, rows / max(1, capacity)))
+    scratch.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(scratch).free
+    if free < bytes_needed:
+        raise InvalidInput(
+            f"{run.label}: {rows:,} rows need about {human_bytes(bytes_needed)} as storage={storage.name}, and "
+            f"{human_bytes(free)} are free in {scratch}. Free some space, set paths.root to a larger disk, or ask "
+            f"for less: source.max_transitions, source.num_slices"
+            f"{', or storage=zarr, which compresses' if storage.name == 'bin' else ''}."
+        )
+
+
+def _one_of(setting: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise unknown_name(f"source.{setting}", value, known)

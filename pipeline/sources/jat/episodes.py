@@ -1,0 +1,148 @@
+"""Rows of a JAT task joined to whole episodes, one row in memory beside the episode that grows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.domains.babyai import MISSION_TOKENS
+from pipeline.episode import Episode
+from pipeline.sources.jat.kinds import Kind, Steps
+from pipeline.sources.jat.layout import Layout
+from pipeline.sources.jat.missions import Missions
+from pipeline.sources.jat.rows import MASK, REWARDS, Block, RowFile, read_blocks, row_shapes
+from pipeline.sources.jat.screens import FrameStack, goes_on, stack_rule
+
+STILL, VARYING = "still", "varying"
+
+
+@dataclass(frozen=True)
+class JatTask:
+    """A task's files and how they are read.
+
+    Attributes:
+        width: steps per row.
+        stack: how stacks of frames are stored, where observations are such stacks.
+        missions: what names them, where episodes have missions.
+    """
+
+    files: Sequence[RowFile]
+    kind: Kind
+    width: int
+    stack: FrameStack | None = None
+    missions: Missions | None = None
+
+
+class _Row(NamedTuple):
+    """The real steps of one row: (T, ...) arrays."""
+
+    block: Block
+    nth: int
+    steps: Steps
+
+    @property
+    def number(self) -> int:
+        return self.block.first_row + self.nth
+
+    def place(self) -> str:
+        return self.block.place(self.nth)
+
+
+def read_episodes(task: JatTask, layout: Layout, start: int, remarks: Counter[str]) -> Iterator[Episode]:
+    """Episodes from number `start` on. Rows before it are not read, unless it takes their stacks to count episodes.
+
+    `remarks` counts what was noticed: INEXACT rows, STILL boundaries that could be none, VARYING missions.
+    """
+    skipped = start if layout.undecided.any() else 0
+    firsts = layout.first_rows[start - skipped :]
+    if len(firsts) < 2:
+        return
+    rows = _rows(task, layout, int(firsts[0]), remarks)
+    whole = _whole(rows, firsts, layout, task.stack, remarks)
+    for number, steps in enumerate(islice(whole, skipped, None), start):
+        yield _episode(steps, number, task.missions, remarks)
+
+
+def first_stack_rule(task: JatTask) -> FrameStack:
+    """The rule that the stacks of the task's first row follow."""
+    block = next(read_blocks(task.files, row_shapes(task.files, task.kind.columns, task.width)))
+    real = block.arrays[MASK] != 0
+    return stack_rule(task.kind.read(block, real, Counter())["observation"][0, real[0]])
+
+
+def _rows(task: JatTask, layout: Layout, first_row: int, remarks: Counter[str]) -> Iterator[_Row]:
+    wanted = {name: column for name, column in task.kind.columns.items() if name != MASK}
+    for block in read_blocks(task.files, row_shapes(task.files, wanted, task.width), first_row):
+        real = layout.real(block, task.width)
+        steps = {**task.kind.read(block, real, remarks), "reward": block.arrays[REWARDS].astype(np.float64, copy=False)}
+        for nth, length in enumerate(layout.lengths[block.first_row : block.first_row + len(real)]):
+            yield _Row(block, nth, {name: array[nth, :length] for name, array in steps.items()})
+
+
+def _whole(
+    rows: Iterator[_Row], firsts: np.ndarray, layout: Layout, stack: FrameStack | None, remarks: Counter[str]
+) -> Iterator[Steps]:
+    """The step arrays of each episode; rows of `firsts[i]` to `firsts[i + 1]` are one, or several where undecided."""
+    for first, last in pairwise(firsts):
+        growing = _Growing(int(layout.lengths[first:last].sum()))
+        newest = None
+        for row in islice(rows, int(last - first)):
+            steps = dict(row.steps)
+            if stack:
+                stacks = steps["observation"]
+                if newest is not None and layout.undecided[row.number - 1]:
+                    if not goes_on(newest, stacks[0]):
+                        yield growing.finish()
+                        growing, newest = _Growing(growing.room - growing.length), None
+                    elif stack.may_start(stacks[0]):
+                        remarks[STILL] += 1
+                steps["observation"] = stack.single(newest, stacks, row.place)
+                newest = stacks[-1]
+            growing.add(steps)
+        yield growing.finish()
+
+
+class _Growing:
+    """The step arrays of one episode, filled row by row, with the row of zeros after the last.
+
+    Room for `room` steps is reserved at once; memory that is not filled is never touched, so it costs nothing.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room, self.length = room, 0
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def add(self, steps: Mapping[str, np.ndarray]) -> None:
+        count = len(steps["reward"])
+        for name, array in steps.items():
+            if name not in self._arrays:
+                self._arrays[name] = np.zeros((self.room + 1, *array.shape[1:]), array.dtype)
+            self._arrays[name][self.length : self.length + count] = array
+        self.length += count
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """(T+1, ...) each."""
+        return {name: array[: self.length + 1] for name, array in self._arrays.items()}
+
+
+def _episode(steps: Steps, number: int, missions: Missions | None, remarks: Counter[str]) -> Episode:
+    length = len(steps["reward"]) - 1
+    reward, discount = np.zeros(length + 1), np.ones(length + 1)
+    reward[: length - 1] = steps["reward"][1:length]  # the reward after the last action is not in the dataset
+    discount[length] = 0.0
+    mission = ""
+    if missions:
+        tokens = steps[MISSION_TOKENS][:length]
+        remarks[VARYING] += int((tokens != tokens[0]).any())
+        mission = missions.of(number, tokens[0])
+    return Episode(
+        steps={**steps, "reward": reward, "discount": discount},
+        mission=mission,
+        has_final_observation=False,
+        has_final_reward=False,
+    )

@@ -1,0 +1,261 @@
+"""Which rows of a JAT task make up which episode: from the attention mask, the rewards and REGENT's metadata files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.digest import short_hash
+from pipeline.errors import InvalidInput
+from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_ROWS, LENGTHS, ROWS_TO_EPISODES
+from pipeline.sources.jat.rows import MASK, REWARDS, Block, RowFile, read_blocks
+
+AfterFullRow = Literal["reward", "stacks", "nothing"]
+
+REPAIR = "Use the metadata of this very dataset, or remove it: boundaries are then found from masks and rewards."
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What files beside the rows say of episodes.
+
+    Attributes:
+        folder: where they lie.
+        owner: (rows,) the episode of each row.
+        lengths: steps of each episode, where told; an episode of none owns no row.
+        lengths_at: what tells them.
+        repair: what to do when it does not fit.
+    """
+
+    folder: Path
+    owner: np.ndarray
+    lengths: dict[int, int] | None
+    lengths_at: Path
+    repair: str = REPAIR
+
+    @property
+    def first_rows(self) -> np.ndarray:
+        """(episodes + 1,) the first row of every episode, then the number of rows."""
+        return np.concatenate([[0], np.flatnonzero(np.diff(self.owner)) + 1, [len(self.owner)]])
+
+    @property
+    def empty(self) -> int:
+        """Episodes without a step."""
+        return sum(steps == 0 for steps in (self.lengths or {}).values())
+
+    def identity(self) -> dict[str, Any]:
+        """JSON facts: two sets of files that mean the same episodes give the same."""
+        first_rows = self.first_rows
+        return {"rule": "metadata", "episodes": len(first_rows) - 1, "first_rows": short_hash(str(first_rows.tolist()))}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the episodes of a task lie.
+
+    Attributes:
+        lengths: (rows,) int64, the real steps of each row.
+        first_rows: (episodes + 1,) int64, the first row of each episode, then the number of rows.
+        inferred: boundaries after a full row that only a zero reward tells of.
+        undecided: (rows,) bool, the full rows after which an episode goes on or not, as their stacks of frames tell;
+            it is then left out of `first_rows`.
+    """
+
+    lengths: np.ndarray
+    first_rows: np.ndarray
+    inferred: int
+    undecided: np.ndarray
+
+    def real(self, block: Block, width: int) -> np.ndarray:
+        """(rows of the block, row width) bool: the steps that are not padding."""
+        rows = len(next(iter(block.arrays.values())))
+        return np.arange(width) < self.lengths[block.first_row : block.first_row + rows, None]
+
+
+def read_layout(
+    files: Sequence[RowFile], width: int, metadata: Metadata | None, after_full_row: AfterFullRow = "reward"
+) -> Layout:
+    """Find all episodes by one pass over masks and rewards, a few hundredths of the dataset's bytes.
+
+    Raises InvalidInput where nothing tells (`after_full_row`, as `jat_kinds.Kind` has it).
+    """
+    parts = [_row_facts(block) for block in read_blocks(files, {MASK: (width,), REWARDS: (width,)})]
+    lengths, first_rewards = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if metadata:
+        _check_masks(files, lengths, width, metadata)
+        layout = Layout(lengths, metadata.first_rows, 0, np.zeros(len(lengths), np.bool_))
+    else:
+        layout = _inferred(files, lengths, first_rewards, width, after_full_row)
+    _check_first_rewards(files, layout, first_rewards)
+    return layout
+
+
+def read_metadata(folders: Sequence[Path], files: Sequence[RowFile], width: int) -> Metadata | None:
+    """The episodes as the first folder with any of REGENT's JSON files tells them; None without such files."""
+    for folder in folders:
+        told = {name: load_map(folder / name) for name in BOUNDARIES if (folder / name).is_file()}
+        if told:
+            return _metadata(folder, told, sum(file.rows for file in files), width)
+    return None
+
+
+def _row_facts(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Real steps (rows,) and first reward (rows,) of a block whose mask and rewards are sound."""
+    mask = block.arrays[MASK]
+    checks = {
+        "holds values other than 0 and 1": ((mask != 0) & (mask != 1)).any(axis=1),
+        "is all zeros, so the row has no real step": ~mask.any(axis=1),
+        "has a real step after padding": (mask[:, 1:] > mask[:, :-1]).any(axis=1),
+    }
+    for what, bad in checks.items():
+        if bad.any():
+            raise InvalidInput(
+                f"An {MASK} must be ones, then zeros. {block.place(int(np.argmax(bad)))}: it {what}. "
+                f"The file is no tokenised JAT dataset or is damaged; download it again."
+            )
+    block.check_finite(REWARDS, mask != 0)
+    return mask.sum(axis=1, dtype=np.int64), block.arrays[REWARDS][:, 0].astype(np.float64)
+
+
+def _inferred(
+    files: Sequence[RowFile], lengths: np.ndarray, first_rewards: np.ndarray, width: int, after_full_row: AfterFullRow
+) -> Layout:
+    """A short row ends its episode, and a full one does not when the next row starts with another reward than 0.0."""
+    full = lengths[:-1] == width
+    open_ends = full & (first_rewards[1:] == 0.0)
+    if after_full_row == "nothing" and open_ends.any():
+        row = int(np.argmax(open_ends))
+        raise InvalidInput(
+            f"Nothing tells whether an episode goes on after {_place(files, row)}: it has no padding, and rewards are "
+            f"mostly 0.0 in this task. Put REGENT's {LENGTHS} of the task beside its files; of BabyAI, the raw dataset "
+            f"tells as well: source.raw=FOLDER, or source.raw=hub to download it."
+        )
+    by_reward = after_full_row == "reward"
+    ends = np.flatnonzero(~full | open_ends if by_reward else ~full) + 1
+    first_rows = np.concatenate([[0], ends, [len(lengths)]])
+    undecided = np.append(open_ends & (not by_reward), False)
+    return Layout(lengths, first_rows, int(np.count_nonzero(open_ends)) if by_reward else 0, undecided)
+
+
+def _check_first_rewards(files: Sequence[RowFile], layout: Layout, first_rewards: np.ndarray) -> None:
+    starts = layout.first_rows[:-1]
+    bad = starts[first_rewards[starts] != 0.0]
+    if len(bad):
+        raise InvalidInput(
+            f"JAT shifts rewards right by one, so an episode's first reward is 0.0. {_place(files, bad[0])}, the first "
+            f"of its episode, starts with {first_rewards[bad[0]]}. Rewards of this file are not shifted, or rows or "
+            f"metadata are not those of JAT; download the task again."
+        )
+
+
+def _check_masks(files: Sequence[RowFile], lengths: np.ndarray, width: int, metadata: Metadata) -> None:
+    first_rows = metadata.first_rows
+    if len(metadata.owner) != len(lengths):
+        raise InvalidInput(
+            f"{metadata.folder} describes {len(metadata.owner)} rows of {width} steps, the parquet files hold "
+            f"{len(lengths)}. {metadata.repair}"
+        )
+    goes_on = np.diff(metadata.owner, append=-1) == 0
+    bad = np.flatnonzero(goes_on & (lengths < width))
+    if len(bad):
+        raise InvalidInput(
+            f"Only the last row of an episode may be padded. {metadata.folder} says that episode "
+            f"{metadata.owner[bad[0]]} goes on after {_place(files, bad[0])}, but that row has {lengths[bad[0]]} of "
+            f"{width} real steps. {metadata.repair}"
+        )
+    if metadata.lengths is None:
+        return
+    told = np.array([metadata.lengths[int(episode)] for episode in metadata.owner[first_rows[:-1]]])
+    found = np.add.reduceat(lengths, first_rows[:-1])
+    bad = np.flatnonzero(told != found)
+    if len(bad):
+        row = first_rows[bad[0]]
+        raise InvalidInput(
+            f"{metadata.lengths_at} says that episode {metadata.owner[row]} has {told[bad[0]]} steps; its rows, "
+            f"from {_place(files, row)} on, have {found[bad[0]]} by their masks. {metadata.repair}"
+        )
+
+
+def _place(files: Sequence[RowFile], row: int) -> str:
+    return next(file for file in files if row < file.first_row + file.rows).place(int(row))
+
+
+def load_map(path: Path) -> dict[int, Any]:
+    """A JSON object whose keys are whole numbers. Raises InvalidInput for anything else."""
+    try:
+        return {int(key): value for key, value in json.loads(path.read_text()).items()}
+    except (ValueError, AttributeError) as error:
+        raise InvalidInput(
+            f"{path} must be a JSON object with numbers as keys; it cannot be read as one ({error}). {REPAIR}"
+        ) from error
+
+
+def _metadata(folder: Path, told: dict[str, dict[int, Any]], rows: int, width: int) -> Metadata:
+    lengths = None
+    if LENGTHS in told:
+        steps = _integers(folder / LENGTHS, list(told[LENGTHS].values()))
+        lengths = dict(zip(told[LENGTHS], steps.tolist(), strict=True))
+    owners: dict[str, np.ndarray] = {}
+    if ROWS_TO_EPISODES in told:
+        owners[ROWS_TO_EPISODES] = _by_row(folder / ROWS_TO_EPISODES, told[ROWS_TO_EPISODES], rows)
+    if EPISODES_TO_ROWS in told:
+        owners[EPISODES_TO_ROWS] = _by_episode(folder / EPISODES_TO_ROWS, told[EPISODES_TO_ROWS], rows)
+    if lengths is not None:
+        owners[LENGTHS] = np.repeat(sorted(lengths), [-(-lengths[episode] // width) for episode in sorted(lengths)])
+    names = list(owners)
+    owner = owners[names[0]]
+    for name in names:
+        _check_owner(folder / name, owners[name], owner, names[0], rows)
+    return Metadata(folder, owner, lengths, folder / LENGTHS)
+
+
+def _check_owner(path: Path, owner: np.ndarray, first: np.ndarray, first_name: str, rows: int) -> None:
+    if len(owner) != rows:
+        raise InvalidInput(f"{path} describes {len(owner)} rows, the parquet files hold {rows}. {REPAIR}")
+    if (backwards := np.flatnonzero(np.diff(owner) < 0)).size:
+        row = int(backwards[0]) + 1
+        raise InvalidInput(
+            f"Rows of an episode follow one another, episodes ascend. {path} gives row {row} to episode {owner[row]} "
+            f"after a row of episode {owner[row - 1]}. {REPAIR}"
+        )
+    if (differ := np.flatnonzero(owner != first)).size:
+        row = int(differ[0])
+        raise InvalidInput(
+            f"The metadata files must agree. {path} gives row {row} to episode {owner[row]}, {first_name} to episode "
+            f"{first[row]}. {REPAIR}"
+        )
+
+
+def _by_row(path: Path, told: dict[int, Any], rows: int) -> np.ndarray:
+    if sorted(told) != list(range(rows)):
+        strange = min(set(told) ^ set(range(rows)))
+        raise InvalidInput(
+            f"{path} must name rows 0 to {rows - 1}, those of the parquet files, once each. It has {len(told)} rows; "
+            f"row {strange} is {'not one of the files' if strange in told else 'missing'}. {REPAIR}"
+        )
+    return _integers(path, [told[row] for row in range(rows)])
+
+
+def _by_episode(path: Path, told: dict[int, Any], rows: int) -> np.ndarray:
+    if not all(isinstance(listed, list) for listed in told.values()):
+        raise InvalidInput(f"{path} must give each episode a list of rows. {REPAIR}")
+    episodes = sorted(told)
+    listed = _integers(path, [row for episode in episodes for row in told[episode]])
+    if not np.array_equal(listed, np.arange(rows)):
+        raise InvalidInput(
+            f"{path} must name rows 0 to {rows - 1}, those of the parquet files, once each and ascending with the "
+            f"episodes; it names {len(listed)}. {REPAIR}"
+        )
+    return np.repeat(episodes, [len(told[episode]) for episode in episodes])
+
+
+def _integers(path: Path, values: list[Any]) -> np.ndarray:
+    strange = [value for value in values if type(value) is not int or value < 0]
+    if strange:
+        raise InvalidInput(f"{path} must hold whole numbers from 0 on; it holds {json.dumps(strange[0])}. {REPAIR}")
+    return np.array(values, np.int64)

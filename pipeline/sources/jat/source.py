@@ -1,0 +1,265 @@
+"""The tokenised JAT dataset of one task, from a folder or the Hugging Face hub, as whole episodes."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.episode import Episode
+from pipeline.errors import InvalidInput
+from pipeline.sources.jat.episodes import STILL, VARYING, JatTask, first_stack_rule, read_episodes
+from pipeline.sources.jat.hub import Repository
+from pipeline.sources.jat.kinds import kind_of
+from pipeline.sources.jat.layout import AfterFullRow, Layout, Metadata, read_layout, read_metadata
+from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_TEXT, REGENT
+from pipeline.sources.jat.missions import RAW, Missions, RawTask, raw_metadata, read_raw, told_missions
+from pipeline.sources.jat.rows import row_files, row_shapes
+from pipeline.sources.jat.screens import INEXACT, REPEAT, ZEROS, FrameStack
+
+METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
+HUB = "hub"
+
+
+class Found(NamedTuple):
+    """A task and what is told of its episodes beside its rows."""
+
+    task: JatTask
+    metadata: Metadata | None
+    raw: RawTask | None
+
+
+class Read(NamedTuple):
+    """A task of which episodes were read, and what was noticed in doing so."""
+
+    found: Found
+    layout: Layout
+    remarks: Counter[str]
+
+
+class JatSource:
+    """JAT episodes, train split only.
+
+    JAT dropped the last observation and the last reward of every episode: `has_final_observation` and
+    `has_final_reward` are False, both are zeros here. JAT shifts rewards right by one; here they follow their
+    action again.
+
+    Args:
+        path: local folder with `{domain}-{task}/*.parquet`; without it the files come from the hub.
+        repo_id, revision: dataset repository on the hub and its branch, tag or commit.
+        cache: folder for downloads; unset: the hub client's own.
+        row_width: steps per row, padding included; unset: 32 for Atari, 256 otherwise.
+        stacks: Atari's stacks of frames. `auto` stores single frames where the task's first row shows how to make
+            the stacks again, `repeat` and `zeros` name what stands before an episode's first frame, `keep` stores
+            stacks as given.
+        missions: BabyAI's. `auto` wants their texts, `tokens` names each by the token ids that its rows hold.
+        raw: local folder of the raw dataset, which has texts and lengths of BabyAI's episodes, or `hub`; unset: the
+            hub if `path` is unset, else nothing.
+        raw_repo_id, raw_revision: the raw dataset on the hub.
+    """
+
+    name = "jat"
+
+    def __init__(
+        self,
+        path: str | None = None,
+        repo_id: str = "jat-project/jat-dataset-tokenized",
+        revision: str = "main",
+        cache: str | None = None,
+        row_width: int | None = None,
+        stacks: str = "auto",
+        missions: str = "auto",
+        raw: str | None = None,
+        raw_repo_id: str = "jat-project/jat-dataset",
+        raw_revision: str = "main",
+    ) -> None:
+        if row_width is not None and row_width < 1:
+            raise InvalidInput(
+                f"source.row_width must be the steps of a JAT row, 32 or 256 as published; it is {row_width}."
+            )
+        _one_of("stacks", stacks, ("auto", REPEAT, ZEROS, "keep"))
+        _one_of("missions", missions, ("auto", "tokens"))
+        self.path = path
+        self.row_width = row_width
+        self.stacks = stacks
+        self.missions = missions
+        self.raw = raw
+        self._rows = Repository(repo_id, revision, cache, "source.repo_id, source.revision", "source.path")
+        settings = "source.raw_repo_id, source.raw_revision"
+        self._texts = Repository(raw_repo_id, raw_revision, cache, settings, "source.raw")
+        self._downloaded: dict[tuple[Repository, str], Path] = {}
+        self._raw: dict[str, RawTask] = {}
+        self._read: dict[str, Read] = {}
+
+    def identity(self, domain: str, task: str) -> dict[str, Any]:
+        """Which data this is, by facts of its files that stay when the folder moves; downloads, but reads no episode.
+
+        `frame_stack`, of Atari, says how to make the stacks again: how many `frames`, and the `padding` before the
+        first of an episode, where single frames are `stored`.
+        """
+        found = self._find(domain, task)
+        facts: dict[str, Any] = {
+            "source": self.name,
+            "data": "local" if self.path is not None else f"{self._rows.repo_id}@{self._rows.revision}",
+            "files": [file.facts() for file in found.task.files],
+            "row_width": found.task.width,
+            "boundaries": found.metadata.identity() if found.metadata else {"rule": _rule(found.task)},
+        }
+        if found.task.stack:
+            facts["frame_stack"] = found.task.stack.identity()
+        if found.task.missions:
+            facts["missions"] = found.task.missions.identity()
+        return facts
+
+    def count(self, domain: str, task: str) -> int | None:
+        """Number of episodes where metadata or the raw dataset tell, else None."""
+        metadata = self._find(domain, task).metadata
+        return len(metadata.first_rows) - 1 if metadata else None
+
+    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
+        """Episodes from number `start` on, in row order; rows before it are not read where files tell their number."""
+        found = self._find(domain, task)
+        layout = read_layout(found.task.files, found.task.width, found.metadata, _after_full_row(found.task))
+        _check_missions(found, layout)
+        remarks: Counter[str] = Counter()
+        self._read[f"{domain}-{task}"] = Read(found, layout, remarks)
+        yield from read_episodes(found.task, layout, start, remarks)
+
+    def notes(self) -> list[str]:
+        """What was inferred, left out or strange, for each task that was read."""
+        return [f"{name}: {note}" for name, read in self._read.items() for note in _notes(*read)]
+
+    def _find(self, domain: str, task: str) -> Found:
+        name = f"{domain}-{task}"
+        root = Path(self.path).expanduser() if self.path is not None else self._download(self._rows, name, METADATA)
+        folder = _task_folder(root, name, self._rows if self.path is None else None, "source.path")
+        folders = [folder, root / REGENT / name]
+        kind = kind_of(domain)
+        width = self.row_width or kind.row_width
+        files = row_files(folder, kind.columns)
+        metadata = read_metadata(folders, files, width)
+        raw = self._raw_task(name, folders) if kind.missions else None
+        missions = self._missions(name, folders, metadata, raw) if kind.missions else None
+        if metadata is None and raw:
+            metadata = raw_metadata(raw, width)
+        stack = self._stack(JatTask(files, kind, width)) if kind.stacks else None
+        return Found(JatTask(files, kind, width, stack, missions), metadata, raw)
+
+    def _stack(self, task: JatTask) -> FrameStack:
+        if self.stacks == "auto":
+            return first_stack_rule(task)
+        shape = row_shapes(task.files, {task.kind.observations: task.kind.columns[task.kind.observations]}, task.width)
+        return FrameStack(shape[task.kind.observations][1], None if self.stacks == "keep" else self.stacks)
+
+    def _raw_task(self, name: str, folders: list[Path]) -> RawTask | None:
+        """What the raw dataset says, where it is asked for or nothing else could name missions."""
+        named = self.missions == "tokens" or any((at / EPISODES_TO_TEXT).is_file() for at in folders)
+        if self.raw is None and (named or self.path is not None):
+            return None
+        if name not in self._raw:
+            hub = self._texts if self.raw in (None, HUB) else None
+            root = self._download(hub, name) if hub else Path(str(self.raw)).expanduser()
+            self._raw[name] = read_raw(_task_folder(root, name, hub, "source.raw"))
+        return self._raw[name]
+
+    def _missions(self, name: str, folders: list[Path], metadata: Metadata | None, raw: RawTask | None) -> Missions:
+        if self.missions == "tokens":
+            return Missions(None)
+        texts = raw.missions if raw else told_missions(folders, metadata)
+        if texts is None:
+            raise InvalidInput(
+                f"The rows of {name} hold missions as tokens only; their texts are needed. Put REGENT's "
+                f"{EPISODES_TO_TEXT} of the task into {folders[0]} or {folders[1]}; or set source.raw=FOLDER with "
+                f"{name}/train-*.parquet of the raw dataset, or source.raw=hub to download it; or name missions by "
+                f"their tokens with source.missions=tokens, which is enough for retrieval."
+            )
+        return Missions(texts)
+
+    def _download(self, repository: Repository, name: str, beside: tuple[str, ...] = ()) -> Path:
+        """The snapshot folder; what is in the cache already is not downloaded again."""
+        if (repository, name) not in self._downloaded:
+            wanted = [
+                f"{name}/train-*.parquet",
+                *(f"{at}{name}/{file}" for at in ("", f"{REGENT}/") for file in beside),
+            ]
+            self._downloaded[repository, name] = repository.download(name, wanted)
+        return self._downloaded[repository, name]
+
+
+def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidInput(f"source.{setting}={value} is not known; use one of {', '.join(known)}")
+
+
+def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) -> Path:
+    """The folder of a task below a folder of tasks. Raises InvalidInput with those that are there."""
+    if (root / name).is_dir():
+        return root / name
+    if hub:
+        raise InvalidInput(f"The dataset {hub} has no files {name}/train-*. Check {hub.settings} and the task.")
+    if not root.is_dir():
+        raise InvalidInput(f"{setting} must be a folder with {name}/*.parquet in it. There is no folder {root}.")
+    there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+    listed = near + [other for other in there if other not in near]
+    more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+    download = "set source.raw=hub" if setting == "source.raw" else f"leave out {setting}"
+    hint = f" {setting} is the folder above {name}." if root.name == name else ""
+    raise InvalidInput(
+        f"No folder {name} in {root}. Folders there: {', '.join(listed[:8]) or 'none'}{more}.{hint} "
+        f"Choose one of these tasks, or {download} to download {name}."
+    )
+
+
+def _after_full_row(task: JatTask) -> AfterFullRow:
+    """Stacks that are kept as they are need not follow one another, and single frames cannot: they tell nothing."""
+    mute = task.stack is not None and (task.stack.padding is None or task.stack.frames < 2)
+    return "nothing" if mute else task.kind.after_full_row
+
+
+def _rule(task: JatTask) -> str:
+    return "masks, first rewards and stacks" if _after_full_row(task) == "stacks" else "masks and first rewards"
+
+
+def _check_missions(found: Found, layout: Layout) -> None:
+    """The missions told must be those of the rows' episodes: as many, and in the raw dataset of the same lengths."""
+    texts = found.task.missions.texts if found.task.missions else None
+    lengths = np.add.reduceat(layout.lengths, layout.first_rows[:-1])
+    if texts is not None and len(texts) != len(lengths):
+        raise InvalidInput(f"{len(texts)} missions are told, but the rows hold {len(lengths)} episodes. {RAW}")
+    if found.raw is None:
+        return
+    if len(found.raw.lengths) != len(lengths) or (found.raw.lengths != lengths).any():
+        differ = np.flatnonzero(found.raw.lengths[: len(lengths)] != lengths[: len(found.raw.lengths)])
+        raise InvalidInput(
+            f"{found.raw.folder} holds {len(found.raw.lengths)} episodes with steps, the rows {len(lengths)}; "
+            f"{f'episode {differ[0]} is the first of another length' if len(differ) else 'the first agree'}. {RAW}"
+        )
+
+
+def _notes(found: Found, layout: Layout, remarks: Counter[str]) -> Iterator[str]:
+    if layout.inferred:
+        yield (
+            f"no metadata files; {layout.inferred} of {len(layout.first_rows) - 1} episodes are taken to end with a "
+            f"full row because the next row's first reward is 0.0."
+        )
+    if asked := int(layout.undecided.sum()):
+        still = f" {remarks[STILL]} of those read show a still screen, where both fits; there it goes on."
+        yield (
+            f"no metadata files; after {asked} full rows the stacks of frames tell whether the episode goes on."
+            f"{still if remarks[STILL] else ''}"
+        )
+    empty = found.raw.empty if found.raw else found.metadata.empty if found.metadata else 0
+    if empty:
+        yield f"{empty} episodes of length 0 have no rows and were left out."
+    if remarks[INEXACT]:
+        yield (
+            f"screens of {remarks[INEXACT]} rows are not the very floats of (p/255 - 0.5)/0.5 in float32; bins made of "
+            f"the grey bytes differ from these rows in the last bits."
+        )
+    if remarks[VARYING]:
+        yield f"{remarks[VARYING]} episodes change their mission's tokens; they are stored, and named by the first."

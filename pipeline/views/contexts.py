@@ -1,0 +1,178 @@
+"""REGENT's training items: a query with its 19 nearest demonstration states, read from the bins.
+
+What an item holds is what regent-research/regent feeds its model (`scripts_regent/new_dataset.py`; arXiv:2412.04759).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.domains.atari import minimal_actions
+from pipeline.regent.bins import SHAPES, STATISTICS, read_lookup
+from pipeline.regent.context import CONTEXT
+from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.regent.statistics import distance_statistics, normaliser
+from pipeline.storage.contract import blocks, read_json
+
+LAMBDA = 10.0
+"""How fast the weight of the retrieved action falls with the distance: exp(-10 d)."""
+
+ACTIONS = 18
+"""Logits of every task with discrete actions: as many as Atari has."""
+
+EVALUATION = 2_000
+"""Last items of a seen task that are kept for evaluation."""
+
+BATCH = 256
+"""Both ends of the training part are multiples of it."""
+
+EXP, LOGITS, REPEATED = "exp_lamda_distances", "discrete_RandP_action_logits", "continuous_RandP_actions"
+"""Names as upstream writes them."""
+
+INTEGERS = ("discrete_observations", "discrete_actions", "indices")
+
+
+class Contexts(Dataset[dict[str, torch.Tensor]]):
+    """One item per query state, of 20 rows each: the first 19 retrieved states, nearest first, then the query.
+
+    * `continuous_observations` (20, d) float32, of pictures their embeddings; or `discrete_observations` (20, d) int32
+    * `continuous_actions` (20, a) float32 or `discrete_actions` (20,) int64, of Atari among all 18
+    * `rewards` (20,) float32, received before acting, as in JAT
+    * `exp_lamda_distances` (20, 1) float32: exp(-10 d), d the distance to the first retrieved state over p95
+    * `continuous_RandP_actions` (20, a): the first retrieved state's action, repeated; or
+      `discrete_RandP_action_logits` (20, 18): with d cut to [0, 1], (1 + 17 (1 - d)) / 18 there, d / 18 elsewhere
+    * `attention_mask` (20,) int64 and `loss_weight` (20,) float32, all ones
+
+    Reads memory-mapped files, so the workers of a `DataLoader` may have it; `__getitems__` reads a batch at once.
+
+    Args:
+        folder: with `*.bin`, `shapes.json` and the lookup: a folder inside our bins artifact, or one of upstream's.
+        actions: the action among 18 that each local action stands for; None leaves actions as they are.
+
+    Raises DamagedArtifact or InvalidInput where files are missing or do not fit together.
+    """
+
+    def __init__(self, folder: str | Path, actions: Sequence[int] | None = None) -> None:
+        self._folder = Path(folder)
+        self._shapes = {name: tuple(shape) for name, shape in read_json(self._folder / SHAPES).items()}
+        if missing := {"indices", "distances", "rewards"} - set(self._shapes):
+            raise InvalidInput(
+                f"{self._folder} has no {', '.join(sorted(missing))}.bin: contexts need the bins of a task that is "
+                "trained on. A held-out task as REGENT publishes it has distances alone."
+            )
+        self._observations = self._one("embeddings_", "continuous_observations", "discrete_observations")
+        self._acted = self._one("continuous_actions", "discrete_actions")
+        self._actions = None if actions is None else np.asarray(actions, np.int64)
+        self._open: dict[str, np.memmap] = {}
+
+    @staticmethod
+    def of(bins: Artifact) -> Contexts:
+        """The contexts of a bins artifact. Atari's actions become those among 18.
+
+        JAT's, and those of bins whose maker is not known, are taken to be the game's own.
+        """
+        parameters = bins.manifest.parameters
+        folder = bins.path / f"{bins.domain}-{bins.task}{parameters['suffix']}"
+        own = minimal_actions(bins.task) if bins.domain == "atari" else None
+        return Contexts(folder, parameters.get("actions", own))
+
+    def __len__(self) -> int:
+        return int(self._shapes["indices"][0])
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+        """Some items, gathered together."""
+        columns = self.batch(np.asarray(indices, np.int64))
+        return [{name: column[i] for name, column in columns.items()} for i in range(len(indices))]
+
+    def batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
+        """The arrays of (n,) items with an axis in front: (n, 20, ...)."""
+        places = self._array("indices")[items].astype(np.int64)
+        rows, columns = self._positions[places[..., 0]], places[..., 1]
+        distances = self._array("distances")[items] / self.p95
+        acted = self._array(self._acted)[rows, columns]
+        continuous = self._observations != "discrete_observations"
+        found: dict[str, np.ndarray] = {
+            "continuous_observations" if continuous else "discrete_observations": self._array(self._observations)[
+                rows, columns
+            ],
+            "rewards": self._array("rewards")[rows, columns],
+            EXP: np.exp(np.float32(-LAMBDA) * distances)[..., None],
+            "attention_mask": np.ones((len(items), CONTEXT), np.int64),
+            "loss_weight": np.ones((len(items), CONTEXT), np.float32),
+        }
+        if self._acted == "continuous_actions":
+            found |= {self._acted: acted, REPEATED: np.repeat(acted[:, :1], CONTEXT, axis=1)}
+        else:
+            chosen = acted.astype(np.int64) if self._actions is None else self._actions[acted]
+            found |= {self._acted: chosen, LOGITS: soft_logits(chosen[:, 0], distances)}
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
+
+    @cached_property
+    def p95(self) -> np.float32:
+        """What distances are divided by: their 95th percentile, 1 where that is 0. Measured where no file tells it."""
+        told = self._folder / STATISTICS
+        if told.is_file():
+            return normaliser(float(read_json(told)["p95"]))
+        return normaliser(distance_statistics(lambda: blocks(self._array("distances"))).p95)
+
+    @cached_property
+    def _positions(self) -> np.ndarray:
+        """Position in the bins of each row of the dataset; -1 where it is in none."""
+        rows = read_lookup(self._folder)
+        if len(rows) != self._shapes["rewards"][0]:
+            raise DamagedArtifact(
+                f"The lookup in {self._folder} has {len(rows)} rows, rewards.bin {self._shapes['rewards'][0]}. Make "
+                "the bins again."
+            )
+        positions = np.full(int(rows.max()) + 1, -1, np.int64)
+        positions[rows] = np.arange(len(rows))
+        return positions
+
+    def _one(self, *names: str) -> str:
+        """The first array whose name begins so."""
+        for name in names:
+            if found := sorted(each for each in self._shapes if each.startswith(name)):
+                return found[0]
+        raise InvalidInput(f"{self._folder} has none of {', '.join(names)}; it has {', '.join(sorted(self._shapes))}.")
+
+    def _array(self, name: str) -> np.memmap:
+        if name not in self._open:
+            path, shape = self._folder / f"{name}.bin", self._shapes[name]
+            dtype = np.dtype("<i4" if name in INTEGERS else "<f4")
+            if not path.is_file() or path.stat().st_size != int(np.prod(shape)) * dtype.itemsize:
+                there = f"{path.stat().st_size} bytes" if path.is_file() else "nothing"
+                raise DamagedArtifact(f"{path} must hold {list(shape)} of {dtype.name}; there is {there}.")
+            self._open[name] = np.memmap(path, dtype, "r", shape=shape)
+        return self._open[name]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the open files: each process maps its own."""
+        return {**self.__dict__, "_open": {}}
+
+
+def soft_logits(chosen: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """(n,) retrieved actions and (n, 20) normalised distances -> (n, 20, 18) float32, each row adding up to 1."""
+    cut = np.clip(distances, 0, 1).astype(np.float32)[..., None]
+    logits = np.repeat(cut / ACTIONS, ACTIONS, axis=-1)
+    at = np.broadcast_to(chosen[:, None, None], (*distances.shape, 1))
+    np.put_along_axis(logits, at, (1 + (ACTIONS - 1) * (1 - cut)) / np.float32(ACTIONS), axis=-1)
+    return logits
+
+
+def split(count: int, unseen: bool) -> tuple[range, range]:
+    """The items to train and to evaluate on: the last 2,000 of a seen task are evaluated on, none of a held-out one.
+
+    Both lengths are cut to multiples of 256, as upstream's batches need it; what is over belongs to neither.
+    """
+    begin = count if unseen else max(count - EVALUATION, 0)
+    return range(begin // BATCH * BATCH), range(begin, begin + (count - begin) // BATCH * BATCH)

@@ -1,0 +1,471 @@
+"""Agents of Stable-Baselines3: what they do is what its own predict does, in any lane."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import subprocess
+import sys
+import types
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+
+from pipeline.envs.toy import Toy
+from pipeline.errors import InvalidInput
+from pipeline.interfaces import Turn
+from pipeline.policies.network import LANES
+from pipeline.policies.sb3.agent import StableBaselines
+from pipeline.rollout.rollout import rollout
+from tests.contracts.policy import PolicyContract
+from tests.pipeline.policies.agents import DIALS, FORCE, MOVES, SWITCHES, Named, Small, discrete, loaded, trained
+
+BOXES = ("sac", "td3", "ddpg", "tqc", "crossq", "ars")
+DISCRETE = ("ppo", "a2c", "trpo", "maskableppo", "dqn", "qrdqn")
+
+CASES = [
+    *((algorithm, "vector", FORCE) for algorithm in (*BOXES, "ppo")),
+    *((algorithm, "vector", MOVES) for algorithm in (*DISCRETE, "ars")),
+    ("ppo", "vector", DIALS),
+    ("ppo", "vector", SWITCHES),
+    ("maskableppo", "vector", DIALS),
+    ("maskableppo", "vector", SWITCHES),
+    ("ppo", "picture", MOVES),
+    ("dqn", "coloured", MOVES),
+    ("ppo", "several", MOVES),
+    ("dqn", "number", MOVES),
+]
+
+
+def seen(environment, count=LANES):
+    """Observations of different episodes."""
+    return [environment.reset(seed) for seed in range(count)]
+
+
+def answers(policy, environment, observations):
+    """The policy's actions for one decision, each observation in a lane of its own."""
+    for lane in range(len(observations)):
+        policy.start(lane, environment)
+    return policy.act([Turn(lane, each, np.random.default_rng(lane)) for lane, each in enumerate(observations)])
+
+
+@pytest.mark.parametrize(("algorithm", "shows", "takes"), CASES)
+def test_it_does_what_its_own_predict_does(agent, algorithm, shows, takes):
+    path, environment = agent(algorithm, shows, takes), Small(shows, takes)
+    observations = seen(environment)
+    actions = answers(StableBaselines(path, trust=True), environment, observations)
+    reference = loaded(path)
+    for observation, action in zip(observations, actions, strict=True):
+        shown = observation[..., None] if shows == "picture" else observation
+        expected, _ = reference.predict(shown, deterministic=True)
+        assert (action.shape, action.dtype) == (takes.shape, takes.dtype)
+        np.testing.assert_allclose(action, expected, atol=0 if takes.dtype.kind == "i" else 1e-5)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_recurrent_agent_remembers_its_own_lane_alone(agent, deterministic):
+    path, environment = agent("ppo_lstm", "vector", FORCE), Small("vector", FORCE)
+    policy, rng = StableBaselines(path, deterministic=deterministic, trust=True), np.random.default_rng(0)
+    reference, memory = loaded(path), {}
+    for lane in (0, 1, 2):
+        policy.start(lane, environment)
+    for lanes in ((0, 1, 2), (1,), (0, 2), (2, 1, 0), (0,)):
+        shown = {lane: rng.normal(size=3) for lane in lanes}
+        actions = policy.act([Turn(lane, shown[lane], np.random.default_rng(lane)) for lane in lanes])
+        for lane, action in zip(lanes, actions, strict=True):
+            expected, memory[lane] = reference.predict(shown[lane], memory.get(lane), deterministic=True)
+            if deterministic:
+                np.testing.assert_allclose(action, expected, atol=1e-5)
+    policy.start(1, environment)
+    (action,) = policy.act([Turn(1, np.ones(3), np.random.default_rng(0))])
+    (fresh,) = answers(StableBaselines(path, deterministic=deterministic, trust=True), environment, [np.ones(3)])
+    np.testing.assert_array_equal(action, fresh)
+
+
+@pytest.mark.parametrize("shows", ["picture", "coloured"])
+def test_stacks_are_those_of_vecframestack(agent, shows):
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+
+    from tests.pipeline.policies.agents import Gym
+
+    path, environment = agent("ppo", shows, MOVES, frames=3), Small(shows, MOVES)
+    venv = VecFrameStack(DummyVecEnv([lambda: Gym(Small(shows, MOVES))]), 3)
+    reference, policy, stacked = loaded(path), StableBaselines(path, trust=True), venv.reset()
+    policy.start(2, environment)
+    for _ in range(6):
+        newest = stacked[0, ..., -1] if shows == "picture" else stacked[0, ..., -3:]
+        (action,) = policy.act([Turn(2, newest, np.random.default_rng(0))])
+        expected, _ = reference.predict(stacked, deterministic=True)
+        assert action == expected[0]
+        rows = policy._inputs.tensors[""].numpy()[2]
+        np.testing.assert_array_equal(rows, np.moveaxis(stacked[0], -1, 0))
+        stacked, _, _, _ = venv.step(expected)
+
+
+@pytest.mark.parametrize(("shows", "frames"), [("vector", 1), ("several", 1), ("vector", 3)])
+def test_vecnormalize_statistics_beside_the_zip_are_used(agent, shows, frames):
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+    from tests.pipeline.policies.agents import Gym
+
+    path, environment = agent("ppo", shows, FORCE, frames=frames, normalize=True), Small(shows, FORCE)
+    policy = StableBaselines(path, stack=frames if frames > 1 else None, trust=True)
+    assert policy.identity()["normalize"] is not None
+    venv = VecNormalize.load(str(path.parent / "vecnormalize.pkl"), DummyVecEnv([lambda: Gym(environment)]))
+    observations = seen(environment)
+    reference = loaded(path)
+    for observation, action in zip(observations, answers(policy, environment, observations), strict=True):
+        scaled = venv.normalize_obs(observation)
+        if frames > 1:
+            scaled = np.concatenate([np.zeros((frames - 1) * 3, np.float32), scaled])
+        np.testing.assert_allclose(action, reference.predict(scaled, deterministic=True)[0], atol=1e-5)
+    without = answers(
+        StableBaselines(path, stack=policy._frames, normalize=False, trust=True), environment, observations
+    )
+    assert not np.allclose(without, answers(policy, environment, observations))
+
+
+def draws(policy, environment, observation, count=1600):
+    """(count, ...) actions for one observation, in all lanes, each with its own generator."""
+    generators = [np.random.default_rng([7, lane]) for lane in range(LANES)]
+    for lane in range(LANES):
+        policy.start(lane, environment)
+    turns = [Turn(lane, observation, generators[lane]) for lane in range(LANES)]
+    return np.concatenate([np.stack(policy.act(turns)) for _ in range(count // LANES)])
+
+
+def tensor(observation):
+    import torch
+
+    return torch.as_tensor(np.asarray(observation)[None])
+
+
+def test_sampled_moves_have_the_networks_probabilities(agent):
+    path, environment = agent("ppo", "vector", MOVES), Small()
+    observation = environment.reset(1)
+    chances = loaded(path).policy.get_distribution(tensor(observation)).distribution.probs[0].detach().numpy()
+    counts = np.bincount(draws(StableBaselines(path, deterministic=False, trust=True), environment, observation))
+    assert (np.abs(counts - 1600 * chances) < 4 * np.sqrt(1600 * chances * (1 - chances))).all()
+
+
+def test_every_part_of_a_sampled_action_has_its_own_probabilities(agent):
+    path, environment = agent("ppo", "vector", DIALS), Small("vector", DIALS)
+    observation = environment.reset(1)
+    parts = loaded(path).policy.get_distribution(tensor(observation)).distribution
+    drawn = draws(StableBaselines(path, deterministic=False, trust=True), environment, observation)
+    for column, part in zip(drawn.T, parts, strict=True):
+        chances = part.probs[0].detach().numpy()
+        np.testing.assert_allclose(np.bincount(column) / len(column), chances, atol=0.06)
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.1
+
+
+def test_sampled_switches_have_the_networks_probabilities(agent):
+    path, environment = agent("ppo", "vector", SWITCHES), Small("vector", SWITCHES)
+    observation = environment.reset(1)
+    chances = loaded(path).policy.get_distribution(tensor(observation)).distribution.probs[0].detach().numpy()
+    drawn = draws(StableBaselines(path, deterministic=False, trust=True), environment, observation)
+    np.testing.assert_allclose(drawn.mean(axis=0), chances, atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        ("ppo", {}),
+        ("ppo", {"use_sde": True}),
+        ("ppo", {"use_sde": True, "policy_kwargs": {"squash_output": True}}),
+        ("sac", {}),
+        ("sac", {"use_sde": True}),
+        ("tqc", {}),
+        ("crossq", {}),
+    ],
+)
+def test_sampled_forces_have_the_networks_mean_and_deviation(agent, algorithm, settings):
+    path, environment = agent(algorithm, "vector", FORCE, **settings), Small("vector", FORCE)
+    observation, policy = environment.reset(1), loaded(path).policy
+    policy.set_training_mode(False)
+    if algorithm == "ppo":
+        given = policy.get_distribution(tensor(observation))
+    else:
+        *parameters, more = policy.actor.get_action_dist_params(tensor(observation))
+        given = policy.actor.action_dist.proba_distribution(*parameters, **more)
+    mean, deviation = (each[0].detach().numpy() for each in (given.distribution.mean, given.distribution.stddev))
+    drawn = draws(StableBaselines(path, deterministic=False, trust=True), environment, observation)
+    if policy.squash_output:  # undo what makes them fit the bounds
+        low, high = FORCE.low, FORCE.high
+        inside = np.clip((drawn - low) / (high - low) * 2 - 1, -0.9999, 0.9999)
+        expected = np.tanh(mean + deviation * np.random.default_rng(1).standard_normal((4000, 2))).mean(axis=0)
+        np.testing.assert_allclose(inside.mean(axis=0), expected, atol=0.08)
+    else:
+        expected = np.clip(
+            mean + deviation * np.random.default_rng(1).standard_normal((4000, 2)), FORCE.low, FORCE.high
+        )
+        np.testing.assert_allclose(drawn.mean(axis=0), expected.mean(axis=0), atol=0.15)
+        np.testing.assert_allclose(drawn.std(axis=0), expected.std(axis=0), atol=0.15)
+
+
+def test_dqn_explores_with_the_rate_in_its_zip(agent):
+    path, environment = agent("dqn", "vector", MOVES), Small()
+    rate = json.loads(zipfile.ZipFile(path).read("data"))["exploration_rate"]
+    assert 0 < rate < 1
+    observation = environment.reset(1)
+    best, _ = loaded(path).predict(observation, deterministic=True)
+    drawn = draws(StableBaselines(path, deterministic=False, trust=True), environment, observation)
+    expected = 1 - rate * 2 / 3  # a random action of three is the best one at times
+    assert abs(np.mean(drawn == best) - expected) < 4 * np.sqrt(expected * (1 - expected) / 1600)
+
+
+@pytest.mark.parametrize("algorithm", ["td3", "ars"])
+def test_some_agents_choose_alike_either_way(agent, algorithm):
+    path, environment = agent(algorithm), Small("vector", FORCE)
+    observations = seen(environment)
+    pair = [
+        answers(StableBaselines(path, deterministic=way, trust=True), environment, observations)
+        for way in (True, False)
+    ]
+    np.testing.assert_array_equal(*pair)
+
+
+class TestMoves(PolicyContract):
+    @pytest.fixture(autouse=True)
+    def trained(self, agent):
+        self.path = agent("ppo", "vector", MOVES)
+
+    def make(self):
+        return StableBaselines(self.path, deterministic=False, trust=True)
+
+    def environment(self):
+        return Small()
+
+
+class TestOddWidths(TestMoves):
+    """A linear policy over seven numbers: matrix products round its rows by their place in the batch."""
+
+    @pytest.fixture(autouse=True)
+    def trained(self, agent):
+        self.path = agent("ars", "odd", FORCE)
+
+    def make(self):
+        return StableBaselines(self.path, trust=True)
+
+    def environment(self):
+        return Small("odd", FORCE)
+
+
+class TestForces(TestMoves):
+    @pytest.fixture(autouse=True)
+    def trained(self, agent):
+        self.path = agent("sac", "vector", FORCE)
+
+    def environment(self):
+        return Small("vector", FORCE)
+
+
+class TestPictures(TestMoves):
+    @pytest.fixture(autouse=True)
+    def trained(self, agent):
+        self.path = agent("ppo", "picture", MOVES, frames=3)
+
+    def environment(self):
+        return Small("picture")
+
+
+class TestRecurrent(TestMoves):
+    @pytest.fixture(autouse=True)
+    def trained(self, agent):
+        self.path = agent("ppo_lstm", "vector", FORCE)
+
+    def environment(self):
+        return Small("vector", FORCE)
+
+
+def test_a_project_domain_is_played_from_end_to_end(tmp_path):
+    path = trained(tmp_path, "ppo", Toy("corner"))
+    policy = StableBaselines(path, trust=True)
+    assert policy.name == "ppo-40"
+    assert 0 < rollout(Toy("corner"), policy, 3, np.random.default_rng(3)).length <= 60
+
+
+def test_the_identity_says_what_was_played_and_needs_no_torch(agent):
+    path = agent("sac")
+    code = f"""
+import json, sys
+from pipeline.policies.sb3.agent import StableBaselines
+identity = StableBaselines({str(path)!r}, trust=True).identity()
+assert not {{"torch", "stable_baselines3", "gymnasium"}} & set(sys.modules)
+print(json.dumps(identity))
+"""
+    told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert {key: told[key] for key in ("name", "algorithm", "step", "deterministic", "width", "device")} == {
+        "name": "sac-40",
+        "algorithm": "sac",
+        "step": 40,
+        "deterministic": True,
+        "width": LANES,
+        "device": "cpu",
+    }
+    assert len(told["weights"]) == 64
+    assert set(told["versions"]) == {"torch", "stable-baselines3"}
+    assert told == StableBaselines(path, trust=True).identity()
+
+
+def test_options_and_weights_move_the_identity(agent, tmp_path):
+    path = agent("ppo", "vector", MOVES)
+    plain = StableBaselines(path, trust=True).identity()
+    (tmp_path / "ppo.zip").write_bytes(path.read_bytes())
+    assert StableBaselines(tmp_path / "ppo.zip", trust=True).identity() == plain
+    for changed in ({"deterministic": False}, {"padding": "first"}, {"stack": 2}, {"device": "cuda:1"}):
+        assert StableBaselines(path, trust=True, **changed).identity() != plain
+    assert StableBaselines(path, trust=True, device="cuda").identity()["device"] == "cuda"
+    assert "sb3-contrib" in StableBaselines(agent("tqc"), trust=True).identity()["versions"]
+
+
+def test_a_zip_is_opened_only_where_it_is_trusted(agent):
+    with pytest.raises(InvalidInput, match=r"(?s)ppo\.zip runs code.*trust=true"):
+        StableBaselines(agent("ppo", "vector", MOVES))
+
+
+def test_spaces_of_the_old_gym_need_no_gym_and_no_warning(agent, tmp_path):
+    path = tmp_path / "ppo.zip"
+    with zipfile.ZipFile(agent("ppo", "vector", FORCE)) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "data":
+                content = _as_old_gym(content)
+            new.writestr(name, content)
+    environment = Small("vector", FORCE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        actions = answers(StableBaselines(path, trust=True), environment, seen(environment))
+    expected = answers(StableBaselines(agent("ppo", "vector", FORCE), trust=True), environment, seen(environment))
+    np.testing.assert_array_equal(actions, expected)
+
+
+def _as_old_gym(content: bytes) -> bytes:
+    """The settings as a Python of 2021 would have written them: spaces of `gym`, schedules that nobody can read."""
+    data = json.loads(content)
+    box = type("Box", (), {"__module__": "gym.spaces.box"})
+    modules = {name: types.ModuleType(name) for name in ("gym", "gym.spaces", "gym.spaces.box")}
+    modules["gym.spaces.box"].Box = box
+    rng = np.random.RandomState(0)
+    infinite = np.full(3, np.inf)
+    shown = {"dtype": np.dtype(np.float64), "shape": (3,), "low": -infinite, "high": infinite, "_np_random": None}
+    taken = {"dtype": FORCE.dtype, "shape": (2,), "low": FORCE.low, "high": FORCE.high, "_np_random": rng}
+    sys.modules.update(modules)
+    try:
+        for key, facts in (("observation_space", shown), ("action_space", taken)):
+            space = box()
+            space.__dict__ = facts
+            data[key][":serialized:"] = base64.b64encode(pickle.dumps(space)).decode()
+    finally:
+        for name in modules:
+            del sys.modules[name]
+    for key in ("lr_schedule", "clip_range"):
+        data[key] = {":type:": "<class 'function'>", ":serialized:": base64.b64encode(b"not a pickle").decode()}
+    return json.dumps(data).encode()
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (Small("vector", discrete(6)), r"one of 3 actions \(0 to 2\).*takes one of 6 actions.*Choose the task"),
+        (Small("vector", FORCE), r"one of 3 actions.*takes real numbers of shape \(2,\) between \[-2.0, -1.0\]"),
+        (Named(discrete(18)), r"full_actions=false"),
+    ],
+)
+def test_other_actions_are_refused_before_the_weights_are_read(agent, environment, message):
+    policy = StableBaselines(agent("ppo", "vector", MOVES), trust=True)
+    with pytest.raises(InvalidInput, match=message):
+        policy.start(0, environment)
+    assert "_policy" not in vars(policy)
+
+
+def test_an_agent_with_all_of_ataris_actions_is_told_how_to_have_them(tmp_path):
+    path = trained(tmp_path, "a2c", Small("picture", discrete(18)))
+    with pytest.raises(InvalidInput, match=r"one of 18 actions.*full_actions=true"):
+        StableBaselines(path, trust=True).start(0, Named(discrete(6)))
+
+
+def test_other_bounds_are_refused(agent):
+    from dataclasses import replace
+
+    wider = Small("vector", replace(FORCE, high=np.float32([1, 4])))
+    with pytest.raises(InvalidInput, match=r"between \[-2.0, -1.0\] and \[1.0, 3.0\]; .*\[1.0, 4.0\]"):
+        StableBaselines(agent("sac"), trust=True).start(0, wider)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "shown", "message"),
+    [
+        ("vector", np.zeros(4), r"see float64 of shape \(3,\); this environment shows float64 of shape \(4,\)"),
+        ("odd", np.zeros(1), r"policy\.stack=7"),
+        ("vector", np.zeros(3, np.uint8), r"float64 of shape \(3,\); .*uint8"),
+        ("vector", {"a": np.zeros(3)}, "one array; this environment shows several: a"),
+        ("several", np.zeros(3), "see place, speed, too; this environment shows one array"),
+        ("several", {"place": np.zeros(2), "speed": np.zeros(2)}, r"see speed float64 of shape \(1,\)"),
+        ("picture", np.zeros((40, 40), np.float32), "uint8"),
+        ("picture", np.zeros((40, 41), np.uint8), r"shape \(1, 40, 40\); .* \(40, 41\)"),
+    ],
+)
+def test_other_observations_are_refused(agent, trained_on, shown, message):
+    policy = StableBaselines(agent("ppo", trained_on, MOVES), trust=True)
+    policy.start(0, Small())
+    with pytest.raises(InvalidInput, match=message):
+        policy.act([Turn(0, shown, np.random.default_rng(0))])
+
+
+def test_statistics_of_other_observations_are_refused(agent):
+    statistics = agent("ppo", "vector", FORCE, normalize=True).parent / "vecnormalize.pkl"
+    policy = StableBaselines(agent("ppo", "odd", MOVES), normalize=str(statistics), trust=True)
+    policy.start(0, Small("odd"))
+    with pytest.raises(InvalidInput, match=r"of shape \(3,\); this environment shows \(7,\)"):
+        policy.act([Turn(0, np.zeros(7), np.random.default_rng(0))])
+
+
+def test_the_wrong_algorithm_is_refused_and_the_right_one_is_not_needed(agent):
+    path = agent("sac")
+    assert StableBaselines(path, algorithm="SAC", trust=True).name == "sac-40"
+    with pytest.raises(InvalidInput, match="policy.algorithm=ppo, but .* sac"):
+        _ = StableBaselines(path, algorithm="ppo", trust=True).name
+    with pytest.raises(InvalidInput, match="no algorithm named pop"):
+        _ = StableBaselines(path, algorithm="pop", trust=True).name
+
+
+@pytest.mark.parametrize("algorithm", [*BOXES, *DISCRETE, "ppo_lstm"])
+def test_every_algorithm_is_told_from_its_zip(agent, algorithm):
+    assert StableBaselines(agent(algorithm), trust=True).identity()["algorithm"] == algorithm
+
+
+def test_damaged_files_are_named(tmp_path, agent):
+    (tmp_path / "a.zip").write_bytes(b"not a zip")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("data", '{"n_steps": 5}')
+    with zipfile.ZipFile(agent("sac")) as old, zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("data", old.read("data"))
+    for name, message in (
+        ("a.zip", r"a\.zip is not the zip"),
+        ("b.zip", "does not tell its algorithm.*ppo, a2c"),
+        ("missing.zip", "no agent .*missing"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            StableBaselines(tmp_path / name, trust=True).identity()
+    with pytest.raises(InvalidInput, match=r"c\.zip is damaged.*policy\.pth"):
+        StableBaselines(tmp_path / "c.zip", trust=True).start(0, Small("vector", FORCE))
+
+
+def test_loading_an_agent_makes_no_replay_buffer_and_moves_no_random_state(agent):
+    import torch
+
+    path = agent("dqn", "coloured", MOVES)
+    before = torch.random.get_rng_state()
+    policy = StableBaselines(path, trust=True)
+    answers(policy, Small("coloured"), seen(Small("coloured")))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not hasattr(policy._policy, "replay_buffer")
+
+
+def test_acting_before_the_start_is_an_error(agent):
+    with pytest.raises(RuntimeError, match="start"):
+        StableBaselines(agent("ppo", "vector", MOVES), trust=True).act([Turn(0, np.zeros(3), np.random.default_rng(0))])

@@ -1,0 +1,119 @@
+"""REGENT's training items, against plain loops over the bins."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from pipeline.views.contexts import Contexts, soft_logits, split
+from pipeline.errors import DamagedArtifact, InvalidInput
+
+ROWS, WIDTH, STATES = 6, 4, 17
+
+
+@pytest.fixture(params=["continuous", "discrete", "atari"])
+def folder(request, tmp_path, rng):
+    """Made bins whose rows stand in other places than their numbers say, as BabyAI's do."""
+    dataset_rows = np.array([3, 4, 9, 10, 15, 30])
+    where = np.array([(r, c) for r in range(ROWS) for c in range(WIDTH)][:STATES])
+    picked = rng.integers(0, STATES, (STATES, 20))
+    picked[:, 19] = np.arange(STATES)
+    places = where[picked]
+    indices = np.stack([dataset_rows[places[..., 0]], places[..., 1]], axis=-1)
+    arrays = {
+        "rewards": rng.normal(size=(ROWS, WIDTH)).astype("<f4"),
+        "distances": np.abs(rng.normal(size=(STATES, 20))).astype("<f4"),
+        "indices": indices.astype("<i4"),
+    }
+    arrays["distances"][:, 0] = 0
+    if request.param == "continuous":
+        arrays["continuous_observations"] = rng.normal(size=(ROWS, WIDTH, 5)).astype("<f4")
+        arrays["continuous_actions"] = rng.normal(size=(ROWS, WIDTH, 2)).astype("<f4")
+    elif request.param == "discrete":
+        arrays["discrete_observations"] = rng.integers(0, 9, (ROWS, WIDTH, 7)).astype("<i4")
+        arrays["discrete_actions"] = rng.integers(0, 7, (ROWS, WIDTH)).astype("<i4")
+    else:
+        arrays["embeddings_resnet18_512"] = rng.normal(size=(ROWS, WIDTH, 8)).astype("<f4")
+        arrays["discrete_actions"] = rng.integers(0, 6, (ROWS, WIDTH)).astype("<i4")
+    for name, array in arrays.items():
+        array.tofile(tmp_path / f"{name}.bin")
+    (tmp_path / "shapes.json").write_text(json.dumps({name: list(a.shape) for name, a in arrays.items()}))
+    lookup = {str(row): place for place, row in enumerate(dataset_rows.tolist())}
+    (tmp_path / "all_row_idxs_lookup-5demos.json").write_text(json.dumps(lookup))
+    return request.param, tmp_path, arrays, lookup
+
+
+PONG = (0, 1, 3, 4, 11, 12)
+
+
+def test_items_are_what_plain_loops_gather(folder):
+    kind, path, arrays, lookup = folder
+    contexts = Contexts(path, PONG if kind == "atari" else None)
+    p95 = np.float32(np.percentile(arrays["distances"].astype(np.float64), 95))
+    assert len(contexts) == STATES
+    for i in range(STATES):
+        item = contexts[i]
+        seen, acted, rewards = [], [], []
+        for row, column in arrays["indices"][i].tolist():
+            place = lookup[str(row)]
+            name = next(n for n in arrays if "observations" in n or "embeddings" in n)
+            seen.append(arrays[name][place, column])
+            acted.append(arrays[next(n for n in arrays if n.endswith("actions"))][place, column])
+            rewards.append(arrays["rewards"][place, column])
+        observed = "discrete_observations" if kind == "discrete" else "continuous_observations"
+        np.testing.assert_array_equal(item[observed], np.array(seen))
+        np.testing.assert_array_equal(item["rewards"], rewards)
+        distances = [np.float32(d) / p95 for d in arrays["distances"][i]]
+        wanted = [[math.exp(-10 * float(d))] for d in distances]
+        np.testing.assert_allclose(item["exp_lamda_distances"], wanted, rtol=1e-5, atol=1e-12)
+        assert item["exp_lamda_distances"].dtype == torch.float32
+        assert item["attention_mask"].tolist() == [1] * 20
+        assert item["loss_weight"].tolist() == [1.0] * 20
+        if kind == "continuous":
+            np.testing.assert_array_equal(item["continuous_actions"], np.array(acted))
+            np.testing.assert_array_equal(item["continuous_RandP_actions"], np.array([acted[0]] * 20))
+            continue
+        acted = [PONG[a] for a in acted] if kind == "atari" else [int(a) for a in acted]
+        assert item["discrete_actions"].tolist() == acted
+        logits = [[min(max(d, 0), 1) / 18] * 18 for d in distances]
+        for row, d in zip(logits, distances, strict=True):
+            row[acted[0]] = (1 + 17 * (1 - min(max(d, 0), 1))) / 18
+        np.testing.assert_allclose(item["discrete_RandP_action_logits"], np.array(logits), rtol=1e-5)
+
+
+def test_a_loader_with_workers_gives_the_same_batches(folder):
+    _, path, _, _ = folder
+    contexts = Contexts(path)
+    first, *_ = DataLoader(contexts, batch_size=5, num_workers=2)
+    for name, column in contexts.batch(np.arange(5)).items():
+        torch.testing.assert_close(first[name], column)
+    again = pickle.loads(pickle.dumps(contexts))
+    assert set(again[0]) == set(first)
+
+
+def test_soft_logits_add_up_to_one():
+    logits = soft_logits(np.array([0, 17]), np.array([[0.0, 0.3, 1.0, 2.5]] * 2))
+    np.testing.assert_allclose(logits.sum(axis=-1), 1, rtol=1e-6)
+    assert logits[1, 0].tolist() == [0] * 17 + [1]  # at no distance, the retrieved action alone
+
+
+def test_the_published_number_of_training_steps_follows_from_the_split():
+    """REGENT trains 27,726 steps of 512 items; Meta-World's 45 tasks of 100,000 states are part of them."""
+    training, evaluation = split(100_000, unseen=False)
+    assert (training, evaluation) == (range(97_792), range(98_000, 98_000 + 1_792))
+    assert split(10_000, unseen=True) == (range(9_984), range(10_000, 10_000))
+    assert split(1_000, unseen=False) == (range(0), range(768))
+
+
+def test_what_does_not_fit_together_is_said(folder):
+    _, path, _, _ = folder
+    (path / "rewards.bin").write_bytes(b"")
+    with pytest.raises(DamagedArtifact, match=r"rewards.bin must hold \[6, 4\] of float32; there is 0 bytes"):
+        Contexts(path)[0]
+    (path / "shapes.json").write_text(json.dumps({"distances": [STATES, 20]}))
+    with pytest.raises(InvalidInput, match="no indices, rewards.bin"):
+        Contexts(path)
