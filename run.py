@@ -20,8 +20,8 @@ os.environ.setdefault("REPERTOIRE_PROJECT", str(Path(__file__).resolve().parent)
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     """One job: the asked stages for the asked tasks and, where a policy has several checkpoints, for each of those."""
-    from pipeline.machine.memory import keep_freed_memory
     from pipeline.campaign.run import run_stages
+    from pipeline.machine.memory import keep_freed_memory
 
     keep_freed_memory()
     options = HydraConfig.get()
@@ -64,7 +64,7 @@ def _source() -> str | None:
 
 def _offered(cfg: DictConfig) -> list[str]:
     """The domain's tasks that the repository to fetch from has."""
-    from stages.fetch import offered
+    from pipeline.hub.fetch import offered
 
     return offered(instantiate(cfg.domain, _convert_="object"), instantiate(cfg.hub))
 
@@ -125,7 +125,7 @@ class Failures(Callback):
         self._end(config.hydra.sweep.dir)
 
     def _end(self, folder: str) -> None:
-        from pipeline.campaign.run import print_failures
+        from pipeline.campaign.failures import print_failures
 
         if print_failures(Path(folder)):
             sys.exit(1)

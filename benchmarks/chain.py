@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.measure import Row, print_table
 from benchmarks.retrieval import STEPS, observations
 from pipeline.artifacts.artifact import Spec
-from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
-from pipeline.episode import Episode, with_last_row
-from pipeline.dataset.writer import DatasetWriter
 from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.writer import DatasetWriter
+from pipeline.episode import Episode, with_last_row
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
+from pipeline.artifacts.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.babyai.environment import LEVELS, BabyAI
 from pipeline.envs.metaworld import MetaWorld
 from pipeline.envs.mujoco import NAMES, MuJoCo
 from pipeline.interfaces import Environment, Policy
+from pipeline.machine.processes import spawn_context
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
-from pipeline.machine.processes import spawn_context
 from pipeline.seeding import episode_seed
-from pipeline.artifacts.workspace import Workspace
 from stages import collect
 
 STEPS = 100

@@ -13,8 +13,8 @@ from benchmarks.measure import Row, best_of, print_table
 from benchmarks.retrieval import POOL_EPISODES, STEPS, observations, own_episode
 from pipeline.regent.context import RETRIEVED
 from pipeline.regent.distances import context_distances
-from pipeline.search.index import ExactIndex
 from pipeline.regent.statistics import distance_statistics
+from pipeline.search.index import ExactIndex
 
 BLOCK = 8192  # states per block of the statistics' stream
 

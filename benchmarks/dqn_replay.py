@@ -20,11 +20,12 @@ import numpy as np
 from blake3 import blake3
 
 from benchmarks.measure import Row, best_of, print_table
+from pipeline.dataset.parts import PART_BYTES
 from pipeline.machine.files import files_below, sync_tree
 from pipeline.machine.memory import keep_freed_memory
-from pipeline.dataset.parts import PART_BYTES
 from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
-from pipeline.storage.contract import storage_named, write_arrays
+from pipeline.storage.choice import storage_named
+from pipeline.storage.contract import write_arrays
 
 ENVIRONMENTS, STEPS = 8, 5000
 MIXES = {"about 16:1": {"enduro": 0.9, "yars_revenge": 0.1}, "about 110:1": {"breakout": 1.0}}
@@ -222,9 +223,9 @@ def decode(module: str, path: Path) -> None:
 
 
 def ingest(folder: Path, place: Path, storage: str) -> None:
+    from pipeline.artifacts.workspace import Workspace
     from pipeline.domains.domain import Domain, Regent
     from pipeline.sources.dqn_replay.source import DqnReplaySource
-    from pipeline.artifacts.workspace import Workspace
     from stages import ingest as stage
 
     stage.run(

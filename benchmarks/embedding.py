@@ -18,9 +18,13 @@ import torch
 
 from benchmarks.measure import Row, best_of, print_table
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.grow import Target, grow
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain, Regent
+from pipeline.embedding.build import append_vectors
 from pipeline.embedding.engine import Engine
 from pipeline.embedding.networks import RegentResNet18
 from pipeline.embedding.preprocessing import Picture, prepare
@@ -30,10 +34,7 @@ from pipeline.embedding.states import StateInputs
 from pipeline.embedding.weights import load
 from pipeline.envs.atari.environment import Atari
 from pipeline.policies.random import Random
-from pipeline.dataset.writer import DatasetWriter
-from pipeline.artifacts.workspace import Draft, Workspace
 from stages import collect
-from stages.embeddings import append_vectors
 
 GAME, EPISODES = "pong", 4
 REGENT = Picture([224, 224], None, "bilinear", False, False, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

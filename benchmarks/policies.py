@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
+from pipeline.artifacts.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.atari.environment import Atari
 from pipeline.policies.sb3.agent import StableBaselines
 from pipeline.seeding import episode_seed
-from pipeline.artifacts.workspace import Workspace
 from stages import collect
 
 GAME, FRAMES, DECISIONS = "pong", 4, 700

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
 from benchmarks.png import screens
-from pipeline.frames.video import CRF, FPS, SETTINGS, _frames, write_video
+from pipeline.frames.video import CRF, FPS, SETTINGS, video_frames, write_video
 
 GAMES = ("pong", "spaceinvaders")
 SIDE = 480
@@ -75,7 +75,7 @@ def measure(games: tuple[str, ...] = GAMES, count: int = 200, repeats: int = 2) 
 
 def _row(folder: Path, name: str, pictures: list[np.ndarray], repeats: int) -> Row:
     height, width, _ = pictures[0].shape
-    planes = [frame.to_ndarray() for frame in _frames(pictures)]
+    planes = [frame.to_ndarray() for frame in video_frames(pictures)]
     ours, limit, peer = (folder / f"{each}.mp4" for each in ("ours", "limit", "peer"))
     functions = {"ours": lambda: write_video(ours, pictures), "limit": lambda: bare(limit, planes, width, height)}
     if able := by_opencv(peer, pictures):

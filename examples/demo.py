@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from pipeline.artifacts.artifact import Artifact, Manifest  # noqa: E402
-from pipeline.machine.files import size_of  # noqa: E402
-from stages.catalog import human_bytes, success_rate, wide_console  # noqa: E402
+from pipeline.campaign.console import success_rate, wide_console  # noqa: E402
+from pipeline.machine.files import human_bytes, size_of  # noqa: E402
 
 TASKS = ("assembly", "door-open", "soccer")
 

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from beartype import beartype
 from numpy.typing import DTypeLike
 
-from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.regent.bins import SHAPES, STATISTICS, context_indices, folder_suffix, row_blocks, write_bin, write_lookup
-from pipeline.regent.context import CONTEXT
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.machine.files import write_json
-from pipeline.search.metric import UNITS
-from pipeline.regent.tokens import Tokenizer
 from pipeline.machine.progress import progress
-from pipeline.sources.jat.maps import REGENT, mission_maps, row_maps, write_maps
-from pipeline.storage.contract import ReadableArray, blocks, open_arrays
-from pipeline.regent.upstream_json import write_retrieved
-from pipeline.artifacts.workspace import Draft, Workspace
-from stages.distances import distances_spec
-from pipeline.regent.recipe import BINS_FORMAT, Inputs, regent_inputs
+from pipeline.regent.bins import SHAPES, STATISTICS, context_indices, row_blocks, write_bin, write_lookup
+from pipeline.regent.chain import BinsParts
+from pipeline.regent.columns import BinsColumns, row_arrays, row_warnings
+from pipeline.regent.context import CONTEXT
+from pipeline.regent.recipe import Inputs, regent_inputs
 from pipeline.regent.settings import RetrievalSettings
-from pipeline.regent.columns import BinsColumns, row_arrays, row_parameters, row_warnings
+from pipeline.regent.tokens import Tokenizer
+from pipeline.regent.upstream_json import write_retrieved
+from pipeline.search.metric import UNITS
+from pipeline.sources.jat.maps import REGENT, mission_maps, row_maps, write_maps
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import ReadableArray, blocks
 
 
 @beartype
@@ -47,47 +48,11 @@ def run(
 ) -> Artifact:
     """The folder `{domain}-{task}-{demos}demos/` with `*.bin`, `shapes.json`, `dist_stats.json` and the lookup."""
     inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    parts = _Parts.find(inputs, BinsColumns(images, upstream_json, tokenizer), workspace)
+    parts = BinsParts.find(inputs, BinsColumns(images, upstream_json, tokenizer), workspace)
     return workspace.build(parts.spec, lambda draft: _write(parts, draft), force)
 
 
-def find_bins(inputs: Inputs, columns: BinsColumns, workspace: Workspace) -> Artifact:
-    """The finished bins of these inputs. Raises ArtifactNotFound with the command that makes them."""
-    return workspace.require(_Parts.find(inputs, columns, workspace).spec, "bins")
-
-
-def bins_name(artifact: Artifact) -> str:
-    """Upstream's folder name: `metaworld-assembly-100demos`."""
-    return f"{artifact.domain}-{artifact.task}{artifact.manifest.parameters['suffix']}"
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What bins are made of."""
-
-    inputs: Inputs
-    columns: BinsColumns
-    neighbours: Artifact
-    distances: Artifact
-
-    @staticmethod
-    def find(inputs: Inputs, columns: BinsColumns, workspace: Workspace) -> _Parts:
-        neighbours = workspace.require(inputs.retrieval, "retrieval")
-        distances = workspace.require(distances_spec(inputs, neighbours), "distances")
-        return _Parts(inputs, columns, neighbours, distances)
-
-    @property
-    def suffix(self) -> str:
-        demos = self.inputs.retrieval.parameters["demos"]
-        return folder_suffix(demos, self.inputs.embedding, self.inputs.by_mission)
-
-    @property
-    def spec(self) -> Spec:
-        more = row_parameters(self.inputs, self.columns)
-        return self.inputs.child("bins", BINS_FORMAT, {"suffix": self.suffix, **more}, self.neighbours, self.distances)
-
-
-def _write(parts: _Parts, draft: Draft) -> None:
+def _write(parts: BinsParts, draft: Draft) -> None:
     inputs, suffix = parts.inputs, parts.suffix
     folder = draft.folder(f"{inputs.retrieval.domain}-{inputs.retrieval.task}{suffix}")
     rows, layout = inputs.choice.rows, inputs.layout
@@ -114,7 +79,7 @@ def _write(parts: _Parts, draft: Draft) -> None:
         _write_json(parts, draft)
 
 
-def _write_json(parts: _Parts, draft: Draft) -> None:
+def _write_json(parts: BinsParts, draft: Draft) -> None:
     """`dataset_jat_regent/<domain>-<task>/`: retrieved indices, and the maps that upstream's code commits."""
     inputs = parts.inputs
     folder = draft.folder(REGENT) / f"{inputs.retrieval.domain}-{inputs.retrieval.task}"

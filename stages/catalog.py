@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from beartype import beartype
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.workspace import Workspace
+from pipeline.campaign.console import success_rate, wide_console
+from pipeline.campaign.tasks import chosen_tasks
 from pipeline.domains.domain import Domain
 from pipeline.machine.files import human_bytes, size_of
-from pipeline.artifacts.workspace import Workspace
 
 
 @beartype
@@ -37,20 +38,6 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
         console.print(f"Nothing is there yet under {workspace.root}. Begin with: python run.py stage=all domain=toy")
 
 
-def wide_console(stderr: bool = False) -> Console:
-    """A console that does not fold tables to 80 columns when its output goes to a file."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=200)
-
-
-def chosen_tasks(domain: Domain | None, only: str | list[str] | None) -> list[str] | None:
-    """The tasks that were named, in JAT spelling; None for all."""
-    if only is None or only == "all":
-        return None
-    names = [only] if isinstance(only, str) else only
-    return [domain.task(name) if domain else name for name in names]
-
-
 def _row(artifact: Artifact) -> list[str]:
     manifest = artifact.manifest
     counts = manifest.counts
@@ -66,12 +53,3 @@ def _row(artifact: Artifact) -> list[str]:
         str(len(manifest.warnings) or ""),
         manifest.command,
     ]
-
-
-def success_rate(artifact: Artifact) -> str:
-    """`97 %` of the episodes that say whether they succeeded; a task that never succeeds is marked."""
-    counts = artifact.manifest.counts
-    if not counts.get("success_known"):
-        return ""
-    rate = counts["successes"] / counts["success_known"]
-    return f"{rate:.0%}" + (" never succeeds!" if rate == 0 else "")

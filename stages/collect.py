@@ -9,17 +9,17 @@ from functools import partial
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
 from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, TaskFailed
 from pipeline.interfaces import Environment, Policy
-from pipeline.policies.mixed import Mixed
 from pipeline.machine.progress import progress
-from pipeline.dataset.writer import DatasetWriter
 from pipeline.machine.threads import available_cores
+from pipeline.policies.mixed import Mixed
+from pipeline.rollout.frames import frames_of, keep_lockstep
 from pipeline.rollout.workers import Crew, EpisodeJob
-from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
-from stages.frames import frames_of, keep_lockstep
 
 log = logging.getLogger(__name__)
 

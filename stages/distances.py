@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifacts.artifact import ARRAYS, Artifact, Spec
-from pipeline.regent.bins import STATISTICS
-from pipeline.regent.context import CONTEXT, RETRIEVED
-from pipeline.regent.distances import context_distances
+from pipeline.artifacts.artifact import ARRAYS, Artifact
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.machine.files import write_json
-from pipeline.search.metric import UNITS
 from pipeline.machine.progress import progress
-from pipeline.regent.statistics import distance_statistics
-from pipeline.storage.contract import blocks, open_arrays
-from pipeline.artifacts.workspace import Draft, Workspace
-from pipeline.regent.recipe import DISTANCES_FORMAT, Inputs, regent_inputs
+from pipeline.regent.bins import STATISTICS
+from pipeline.regent.chain import distances_spec
+from pipeline.regent.context import CONTEXT, RETRIEVED
+from pipeline.regent.distances import context_distances
+from pipeline.regent.recipe import Inputs, regent_inputs
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.statistics import distance_statistics
+from pipeline.search.metric import UNITS
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import blocks
 
 BLOCK = 16_384
 
@@ -41,11 +44,6 @@ def run(
     inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
     found = workspace.require(inputs.retrieval, "retrieval")
     return workspace.build(distances_spec(inputs, found), lambda draft: _measure(inputs, found, draft), force)
-
-
-def distances_spec(inputs: Inputs, neighbours: Artifact) -> Spec:
-    """The identity of the distances that belong to these neighbours."""
-    return inputs.child("distances", DISTANCES_FORMAT, {"metric": inputs.metric}, neighbours)
 
 
 def _measure(inputs: Inputs, found: Artifact, draft: Draft) -> None:

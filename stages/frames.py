@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import uuid
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.rollout.audit import audit
-from pipeline.dataset.reader import EpisodeDataset
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.artifacts.claim import DRAFT
-from pipeline.errors import DamagedArtifact, DigestMismatch, InvalidInput
-from pipeline.frames.store import (
-    DIGESTS,
-    ENDS,
-    EPISODE_ENDS,
-    PNG,
-    Frames,
-    frame_ends,
-    load_frames,
-    save_frames,
-    spilled_frames,
-)
-from pipeline.interfaces import Environment
-from pipeline.machine.progress import progress
-from pipeline.rollout.replay import check_environment
 from pipeline.machine.threads import available_cores
-from pipeline.artifacts.workspace import EPISODES, Draft, Workspace, episodes_parent
-
-FRAMES = "frames"
-FRAMES_FORMAT = 1
-SPILL = "spill"
-LOCKSTEP = f"{DRAFT}lockstep-"
-"""Begins the names of folders of pictures that were made while a dataset was collected."""
+from pipeline.rollout.frames import frames_of
 
 log = logging.getLogger(__name__)
 
@@ -70,123 +42,3 @@ def run(
     found = workspace.dataset(domain.name, task, dataset, episodes)
     environment = partial(domain.environment, task=task)
     return frames_of(found, environment, workspace, workers or available_cores(), force)
-
-
-def frames_of(
-    dataset: Artifact, environment: Callable[[], Environment], workspace: Workspace, workers: int, force: bool
-) -> Artifact:
-    """The frames of a dataset's episodes, as many as `dataset.episodes` says."""
-    recorded = dataset.manifest.parameters.get("environment")
-    if recorded is None:
-        raise InvalidInput(
-            f"{dataset.path.name} of {dataset.manifest.task} was not made by a simulator of this project, so there is "
-            f"nothing to replay. Its frames can only come from where its episodes came from."
-        )
-    simulator = environment()
-    try:
-        check_environment(recorded, simulator.identity())
-        parameters = {"picture": dict(simulator.picture_identity())}
-    finally:
-        simulator.close()
-    episodes = EpisodeDataset.of(dataset)
-    parents = (episodes_parent(dataset, episodes, len(episodes)),)
-    spec = Spec(dataset.domain, dataset.task, FRAMES, FRAMES_FORMAT, parameters, parents)
-
-    def make(draft: Draft) -> None:
-        spill = draft.path / SPILL
-        spill.mkdir(exist_ok=True)
-        digests = [row.tobytes() for row in episodes.per_episode("digest")]
-        if not force:
-            earlier = _earlier(workspace, spec, dataset, len(episodes))
-            _take_over(spill, digests, lockstep_folders(workspace, dataset), earlier)
-        _replay(spill, digests, environment, dataset, workers)
-        _write(draft, spill, digests)
-        shutil.rmtree(spill)
-
-    built = workspace.build(spec, make, force)
-    for folder in lockstep_folders(workspace, dataset):
-        shutil.rmtree(folder)
-    return built
-
-
-def lockstep_folders(workspace: Workspace, dataset: Artifact) -> list[Path]:
-    """Folders of pictures that collections of this dataset have left for its frames."""
-    return sorted(_folder(workspace, dataset.domain, dataset.task).glob(f"{LOCKSTEP}{dataset.path.name}-????????"))
-
-
-def keep_lockstep(pictures: Path, workspace: Workspace, domain: str, task: str, dataset: str) -> None:
-    """Move a folder of pictures to where the frames of the dataset will look for them."""
-    folder = _folder(workspace, domain, task)
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures.rename(folder / f"{LOCKSTEP}{dataset}-{uuid.uuid4().hex[:8]}")
-
-
-def _folder(workspace: Workspace, domain: str, task: str) -> Path:
-    return workspace.root / domain / task / FRAMES
-
-
-def _earlier(workspace: Workspace, spec: Spec, dataset: Artifact, episodes: int) -> list[Artifact]:
-    """Frames of at most so many episodes of the same dataset, drawn in the same way."""
-    return [
-        artifact
-        for artifact in workspace.of_leading_episodes(dataset, FRAMES)
-        if artifact.manifest.parameters == dict(spec.parameters)
-        and artifact.manifest.format == spec.format
-        and (artifact.parent(EPISODES).episodes or 0) <= episodes
-    ]
-
-
-def _take_over(spill: Path, digests: list[bytes], folders: list[Path], earlier: list[Artifact]) -> None:
-    """Pictures that are there already, each checked to be of the very episode."""
-    for index, digest in enumerate(digests):
-        path = spilled_frames(spill, index)
-        for folder in folders:
-            if not path.exists() and load_frames(made := spilled_frames(folder, index), digest) is not None:
-                made.rename(path)
-    for frames in map(Frames, earlier):
-        for index in range(len(frames)):
-            if not (path := spilled_frames(spill, index)).exists():
-                save_frames(path, frames[index], digests[index])
-
-
-def _replay(
-    spill: Path, digests: list[bytes], environment: Callable[[], Environment], dataset: Artifact, workers: int
-) -> None:
-    """Draw the pictures that are still missing."""
-    missing = [n for n, digest in enumerate(digests) if load_frames(spilled_frames(spill, n), digest) is None]
-    if not missing:
-        return
-    with progress("frames", dataset.manifest.task, "episodes", len(digests), len(digests) - len(missing)) as advance:
-        for each in audit(environment, dataset, workers, missing, spill):
-            if each.row is not None:
-                raise DigestMismatch(
-                    f"Episode {each.episode} of {dataset.path} replays differently from row {each.row} on "
-                    f"({each.what}). Pictures of it would be wrong, so none were made. Look for a simulator that is "
-                    f"not deterministic, or check the dataset's files with stage=verify."
-                )
-            advance(1)
-
-
-def _write(draft: Draft, spill: Path, digests: list[bytes]) -> None:
-    paths = [spilled_frames(spill, index) for index in range(len(digests))]
-    rows = [frame_ends(path) for path in paths]
-    counts, sizes = np.asarray([len(ends) for ends in rows]), np.asarray([int(ends[-1]) for ends in rows])
-    starts = np.cumsum(sizes) - sizes
-    writer = draft.array(PNG, (int(sizes.sum()),), "uint8", "PNG files, one after the other", content=False)
-    content = []
-    for path, start, digest in zip(paths, starts.tolist(), digests, strict=True):
-        frames = load_frames(path, digest)
-        if frames is None:
-            raise DamagedArtifact(f"{path} was changed by another program. Run the same command again.")
-        content.append(frames.digest)
-        writer.append(frames.png[max(0, writer.appended - start) :])
-    ends = np.concatenate([ends + start for ends, start in zip(rows, starts, strict=True)])
-    small = {
-        ENDS: ends,
-        EPISODE_ENDS: np.cumsum(counts),
-        DIGESTS: np.stack([np.frombuffer(d, np.uint8) for d in content]),
-    }
-    for name, array in small.items():
-        target = draft.array(name, array.shape, array.dtype, "bytes" if name == ENDS else "", content=name == DIGESTS)
-        target.append(array[target.done :])
-    draft.counts |= {"episodes": len(rows), "frames": len(ends)}

@@ -11,14 +11,14 @@ from pathlib import Path
 from beartype import beartype
 
 from pipeline.artifacts.artifact import MANIFEST, Artifact
+from pipeline.artifacts.claim import DRAFT, STALE, lease_of
+from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.reader import PARTS, EpisodeDataset
 from pipeline.domains.domain import Domain
-from pipeline.artifacts.claim import DRAFT, STALE, lease_of
 from pipeline.errors import InUse
 from pipeline.machine.files import human_bytes, size_of
 from pipeline.machine.lease import held
-from pipeline.artifacts.workspace import EPISODES, Workspace
-from stages.catalog import chosen_tasks
 
 PUBLISH = "publish"
 

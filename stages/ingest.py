@@ -9,15 +9,15 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
 from pipeline.dataset.bulk import BulkSource, Stored, Wanted
 from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Source
 from pipeline.machine.progress import progress
-from pipeline.dataset.writer import DatasetWriter
 from pipeline.machine.threads import available_cores
-from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
 
 log = logging.getLogger(__name__)
 

@@ -7,25 +7,23 @@ from pathlib import Path
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.regent.bins import SHAPES, STATISTICS
-from pipeline.regent.card import dataset_card
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.rewards import clipping_note, reward_clipping
 from pipeline.digest import ArrayDigest
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
-from pipeline.machine.files import write_atomic
-from pipeline.regent.tokens import Tokenizer
+from pipeline.machine.files import read_json, write_atomic
 from pipeline.machine.progress import progress
-from pipeline.dataset.rewards import clipping_note, reward_clipping
-from pipeline.storage.contract import read_json
-from pipeline.regent.parquet import columns_of, write_config
-from pipeline.artifacts.workspace import Draft, Workspace
-from stages.bins import bins_name, find_bins
-from pipeline.regent.recipe import PARQUET_FORMAT, Inputs, regent_inputs
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.bins import SHAPES, STATISTICS
+from pipeline.regent.card import dataset_card
+from pipeline.regent.chain import PER_STATE, bins_name, find_bins, parquet_spec
 from pipeline.regent.columns import BinsColumns
-
-PER_STATE = ("distances", "indices")
+from pipeline.regent.parquet import columns_of, write_config
+from pipeline.regent.recipe import Inputs, regent_inputs
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.tokens import Tokenizer
 
 
 @beartype
@@ -49,22 +47,7 @@ def run(
     inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
     bins = find_bins(inputs, BinsColumns(images, tokenizer=tokenizer), workspace)
     unseen = task in domain.unseen
-    return workspace.build(_spec(inputs, bins, unseen), lambda draft: _write(inputs, bins, unseen, draft), force)
-
-
-def find_parquet(
-    inputs: Inputs,
-    unseen: bool,
-    workspace: Workspace,
-    columns: BinsColumns = BinsColumns(),  # noqa: B008  # frozen
-) -> tuple[Artifact, Artifact]:
-    """The finished bins and parquet of these inputs. Raises ArtifactNotFound with the command that makes them."""
-    bins = find_bins(inputs, columns, workspace)
-    return bins, workspace.require(_spec(inputs, bins, unseen), "parquet")
-
-
-def _spec(inputs: Inputs, bins: Artifact, unseen: bool) -> Spec:
-    return inputs.child("parquet", PARQUET_FORMAT, {"unseen": unseen}, bins)
+    return workspace.build(parquet_spec(inputs, bins, unseen), lambda draft: _write(inputs, bins, unseen, draft), force)
 
 
 def _write(inputs: Inputs, bins: Artifact, unseen: bool, draft: Draft) -> None:

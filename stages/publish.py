@@ -13,27 +13,26 @@ from beartype import beartype
 from rich.table import Table
 
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.workspace import Workspace
+from pipeline.campaign.console import wide_console
+from pipeline.campaign.tasks import ALL_TASKS, tasks_for
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import HubError, InvalidInput
-from pipeline.machine.files import human_bytes, write_json
 from pipeline.hub.columns import IMAGES
 from pipeline.hub.connection import Hub, require_token
 from pipeline.hub.description import Sources, describe
 from pipeline.hub.names import CARD
 from pipeline.hub.repository import Repository, Snapshot
 from pipeline.hub.upload import Change, Task, Upload, changed_card, compare, counted, send_task, task_files
-from pipeline.regent.tokens import Tokenizer
+from pipeline.machine.files import human_bytes, read_json, write_json
 from pipeline.machine.progress import progress
-from pipeline.storage.contract import read_json
-from pipeline.artifacts.workspace import Draft, Workspace
-from stages.bins import bins_name
-from pipeline.campaign.run import ALL_TASKS, tasks_for
-from stages.catalog import wide_console
-from pipeline.regent.recipe import regent_inputs
-from stages.parquet import find_parquet
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.chain import bins_name, find_parquet
 from pipeline.regent.columns import BinsColumns
+from pipeline.regent.recipe import regent_inputs
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.tokens import Tokenizer
 
 PUBLISH_FORMAT = 1
 RECORD = "publish.json"

@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-
 import numpy as np
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.regent.bins import STATISTICS
-from pipeline.dataset.reader import EpisodeDataset
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.prefix import episodes_parent
 from pipeline.digest import digest_arrays
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
-from pipeline.episode import UNKNOWN
-from pipeline.errors import InvalidInput, NoRenderer
-from pipeline.machine.files import write_atomic, write_json
+from pipeline.errors import InvalidInput
 from pipeline.fingerprint import canonical
-from pipeline.frames.store import Frames as StoredFrames
-from pipeline.report.page import BINS, Figures, Lookup, Match, Media, Place, Search, Spread, render_page
-from pipeline.frames.png import decode_png
-from pipeline.machine.provenance import Stopwatch
-from pipeline.rollout.replay import Frames, replay_frames
-from pipeline.dataset.rewards import reward_clipping
-from pipeline.storage.contract import blocks, open_arrays, read_json
-from pipeline.report.tallies import tally
 from pipeline.frames.video import check_encoder
-from pipeline.artifacts.workspace import EPISODES, Draft, Workspace, episodes_parent
-from stages.distances import distances_spec
-from pipeline.regent.recipe import REPORT_FORMAT, Inputs, regent_inputs, require_vectors
+from pipeline.machine.files import write_atomic, write_json
+from pipeline.machine.provenance import Stopwatch
+from pipeline.regent.recipe import REPORT_FORMAT
 from pipeline.regent.settings import RetrievalSettings
-from pipeline.report.videos import frames_there, shown_episodes, why_no_frames, write_videos
+from pipeline.report.figures import Figures, Media
+from pipeline.report.gather import PageSources, figures_of, page_sources, pictures_of, places_of
+from pipeline.report.page import render_page
+from pipeline.report.videos import why_no_frames, write_videos
 
 PAGE, INDEX, FIGURES, VIDEOS = "page", "index.html", "figures.json", "videos"
-
-STRIP = 10
-"""Pictures of the typical episode."""
-
-QUERIES, MATCHES = 4, 5
-
-BLOCK = 65_536
-"""States whose actions or rewards are read at a time."""
-
-
-@dataclass(frozen=True)
-class _Retrieved:
-    """What a page tells about retrieval is made from."""
-
-    inputs: Inputs
-    neighbours: Artifact
-    distances: Artifact
-
-
-@dataclass(frozen=True)
-class _Sources:
-    """What a page is made from. `no_search` says why there is no retrieval, where there is none."""
-
-    domain: Domain
-    artifact: Artifact
-    dataset: EpisodeDataset
-    retrieved: _Retrieved | None
-    no_search: str
-    frames: Artifact | None
-
-    @property
-    def artifacts(self) -> list[Artifact]:
-        """The dataset first."""
-        found = [self.artifact]
-        if self.retrieved:
-            vectors = self.retrieved.inputs.source
-            found += [vectors] if vectors.manifest.kind != EPISODES else []
-            found += [self.retrieved.neighbours, self.retrieved.distances]
-        return found + ([self.frames] if self.frames else [])
 
 
 @beartype
@@ -94,12 +45,12 @@ def run(
     artifact, so that the same command makes the better page once it can. Observations that are no vectors give a page
     without retrieval, unless `embedding` makes vectors of them.
     """
-    sources = _sources(domain, task, workspace, dataset, episodes, retrieval, embedding)
+    sources = page_sources(domain, task, workspace, dataset, episodes, retrieval, embedding)
     if not force and (page := workspace.find(_spec(sources, pictures=True, videos=sources.frames is not None))):
         return page
     stopwatch = Stopwatch()
-    figures = _figures(sources)
-    pictures, no_pictures = _pictures(domain, task, sources, _places(figures))
+    figures = figures_of(sources)
+    pictures, no_pictures = pictures_of(domain, task, sources, places_of(figures))
     no_videos = _no_videos(sources)
     spec = _spec(sources, pictures=not no_pictures, videos=not no_videos)
 
@@ -109,38 +60,7 @@ def run(
     return workspace.build(spec, write, force, stopwatch)
 
 
-def _sources(
-    domain: Domain,
-    task: str,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    retrieval: RetrievalSettings,
-    embedding: Embedding | None,
-) -> _Sources:
-    artifact = workspace.dataset(domain.name, task, dataset, episodes)
-    reader = EpisodeDataset.of(artifact)
-    frames = frames_there(workspace, artifact)
-    try:
-        inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    except InvalidInput as error:
-        if _are_vectors(reader, f"{domain.name}/{task}"):
-            raise
-        return _Sources(domain, artifact, reader, None, str(error), frames)
-    neighbours = workspace.require(inputs.retrieval, "retrieval")
-    retrieved = _Retrieved(inputs, neighbours, workspace.require(distances_spec(inputs, neighbours), "distances"))
-    return _Sources(domain, artifact, reader, retrieved, "", frames)
-
-
-def _are_vectors(dataset: EpisodeDataset, label: str) -> bool:
-    try:
-        require_vectors(dataset, label)
-    except InvalidInput:
-        return False
-    return True
-
-
-def _no_videos(sources: _Sources) -> str:
+def _no_videos(sources: PageSources) -> str:
     if sources.frames is None:
         return why_no_frames(sources.artifact, sources.domain.words)
     try:
@@ -150,7 +70,7 @@ def _no_videos(sources: _Sources) -> str:
     return ""
 
 
-def _spec(sources: _Sources, pictures: bool, videos: bool) -> Spec:
+def _spec(sources: PageSources, pictures: bool, videos: bool) -> Spec:
     """The page shows every episode of the dataset, not only those that retrieve: growth gives another page. So do
     frames, which it shows.
     """
@@ -163,7 +83,7 @@ def _spec(sources: _Sources, pictures: bool, videos: bool) -> Spec:
     return Spec(artifact.domain, artifact.task, "report", REPORT_FORMAT, parameters, parents)
 
 
-def _write(sources: _Sources, figures: Figures, media: Media, draft: Draft) -> None:
+def _write(sources: PageSources, figures: Figures, media: Media, draft: Draft) -> None:
     folder = draft.folder(PAGE)
     problems: list[str] = []
     if sources.frames is not None and not media.no_videos:
@@ -181,135 +101,3 @@ def _write(sources: _Sources, figures: Figures, media: Media, draft: Draft) -> N
     if media.no_videos and sources.frames is not None:
         draft.warnings.append(f"The page has no videos: {media.no_videos}")
     draft.warnings.extend(problems)
-
-
-def _figures(sources: _Sources) -> Figures:
-    dataset, frames = sources.dataset, sources.frames
-    ends = dataset.texts("end_reason")
-    filmed = min(len(StoredFrames(frames)), len(dataset)) if frames else 0
-    return Figures(
-        digest=dataset.digest(),
-        returns=tuple(dataset.per_episode("return").tolist()),
-        lengths=tuple(dataset.lengths.tolist()),
-        success=tuple(dataset.per_episode("success").tolist()),
-        end_reasons={name: ends.count(name) for name in sorted(set(ends))},
-        actions=tally(partial(_blocks, dataset, "action"), BINS),
-        rewards=tally(partial(_blocks, dataset, "reward"), BINS, without_zeros=True),
-        reward_clipping=reward_clipping(sources.artifact.manifest.parameters),
-        strip=_strip(dataset),
-        filmed=filmed,
-        videos=shown_episodes(dataset, filmed) if filmed else (),
-        search=_search(sources.retrieved) if sources.retrieved else None,
-    )
-
-
-def _search(retrieved: _Retrieved) -> Search:
-    choice = retrieved.inputs.choice
-    return Search(
-        lookups=_lookups(retrieved.inputs, retrieved.neighbours),
-        distances=_spread(retrieved.distances),
-        queries=choice.queries,
-        pool_states=len(choice.pooled),
-        pool_episodes=choice.demos,
-        single=choice.single,
-        unit=next(array["unit"] for array in retrieved.distances.manifest.arrays if array["name"] == "distances"),
-        embedding=retrieved.inputs.embedding or "",
-    )
-
-
-def _blocks(dataset: EpisodeDataset, name: str) -> Iterator[np.ndarray]:
-    for start in range(0, dataset.states, BLOCK):
-        yield dataset.state_rows(name, start, min(start + BLOCK, dataset.states))
-
-
-def _spread(distances: Artifact) -> Spread:
-    """A histogram of all entries, read in blocks. A long thin tail is cut off and counted."""
-    statistics = read_json(distances.path / STATISTICS)
-    largest, p99 = float(statistics["max"]), float(statistics["p99"])
-    upper = (largest if largest <= 2 * p99 else 1.25 * p99) or largest or 1.0
-    counts = np.zeros(BINS, np.int64)
-    beyond = 0
-    for block in blocks(open_arrays(distances.arrays)["distances"]):
-        counts += np.histogram(block, BINS, (0.0, upper))[0]
-        beyond += int((block > upper).sum())
-    return Spread(tuple(counts.tolist()), upper, beyond, float(statistics["mean"]), float(statistics["p95"]), largest)
-
-
-def _strip(dataset: EpisodeDataset) -> tuple[Place, ...]:
-    """Evenly spaced rows, first and last included, of the episode with the median return (the lower one of two)."""
-    returns = dataset.per_episode("return")
-    episode = int(np.argsort(returns, kind="stable")[(len(returns) - 1) // 2])
-    rows = np.linspace(0, dataset.lengths[episode], STRIP).round().astype(np.int64)
-    return tuple(Place(episode, int(row)) for row in np.unique(rows))
-
-
-def _lookups(inputs: Inputs, neighbours: Artifact) -> tuple[Lookup, ...]:
-    found = open_arrays(neighbours.arrays)["neighbours"]
-    return tuple(_lookup(inputs, query, found[query : query + 1][0]) for query in _queries(inputs))
-
-
-def _queries(inputs: Inputs) -> list[int]:
-    """Numbers of a few queries: episodes evenly spread, each one further into its episode than the one before."""
-    states = inputs.choice.states
-    last = _place(inputs, int(states[-1]))
-    wanted = []
-    for number in range(QUERIES):
-        share = (number + 0.5) / QUERIES
-        episode = int(share * (last.episode + 1))
-        length = last.step + 1 if episode == last.episode else int(inputs.dataset.lengths[episode])
-        wanted.append(_begin(inputs, episode) + int(share * length))
-    return list(dict.fromkeys(np.searchsorted(states, wanted).tolist()))  # not every state is a query
-
-
-def _lookup(inputs: Inputs, query: int, neighbours: np.ndarray) -> Lookup:
-    state = int(inputs.choice.states[query])
-    nearest = list(dict.fromkeys(neighbours.tolist()))[:MATCHES]  # a short row repeats its last candidate
-    matches = []
-    for rank, match in enumerate(nearest, start=1):
-        place = _place(inputs, match)
-        matches.append(Match(place.episode, place.step, rank, _distance(inputs, match, state)))
-    return Lookup(_place(inputs, state), tuple(matches))
-
-
-def _distance(inputs: Inputs, one: int, other: int) -> float:
-    """Between the vectors of two states."""
-    first, second = (inputs.vectors(np.array([state]))[0].astype(np.float64) for state in (one, other))
-    if inputs.metric == "cosine":
-        return float(1 - first @ second / (np.linalg.norm(first) * np.linalg.norm(second) or 1.0))
-    return float(np.linalg.norm(first - second))
-
-
-def _place(inputs: Inputs, state: int) -> Place:
-    episode = int(np.searchsorted(inputs.dataset.state_ends, state, "right"))
-    return Place(episode, state - _begin(inputs, episode))
-
-
-def _begin(inputs: Inputs, episode: int) -> int:
-    return int(inputs.dataset.state_ends[episode] - inputs.dataset.lengths[episode])
-
-
-def _places(figures: Figures) -> list[Place | Match]:
-    places: list[Place | Match] = [*figures.strip]
-    for lookup in figures.search.lookups if figures.search else ():
-        places += [lookup.query, *lookup.matches]
-    return places
-
-
-def _pictures(domain: Domain, task: str, sources: _Sources, places: list[Place | Match]) -> tuple[Frames, str]:
-    """The pictures of some rows, out of the frames or by replay, or none and the reason."""
-    wanted: dict[int, list[int]] = {}
-    for place in places:
-        wanted.setdefault(place.episode, []).append(place.step)
-    if sources.frames is not None and max(wanted) < len(stored := StoredFrames(sources.frames)):
-        files = {number: stored[number] for number in wanted}
-        return {(n, row): decode_png(files[n][row]) for n, rows in wanted.items() for row in rows}, ""
-    recorded = sources.artifact.manifest.parameters
-    episodes = {number: sources.dataset[number] for number in wanted}
-    if "environment" not in recorded or any(episode.seed == UNKNOWN for episode in episodes.values()):
-        name = recorded.get("source", {}).get("name", "another dataset")
-        return {}, f"the episodes were read from a source ({name}) and cannot be played again in the simulator."
-    environment = partial(domain.environment, task=task)
-    try:
-        return replay_frames(environment, episodes, wanted, recorded["environment"]), ""
-    except (NoRenderer, InvalidInput) as error:  # InvalidInput: no such simulator here, or another version of it
-        return {}, str(error)

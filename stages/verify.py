@@ -9,23 +9,26 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline.artifacts import checks
 from pipeline.artifacts.artifact import Artifact
-from pipeline.rollout.audit import audit as replay_audit
-from pipeline.regent.bins import SHAPES, read_lookup
+from pipeline.artifacts.checks import damaged_files, wrong_arrays
+from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.campaign.tasks import chosen_tasks
+from pipeline.dataset.checks import wrong_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
 from pipeline.fingerprint import canonical, differences
+from pipeline.frames.checks import wrong_frames
 from pipeline.interfaces import Environment
+from pipeline.machine.files import read_json
 from pipeline.machine.progress import progress
-from pipeline.regent.rows import RowLayout
-from pipeline.storage.contract import read_json
 from pipeline.machine.threads import available_cores
-from pipeline.artifacts.workspace import EPISODES, Workspace
-from stages.bins import bins_name
-from stages.catalog import chosen_tasks
-from stages.frames import FRAMES
+from pipeline.regent.bins import SHAPES, read_lookup
+from pipeline.regent.chain import bins_name
+from pipeline.regent.checks import wrong_bins, wrong_distances, wrong_neighbours
+from pipeline.regent.rows import RowLayout
+from pipeline.rollout.audit import audit as replay_audit
+from pipeline.rollout.frames import FRAMES
 
 REPLAY = "replay"
 
@@ -123,7 +126,7 @@ def _other_settings(artifact: Artifact, environment: Environment) -> list[str]:
 
 
 def _damage(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
-    broken = list(checks.damaged_files(artifact))
+    broken = list(damaged_files(artifact))
     yield from broken
     if broken:
         return  # content of damaged files says nothing new
@@ -136,14 +139,14 @@ def _damage(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
 def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
     kind = artifact.manifest.kind
     if kind == EPISODES:
-        yield from checks.wrong_episodes(artifact)
+        yield from wrong_episodes(artifact)
         return
     if kind == FRAMES:
-        yield from checks.wrong_frames(artifact)
+        yield from wrong_frames(artifact)
         return
-    yield from checks.wrong_arrays(artifact)
+    yield from wrong_arrays(artifact)
     if kind == "distances":
-        yield from checks.wrong_distances(artifact)
+        yield from wrong_distances(artifact)
     if kind == "bins" and not artifact.manifest.parents:
         return  # fetched: the episodes are not here; its arrays were compared with what was published
     if kind in ("retrieval", "bins"):
@@ -153,9 +156,9 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
         if episodes.digest() != parent.digest:
             yield f"its parent, the first {parent.episodes} episodes of {parent.version}, has other content now"
         elif kind == "retrieval":
-            yield from checks.wrong_neighbours(artifact, episodes)
+            yield from wrong_neighbours(artifact, episodes)
         else:
             folder = artifact.path / bins_name(artifact)
             shapes = read_json(folder / SHAPES)
             layout = RowLayout(episodes.lengths, shapes["rewards"][1])
-            yield from checks.wrong_bins(folder, shapes, layout.row_lengths, read_lookup(folder))
+            yield from wrong_bins(folder, shapes, layout.row_lengths, read_lookup(folder))

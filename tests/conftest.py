@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
 from pipeline.policies.scripted import Scripted
-from pipeline.artifacts.workspace import Workspace
-from stages import bins, collect, distances, parquet, retrieval
 from pipeline.regent.settings import RetrievalSettings
+from stages import bins, collect, distances, parquet, retrieval
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")

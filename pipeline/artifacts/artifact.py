@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DamagedArtifact
-from pipeline.machine.files import write_json
 from pipeline.fingerprint import fingerprint
-from pipeline.storage.contract import read_json
+from pipeline.machine.files import read_json, write_json
 
 MANIFEST = "manifest.json"
 ARRAYS = "arrays"

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.machine.files import sync_folder, write_json
+from pipeline.machine.files import read_json, sync_folder, write_json
 from pipeline.machine.lease import held
-from pipeline.storage.contract import read_json
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +51,8 @@ class DraftFolder:
 def claim(final: Path, identity: str, wait_s: float | None = None) -> Iterator[DraftFolder]:
     """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of that identity if there is.
 
-    The lock (pipeline/machine/lease.py, as are `wait_s` and InUse) only saves work: a second process waits instead of computing
-    the same. On an error the draft stays for the next try.
+    The lock (pipeline/machine/lease.py, as are `wait_s` and InUse) only saves work: a second process waits instead of
+    computing the same. On an error the draft stays for the next try.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     with held(lease_of(final), f"writing {final}", wait_s) as check:

@@ -7,96 +7,18 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from pipeline.artifacts.artifact import ARRAYS, MANIFEST, Artifact, Manifest, Parent, Spec
-from pipeline.dataset.reader import EpisodeDataset
-from pipeline.digest import combine
-from pipeline.artifacts.claim import DRAFT, IDENTITY, STALE, DraftFolder, claim
+from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest, Spec
+from pipeline.artifacts.claim import DRAFT, STALE, claim
+from pipeline.artifacts.draft import Draft
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
-from pipeline.machine.files import file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
-from pipeline.storage.contract import Storage, storage_named
-from pipeline.storage.resumable import PROGRESS, ArrayWriter
+from pipeline.storage.choice import storage_named
+from pipeline.storage.contract import Storage
 
 log = logging.getLogger(__name__)
 
 EPISODES = "episodes"
-
-
-class Draft:
-    """What a stage fills: arrays, files, counts and warnings of one derived artifact."""
-
-    def __init__(self, folder: DraftFolder, storage: Storage) -> None:
-        self.path = folder.path
-        self.counts: dict[str, int | float] = {}
-        self.warnings: list[str] = []
-        self._storage = storage
-        self._arrays: list[dict[str, Any]] = []
-        self._digests: dict[str, bytes] = {}
-        self._writers: list[ArrayWriter] = []
-        self._apart: set[str] = set()
-
-    def array(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str, content: bool = True) -> ArrayWriter:
-        """Begin or resume an array; append rows from its `done` on.
-
-        `content=False` leaves it out of the artifact's digest: its bytes may differ where the content is the same.
-        """
-        folder = self.path / ARRAYS
-        if not folder.exists():
-            self._storage.create_folder(folder)
-        writer = ArrayWriter(self._storage, folder, self.path / PROGRESS, name, shape, np.dtype(dtype))
-        self._writers.append(writer)
-        if not content:
-            self._apart.add(name)
-        self._arrays.append({"name": name, "shape": list(shape), "dtype": writer.dtype.name, "unit": unit})
-        return writer
-
-    def folder(self, name: str) -> Path:
-        """An empty folder for files; what an earlier, killed run left in it is removed."""
-        path = self.path / name
-        if path.exists():
-            for file in sorted(path.rglob("*"), reverse=True):
-                file.rmdir() if file.is_dir() else file.unlink()
-        path.mkdir(exist_ok=True)
-        return path
-
-    def content(self, name: str, digest: bytes) -> None:
-        """Say what a file's content is; the artifact's digest is made of these and of the arrays."""
-        self._digests[name] = digest
-
-    def listed(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str) -> None:
-        """Describe an array that lies in a file of its own format."""
-        self._arrays.append({"name": name, "shape": list(shape), "dtype": np.dtype(dtype).name, "unit": unit})
-
-    def finish(self, spec: Spec, stopwatch: Stopwatch) -> Manifest:
-        """Close the arrays, sweep, checksum, and write the manifest into the draft."""
-        closed = {writer.name: writer.close() for writer in self._writers}
-        self._digests |= {name: digest for name, digest in closed.items() if name not in self._apart}
-        if (self.path / ARRAYS).exists():
-            self._storage.sweep(self.path / ARRAYS)
-        for left in (PROGRESS, IDENTITY):
-            (self.path / left).unlink(missing_ok=True)
-        sync_tree(self.path)
-        manifest = Manifest(
-            kind=spec.kind,
-            task=spec.label,
-            version=spec.version,
-            fingerprint=spec.fingerprint,
-            digest=combine(self._digests[name] for name in sorted(self._digests)),
-            format=spec.format,
-            parents=[dataclasses.asdict(parent) for parent in spec.parents],
-            parameters=dict(spec.parameters),
-            arrays=self._arrays,
-            files=file_table(self.path, self.path),
-            counts=self.counts,
-            warnings=self.warnings,
-            **stopwatch.record(),
-        )
-        manifest.write(self.path)
-        return manifest
 
 
 class Workspace:
@@ -186,21 +108,6 @@ class Workspace:
         """All finished artifacts of one kind and task, by version."""
         return list(artifacts_below(self.root / domain / task / kind))
 
-    def of_leading_episodes(self, dataset: Artifact, kind: str) -> list[Artifact]:
-        """Finished artifacts of one kind that were made of the first episodes of this very dataset, by version.
-
-        However many: `dataset.episodes` limits nothing here.
-        """
-        whole = EpisodeDataset.of(dataclasses.replace(dataset, episodes=None))
-        found = []
-        for artifact in self.of_kind(dataset.domain, dataset.task, kind):
-            parent = artifact.parent(EPISODES)
-            count = parent.episodes or 0
-            same = parent.version == dataset.manifest.version and count <= len(whole)
-            if same and parent.digest == whole.digest(count):
-                found.append(artifact)
-        return found
-
     def all(self, domain: str | None, damage: list[str]) -> Iterator[Artifact]:
         """Every finished artifact, or those of one domain; unreadable manifests are appended to `damage`."""
         for folder in _folders(self.root):
@@ -235,11 +142,6 @@ def same_content(standing: Artifact, digest: str) -> Artifact:
         )
     log.info("rebuilt %s: same digest %s", standing.path, digest[:16])
     return dataclasses.replace(standing, built=True)
-
-
-def episodes_parent(artifact: Artifact, dataset: EpisodeDataset, episodes: int) -> Parent:
-    """A dataset's first episodes as a parent: growth changes neither prefix nor digest, so it orphans nothing."""
-    return artifact.as_parent(dataset.digest(episodes), episodes)
 
 
 def check_dataset_name(name: str) -> str:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from pipeline.dataset.parts import ENDS, FileTable, PartSummary, pack, save_part, summary_of, unpack
-from pipeline.storage.contract import Storage, open_arrays
+from pipeline.dataset.parts import ENDS, FileTable, pack, save_part, unpack
+from pipeline.dataset.summary import PartSummary, summary_of
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import Storage
 
 
 class Stored(NamedTuple):

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Manifest, Spec
-from pipeline.dataset.reader import PARTS, EpisodeDataset
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
+from pipeline.artifacts.workspace import Workspace, same_content
+from pipeline.dataset.parts import ENDS, FileTable, unpack
+from pipeline.dataset.reader import PARTS, EpisodeDataset
+from pipeline.dataset.summary import summarise
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
-from pipeline.machine.files import file_table, sync_tree
 from pipeline.fingerprint import differences
-from pipeline.dataset.parts import ENDS, FileTable, unpack
+from pipeline.machine.files import file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
-from pipeline.dataset.writer import DatasetWriter, summarise
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace, same_content
+from pipeline.storage.choice import open_arrays
 
 EPISODES_FORMAT = 1
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from pipeline.episode import INFO, PRESENT, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.machine.files import file_table, sync_tree
-from pipeline.storage.contract import ReadableArray, Storage, write_arrays
+from pipeline.storage.contract import Storage, write_arrays
 
 PART_BYTES = 64 * 2**20
 """A part is closed by the first episode that brings it to this many raw bytes ..."""
@@ -69,43 +69,6 @@ def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = N
         arrays[f"texts/{name}/bytes"] = np.concatenate(texts)
         arrays[f"texts/{name}/ends"] = np.cumsum([len(text) for text in texts], dtype=np.int64)
     return arrays
-
-
-class PartSummary(NamedTuple):
-    """What a dataset's manifest tells of a part.
-
-    Attributes:
-        returns: (n,) float64, of its episodes.
-        success: (n,) int8.
-        digests: (n, 32) uint8.
-        gave_up: episodes that the policy gave up.
-        rows: of its step arrays.
-        steps: shape of a row and dtype of the step arrays, by name.
-    """
-
-    returns: np.ndarray
-    success: np.ndarray
-    digests: np.ndarray
-    gave_up: int
-    rows: int
-    steps: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
-
-
-def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
-    """The summary of a part on disk, or of one just packed."""
-    reasons = split_texts(arrays["texts/end_reason/bytes"][:], arrays["texts/end_reason/ends"][:])
-    return PartSummary(
-        returns=arrays["episodes/return"][:],
-        success=arrays["episodes/success"][:],
-        digests=arrays["episodes/digest"][:],
-        gave_up=reasons.count("gave_up"),
-        rows=int(arrays[ENDS][:][-1]),
-        steps={
-            name.removeprefix("steps/"): (tuple(arrays[name].shape[1:]), np.dtype(arrays[name].dtype))
-            for name in arrays
-            if name.startswith("steps/")
-        },
-    )
 
 
 def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:

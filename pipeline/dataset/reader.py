@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidInput
-from pipeline.dataset.parts import ENDS, split_texts, unpack
-from pipeline.storage.contract import ReadableArray, open_arrays
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import ReadableArray
 
 PARTS = "parts"
 

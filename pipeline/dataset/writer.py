@@ -5,41 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from pipeline.artifacts.artifact import Manifest
 from pipeline.dataset.bulk import StoredPart
-from pipeline.dataset.reader import PARTS, EpisodeDataset
-from pipeline.digest import combine, digest_file
-from pipeline.episode import INFO, PRESENT, Episode
-from pipeline.errors import DamagedArtifact
-from pipeline.machine.files import sync_folder, write_json, write_spilled
-from pipeline.infos import InfoLayouts
 from pipeline.dataset.columns import Layout
-from pipeline.dataset.parts import (
-    ENDS,
-    PART_BYTES,
-    PART_EPISODES,
-    FileTable,
-    PartSummary,
-    finish_part,
-    pack,
-    summary_of,
-    unpack,
-    write_part,
-)
-from pipeline.storage.contract import ReadableArray, Storage, open_arrays, read_json
+from pipeline.dataset.infos import InfoLayouts
+from pipeline.dataset.parts import ENDS, PART_BYTES, PART_EPISODES, FileTable, finish_part, pack, unpack, write_part
+from pipeline.dataset.reader import PARTS, EpisodeDataset
+from pipeline.dataset.spill import SPILL, SPILLED, intact, load_episode, spill_path
+from pipeline.dataset.summary import PartSummary, part_entry, step_bytes, summary_of
+from pipeline.digest import digest_file
+from pipeline.episode import INFO, Episode
+from pipeline.machine.files import read_json, sync_folder, write_json
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import Storage
 
 FACTS = "facts.json"
 """In the folder of a part to which nothing may be added: what is told of it."""
-
-SPILL = "spill"
-SPILLED = ".safetensors"
 
 
 class DatasetWriter:
@@ -121,7 +106,7 @@ class DatasetWriter:
             self._write_part(closed=True)
         self.layout.agree((name, dtype, (0, *shape)) for name, (dtype, shape) in part.steps.items())
         ends = np.cumsum(part.lengths + 1)
-        entry = _entry(self._part_name(len(ends)), ends, int(ends[-1]) * part.row_bytes)
+        entry = part_entry(self._part_name(len(ends)), ends, int(ends[-1]) * part.row_bytes)
         entry["facts"] = part.told()
         table = part.files | _write_facts(part.folder, entry["facts"])
         part.folder.rename(self._draft / PARTS / entry["name"])
@@ -203,7 +188,7 @@ class DatasetWriter:
     def _write_part(self, closed: bool = False) -> None:
         """Make a part of the buffer; to a `closed` one nothing may be added."""
         arrays = pack(self._buffer)
-        entry = _entry(self._part_name(len(self._buffer)), arrays[ENDS], self._buffered)
+        entry = part_entry(self._part_name(len(self._buffer)), arrays[ENDS], self._buffered)
         folder = self._draft / PARTS / entry["name"]
         unfinished = write_part(self._storage, folder, arrays)
         if closed:
@@ -219,8 +204,8 @@ class DatasetWriter:
         """Parts that an earlier, killed run had finished, as far as they follow each other."""
         while found := sorted((self._draft / PARTS).glob(f"{self.packed:06d}-*")):
             arrays = open_arrays(found[0])
-            size = _step_bytes(arrays)
-            entry = _entry(found[0].name, arrays[ENDS][:], size)
+            size = step_bytes(arrays)
+            entry = part_entry(found[0].name, arrays[ENDS][:], size)
             if (facts := found[0] / FACTS).exists():
                 entry["facts"] = read_json(facts)
             # The last part of a run that died while committing may have to grow.
@@ -253,90 +238,3 @@ def _write_facts(part: Path, facts: Mapping[str, int | str]) -> FileTable:
     path = part / FACTS
     write_json(path, facts)
     return {FACTS: {"size": path.stat().st_size, "blake3": digest_file(path)}}
-
-
-def _step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
-    """Bytes of the episodes' own step arrays, without what packing adds where an episode lacks an info."""
-    if any(name.startswith(f"steps/{PRESENT}") for name in arrays):
-        return sum(episode.nbytes for episode in unpack({name: array[:] for name, array in arrays.items()}))
-    steps = [array for name, array in arrays.items() if name.startswith("steps/")]
-    return sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in steps)
-
-
-def summarise(
-    folder: Path, parts: list[dict[str, Any]], known: Mapping[str, PartSummary] = MappingProxyType({})
-) -> dict[str, Any]:
-    """Digest, counts, arrays and return statistics of a dataset, as its manifest holds them.
-
-    Opens each part once, but for those whose summaries are `known`, by the part's name.
-    """
-    told = [
-        known[name] if name in known else summary_of(open_arrays(folder / PARTS / name))
-        for name in (str(part["name"]) for part in parts)
-    ]
-    returns = np.concatenate([part.returns for part in told])
-    success = np.concatenate([part.success for part in told])
-    rows = sum(part.rows for part in told)
-    told_success = success[success >= 0]
-    counts: dict[str, int | float] = {"episodes": len(returns), "states": rows - len(returns)}
-    if len(told_success):
-        counts["successes"] = int(told_success.sum())
-        counts["success_known"] = len(told_success)
-    if gave_up := sum(part.gave_up for part in told):
-        counts["gave_up"] = gave_up
-    for part in parts:
-        for name, fact in part.get("facts", {}).items():
-            if isinstance(fact, int):
-                counts[name] = counts.get(name, 0) + fact
-    steps = {name: spec for part in reversed(told) for name, spec in part.steps.items()}
-    return {
-        "digest": combine(bytes(row) for part in told for row in part.digests),
-        "counts": counts,
-        "arrays": [
-            {"name": name, "shape": [rows, *shape], "dtype": dtype.name, "unit": "as the source gave it"}
-            for name, (shape, dtype) in sorted(steps.items())
-        ],
-        "return_": {
-            "mean": float(returns.mean()),
-            "std": float(returns.std()),
-            "min": float(returns.min()),
-            "max": float(returns.max()),
-        },
-    }
-
-
-def spill_path(folder: Path, index: int) -> Path:
-    """Where episode `index` waits to be packed."""
-    return folder / f"{index:08d}{SPILLED}"
-
-
-def save_episode(path: Path, episode: Episode) -> None:
-    """One finished episode as one whole file."""
-    write_spilled(path, pack([episode]))
-
-
-def load_episode(path: Path) -> Episode:
-    """A spilled episode; checked against the digest that was taken when it was made."""
-    try:
-        arrays = load_file(path)
-        episode = unpack(arrays)[0]
-        digest = arrays["episodes/digest"][0].tobytes()
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DamagedArtifact(f"{path} is torn: {error}. Run the same command again.") from error
-    if episode.digest() != digest:
-        raise DamagedArtifact(f"{path} does not match its digest. Run the same command again.")
-    return episode
-
-
-def intact(path: Path) -> bool:
-    """Whether a spilled file of an earlier run can be used; a torn one is removed, its episode is made again."""
-    try:
-        load_episode(path)
-    except DamagedArtifact:
-        path.unlink()
-        return False
-    return True
-
-
-def _entry(name: str, ends: np.ndarray, size: int) -> dict[str, Any]:
-    return {"name": name, "episodes": len(ends), "states": int(ends[-1]) - len(ends), "bytes": size}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+"""(256,) float32: what JAT's processor (`jat/processing_jat.py`) makes of each grey byte, bit for bit."""
+
 _JAT = """
 alien amidar assault asterix asteroids atlantis bank_heist battle_zone beam_rider berzerk bowling boxing breakout
 centipede chopper_command crazy_climber defender demon_attack double_dunk enduro fishing_derby freeway frostbite

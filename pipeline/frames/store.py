@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.machine.files import write_spilled
-from pipeline.interfaces import Environment
 from pipeline.frames.png import encode_png
-from pipeline.storage.contract import open_arrays
+from pipeline.interfaces import Environment
+from pipeline.machine.files import write_spilled
+from pipeline.storage.choice import open_arrays
 
 PNG, ENDS, EPISODE_ENDS, DIGESTS = "png", "ends", "episode_ends", "digests"
 """Arrays of a frames artifact; see `Frames`."""

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import InvalidInput
-from pipeline.machine.files import write_atomic
-from pipeline.frames.store import Frames
 from pipeline.frames.png import decode_png, encode_png
+from pipeline.frames.store import Frames
+from pipeline.machine.files import write_atomic
 
 BLACK = (128, 128, 3)
 """Shape of the picture that stands for an episode with fewer than two."""

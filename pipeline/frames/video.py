@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.machine.files import write_atomic
-from pipeline.frames.store import EpisodeFrames, Frames
 from pipeline.frames.png import decode_png
+from pipeline.frames.store import EpisodeFrames, Frames
+from pipeline.machine.files import write_atomic
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -159,7 +159,7 @@ def _encode(path: Path, pictures: Iterable[np.ndarray], shape: tuple[int, ...], 
     count = 0
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = _stream(container, shape, rate, crf)
-        for count, frame in enumerate(_frames(pictures), start=1):
+        for count, frame in enumerate(video_frames(pictures), start=1):
             frame.pts, frame.duration, frame.time_base = count - 1, 1, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -176,7 +176,7 @@ def _stream(container: OutputContainer, shape: tuple[int, ...], rate: Fraction, 
     return stream
 
 
-def _frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
+def video_frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
     """Pictures in the encoder's own colours: exact rounding, and the mean colour of each 2 x 2 pixels."""
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.dataset.rewards import return_words, reward_clipping
 from pipeline.errors import InvalidInput
 from pipeline.hub.names import DESCRIPTION, EXTRAS, Listed
-from pipeline.dataset.rewards import return_words, reward_clipping
 
 BEGIN, END = "<!-- repertoire: begin -->", "<!-- repertoire: end -->"
 FENCE = "---"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.regent.bins import STATISTICS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import DamagedArtifact, InvalidInput
-from pipeline.storage.contract import read_json
+from pipeline.machine.files import read_json
+from pipeline.regent.bins import STATISTICS
 
 FORMAT = 1
 KEYS = {"format", "name", "held_out", "configs", "bins", "dataset", "retrieval", "figures", "versions", "warnings"}

@@ -8,11 +8,11 @@ import dm_env  # type: ignore[import-untyped]
 import numpy as np
 from dm_env import specs
 
-from pipeline.observation import observation_copy
 from pipeline.errors import InvalidInput
 from pipeline.live.copies import action_copy
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording
+from pipeline.observation import observation_copy
 
 
 class RecordDmEpisodes(dm_env.Environment):  # type: ignore[misc]  # dm_env has no types

@@ -14,17 +14,18 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.dataset.grow import commit
 from pipeline.artifacts.claim import claim
+from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.grow import commit
+from pipeline.dataset.parts import PART_BYTES
+from pipeline.dataset.spill import save_episode, spill_path
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
-from pipeline.dataset.parts import PART_BYTES
+from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
-from pipeline.dataset.writer import DatasetWriter, save_episode, spill_path
-from pipeline.artifacts.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

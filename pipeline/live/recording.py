@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.rollout.builder import EpisodeBuilder
 from pipeline.envs.gym.infos import success_of
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.interfaces import Transition
 from pipeline.live.copies import take_mission
 from pipeline.live.log import EpisodeLog
+from pipeline.rollout.builder import EpisodeBuilder
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ import shutil
 from pathlib import Path
 
 from pipeline.artifacts.artifact import MANIFEST, Manifest
-from pipeline.dataset.reader import PARTS
 from pipeline.dataset.parts import unpack
-from pipeline.dataset.writer import SPILL, DatasetWriter, remove_part, save_episode, spill_path
-from pipeline.storage.contract import open_arrays
+from pipeline.dataset.reader import PARTS
+from pipeline.dataset.spill import SPILL, save_episode, spill_path
+from pipeline.dataset.writer import DatasetWriter, remove_part
+from pipeline.storage.choice import open_arrays
 
 
 def recover_parts(draft: Path, final: Path) -> None:

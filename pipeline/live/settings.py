@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import Spec
-from pipeline.dataset.grow import EPISODES_FORMAT, same_settings
 from pipeline.artifacts.claim import DRAFT, IDENTITY
+from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
+from pipeline.dataset.grow import EPISODES_FORMAT, same_settings
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import canonical, differences
-from pipeline.storage.contract import read_json
-from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
+from pipeline.machine.files import read_json
 
 
 def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> Spec:

@@ -7,13 +7,13 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from pipeline.observation import info_copy, observation_copy
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.live.batches import ONE_ARRAY
 from pipeline.live.copies import action_copy
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording
+from pipeline.observation import info_copy, observation_copy
 
 
 class RecordEpisodes(gym.Wrapper):

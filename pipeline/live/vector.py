@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from pipeline.observation import observation_copy
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.live.batches import cast_like, one_info, split_observations
@@ -16,6 +15,7 @@ from pipeline.live.copies import action_copy
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording
 from pipeline.live.single import action_dtype
+from pipeline.observation import observation_copy
 
 FINAL_OBSERVATION, FINAL_INFO = "final_obs", "final_info"
 AUTORESET_MODE, RESET_MASK = "autoreset_mode", "reset_mask"

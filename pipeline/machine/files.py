@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from pipeline.digest import digest_file
+from pipeline.errors import DamagedArtifact
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -139,3 +140,11 @@ def human_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def read_json(path: Path) -> Any:
+    """JSON of a file; a damaged one is named."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedArtifact(f"{path} cannot be read as JSON: {error}") from error

@@ -12,10 +12,10 @@ import numpy as np
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Environment, Turn
+from pipeline.machine.source_code import name_and_source
 from pipeline.policies.inputs import by_name
 from pipeline.policies.network import LANES
 from pipeline.policies.normalize import PLAIN
-from pipeline.machine.source_code import name_and_source
 
 
 class Function:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.regent.context import RETRIEVED
 from pipeline.digest import ArrayDigest
 from pipeline.errors import DamagedArtifact, InvalidInput
-from pipeline.machine.files import write_json
+from pipeline.machine.files import read_json, write_json
+from pipeline.regent.context import RETRIEVED
 from pipeline.regent.rows import ReadStates, RowLayout, read_states
-from pipeline.storage.contract import read_json
 
 SHAPES = "shapes.json"
 STATISTICS = "dist_stats.json"

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.domains.atari import ACTIONS
+from pipeline.domains.atari import ACTIONS, LEVELS
 from pipeline.domains.babyai import TOKENS
-from pipeline.regent.bins import RowArray, action_key, bin_dtype, observation_key
 from pipeline.embedding.states import StateInputs
-from pipeline.regent.tokens import NO_TOKEN, Tokenizer, read_tokens, token_source
-from pipeline.sources.jat.screens import LEVELS
+from pipeline.regent.bins import RowArray, action_key, bin_dtype, observation_key
 from pipeline.regent.recipe import Inputs
+from pipeline.regent.tokens import NO_TOKEN, Tokenizer, read_tokens, token_source
 
 PICTURES, FRAMES = "image_observations", 4
 

@@ -10,9 +10,9 @@ from jaxtyping import Float32, Int, Shaped
 from numpy.typing import NDArray
 
 from pipeline.machine.compiled import compiled
+from pipeline.machine.threads import available_cores
 from pipeline.regent.context import CONTEXT, RETRIEVED
 from pipeline.search.metric import Metric, check_metric
-from pipeline.machine.threads import available_cores
 
 _ROWS_PER_TASK = 4096  # states one thread takes at a time
 _WIDENED_BYTES = 64 << 20  # pools up to this size are widened to float64 once instead of at each of their many reads

@@ -8,17 +8,18 @@ from functools import partial
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain
+from pipeline.embedding.artifact import as_recorded, embeddings_spec
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
-from pipeline.search.metric import Metric
 from pipeline.regent.pools import Retrieval
 from pipeline.regent.rows import ReadStates, RowLayout, read_states
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace, episodes_parent
-from stages.embeddings import as_recorded, embeddings_spec
 from pipeline.regent.settings import RetrievalSettings, choose_queries
+from pipeline.search.metric import Metric
+from pipeline.storage.choice import open_arrays
 
 RETRIEVAL_FORMAT = 1
 DISTANCES_FORMAT = 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.regent.context import RETRIEVED
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.search.metric import Metric, check_metric
+from pipeline.regent.context import RETRIEVED
 from pipeline.regent.pools import Retrieval, choose, choose_by_mission
 from pipeline.regent.rows import RowLayout
+from pipeline.search.metric import Metric, check_metric
 
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.domains.babyai import MISSION_TOKENS, TOKENS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import digest_file
+from pipeline.domains.babyai import MISSION_TOKENS, TOKENS
 from pipeline.errors import InvalidInput
 from pipeline.regent.rows import ReadStates
 

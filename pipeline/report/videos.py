@@ -7,21 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.dataset.prefix import of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 from pipeline.frames.store import Frames
-from pipeline.report.page import Shown
 from pipeline.frames.thumbnail import episode_thumbnail
 from pipeline.frames.video import Video, episode_video
-from pipeline.artifacts.workspace import EPISODES, Workspace
-from stages.frames import FRAMES
+from pipeline.report.figures import Shown
+from pipeline.rollout.frames import FRAMES
 
 
 def frames_there(workspace: Workspace, dataset: Artifact) -> Artifact | None:
     """Frames of leading episodes of a dataset: the fewest that cover all that are asked for, or else the most."""
     asked = dataset.episodes or dataset.manifest.counts["episodes"]
     counts: dict[int, Artifact] = {}
-    for artifact in workspace.of_leading_episodes(dataset, FRAMES):
+    for artifact in of_leading_episodes(workspace, dataset, FRAMES):
         counts.setdefault(artifact.parent(EPISODES).episodes or 0, artifact)
     covering = [count for count in counts if count >= asked]
     return counts[min(covering, default=max(counts))] if counts else None

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.rollout.builder import EpisodeBuilder
-from pipeline.observation import observation_copy
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Policy, Transition, Turn
+from pipeline.observation import observation_copy
+from pipeline.rollout.builder import EpisodeBuilder
 
 IDLE_SECONDS = 0.01
 """How long lanes rest when no episode may begin yet."""

@@ -14,11 +14,11 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from pipeline.dataset.spill import save_episode, spill_path
 from pipeline.errors import TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
 from pipeline.interfaces import Environment, Policy
 from pipeline.machine.processes import spawn_context
-from pipeline.dataset.writer import save_episode, spill_path
 from pipeline.rollout.rollout import Played, Start, play
 from pipeline.seeding import episode_rng, episode_seed
 

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64
 from numpy.typing import NDArray
 
+from pipeline.machine.threads import available_cores
 from pipeline.search.metric import Metric, check_metric
 from pipeline.search.panels import Panels, pack
 from pipeline.search.pool import Pool, distinct
 from pipeline.search.tiles import Search, run
 from pipeline.search.vectors import first_not_finite, unit_vectors
-from pipeline.machine.threads import available_cores
 
 if TYPE_CHECKING:
     import torch

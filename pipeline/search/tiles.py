@@ -12,12 +12,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.machine.threads import one_blas_thread
 from pipeline.search.panels import GROUP, Panels, Scored, score_side
 from pipeline.search.pool import Pool
 from pipeline.search.rank import rank_shortlists
 from pipeline.search.scan import SCAN_TILE, difference_scan, full_scan
 from pipeline.search.shortlist import UNLIMITED, finish, shortlist
-from pipeline.machine.threads import one_blas_thread
 
 QUERY_TILE = 256  # queries scored together; with KEY_TILE it makes a score tile that stays in the L2 cache
 SPARE = 1024  # entries beyond k that a shortlist may hold before its query goes to a scan

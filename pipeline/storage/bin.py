@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DamagedArtifact
-from pipeline.machine.files import write_json
-from pipeline.storage.contract import ReadableArray, WritableArray, read_json, row_bytes
+from pipeline.machine.files import read_json, write_json
+from pipeline.storage.contract import ReadableArray, WritableArray, row_bytes
 
 SHAPES = "shapes.json"
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-
-from pipeline.errors import DamagedArtifact, unknown_name
 
 SHARD_BYTES = 64 * 2**20
 """How many raw bytes one file of a sharded array holds, and the unit in which long arrays are written and resumed."""
@@ -83,31 +80,6 @@ def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return chunk * max(1, SHARD_BYTES // (chunk * row_bytes(shape, dtype)))
 
 
-def storage_named(name: str) -> Storage:
-    """The storage called `zarr` or `bin`; the libraries are imported only here."""
-    from pipeline.storage.bin import BinStorage
-    from pipeline.storage.zarr import ZarrStorage
-
-    storages: dict[str, Storage] = {"zarr": ZarrStorage(), "bin": BinStorage()}
-    if name not in storages:
-        raise unknown_name("storage", name, storages)
-    return storages[name]
-
-
-def storage_of(folder: Path) -> Storage:
-    """The storage that wrote `folder`: folders say themselves what they are."""
-    if (folder / "zarr.json").is_file():
-        return storage_named("zarr")
-    if (folder / "shapes.json").is_file():
-        return storage_named("bin")
-    raise DamagedArtifact(f"{folder} holds neither zarr.json nor shapes.json, so it is no folder of arrays.")
-
-
-def open_arrays(folder: Path) -> Mapping[str, ReadableArray]:
-    """All arrays of a folder, whatever storage wrote it."""
-    return storage_of(folder).open(folder)
-
-
 def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write whole arrays at once; `files.sync_tree` makes them durable."""
     storage.write(folder, {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
@@ -118,11 +90,3 @@ def blocks(array: ReadableArray, rows: int | None = None) -> Iterable[np.ndarray
     step = rows or block_rows(array.shape, array.dtype)
     for start in range(0, len(array), step):
         yield array[start : start + step]
-
-
-def read_json(path: Path) -> Any:
-    """JSON of a file; a damaged one is named."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DamagedArtifact(f"{path} cannot be read as JSON: {error}") from error

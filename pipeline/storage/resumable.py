@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.digest import ArrayDigest
-from pipeline.machine.files import write_json
-from pipeline.storage.contract import Storage, block_rows, read_json
+from pipeline.machine.files import read_json, write_json
+from pipeline.storage.contract import Storage, block_rows
 
 PROGRESS = "progress.json"
 

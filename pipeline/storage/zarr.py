@@ -15,8 +15,8 @@ import tensorstore as ts
 from numcodecs import zstd
 
 from pipeline.errors import DamagedArtifact
-from pipeline.machine.files import write_json
-from pipeline.storage.contract import ReadableArray, WritableArray, block_rows, chunk_rows, read_json
+from pipeline.machine.files import read_json, write_json
+from pipeline.storage.contract import ReadableArray, WritableArray, block_rows, chunk_rows
 
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}

@@ -15,11 +15,12 @@ from torch.utils.data import Dataset
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.domains.atari import minimal_actions
+from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.machine.files import read_json
 from pipeline.regent.bins import SHAPES, STATISTICS, read_lookup
 from pipeline.regent.context import CONTEXT
-from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.regent.statistics import distance_statistics, normaliser
-from pipeline.storage.contract import blocks, read_json
+from pipeline.storage.contract import blocks
 
 LAMBDA = 10.0
 """How fast the weight of the retrieved action falls with the distance: exp(-10 d)."""

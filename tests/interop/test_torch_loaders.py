@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 import pytest
 
-from stages.bins import bins_name
+from pipeline.regent.chain import bins_name
 from tests.conftest import derived
 
 torch = pytest.importorskip("torch")

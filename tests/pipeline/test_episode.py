@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
+from pipeline.dataset.parts import pack, unpack
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidEpisode
-from pipeline.dataset.parts import pack, unpack
 from tests.conftest import made_episode
 
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.dataset.parts import pack, unpack
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
 from pipeline.episode import Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.interfaces import Transition
-from pipeline.dataset.parts import pack, unpack
-from pipeline.dataset.writer import DatasetWriter
-from pipeline.storage.contract import storage_named
+from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.storage.choice import storage_named
 from tests.conftest import made_episode
 
 

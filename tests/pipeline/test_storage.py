@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import DamagedArtifact, UnknownName
-from pipeline.storage.contract import block_rows, open_arrays, storage_named, write_arrays
+from pipeline.storage.choice import open_arrays, storage_named
+from pipeline.storage.contract import block_rows, write_arrays
 
 DTYPES = st.sampled_from(["f4", "f8", "u1", "i4", "i8", "?"])
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(max_dims=4, min_side=0, max_side=7)))

@@ -10,17 +10,19 @@ from html import unescape
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import Episode, with_last_row
+from pipeline.frames.video import Video
 from pipeline.hub.card import repository_card
 from pipeline.hub.description import Sources, describe, read_description
 from pipeline.hub.names import listed
-from pipeline.report.page import Media, Shown, render_page
-from pipeline.frames.video import Video
-from pipeline.artifacts.workspace import Workspace
-from stages import bins, distances, ingest, parquet, report, retrieval
-from stages.bins import bins_name
+from pipeline.regent.chain import bins_name
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.report.figures import Media, Shown
+from pipeline.report.gather import PageSources, figures_of
+from pipeline.report.page import render_page
+from stages import bins, distances, ingest, parquet, report, retrieval
 from tests.conftest import toy_domain
 
 WORDS = "sum of rewards clipped to [-1, 1]"
@@ -101,8 +103,8 @@ def test_the_figures_hold_the_bounds(made):
 def test_captions_of_videos_say_it(made):
     clipped, found = made
     artifact, shown = found["episodes"], Shown("highest", 2, 5.0, 30, "source")
-    sources = report._Sources(toy_domain(), artifact, EpisodeDataset.of(artifact), None, "not here", None)
-    figures = replace(report._figures(sources), videos=(shown,), filmed=8)
+    sources = PageSources(toy_domain(), artifact, EpisodeDataset.of(artifact), None, "not here", None)
+    figures = replace(figures_of(sources), videos=(shown,), filmed=8)
     html = render_page(figures, Media({}, "none", {2: Video(31, 84, 84)}), "toy", "not here", [artifact])
     caption = text_of(re.search(r"<figcaption><b>Highest.*?</figcaption>", html, re.DOTALL)[0]).strip()
     told = f"{WORDS}, " if clipped else ""

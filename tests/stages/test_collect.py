@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
@@ -17,7 +18,6 @@ from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
 from pipeline.rollout.rollout import rollout
 from pipeline.seeding import episode_rng, episode_seed
-from pipeline.artifacts.workspace import Workspace
 from stages import verify
 from tests.conftest import collected
 

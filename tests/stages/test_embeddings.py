@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Regent
+from pipeline.embedding.artifact import embeddings_spec
 from pipeline.embedding.preprocessing import prepare
 from pipeline.embedding.settings import WIDTHS
 from pipeline.embedding.weights import load
 from pipeline.envs.atari.environment import Atari
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput
 from pipeline.policies.random import Random
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace
+from pipeline.storage.choice import open_arrays
 from stages import embeddings, verify
-from stages.embeddings import embeddings_spec
 from tests.conftest import collected
 from tests.pipeline.embedding.encoders import Mixing, embedding
 from tests.pipeline.embedding.pictures import DOMAIN, dataset, noise, stacks
@@ -89,7 +89,7 @@ def test_batch_size_storage_and_memory_for_duplicates_change_no_byte(tmp_path, s
 
 def test_equal_inputs_are_embedded_once(workspace, shown, caplog):
     dataset(workspace, shown)
-    with caplog.at_level(logging.INFO, "stages.embeddings"):
+    with caplog.at_level(logging.INFO, "pipeline.embedding.build"):
         found = array(embedded(workspace, embedding(frames=1)))
     assert f"embedded {len(np.unique(found, axis=0))} different inputs of 41 states" in caplog.text
     assert len(np.unique(found, axis=0)) <= 16
@@ -126,7 +126,7 @@ def test_rows_of_other_episode_counts_are_taken_over(workspace, shown, monkeypat
     dataset(workspace, shown[:3])
     embedded(workspace)
     dataset(workspace, shown)
-    with caplog.at_level(logging.INFO, "stages.embeddings"):
+    with caplog.at_level(logging.INFO, "pipeline.embedding.build"):
         grown = array(embedded(workspace))
     assert f"inputs of {LENGTHS[3]} states" in caplog.text
     np.testing.assert_allclose(grown, wanted(embedding(), shown), rtol=0, atol=1e-6)
@@ -173,7 +173,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, shown, caplog):
         dataset(place, shown)
     died = subprocess.run([sys.executable, str(script), str(tmp_path / "a")], check=False)
     assert died.returncode == -signal.SIGKILL
-    with caplog.at_level(logging.INFO, "stages.embeddings"):
+    with caplog.at_level(logging.INFO, "pipeline.embedding.build"):
         resumed = embedded(there, embedding(batch=4))
     assert f"inputs of {sum(LENGTHS) - 15} states" in caplog.text
     assert resumed.manifest.digest == embedded(undisturbed).manifest.digest

@@ -12,15 +12,15 @@ from functools import partial
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, DigestMismatch, IdentityMismatch, InvalidInput
+from pipeline.frames.png import decode_png
 from pipeline.frames.store import Frames
 from pipeline.interfaces import Transition
-from pipeline.frames.png import decode_png
 from pipeline.policies.random import Random
-from pipeline.artifacts.workspace import Workspace
 from stages import frames, gc, verify
 from tests.conftest import collected
 
@@ -72,7 +72,7 @@ def test_lockstep_replay_and_growth_give_one_digest_and_no_change_of_the_dataset
 
 
 def test_pictures_of_the_collection_are_taken_over_without_a_replay(toy, workspace, monkeypatch):
-    monkeypatch.setattr("stages.frames.audit", None)  # would fail if anything were replayed
+    monkeypatch.setattr("pipeline.rollout.frames.audit", None)  # would fail if anything were replayed
     collected(toy, workspace, episodes=5, render=True)
     (artifact,) = found_frames(workspace)
     assert artifact.manifest.counts["episodes"] == 5
@@ -85,7 +85,7 @@ def test_pictures_of_fewer_episodes_are_taken_over(toy, workspace, monkeypatch):
     drawn(toy, workspace, episodes=4)
     asked = []
     real = frames.audit
-    monkeypatch.setattr("stages.frames.audit", lambda *given: asked.append(list(given[3])) or real(*given))
+    monkeypatch.setattr("pipeline.rollout.frames.audit", lambda *given: asked.append(list(given[3])) or real(*given))
     drawn(toy, workspace)
     assert asked == [[4, 5]]
 
@@ -148,7 +148,7 @@ from tests.conftest import collected, toy_domain
 import stages.collect, stages.frames
 if __name__ == "__main__":
     if sys.argv[2] == "write":
-        stages.frames._write = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+        pipeline.rollout.frames._write = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
     else:
         stages.collect.keep_lockstep = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
     collected(toy_domain(), Workspace(sys.argv[1]), episodes=6, render=True)

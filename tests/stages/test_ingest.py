@@ -6,15 +6,15 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.atari import LEVELS
 from pipeline.domains.domain import Domain, Regent
 from pipeline.errors import IdentityMismatch, InvalidInput
-from pipeline.sources.jat.source import JatSource
+from pipeline.regent.chain import bins_name
 from pipeline.sources.jat.maps import mission_maps, row_maps, write_maps
-from pipeline.sources.jat.screens import LEVELS
-from pipeline.artifacts.workspace import Workspace
+from pipeline.sources.jat.source import JatSource
 from stages import ingest
-from stages.bins import bins_name
 from tests.conftest import derived
 from tests.jat_files import make_jat, make_missions, make_screens, restack
 

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from pipeline.artifacts.artifact import MANIFEST
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import size_of
+from pipeline.regent.plan import plan_of
+from pipeline.regent.settings import RetrievalSettings
 from stages import plan
 from stages.plan import duration
-from pipeline.regent.settings import RetrievalSettings
 
 
 def planned(capsys, domain, workspace, **settings):
@@ -28,7 +30,7 @@ def test_a_line_says_what_is_there_and_how_large_it_is(made, capsys):
     bins = workspace.of_kind("toy", "corner", "bins")[0]
     told = bins.manifest.counts["states"]
     assert f" {told} " in lines["corner"]
-    counted = plan._planned(toy, "corner", plan.EpisodeDataset.of(
+    counted = plan_of(toy, "corner", EpisodeDataset.of(
         workspace.dataset("toy", "corner", "scripted-v1")), RetrievalSettings(), None, False)  # fmt: skip
     arrays = sum(path.stat().st_size for path in bins.path.rglob("*.bin"))
     assert counted.sizes["bins"] == arrays <= size_of(bins.path)

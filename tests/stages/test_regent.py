@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace
-from stages import catalog, distances, parquet, retrieval, verify
-from stages.bins import bins_name
+from pipeline.regent.chain import bins_name
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.storage.choice import open_arrays
+from stages import catalog, distances, parquet, retrieval, verify
 from tests.conftest import collected, derived
 
 

@@ -7,20 +7,20 @@ import datasets
 import numpy as np
 import pytest
 
-from pipeline.domains.atari import ACTIONS, minimal_actions
-from pipeline.views.contexts import Contexts
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.atari import ACTIONS, minimal_actions
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.atari.environment import Atari
 from pipeline.envs.toy import Toy
 from pipeline.errors import ArtifactNotFound, InvalidInput
 from pipeline.policies.random import Random
-from pipeline.sources.jat.source import JatSource
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace
-from stages import bins, distances, embeddings, ingest, parquet, retrieval
-from stages.bins import bins_name
+from pipeline.regent.chain import bins_name
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.sources.jat.source import JatSource
+from pipeline.storage.choice import open_arrays
+from pipeline.views.contexts import Contexts
+from stages import bins, distances, embeddings, ingest, parquet, retrieval
 from tests.conftest import collected
 from tests.jat_files import make_missions, make_screens
 from tests.pipeline.embedding.encoders import embedding

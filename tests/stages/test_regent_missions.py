@@ -6,15 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace
+from pipeline.regent.chain import bins_name
+from pipeline.storage.choice import open_arrays
 from stages import ingest
-from stages.bins import bins_name
 from tests.conftest import derived
 
 WIDTH, DEMOS, STATES, KEPT = 4, 3, 60, 20

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report import charts
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.atari.environment import Atari
@@ -30,12 +30,12 @@ from pipeline.episode import Episode
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput, NoRenderer, TaskFailed
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
-from pipeline.rollout.replay import replay_frames
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace
-from stages import distances, frames, gc, ingest, report, retrieval
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.report import charts
 from pipeline.report.videos import frames_there
+from pipeline.rollout.replay import replay_frames
+from pipeline.storage.choice import open_arrays
+from stages import distances, frames, gc, ingest, report, retrieval
 from tests.browser import asked, chromium, needs_browser
 from tests.conftest import collected
 
@@ -490,7 +490,7 @@ def test_a_page_with_videos_is_found_made_again_alike_and_no_garbage(
 
 def test_pictures_come_from_the_frames_where_there_are_some(with_videos: tuple[Workspace, Artifact], monkeypatch):
     workspace, made = with_videos
-    monkeypatch.setattr("stages.report.replay_frames", None)  # would fail if anything were replayed
+    monkeypatch.setattr("pipeline.report.gather.replay_frames", None)  # would fail if anything were replayed
     again = report.run(**settings(workspace, replace(DOMAIN, environment=partial(Blind, max_steps=60)), force=True))
     assert again.manifest.counts["pictures"] == made.manifest.counts["pictures"] > 10
 

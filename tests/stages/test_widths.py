@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.mujoco import MuJoCo
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InvalidEpisode
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
-from pipeline.sources.jat.source import JatSource
-from pipeline.storage.contract import open_arrays
-from pipeline.artifacts.workspace import Workspace
-from stages import ingest, retrieval
 from pipeline.regent.recipe import RetrievalSettings
+from pipeline.sources.jat.source import JatSource
+from pipeline.storage.choice import open_arrays
+from stages import ingest, retrieval
 from tests.conftest import collected
 from tests.jat_files import make_jat
 

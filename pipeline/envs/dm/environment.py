@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from dm_env import specs  # type: ignore[import-untyped]
 
-from pipeline.observation import observation_copy
 from pipeline.envs.dm.entry import Entry
 from pipeline.envs.dm.suite import Suite
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.observation import observation_copy
 
 UNBOUNDED = 1e10
 """MuJoCo's largest number, which a control spec has where nothing bounds an action."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.observation import info_copy
 from pipeline.envs.gym.actions import Actions
 from pipeline.envs.gym.infos import success_of
 from pipeline.envs.gym.make import Made, Recipe
@@ -18,6 +17,7 @@ from pipeline.envs.gym.pictures import draw
 from pipeline.envs.gym.versions import environment_versions
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.observation import info_copy
 
 log = logging.getLogger(__name__)
 

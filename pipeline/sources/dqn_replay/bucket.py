@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.remote.download import RemoteFile, download
 from pipeline.errors import InvalidInput
+from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import Failed, Remote, connect, patiently, said, scrubbed
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,8 @@ class Bucket:
     def fetch(self, files: Sequence[LogFile], label: str) -> None:
         """Bring what is missing of `files` onto this machine, verified; `label` stands in the log and beside the bar.
 
-        A call after a kill or an error goes on where that one ended. Raises InvalidInput as `pipeline.remote.download` does.
+        A call after a kill or an error goes on where that one ended. Raises InvalidInput
+        as `pipeline.remote.download` does.
         """
         if self._folder is None:
             download(self._connect(), files, self.cache, label, CACHE)

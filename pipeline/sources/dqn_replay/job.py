@@ -18,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.dataset.bulk import StoredPart
-from pipeline.machine.files import sync_tree, write_json
 from pipeline.dataset.parts import PART_BYTES, PART_EPISODES, finish_part, write_part
+from pipeline.machine.files import read_json, sync_tree, write_json
 from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
 from pipeline.sources.dqn_replay.part import FRAME_BYTES, PADDING_ROWS, ROW_BYTES, PartBuilder, rows_needed
 from pipeline.sources.dqn_replay.plan import Inside, Piece
 from pipeline.sources.dqn_replay.shard import Steps, read_steps
-from pipeline.storage.contract import Storage, read_json
+from pipeline.storage.contract import Storage
 
 DONE = "job.json"
 PIECE_ROWS = 1024

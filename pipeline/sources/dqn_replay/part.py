@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.dataset.bulk import StoredPart
+from pipeline.dataset.parts import pack
+from pipeline.dataset.summary import summary_of
 from pipeline.episode import Episode
-from pipeline.dataset.parts import pack, summary_of
 from pipeline.sources.dqn_replay.files import FRAME
 from pipeline.sources.dqn_replay.plan import HEAD, TAIL, WHOLE
 from pipeline.sources.dqn_replay.shard import PADDING, Steps

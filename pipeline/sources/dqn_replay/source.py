@@ -9,17 +9,17 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from pipeline.domains.atari import minimal_actions
 from pipeline.dataset.bulk import Stored, StoredPart, Wanted
+from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.files import human_bytes
 from pipeline.machine.progress import progress
 from pipeline.sources.dqn_replay.bucket import NEEDED, Bucket
 from pipeline.sources.dqn_replay.games import GAMES, bucket_name
-from pipeline.sources.dqn_replay.reading import Need, Reading, checkpoints_needed, make_parts, needs, rows_to_read
 from pipeline.sources.dqn_replay.limits import OVERFLOWS, STOP, Limits
 from pipeline.sources.dqn_replay.part import ROW_BYTES
 from pipeline.sources.dqn_replay.plan import as_upstream, plan
+from pipeline.sources.dqn_replay.reading import Need, Reading, checkpoints_needed, make_parts, needs, rows_to_read
 from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
 from pipeline.storage.contract import Storage
@@ -53,7 +53,7 @@ class DqnReplaySource:
             each checkpoint as LRAM does. None: as `selection`.
         edges: what lies in two checkpoints: `stitch` joins it where they follow each other and drops it elsewhere,
             `drop` drops all of it, `keep` stores the fragments as such.
-        max_episodes, max_transitions, overflow: exact limits on what is stored; see `pipeline.sources.dqn_replay.limits`.
+        max_episodes, max_transitions, overflow: exact limits on what is stored; see `limits.py`.
         seed: of the draw of `mixed`; `selection=upstream` always draws as LRAM does.
         download_only: bring the files here and make no dataset.
         cache: folder for downloads.
@@ -130,7 +130,7 @@ class DqnReplaySource:
     def parts(
         self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
     ) -> Generator[StoredPart, None, None]:
-        """As of `pipeline.dataset.bulk.BulkSource`. Only the checkpoints that the limits can need are fetched and read."""
+        """As of `BulkSource`. Only the checkpoints that the limits can need are fetched and read."""
         run = self._run(domain, task)
         reading, found = self._prepare(run, start, wanted)
         if not found:

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.domains.atari import LEVELS
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat.rows import Block
-
-LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
-"""(256,) float32: what JAT's processor (`jat/processing_jat.py`) makes of each grey byte, bit for bit."""
 
 TOLERANCE = np.float32(1e-4)
 """How far from a level a number may be; levels are 0.0078 apart."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 
 from pipeline.artifacts.artifact import Spec
+from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.artifacts.workspace import Workspace, episodes_parent
 from tests.conftest import collected, toy_domain
 
 
@@ -24,12 +25,12 @@ def test_artifacts_of_leading_episodes_are_those_of_this_very_dataset(tmp_path):
     noted(workspace, other, 2)
 
     def found(artifact):
-        return {each.path for each in workspace.of_leading_episodes(artifact, "notes")}
+        return {each.path for each in of_leading_episodes(workspace, artifact, "notes")}
 
     assert found(dataset) == made
     assert found(workspace.dataset("toy", "corner", "scripted-v1", 2)) == made  # a limit changes nothing
     assert found(collected(toy_domain(), workspace, episodes=6)) == made  # nor does growth
-    assert workspace.of_leading_episodes(dataset, "report") == []
+    assert of_leading_episodes(workspace, dataset, "report") == []
     shutil.rmtree(dataset.path)
     assert found(collected(toy_domain(), workspace, episodes=6, seed=1)) == set()  # other episodes under the name
     assert found(collected(toy_domain(), workspace, episodes=6, dataset="third-v1")) == set()

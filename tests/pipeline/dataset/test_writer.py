@@ -10,10 +10,12 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.artifacts.artifact import Manifest
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.spill import intact, load_episode, save_episode, spill_path
+from pipeline.dataset.summary import summarise
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
 from pipeline.errors import DamagedArtifact, InvalidEpisode, InvalidInput
-from pipeline.dataset.writer import DatasetWriter, intact, load_episode, save_episode, spill_path, summarise
-from pipeline.storage.contract import storage_named
+from pipeline.storage.choice import storage_named
 from tests.conftest import made_episode
 from tests.pipeline.live.child import kill_before_change
 

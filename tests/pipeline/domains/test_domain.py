@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.domains.domain import Domain
 from tests.conftest import toy_domain
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 KEYS = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda key: key not in ("null", "true", "false"))
 TEXTS = st.text(st.sampled_from("aZ09 _-./:'\"{}[],=+é"), max_size=8)
 VALUES = st.recursive(

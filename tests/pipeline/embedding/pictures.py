@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.grow import Target, grow
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
-from pipeline.dataset.writer import DatasetWriter
-from pipeline.artifacts.workspace import Workspace
 
 DOMAIN = Domain("pictures", 60, 20, partial(Toy, max_steps=60), ["pong", "alien"], Regent(8, 5, 20, 150))
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.embedding.states import StateInputs, window
 from pipeline.errors import InvalidInput
-from pipeline.artifacts.workspace import Workspace
 from tests.pipeline.embedding.pictures import dataset, noise, read, stacks
 
 

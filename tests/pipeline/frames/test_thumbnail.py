@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import InvalidInput
-from pipeline.frames.store import Frames
-from pipeline.frames.png import decode_png
-from pipeline.frames.thumbnail import episode_thumbnail, thumbnail, write_thumbnail
 from pipeline.artifacts.workspace import Workspace
+from pipeline.errors import InvalidInput
+from pipeline.frames.png import decode_png
+from pipeline.frames.store import Frames
+from pipeline.frames.thumbnail import episode_thumbnail, thumbnail, write_thumbnail
 from tests.conftest import collected, toy_domain
 
 

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.frames.store import video
+from pipeline.artifacts.workspace import Workspace
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
-from pipeline.frames.store import Frames
+from pipeline.frames import video
 from pipeline.frames.png import decode_png
+from pipeline.frames.store import Frames
 from pipeline.frames.video import KEYFRAMES, Video, episode_video, write_video
-from pipeline.artifacts.workspace import Workspace
 from tests.browser import asked, needs_browser
 from tests.conftest import collected, toy_domain
 

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifacts import checks
-from pipeline.dataset.reader import EpisodeDataset
-from pipeline.digest import combine
+from pipeline.artifacts.checks import damaged_files
 from pipeline.artifacts.claim import DRAFT
+from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.checks import wrong_episodes
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.spill import spill_path
+from pipeline.digest import combine
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InUse, InvalidEpisode, InvalidInput
 from pipeline.live.log import EpisodeLog
-from pipeline.dataset.writer import spill_path
-from pipeline.artifacts.workspace import Workspace
 from stages import catalog, verify
 from tests.conftest import collected, made_episode
 from tests.pipeline.live import child
@@ -121,8 +122,8 @@ def test_no_change_of_the_file_system_is_a_bad_moment_for_a_kill(tmp_path, kill_
         assert len(log) in (len(before), len(before) + 1, len(before) + 2)
         log.append(numbered(len(log)))
     assert numbers(tmp_path) == list(range(len(log)))
-    assert not list(checks.damaged_files(stored(tmp_path)))
-    assert not list(checks.wrong_episodes(stored(tmp_path)))
+    assert not list(damaged_files(stored(tmp_path)))
+    assert not list(wrong_episodes(stored(tmp_path)))
 
 
 def test_a_kill_from_outside_loses_no_finished_episode(tmp_path):

@@ -6,12 +6,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 from pipeline.live.facts import environment_facts
 from pipeline.live.log import EpisodeLog
 from pipeline.live.single import RecordEpisodes
-from pipeline.artifacts.workspace import Workspace
 from tests.pipeline.live.plain import Reused, assert_same, play
 
 

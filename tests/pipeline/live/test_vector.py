@@ -8,11 +8,11 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 from pipeline.live.log import EpisodeLog
 from pipeline.live.vector import RecordVectorEpisodes
-from pipeline.artifacts.workspace import Workspace
 from tests.pipeline.live.plain import NEXT_STEP, SAME_STEP, Reused, assert_same, in_order, play
 
 COUNT, STEPS, SEED = 3, 60, 11

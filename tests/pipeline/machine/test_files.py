@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.rollout.builder import EpisodeBuilder
-from pipeline.machine.files import write_spilled
+from pipeline.dataset.spill import load_episode, save_episode
 from pipeline.interfaces import Transition
-from pipeline.dataset.writer import load_episode, save_episode
+from pipeline.machine.files import write_spilled
+from pipeline.rollout.builder import EpisodeBuilder
 
 safetensors = pytest.importorskip("safetensors.numpy")
 

@@ -11,8 +11,8 @@ from blake3 import blake3
 
 from pipeline.embedding.networks import Module
 from pipeline.errors import InvalidInput
-from pipeline.policies.function import Function
 from pipeline.machine.source_code import name_and_source
+from pipeline.policies.function import Function
 
 HERE = blake3(Path(__file__).read_bytes()).hexdigest()
 NAME = f"{__name__}.push"

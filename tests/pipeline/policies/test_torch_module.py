@@ -12,7 +12,7 @@ from pipeline.policies.network import LANES
 from pipeline.policies.torch_module import TorchModule
 from tests.contracts.policy import PolicyContract
 from tests.pipeline.policies.agents import FORCE, MOVES, Small
-from tests.pipeline.policies.test_sb3 import answers, draws, seen
+from tests.pipeline.policies.sb3.test_agent import answers, draws, seen
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.errors import InvalidInput
 from pipeline.regent import distances
 from pipeline.regent.distances import context_distances
-from pipeline.errors import InvalidInput
 
 
 def test_distances_are_to_the_first_retrieved_state():

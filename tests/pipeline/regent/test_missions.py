@@ -11,14 +11,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.views.contexts import split
 from pipeline.errors import InvalidInput
-from pipeline.regent.pools import choose
 from pipeline.regent.counts import SEEN, SEEN_STATES, TRAINING_ITEMS, UNSEEN, expected
 from pipeline.regent.missions import mission_queries
+from pipeline.regent.pools import choose
 from pipeline.regent.rows import RowLayout
+from pipeline.views.contexts import split
 
-CONF = Path(__file__).parents[2] / "conf" / "domain"
+CONF = Path(__file__).parents[3] / "conf" / "domain"
 
 # Missions
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.regent.bins import RowArray, context_indices, row_blocks
 from pipeline.errors import InvalidInput
+from pipeline.regent.bins import RowArray, context_indices, row_blocks
 from pipeline.regent.pools import choose
 from pipeline.regent.rows import RowLayout
 

@@ -6,10 +6,10 @@ from tokenizers import Tokenizer as Encoder
 from tokenizers import models, pre_tokenizers
 
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.errors import InvalidInput
 from pipeline.regent.tokens import END, NO_TOKEN, Tokenizer, read_tokens, token_source
-from pipeline.dataset.writer import DatasetWriter
-from pipeline.storage.contract import storage_named
+from pipeline.storage.choice import storage_named
 from tests.conftest import made_episode
 
 WORDS = ["go", "to", "the", "red", "ball", "key", "?", END]

@@ -20,21 +20,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.remote.filesystem import download as downloads
-from pipeline.remote.filesystem import filesystem as remote
-from pipeline.remote.download import RemoteFile, download
 from pipeline.errors import InvalidInput
+from pipeline.remote import download as downloads
+from pipeline.remote import filesystem as remote
+from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import connect
 from tests.gcs_server import BUCKET, Fault, Gcs, crc32c, serving
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ADDRESS = f"gs://{BUCKET}"
 RANGE = 1000
 
 CHILD = """
 import json, sys
 from pathlib import Path
-from pipeline.remote.filesystem import download
+from pipeline.remote import download
 from pipeline.remote.filesystem import connect
 address, folder, size, files = sys.argv[1:]
 download.RANGE_BYTES = int(size)

@@ -9,8 +9,8 @@ from threading import Event
 
 import pytest
 
-from pipeline.remote.filesystem import filesystem as remote
 from pipeline.errors import InvalidInput
+from pipeline.remote import filesystem as remote
 from pipeline.remote.filesystem import Failed, connect, patiently, said, scrubbed
 
 
@@ -98,5 +98,5 @@ def test_the_tries_end_when_another_thread_has_failed():
 def test_libraries_of_other_file_systems_are_loaded_only_when_one_is_asked():
     code = "import sys, pipeline.sources.dqn_replay.bucket; print({'fsspec', 'gcsfs', 'aiohttp'} & set(sys.modules))"
     command = [sys.executable, "-c", code]
-    told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    told = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import pipeline.storage.contract
 from pipeline.digest import ArrayDigest
-from pipeline.storage.contract import block_rows, open_arrays, storage_named
+from pipeline.storage.choice import open_arrays, storage_named
+from pipeline.storage.contract import block_rows
 from pipeline.storage.resumable import PROGRESS, ArrayWriter
 
 SHAPE, DTYPE = (1000, 3), np.dtype("<f4")

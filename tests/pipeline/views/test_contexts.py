@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from pipeline.views.contexts import Contexts, soft_logits, split
 from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.views.contexts import Contexts, soft_logits, split
 
 ROWS, WIDTH, STATES = 6, 4, 17
 

@@ -13,11 +13,11 @@ import pytest
 from huggingface_hub import constants
 
 import pipeline.regent.parquet
-from pipeline.hub.connection import Hub
 from pipeline.artifacts.workspace import Workspace
-from stages import fetch, publish
-from stages.bins import bins_name
+from pipeline.hub.connection import Hub
+from pipeline.regent.chain import bins_name
 from pipeline.regent.settings import RetrievalSettings
+from stages import fetch, publish
 from tests import hub_server
 from tests.conftest import collected, derived, toy_domain
 from tests.hub_server import WRITER

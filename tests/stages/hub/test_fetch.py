@@ -12,10 +12,11 @@ import pytest
 import yaml
 from huggingface_hub import constants
 
+from pipeline.artifacts.workspace import Workspace
 from pipeline.errors import DamagedArtifact, HubError, InvalidInput, UnknownName
 from pipeline.hub.connection import Hub
-from pipeline.artifacts.workspace import Workspace
-from stages import catalog, fetch, gc, verify
+from pipeline.hub.fetch import offered
+from stages import catalog, gc, verify
 from tests.conftest import toy_domain
 from tests.stages.hub.conftest import (
     REPO,
@@ -122,7 +123,7 @@ def test_a_task_that_is_not_there_lists_those_that_are(home, server, tmp_path):
     published(home, server)
     with pytest.raises(UnknownName, match="no toy-maze_subset and no toy-maze_newdata. Its tasks: toy-corner, toy-key"):
         fetched(server, tmp_path, "maze")
-    assert fetch.offered(toy_domain(), Hub(REPO, endpoint=server.url)) == TASKS
+    assert offered(toy_domain(), Hub(REPO, endpoint=server.url)) == TASKS
     with pytest.raises(HubError, match="no branch, tag or commit v9"):
         fetched(server, tmp_path, revision="v9")
     with pytest.raises(HubError, match="no such dataset repository"):

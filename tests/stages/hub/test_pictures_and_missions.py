@@ -1,10 +1,10 @@
 """Pictures and missions go to the hub and come back as toy vectors do."""
 
-from pipeline.hub.connection import Hub
-from pipeline.sources.jat.source import JatSource
 from pipeline.artifacts.workspace import Workspace
-from stages import fetch, publish
+from pipeline.hub.connection import Hub
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.sources.jat.source import JatSource
+from stages import fetch, publish
 from tests.jat_files import make_missions, make_screens
 from tests.pipeline.embedding.encoders import embedding
 from tests.stages.hub.conftest import REPO, content

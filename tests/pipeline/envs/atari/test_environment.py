@@ -26,7 +26,7 @@ from pipeline.policies.random import Random
 from pipeline.rollout.rollout import rollout
 from tests.contracts.environment import EnvironmentContract, play
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 CONF = yaml.safe_load((REPOSITORY / "conf" / "domain" / "atari.yaml").read_text())
 SEED = 11
 

@@ -29,7 +29,7 @@ import gymnasium
 from minigrid.core.actions import Actions
 from minigrid.utils.baby_ai_bot import BabyAIBot
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[4] / "conf"
 
 
 class TestOneRoom(EnvironmentContract):

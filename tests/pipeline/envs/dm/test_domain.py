@@ -16,7 +16,7 @@ HILL = "domain.entry_point=tests.pipeline.envs.hills:hill_of"
 
 def domain(*words: str) -> Domain:
     """As `run.py` builds it from these words."""
-    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(Path(__file__).parents[4] / "conf"), version_base="1.3"):
         built: Domain = instantiate(compose("config", ["domain=dmc", *words]).domain, _convert_="object")
     return built
 
@@ -71,7 +71,7 @@ def test_arguments_without_an_entry_point_are_refused():
 
 @pytest.mark.parametrize("name", ["dmc", "mujoco"])
 def test_without_experts_random_actions_are_the_default(name):
-    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(Path(__file__).parents[4] / "conf"), version_base="1.3"):
         assert compose("config", [f"domain={name}"], return_hydra_config=True).hydra.runtime.choices.policy == "random"
 
 

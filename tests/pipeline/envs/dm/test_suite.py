@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.rollout.audit import Recorded, first_difference
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.envs.dm.domain import dm_domain
 from pipeline.domains.domain import Domain, Regent
-from pipeline.envs import dm_suite
+from pipeline.envs.dm import suite as dm_suite
+from pipeline.envs.dm.domain import dm_domain
 from pipeline.envs.dm.environment import DeepMind
 from pipeline.envs.dm.suite import LQR, _suite
 from pipeline.errors import InvalidInput, NoRenderer, UnknownName
 from pipeline.policies.random import Random
+from pipeline.rollout.audit import Recorded, first_difference
 from pipeline.rollout.rollout import rollout
-from pipeline.artifacts.workspace import Workspace
 from stages import verify
 from tests.conftest import collected
 from tests.contracts.environment import EnvironmentContract, play
@@ -30,7 +30,7 @@ from tests.pipeline.envs.test_rendering import run
 
 pytest.importorskip("dm_control")
 
-CONF = yaml.safe_load((Path(__file__).parents[3] / "conf" / "domain" / "dmc.yaml").read_text())
+CONF = yaml.safe_load((Path(__file__).parents[4] / "conf" / "domain" / "dmc.yaml").read_text())
 LIKE_WALKING = {"dog-stand", "dog-trot", "dog-run"}
 """They differ from dog-walk in their rewards alone, and take a second to load."""
 SEED, STEPS = 11, 5

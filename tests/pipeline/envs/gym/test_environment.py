@@ -129,7 +129,7 @@ def test_the_identity_holds_all_that_changes_an_episode():
         return dict(gym("Nested", **settings).identity())
 
     plain = identity()
-    source = Path(__file__).with_name("gym_envs.py")
+    source = Path(__file__).parents[1] / "gym_envs.py"
     assert plain["entry_point"] == f"{HERE}:Nested"
     assert plain["source"] == digest_file(source)
     assert plain["versions"]["gymnasium"] == gymnasium.__version__

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.digest import digest_file
 from pipeline.domains.domain import Regent
+from pipeline.envs.gym.domain import gym_domain
 from pipeline.envs.gym.make import Recipe
 from pipeline.envs.gym.names import slug
 from pipeline.envs.gym.versions import environment_versions, version_of
 from pipeline.errors import InvalidInput, UnknownName
-from pipeline.envs.gym.domain import gym_domain
 
 HERE = "tests.pipeline.envs.gym_envs"
 

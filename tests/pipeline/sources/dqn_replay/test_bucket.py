@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.remote.filesystem import filesystem as remote
 from pipeline.errors import InvalidInput
+from pipeline.remote import filesystem as remote
 from pipeline.sources.dqn_replay.bucket import FIELDS, NEEDED, Bucket, Listing, LogFile
 from tests.gcs_server import BUCKET, Gcs, crc32c, serving
 

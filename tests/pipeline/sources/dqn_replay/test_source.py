@@ -22,19 +22,19 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.bulk import BulkSource
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
-from pipeline.sources.dqn_replay.source import DqnReplaySource
 from pipeline.sources.dqn_replay.selection import chronological_numbers, upstream_numbers
-from pipeline.artifacts.workspace import Workspace
+from pipeline.sources.dqn_replay.source import DqnReplaySource
 from stages import ingest
 from tests import dqn_replay_files as files
 from tests.dqn_replay_files import FIELDS, FULL_ACTIONS, PADDING, ReplayRun, Wanted, played_run, write_array
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TASKS = [game.lower() for game in FULL_ACTIONS]
 PROPERTY: dict[str, Any] = {
     "phases": [Phase.explicit, Phase.reuse, Phase.generate],  # runs print short; making them smaller takes minutes
@@ -733,7 +733,7 @@ import sys
 from pathlib import Path
 import pipeline.dataset.writer
 from tests.pipeline.live.child import kill_before_change
-from tests.pipeline.sources.test_dqn_replay import stored
+from tests.pipeline.sources.dqn_replay.test_source import stored
 if __name__ == "__main__":
     pipeline.dataset.writer.PART_EPISODES = 4
     files, outputs, workers, kill_at = sys.argv[1:]

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
-from pipeline.sources.jat.source import JatSource
 from pipeline.sources.jat.maps import mission_maps, row_maps, write_maps
+from pipeline.sources.jat.source import JatSource
 from tests.jat_files import make_jat, make_missions
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.sources.jat.source import JatSource
 from pipeline.sources.jat.missions import token_name
+from pipeline.sources.jat.source import JatSource
 from tests.jat_files import GRID_SCHEMA, RAW_SCHEMA, JatTask, make_missions, write_rows
 
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.domains.atari import LEVELS
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat.source import JatSource
-from pipeline.sources.jat.screens import LEVELS
 from tests.jat_files import SCREEN_SCHEMA, JatTask, make_screens, restack, write_rows
 
 
@@ -343,7 +343,7 @@ def test_memory_holds_the_growing_episode_and_a_few_rows(tmp_path: Path):
     (tmp_path / "atari-pong").mkdir()
     pq.write_table(table, tmp_path / "atari-pong" / "train-00000-of-00001.parquet")
     script = [sys.executable, "-c", PEAKS, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     run = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=120, check=True)
     peaks = json.loads(run.stdout)
     row, episode = column.nbytes // rows, stacks[:, -1].nbytes

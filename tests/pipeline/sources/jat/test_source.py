@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Source
-from pipeline.sources import jat_rows
+from pipeline.sources.jat import rows as jat_rows
 from pipeline.sources.jat.source import JatSource
 from tests.hub_server import serving
 from tests.jat_files import SCHEMA, JatTask, make_jat, make_missions, write_rows
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def read(task: JatTask, start: int = 0, **settings: Any) -> list[Episode]:

@@ -1,0 +1,22 @@
+"""Tables and figures on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from pipeline.artifacts.artifact import Artifact
+
+
+def wide_console(stderr: bool = False) -> Console:
+    """A console that does not fold tables to 80 columns when its output goes to a file."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=200)
+
+
+def success_rate(artifact: Artifact) -> str:
+    """`97 %` of the episodes that say whether they succeeded; a task that never succeeds is marked."""
+    counts = artifact.manifest.counts
+    if not counts.get("success_known"):
+        return ""
+    rate = counts["successes"] / counts["success_known"]
+    return f"{rate:.0%}" + (" never succeeds!" if rate == 0 else "")

@@ -1,0 +1,30 @@
+"""The first episodes of a dataset: as a parent, and what was made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pipeline.artifacts.artifact import Artifact, Parent
+from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.dataset.reader import EpisodeDataset
+
+
+def episodes_parent(artifact: Artifact, dataset: EpisodeDataset, episodes: int) -> Parent:
+    """A dataset's first episodes as a parent: growth changes neither prefix nor digest, so it orphans nothing."""
+    return artifact.as_parent(dataset.digest(episodes), episodes)
+
+
+def of_leading_episodes(workspace: Workspace, dataset: Artifact, kind: str) -> list[Artifact]:
+    """Finished artifacts of one kind that were made of the first episodes of this very dataset, by version.
+
+    However many: `dataset.episodes` limits nothing here.
+    """
+    whole = EpisodeDataset.of(dataclasses.replace(dataset, episodes=None))
+    found = []
+    for artifact in workspace.of_kind(dataset.domain, dataset.task, kind):
+        parent = artifact.parent(EPISODES)
+        count = parent.episodes or 0
+        same = parent.version == dataset.manifest.version and count <= len(whole)
+        if same and parent.digest == whole.digest(count):
+            found.append(artifact)
+    return found
