@@ -57,7 +57,7 @@ def plain(agent: Path, episodes: int, threads: int | None = None) -> None:
 
 
 def collected(agent: Path, episodes: int, workers: int) -> None:
-    """The collect stage into an empty workspace: lanes, worker processes, and everything recorded."""
+    """The collect stage into an empty workspace: slots, worker processes, and everything recorded."""
     domain = Domain("atari", 27_000, 5, Atari, [GAME], Regent(32, 5, 100, 100_000))
     with tempfile.TemporaryDirectory() as root:
         collect.run(

@@ -57,39 +57,39 @@ class Player(Protocol):
         """The action for one observation, in the environment's action dtype and shape. May raise GaveUp."""
 
 
-class Turn(NamedTuple):
-    """A decision to be taken: the episode in `lane` shows `observation`, and draws from nothing but `rng`."""
+class Decision(NamedTuple):
+    """A decision to be taken: the episode in `slot` shows `observation`, and draws from nothing but `rng`."""
 
-    lane: int
+    slot: int
     observation: Observation
     rng: np.random.Generator
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Chooses actions for several episodes at once, each in a lane of its own.
+    """Chooses actions for several episodes at once, each in a slot of its own.
 
-    An episode must not depend on the lane that it is played in, nor on what happens in the others: random draws come
-    from the turn's generator, and a network always sees a batch of the same width, padded where lanes are idle.
+    An episode must not depend on the slot that it is played in, nor on what happens in the others: random draws come
+    from the decision's generator, and a network always sees a batch of the same width, padded where slots are idle.
 
     Attributes:
         name: names datasets.
-        lanes: how many episodes one process should play at once; 1 where nothing is gained by more.
+        slots: how many episodes one process should play at once; 1 where nothing is gained by more.
     """
 
     name: str
-    lanes: int
+    slots: int
 
     def identity(self) -> Mapping[str, Any]:
         """JSON facts that change what it does: its name, weights, options. Loads no weights."""
 
-    def start(self, lane: int, environment: Environment) -> None:
-        """Called when an episode begins in a lane, after the reset; forgets all about the lane's last episode."""
+    def start(self, slot: int, environment: Environment) -> None:
+        """Called when an episode begins in a slot, after the reset; forgets all about the slot's last episode."""
 
-    def act(self, turns: Sequence[Turn]) -> Sequence[np.ndarray | GaveUp]:
-        """One action per turn, each in the environment's action dtype and shape. Turns are of different lanes.
+    def act(self, decisions: Sequence[Decision]) -> Sequence[np.ndarray | GaveUp]:
+        """One action per decision, each in the environment's action dtype and shape. Decisions are of different slots.
 
-        A GaveUp in the place of an action ends that lane's episode, and no other's.
+        A GaveUp in the place of an action ends that slot's episode, and no other's.
         """
 
 

@@ -19,7 +19,7 @@ from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
 from pipeline.policies.mixed import Mixed
 from pipeline.rollout.frames import frames_of, keep_lockstep
-from pipeline.rollout.workers import Crew, EpisodeJob
+from pipeline.rollout.workers import EpisodeJob, WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -117,14 +117,14 @@ def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) 
     total, done = (target.episodes, writer.count) if by_episode else (target.states, writer.states)
     with (
         progress("collect", f"{job.domain}/{job.task}", "episodes" if by_episode else "states", total, done) as advance,
-        Crew(job, writer.count, target.episodes, workers) as crew,
+        WorkerPool(job, writer.count, target.episodes, workers) as pool,
     ):
-        for finished in crew:
+        for finished in pool:
             advance(1 if by_episode else finished.length)
             left_out |= set(finished.left_out)
             if take():
                 break
-            crew.packed(writer.count)
+            pool.packed(writer.count)
     if not target.met(writer.count, writer.states):
         raise TaskFailed(f"The workers of {job.domain}/{job.task} stopped early. Run the same command again.")
     return sorted(left_out)

@@ -12,7 +12,7 @@ from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.machine.files import write_json
 from pipeline.machine.progress import progress
-from pipeline.regent.pools import Retrieval
+from pipeline.regent.pools import QueryPlan
 from pipeline.regent.recipe import Inputs, regent_inputs
 from pipeline.regent.retrieve import PooledSearch, check_candidates, retrieval_warnings, search_device
 from pipeline.regent.settings import RetrievalSettings
@@ -77,7 +77,7 @@ def _search(inputs: Inputs, candidates: np.ndarray, device: str, draft: Draft) -
     draft.warnings += retrieval_warnings(inputs, short)
 
 
-def _write_pools(choice: Retrieval, draft: Draft) -> None:
+def _write_pools(choice: QueryPlan, draft: Draft) -> None:
     """`pool`, and where there are several: `queries`, `query_pool` and `pool_ends`."""
     arrays = {"pool": (np.concatenate([pool.states for pool in choice.pools]), "flat state")}
     if choice.pools[0].mission:

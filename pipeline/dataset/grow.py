@@ -69,7 +69,7 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
     Raises IdentityMismatch when the name stands for other settings.
     """
     standing = workspace.find(spec)
-    twin = same_settings(workspace, spec)
+    other_storage = same_settings(workspace, spec)
     if standing and not force and (done := _enough(standing, target)):
         return done
     stopwatch = Stopwatch()
@@ -81,9 +81,9 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
         if force and standing:
             return _rebuild(workspace, standing, target, fill, draft)
         writer = DatasetWriter(draft.path, draft.final, workspace.storage)
-        if twin is not None:
-            _copy(twin, writer, target)
-        warnings = [*(twin.manifest.warnings if twin is not None else []), *fill(writer, target)]
+        if other_storage is not None:
+            _copy(other_storage, writer, target)
+        warnings = [*(other_storage.manifest.warnings if other_storage is not None else []), *fill(writer, target)]
         commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
     artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
     return dataclasses.replace(artifact, episodes=target.prefix(artifact))
@@ -102,7 +102,7 @@ def _enough(artifact: Artifact, target: Target) -> Artifact | None:
 
 def same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
     """The dataset in the other storage, if it is there. Raises IdentityMismatch for other settings under this name."""
-    twin = None
+    other_storage = None
     for artifact in workspace.of_kind(spec.domain, spec.task, spec.kind):
         if artifact.manifest.version != spec.name:
             continue
@@ -114,8 +114,8 @@ def same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
                 + f"\nUse the same settings, or another name: dataset={_next_name(spec.name or '')}"
             )
         if artifact.path != workspace.folder(spec):
-            twin = artifact
-    return twin
+            other_storage = artifact
+    return other_storage
 
 
 def _next_name(name: str) -> str:
@@ -123,19 +123,19 @@ def _next_name(name: str) -> str:
     return f"{stem}-v{int(number) + 1}" if stem and number.isdigit() else f"{name}-2"
 
 
-def _copy(twin: Artifact, writer: DatasetWriter, target: Target) -> None:
+def _copy(other_storage: Artifact, writer: DatasetWriter, target: Target) -> None:
     """Take episodes from the same dataset in the other storage instead of making them again."""
     before = 0
-    for part in twin.manifest.parts:
+    for part in other_storage.manifest.parts:
         have = writer.count - before
         before += int(part["episodes"])
         if have >= int(part["episodes"]):
             continue
         if target.met(writer.count, writer.states):
             return
-        arrays = {name: array[:] for name, array in open_arrays(twin.path / PARTS / str(part["name"])).items()}
+        arrays = {name: array[:] for name, array in open_arrays(other_storage.path / PARTS / str(part["name"])).items()}
         episodes = unpack(arrays)
-        _check_digests(episodes, arrays, twin)
+        _check_digests(episodes, arrays, other_storage)
         all_but_one = int(arrays[ENDS][-1]) - len(episodes) - episodes[-1].length
         if not have and not target.met(before - 1, writer.states + all_but_one) and writer.take(part, arrays):
             continue

@@ -41,8 +41,10 @@ def require_same_settings(workspace: Workspace, spec: Spec) -> None:
         IdentityMismatch: the dataset or an unfinished draft of it was logged with other facts.
         InvalidInput: the dataset lies in the other storage.
     """
-    if twin := same_settings(workspace, spec):
-        raise InvalidInput(f"The dataset is there in the other storage, {twin.path}. Open the log with that storage.")
+    if other_storage := same_settings(workspace, spec):
+        raise InvalidInput(
+            f"The dataset is there in the other storage, {other_storage.path}. Open the log with that storage."
+        )
     final = workspace.folder(spec)
     for draft in final.parent.glob(f"{DRAFT}{final.name}-????????"):
         if (have := _logged(draft / IDENTITY)) and (lines := differences(have, json.loads(draft_identity(spec)))):

@@ -11,29 +11,29 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment
 from pipeline.machine.source_code import name_and_source
 from pipeline.policies.inputs import by_name
-from pipeline.policies.network import LANES
+from pipeline.policies.network import SLOTS
 from pipeline.policies.normalize import PLAIN
 
 
 class Function:
     """Plays what a function of yours answers.
 
-    Batched, it is called as `function(observations, generators)` with a row for each of 8 lanes, (8, ...) or a mapping
-    of such, and 8 generators; a lane without an episode has zeros and None. It returns 8 actions. Otherwise it is
+    Batched, it is called as `function(observations, generators)` with a row for each of 8 slots, (8, ...) or a mapping
+    of such, and 8 generators; a slot without an episode has zeros and None. It returns 8 actions. Otherwise it is
     called as `function(observation, generator)` and returns one action. All chance must come from the generators.
 
     An episode must not depend on the others: a row's answer may depend on that row alone. A matrix product over all
     rows may round a row by its place; one observation at a time is always safe.
 
-    A class is made once in each process; a method `start(lane)` is called when an episode begins in a lane (lane 0
-    where it is not batched): there it forgets what it remembers of that lane.
+    A class is made once in each process; a method `start(slot)` is called when an episode begins in a slot (slot 0
+    where it is not batched): there it forgets what it remembers of that slot.
 
     Args:
         function: the function or class, or a `functools.partial` of it with its parameters.
-        batched: whether it takes all lanes at once.
+        batched: whether it takes all slots at once.
 
     Raises InvalidInput for what cannot be called, or for actions that do not fit the environment.
     """
@@ -44,7 +44,7 @@ class Function:
                 f"A policy must be something to call; {function!r} is not. policy.function._target_=module.name"
             )
         self._function, self._batched = function, batched
-        self.lanes = LANES if batched else 1
+        self.slots = SLOTS if batched else 1
         self.name: str = getattr(self._origin, "__name__", type(self._origin).__name__)
         self._spec: ArraySpec | None = None
         self._rows: dict[str, np.ndarray] | None = None
@@ -73,7 +73,7 @@ class Function:
             "source": source,
             "parameters": self._parameters,
             "batched": self._batched,
-            "width": self.lanes,
+            "width": self.slots,
         }
 
     @cached_property
@@ -85,37 +85,37 @@ class Function:
             raise InvalidInput(f"An object of the class {self.name} cannot be called: give it a method __call__.")
         return made
 
-    def start(self, lane: int, environment: Environment) -> None:
+    def start(self, slot: int, environment: Environment) -> None:
         """Read the actions' shape and dtype; tell an object that wants to know."""
         self._spec = environment.action_spec
         if hasattr(self._call, "start"):
-            self._call.start(lane)
+            self._call.start(slot)
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         """The function's actions. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError(f"The policy {self.name} does not know the actions yet: call start first.")
         if not self._batched:
-            return [self._fitting(self._call(turn.observation, turn.rng), self._spec) for turn in turns]
-        answer = self._call(self._observations(turns), self._generators(turns))
-        if len(answer) != LANES:
+            return [self._fitting(self._call(decision.observation, decision.rng), self._spec) for decision in decisions]
+        answer = self._call(self._observations(decisions), self._generators(decisions))
+        if len(answer) != SLOTS:
             raise InvalidInput(
-                f"{self.name} must answer with {LANES} actions, one for each row; it gave {len(answer)}."
+                f"{self.name} must answer with {SLOTS} actions, one for each row; it gave {len(answer)}."
             )
-        return [self._fitting(answer[turn.lane], self._spec) for turn in turns]
+        return [self._fitting(answer[decision.slot], self._spec) for decision in decisions]
 
-    def _observations(self, turns: Sequence[Turn]) -> Any:
+    def _observations(self, decisions: Sequence[Decision]) -> Any:
         """Fresh rows: the function may write into them, or keep them."""
-        first = by_name(turns[0].observation)
-        rows = {name: np.zeros((LANES, *array.shape), array.dtype) for name, array in first.items()}
-        for turn in turns:
-            for name, array in by_name(turn.observation).items():
-                rows[name][turn.lane] = array
+        first = by_name(decisions[0].observation)
+        rows = {name: np.zeros((SLOTS, *array.shape), array.dtype) for name, array in first.items()}
+        for decision in decisions:
+            for name, array in by_name(decision.observation).items():
+                rows[name][decision.slot] = array
         return rows[PLAIN] if set(rows) == {PLAIN} else rows
 
-    def _generators(self, turns: Sequence[Turn]) -> list[np.random.Generator | None]:
-        by_lane = {turn.lane: turn.rng for turn in turns}
-        return [by_lane.get(lane) for lane in range(LANES)]
+    def _generators(self, decisions: Sequence[Decision]) -> list[np.random.Generator | None]:
+        by_slot = {decision.slot: decision.rng for decision in decisions}
+        return [by_slot.get(slot) for slot in range(SLOTS)]
 
     def _fitting(self, action: Any, spec: ArraySpec) -> np.ndarray:
         given = np.asarray(action)

@@ -1,4 +1,4 @@
-"""What a network sees of every lane: observations scaled, stacked and laid in its rows."""
+"""What a network sees of every slot: observations scaled, stacked and laid in its rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Input:
-    """One array of an observation in all lanes.
+    """One array of an observation in all slots.
 
     Args:
         arrangement: how it becomes the network's input.
@@ -39,13 +39,13 @@ class Input:
         seen = np.zeros(tuple(self.rows.shape)) if late else self.rows.numpy()
         self._stack = Stack(arrangement, seen, padding)
 
-    def clear(self, lane: int) -> None:
-        self._stack.clear(lane)
+    def clear(self, slot: int) -> None:
+        self._stack.clear(slot)
 
-    def push(self, lane: int, observation: np.ndarray) -> None:
-        self._stack.push(lane, self._before(observation) if self._before else observation)
+    def push(self, slot: int, observation: np.ndarray) -> None:
+        self._stack.push(slot, self._before(observation) if self._before else observation)
         if self._after:
-            self.rows.numpy()[lane] = self._after(self._stack.rows[lane])
+            self.rows.numpy()[slot] = self._after(self._stack.rows[slot])
 
 
 class Inputs:
@@ -58,16 +58,16 @@ class Inputs:
     def tensors(self) -> dict[str, torch.Tensor]:
         return {name: each.rows for name, each in self._inputs.items()}
 
-    def clear(self, lane: int) -> None:
-        """An episode begins in the lane."""
+    def clear(self, slot: int) -> None:
+        """An episode begins in the slot."""
         for each in self._inputs.values():
-            each.clear(lane)
+            each.clear(slot)
 
-    def push(self, lane: int, observation: Observation) -> None:
-        """Take the lane's newest observation in; arrays that the network does not see are passed over."""
+    def push(self, slot: int, observation: Observation) -> None:
+        """Take the slot's newest observation in; arrays that the network does not see are passed over."""
         arrays = by_name(observation)
         for name, each in self._inputs.items():
-            each.push(lane, arrays[name])
+            each.push(slot, arrays[name])
 
 
 def by_name(observation: Observation) -> dict[str, np.ndarray]:

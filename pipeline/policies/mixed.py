@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, GaveUp, Policy, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Policy
 from pipeline.policies.random import bounded, uniform_action
 
 
@@ -23,25 +23,25 @@ class Mixed:
         if not 0 <= randomness <= 1:
             raise InvalidInput(f"policy.randomness is a chance, from 0 to 1; it is {randomness}.")
         self._policy, self._randomness = policy, float(randomness)
-        self.name, self.lanes = policy.name, policy.lanes
+        self.name, self.slots = policy.name, policy.slots
         self._spec: ArraySpec | None = None
 
     def identity(self) -> Mapping[str, Any]:
         return {**self._policy.identity(), "randomness": self._randomness}
 
-    def start(self, lane: int, environment: Environment) -> None:
+    def start(self, slot: int, environment: Environment) -> None:
         """Begin an episode of the inner policy."""
         self._spec = bounded(environment.action_spec)
-        self._policy.start(lane, environment)
+        self._policy.start(slot, environment)
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray | GaveUp]:
-        """The policy's actions, some of them replaced. The inner policy sees every turn; that it gave up stands."""
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray | GaveUp]:
+        """The policy's actions, some of them replaced. The inner policy sees every decision; that it gave up stands."""
         if self._spec is None:
             raise RuntimeError("The policy does not know the actions yet: call start first.")
-        actions = self._policy.act(turns)
+        actions = self._policy.act(decisions)
         return [
-            uniform_action(self._spec, turn.rng)
-            if not isinstance(action, GaveUp) and turn.rng.random() < self._randomness
+            uniform_action(self._spec, decision.rng)
+            if not isinstance(action, GaveUp) and decision.rng.random() < self._randomness
             else action
-            for turn, action in zip(turns, actions, strict=True)
+            for decision, action in zip(decisions, actions, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""A network that gives a row the same bits in whichever lane it stands, and whatever the other lanes hold."""
+"""A network that gives a row the same bits in whichever slot it stands, and whatever the other slots hold."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-LANES = 8
+SLOTS = 8
 """Rows of every batch: matrix products of another height round in another way."""
 
 Tensors = Mapping[str, "torch.Tensor"]
 
 
 class Network:
-    """Runs `forward` over all lanes at once, on one thread, without gradients.
+    """Runs `forward` over all slots at once, on one thread, without gradients.
 
     Some matrix products round a row according to its place in the batch (seen with Intel's library for odd widths
     and under 12 outputs). So the network is tried before its first use; one that does this has its rows computed one
     after the other, each in the first place of a batch of the same width.
 
     Args:
-        forward: from the inputs, (LANES, ...) each, to outputs of as many rows.
+        forward: from the inputs, (SLOTS, ...) each, to outputs of as many rows.
         inputs: the tensors that the caller fills in.
-        examples: for each input (LANES, ...) rows such as it will hold, all different.
+        examples: for each input (SLOTS, ...) rows such as it will hold, all different.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class Network:
     ) -> None:
         self._forward, self._inputs, self._examples = forward, inputs, examples
 
-    def __call__(self, lanes: Sequence[int]) -> list[np.ndarray]:
-        """The outputs, (LANES, ...) each; only the rows of `lanes` mean anything."""
+    def __call__(self, slots: Sequence[int]) -> list[np.ndarray]:
+        """The outputs, (SLOTS, ...) each; only the rows of `slots` mean anything."""
         if self.rows_are_alike:
             return self._run(self._inputs)
         alone = {name: tensor.new_zeros(tensor.shape) for name, tensor in self._inputs.items()}
         found: list[np.ndarray] = []
-        for lane in lanes:
+        for slot in slots:
             for name, tensor in self._inputs.items():
-                alone[name][0] = tensor[lane]
+                alone[name][0] = tensor[slot]
             outputs = self._run(alone)
             found = found or [np.zeros_like(output) for output in outputs]
             for whole, output in zip(found, outputs, strict=True):
-                whole[lane] = output[0]
+                whole[slot] = output[0]
         return found
 
     @cached_property
@@ -63,8 +63,8 @@ class Network:
 
         rows = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in self._examples.items()}
         straight = self._run({name: each.clone() for name, each in rows.items()})
-        half = torch.arange(LANES) % 2 == 0
-        for shift in range(1, LANES):
+        half = torch.arange(SLOTS) % 2 == 0
+        for shift in range(1, SLOTS):
             turned = self._run({name: each.roll(shift, 0) for name, each in rows.items()})
             if any(_bits(np.roll(a, shift, 0)) != _bits(b) for a, b in zip(straight, turned, strict=True)):
                 return False
@@ -81,10 +81,10 @@ class Network:
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype) -> torch.Tensor:
-    """A row for every lane, in torch's memory: its alignment is fixed, and some kernels round by it."""
+    """A row for every slot, in torch's memory: its alignment is fixed, and some kernels round by it."""
     import torch
 
-    return torch.zeros((LANES, *shape), dtype=torch.from_numpy(np.zeros(0, dtype)).dtype)
+    return torch.zeros((SLOTS, *shape), dtype=torch.from_numpy(np.zeros(0, dtype)).dtype)
 
 
 @contextmanager

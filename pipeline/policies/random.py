@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment
 
 
 class Random:
@@ -18,7 +18,7 @@ class Random:
     """
 
     name = "random"
-    lanes = 1
+    slots = 1
 
     def __init__(self) -> None:
         self._spec: ArraySpec | None = None
@@ -26,15 +26,15 @@ class Random:
     def identity(self) -> Mapping[str, Any]:
         return {"name": self.name}
 
-    def start(self, lane: int, environment: Environment) -> None:
+    def start(self, slot: int, environment: Environment) -> None:
         """Read the action's shape, dtype and bounds."""
         self._spec = bounded(environment.action_spec)
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         """Actions in the environment's shape and dtype. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError("The random policy does not know the actions yet: call start first.")
-        return [uniform_action(self._spec, turn.rng) for turn in turns]
+        return [uniform_action(self._spec, decision.rng) for decision in decisions]
 
 
 def bounded(spec: ArraySpec) -> ArraySpec:

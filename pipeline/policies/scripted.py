@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.interfaces import Environment, GaveUp, Player, Turn
+from pipeline.interfaces import Decision, Environment, GaveUp, Player
 
 
 class Scripted:
@@ -18,7 +18,7 @@ class Scripted:
     """
 
     name = "scripted"
-    lanes = 1
+    slots = 1
 
     def __init__(self) -> None:
         self._experts: dict[int, Player] = {}
@@ -26,21 +26,21 @@ class Scripted:
     def identity(self) -> Mapping[str, Any]:
         return {"name": self.name}
 
-    def start(self, lane: int, environment: Environment) -> None:
+    def start(self, slot: int, environment: Environment) -> None:
         """Fetch a fresh expert, so that nothing of the last episode is left."""
-        self._experts[lane] = environment.expert()
+        self._experts[slot] = environment.expert()
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray | GaveUp]:
-        """The experts' actions, or that one gave up. Raises RuntimeError for a lane without `start`."""
-        return [self._act(turn) for turn in turns]
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray | GaveUp]:
+        """The experts' actions, or that one gave up. Raises RuntimeError for a slot without `start`."""
+        return [self._act(decision) for decision in decisions]
 
-    def _act(self, turn: Turn) -> np.ndarray | GaveUp:
+    def _act(self, decision: Decision) -> np.ndarray | GaveUp:
         try:
-            return self._expert(turn.lane).act(turn.observation, turn.rng)
+            return self._expert(decision.slot).act(decision.observation, decision.rng)
         except GaveUp as given_up:
             return given_up
 
-    def _expert(self, lane: int) -> Player:
-        if lane not in self._experts:
+    def _expert(self, slot: int) -> Player:
+        if slot not in self._experts:
             raise RuntimeError("The scripted policy has no expert yet: call start first.")
-        return self._experts[lane]
+        return self._experts[slot]

@@ -1,4 +1,4 @@
-"""The last few observations of each lane side by side, as a network wants to see them."""
+"""The last few observations of each slot side by side, as a network wants to see them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _along_an_axis(observation: tuple[int, ...], shape: tuple[int, ...]) -> list
 
 
 class Stack:
-    """Keeps the input of every lane; `rows` (lanes, *shape) is what the network sees.
+    """Keeps the input of every slot; `rows` (slots, *shape) is what the network sees.
 
     Raises InvalidInput for an unknown padding, `push` for an observation of another shape.
     """
@@ -104,22 +104,22 @@ class Stack:
         self._fresh = [True] * len(rows)
         self._width = arrangement.shape[arrangement.axis] // arrangement.frames if arrangement.shape else 0
 
-    def clear(self, lane: int) -> None:
-        """An episode begins in the lane."""
-        self._fresh[lane] = True
+    def clear(self, slot: int) -> None:
+        """An episode begins in the slot."""
+        self._fresh[slot] = True
 
-    def push(self, lane: int, observation: np.ndarray) -> None:
-        """Take the lane's newest observation in."""
+    def push(self, slot: int, observation: np.ndarray) -> None:
+        """Take the slot's newest observation in."""
         if observation.shape != self._way.observation:
             raise InvalidInput(
                 f"Observations changed their shape from {self._way.observation} to {observation.shape} within one task."
             )
-        frame, row = self._framed(observation), self.rows[lane, ...]
+        frame, row = self._framed(observation), self.rows[slot, ...]
         if self._way.frames == 1:
             row[...] = frame
             return
-        if self._fresh[lane]:
-            self._fresh[lane] = False
+        if self._fresh[slot]:
+            self._fresh[slot] = False
             self._fill(row, frame)
         elif self._way.axis == 0:
             row[: -self._width] = row[self._width :]

@@ -13,10 +13,10 @@ import numpy as np
 
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, Observation, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
 from pipeline.policies import sampling
 from pipeline.policies.inputs import Input, Inputs, by_name
-from pipeline.policies.network import LANES, Network
+from pipeline.policies.network import SLOTS, Network
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.stack import PADDINGS, stacked
 
@@ -44,7 +44,7 @@ class TorchModule:
     Raises InvalidInput for unknown options, without `trust`, and for a network that does not fit the environment.
     """
 
-    lanes = LANES
+    slots = SLOTS
 
     def __init__(
         self,
@@ -93,13 +93,13 @@ class TorchModule:
             "channels": self._channels,
             "padding": self._padding,
             "input_dtype": None if self._dtype is None else self._dtype.name,
-            "width": LANES,
+            "width": SLOTS,
             "device": self._device.split(":")[0],
             "versions": {"torch": version("torch")},
         }
 
-    def start(self, lane: int, environment: Environment) -> None:
-        """Begin an episode: read the actions' bounds, forget what the lane saw before."""
+    def start(self, slot: int, environment: Environment) -> None:
+        """Begin an episode: read the actions' bounds, forget what the slot saw before."""
         self._spec = environment.action_spec
         if self._output == "logits" and not (self._spec.shape == () and self._spec.dtype.kind in "iu"):
             raise InvalidInput(
@@ -107,20 +107,20 @@ class TorchModule:
                 f"{self._spec.shape} and {self._spec.dtype}. For a network that gives them: policy.output=actions"
             )
         if self._inputs:
-            self._inputs.clear(lane)
+            self._inputs.clear(slot)
         _ = self._module
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         """The network's actions. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError(f"The policy {self.name} does not know the actions yet: call start first.")
         if self._inputs is None:
-            self._inputs = self._inputs_for(turns[0].observation)
-        for turn in turns:
-            self._inputs.push(turn.lane, turn.observation)
-        (output,) = self._network([turn.lane for turn in turns])
+            self._inputs = self._inputs_for(decisions[0].observation)
+        for decision in decisions:
+            self._inputs.push(decision.slot, decision.observation)
+        (output,) = self._network([decision.slot for decision in decisions])
         choose = self._chosen if self._output == "logits" else self._given
-        return [choose(output[turn.lane], self._spec, turn.rng) for turn in turns]
+        return [choose(output[decision.slot], self._spec, decision.rng) for decision in decisions]
 
     def _chosen(self, logits: np.ndarray, spec: ArraySpec, rng: np.random.Generator) -> np.ndarray:
         low, high = int(np.asarray(spec.low)), int(np.asarray(spec.high))
@@ -186,10 +186,10 @@ class TorchModule:
         except Exception as error:  # a program may raise anything
             shapes = ", ".join(f"{name} {tensor.dtype} {tuple(tensor.shape)}".strip() for name, tensor in there.items())
             raise InvalidInput(f"{self._file} does not take {shapes}: {_last_line(error)}{_HINT}") from error
-        if not isinstance(output, torch.Tensor) or output.shape[:1] != (LANES,):
+        if not isinstance(output, torch.Tensor) or output.shape[:1] != (SLOTS,):
             what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
             raise InvalidInput(
-                f"{self._file} must give one tensor with {LANES} rows, one for each observation: {what}."
+                f"{self._file} must give one tensor with {SLOTS} rows, one for each observation: {what}."
             )
         return (output,)
 

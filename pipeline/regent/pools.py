@@ -29,7 +29,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class QueryPlan:
     """Queries and pools of one task.
 
     Attributes:
@@ -97,7 +97,7 @@ class Retrieval:
             yield int(owner[which[0]]), start + which
 
 
-def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_demo: int | None = None) -> Retrieval:
+def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_demo: int | None = None) -> QueryPlan:
     """The pool is the first `demos` episodes, cut to `demos` times `rows_per_demo` rows. Queries are the leading rows
     with at least `states` states, and no fewer than the pool's: whoever reads the bins finds each neighbour there. For
     a task held out from training they are the pool itself.
@@ -118,10 +118,10 @@ def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_de
         pool = layout.states_in(pool_rows // 2)
         if pool == 0:
             raise InvalidInput(
-                f"Retrieval with one episode uses the first half of its rows of {layout.width} steps as the pool, "
+                f"QueryPlan with one episode uses the first half of its rows of {layout.width} steps as the pool, "
                 f"but there is only {pool_rows} row. Collect at least two episodes: episodes=2"
             )
-    return Retrieval(
+    return QueryPlan(
         rows=np.arange(rows),
         states=np.arange(queries),
         pools=[Pool("", np.arange(pool), demos)],
@@ -133,7 +133,7 @@ def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_de
 
 def choose_by_mission(
     layout: RowLayout, missions: Sequence[str], demos: int, states: int, least: int | None
-) -> Retrieval:
+) -> QueryPlan:
     """Each mission has a pool of its own, its first `demos` episodes; see `mission_queries`.
 
     The choice depends on every episode of the dataset, since missions are counted.
@@ -146,7 +146,7 @@ def choose_by_mission(
         Pool(mission, _states_of(layout, episodes), len(episodes))
         for mission, episodes in zip(found.pool_missions, found.pools, strict=True)
     ]
-    return Retrieval(
+    return QueryPlan(
         rows=rows,
         states=_states_of(layout, found.episodes),
         pools=pools,

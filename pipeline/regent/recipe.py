@@ -15,7 +15,7 @@ from pipeline.domains.domain import Domain
 from pipeline.embedding.artifact import as_recorded, embeddings_spec
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
-from pipeline.regent.pools import Retrieval
+from pipeline.regent.pools import QueryPlan
 from pipeline.regent.rows import ReadStates, RowLayout, read_states
 from pipeline.regent.settings import RetrievalSettings, choose_queries
 from pipeline.search.metric import Metric
@@ -42,7 +42,7 @@ class Inputs:
     artifact: Artifact
     dataset: EpisodeDataset
     layout: RowLayout
-    choice: Retrieval
+    choice: QueryPlan
     neighbours: int
     metric: Metric
     read: ReadStates
@@ -143,7 +143,7 @@ def require_vectors(dataset: EpisodeDataset, label: str) -> None:
     names = [name for name in dataset.array_names() if name.split("/")[0] == "observation"]
     if names != ["observation"] or len(dataset.spec("observation")[0]) != 1:
         shapes = ", ".join(f"{name} {list(dataset.spec(name)[0])}" for name in names)
-        raise InvalidInput(f"Retrieval compares vectors; the observations of {label} are {shapes}.")
+        raise InvalidInput(f"QueryPlan compares vectors; the observations of {label} are {shapes}.")
 
 
 def vectors(dataset: EpisodeDataset, start: int, stop: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InvalidInput
-from pipeline.regent.pools import Pool, Retrieval
+from pipeline.regent.pools import Pool, QueryPlan
 from pipeline.regent.recipe import Inputs
 from pipeline.search.index import ExactIndex
 
@@ -31,7 +31,7 @@ def search_device(asked: str) -> str:
 class PooledSearch:
     """Searches blocks of queries, each in its own pool."""
 
-    def __init__(self, choice: Retrieval, inputs: Inputs, device: str) -> None:
+    def __init__(self, choice: QueryPlan, inputs: Inputs, device: str) -> None:
         self._choice, self._inputs, self.search_device = choice, inputs, device
         self._pooled = inputs.vectors(choice.pooled).astype(np.float32)
         self._indexes: dict[int, ExactIndex] = {}
@@ -63,7 +63,7 @@ def check_candidates(inputs: Inputs, candidates: np.ndarray) -> None:
     if len(without) == 0:
         return
     spec, choice = inputs.retrieval, inputs.choice
-    label, query = f"Retrieval for {spec.domain}/{spec.task}", int(without[0])
+    label, query = f"QueryPlan for {spec.domain}/{spec.task}", int(without[0])
     state = int(choice.states[query])
     if choice.single:
         raise InvalidInput(

@@ -8,7 +8,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.regent.context import RETRIEVED
-from pipeline.regent.pools import Retrieval, choose, choose_by_mission
+from pipeline.regent.pools import QueryPlan, choose, choose_by_mission
 from pipeline.regent.rows import RowLayout
 from pipeline.search.metric import Metric, check_metric
 
@@ -53,7 +53,7 @@ class Queries:
     """
 
     layout: RowLayout
-    choice: Retrieval
+    choice: QueryPlan
     neighbours: int
     parameters: dict[str, object]
 

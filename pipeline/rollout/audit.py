@@ -17,7 +17,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import SUMMARY, Episode
 from pipeline.errors import TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
-from pipeline.interfaces import Environment, Turn
+from pipeline.interfaces import Decision, Environment
 from pipeline.machine.processes import spawn_context
 from pipeline.rollout.rollout import Start, play
 
@@ -39,7 +39,7 @@ class Recorded:
     """A policy that plays the actions of one recorded episode."""
 
     name = "recorded"
-    lanes = 1
+    slots = 1
 
     def __init__(self, actions: np.ndarray) -> None:
         self._actions = iter(actions)
@@ -48,12 +48,12 @@ class Recorded:
         """Its name; what it plays is in the dataset."""
         return {"name": self.name}
 
-    def start(self, lane: int, environment: Environment) -> None:
+    def start(self, slot: int, environment: Environment) -> None:
         """Nothing to forget."""
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         """The next recorded action, whatever is observed."""
-        return [next(self._actions) for _ in turns]
+        return [next(self._actions) for _ in decisions]
 
 
 def audit(

@@ -12,12 +12,12 @@ import numpy as np
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
-from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Policy, Transition, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Policy, Transition
 from pipeline.observation import observation_copy
 from pipeline.rollout.builder import EpisodeBuilder
 
 IDLE_SECONDS = 0.01
-"""How long lanes rest when no episode may begin yet."""
+"""How long slots rest when no episode may begin yet."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def play(
     """
     if limit is not None and limit < 1:
         raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
-    lanes: dict[int, _Lane] = {}
+    slots: dict[int, _Slot] = {}
     more = True
     while True:
         for number, environment in enumerate(environments):
-            if more and number not in lanes:
+            if more and number not in slots:
                 try:
                     start = next(starts)
                 except StopIteration:
@@ -83,24 +83,26 @@ def play(
                     break
                 if start is None:
                     break
-                lanes[number] = _Lane.begin(environment, start, watch)
+                slots[number] = _Slot.begin(environment, start, watch)
                 policy.start(number, environment)
-        if not lanes:
+        if not slots:
             if not more:
                 return
             time.sleep(IDLE_SECONDS)
             continue
         # a policy gets its own copy: Meta-World's door experts write into what they are handed
-        turns = [Turn(number, observation_copy(lane.observation), lane.start.rng) for number, lane in lanes.items()]
-        for turn, action in zip(turns, policy.act(turns), strict=True):
-            lane = lanes[turn.lane]
-            if lane.take(policy, action) or len(lane.building) == limit:
-                del lanes[turn.lane]
-                yield lane.end()
+        decisions = [
+            Decision(number, observation_copy(slot.observation), slot.start.rng) for number, slot in slots.items()
+        ]
+        for decision, action in zip(decisions, policy.act(decisions), strict=True):
+            slot = slots[decision.slot]
+            if slot.take(policy, action) or len(slot.building) == limit:
+                del slots[decision.slot]
+                yield slot.end()
 
 
 @dataclass
-class _Lane:
+class _Slot:
     """One environment with its episode in the making."""
 
     environment: Environment
@@ -113,12 +115,12 @@ class _Lane:
     gave_up: bool = False
 
     @staticmethod
-    def begin(environment: Environment, start: Start, watch: Watch | None) -> _Lane:
+    def begin(environment: Environment, start: Start, watch: Watch | None) -> _Slot:
         observation = _reset(environment, start.seed)
         building = EpisodeBuilder(observation, start.seed, mission=str(getattr(environment, "mission", "")))
-        lane = _Lane(environment, start, environment.action_spec, observation, building, watch)
-        lane.look()
-        return lane
+        slot = _Slot(environment, start, environment.action_spec, observation, building, watch)
+        slot.look()
+        return slot
 
     def take(self, policy: Policy, action: np.ndarray | GaveUp) -> bool:
         """What the policy wants; says whether the episode is over."""

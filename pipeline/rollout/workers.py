@@ -62,7 +62,7 @@ class Finished:
     left_out: tuple[str, ...]
 
 
-class Crew:
+class WorkerPool:
     """Worker processes that make the episodes from `first` on, up to `end` or without end; a context manager.
 
     Iterating gives each episode as it is spilled, in any order; episodes that are spilled already are left out. Every
@@ -82,7 +82,7 @@ class Crew:
         share = None if missing is None else max(1, -(-missing // workers))
         self._workers = [_Worker.hire(context, job, self._claims, share) for _ in range(workers)]
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         with _one_native_thread():
             for worker in self._workers:
                 worker.process.start()
@@ -166,8 +166,8 @@ def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     try:
         policy = job.policy()
-        lanes = policy.lanes if share is None else min(policy.lanes, share)
-        environments = [job.environment() for _ in range(lanes)]
+        slots = policy.slots if share is None else min(policy.slots, share)
+        environments = [job.environment() for _ in range(slots)]
         watch = None if job.frames is None else picture_of
         for played in play(environments, policy, claims.starts(job), job.limit, watch):
             pipe.send(_spill(job, played))

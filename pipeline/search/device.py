@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InvalidInput, PipelineError
 from pipeline.search.panels import FAR, UNDERFLOW, place
-from pipeline.search.pool import Pool
+from pipeline.search.pool import DistinctVectors
 from pipeline.search.rank import fill_missing, rank_scored
 from pipeline.search.shortlist import NEVER, UNLIMITED
 
@@ -75,7 +75,7 @@ class Side:
 class DeviceSearch:
     """A pool on a torch device."""
 
-    def __init__(self, pool: Pool, device: torch.device) -> None:
+    def __init__(self, pool: DistinctVectors, device: torch.device) -> None:
         self.pool = pool
         self.device = device
         self.centre, self.scale = place(pool.vectors, pool.cosine)

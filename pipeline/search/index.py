@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.machine.threads import available_cores
 from pipeline.search.metric import Metric, check_metric
 from pipeline.search.panels import Panels, pack
-from pipeline.search.pool import Pool, distinct
+from pipeline.search.pool import DistinctVectors, distinct
 from pipeline.search.tiles import Search, run
 from pipeline.search.vectors import first_not_finite, unit_vectors
 
@@ -142,7 +142,7 @@ class ExactIndex:
         run(Search(pool, panels, queries, ranges, pool.spans(ranges), rows), self.threads if work > SMALL_WORK else 1)
 
     @functools.cached_property
-    def _pool(self) -> Pool:
+    def _pool(self) -> DistinctVectors:
         cosine = self.metric == "cosine"
         return distinct(unit_vectors(self.keys) if cosine else self.keys, cosine)
 

@@ -12,7 +12,7 @@ from pipeline.machine.compiled import compiled
 
 
 @dataclass(frozen=True)
-class Pool:
+class DistinctVectors:
     """Distinct vectors in the order of their first rows.
 
     Equal keys are equally far from every query: they are scored once, and a crowd of them cannot fill a shortlist.
@@ -59,15 +59,15 @@ class Pool:
         return ranges if self.plain else np.searchsorted(self.firsts, ranges)
 
 
-def distinct(vectors: NDArray[np.float32], cosine: bool) -> Pool:
+def distinct(vectors: NDArray[np.float32], cosine: bool) -> DistinctVectors:
     """Vectors (n, d), n >= 1, C-contiguous; shared with the pool when no two are equal."""
     owners, firsts = _owners(vectors)
     n, u = len(vectors), len(firsts)
     if u == n:
-        return Pool(vectors, firsts, np.arange(n + 1), cosine)
+        return DistinctVectors(vectors, firsts, np.arange(n + 1), cosine)
     starts = np.zeros(u + 1, dtype=np.int64)
     np.cumsum(np.bincount(owners, minlength=u), out=starts[1:])
-    return Pool(vectors[firsts], np.argsort(owners, kind="stable").astype(np.int32), starts, cosine)
+    return DistinctVectors(vectors[firsts], np.argsort(owners, kind="stable").astype(np.int32), starts, cosine)
 
 
 @compiled()

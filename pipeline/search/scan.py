@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.machine.compiled import compiled
 from pipeline.search.panels import EPS32, EPS64, UNDERFLOW, Panels
-from pipeline.search.pool import Pool
+from pipeline.search.pool import DistinctVectors
 from pipeline.search.rank import rank_scored, rank_shortlists
 from pipeline.search.shortlist import nearest_limits
 
@@ -24,7 +24,7 @@ _BEYOND = 1e38  # more than any squared distance that float32 holds safely
 
 def difference_scan(
     queries: NDArray[np.float32],
-    pool: Pool,
+    pool: DistinctVectors,
     panels: Panels,
     spans: NDArray[np.int64],
     ranges: NDArray[np.int64],
@@ -54,7 +54,7 @@ def difference_scan(
 
 def full_scan(
     queries: NDArray[np.float32],
-    pool: Pool,
+    pool: DistinctVectors,
     spans: NDArray[np.int64],
     ranges: NDArray[np.int64],
     out: NDArray[np.int32],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.machine.threads import one_blas_thread
 from pipeline.search.panels import GROUP, Panels, Scored, score_side
-from pipeline.search.pool import Pool
+from pipeline.search.pool import DistinctVectors
 from pipeline.search.rank import rank_shortlists
 from pipeline.search.scan import SCAN_TILE, difference_scan, full_scan
 from pipeline.search.shortlist import UNLIMITED, finish, shortlist
@@ -32,7 +32,7 @@ class Search:
     spans: the excluded ranges in terms of the pool's vectors.
     """
 
-    pool: Pool
+    pool: DistinctVectors
     panels: Panels | None
     queries: NDArray[np.float32]
     ranges: NDArray[np.int64]

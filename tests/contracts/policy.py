@@ -8,7 +8,7 @@ import random
 
 import numpy as np
 
-from pipeline.interfaces import Environment, Policy, Turn
+from pipeline.interfaces import Decision, Environment, Policy
 from pipeline.rollout.rollout import Start, play, rollout
 from tests.contracts.environment import arrays
 
@@ -30,7 +30,7 @@ class PolicyContract:
     def test_it_fulfils_the_protocol(self):
         policy = self.make()
         assert isinstance(policy, Policy)
-        assert policy.lanes >= 1
+        assert policy.slots >= 1
 
     def test_the_identity_is_json_names_it_and_never_changes(self):
         policy = self.make()
@@ -46,7 +46,7 @@ class PolicyContract:
         observation, done = environment.reset(SEED), False
         policy.start(0, environment)
         while not done:
-            (action,) = policy.act([Turn(0, observation, rng)])
+            (action,) = policy.act([Decision(0, observation, rng)])
             assert (action.shape, action.dtype) == (spec.shape, spec.dtype)
             assert spec.low is None or (action >= spec.low).all()
             assert spec.high is None or (action <= spec.high).all()
@@ -56,11 +56,11 @@ class PolicyContract:
     def test_the_same_generator_gives_the_same_episode(self):
         assert self.digest(self.make()) == self.digest(self.make())
 
-    def test_an_episode_depends_neither_on_its_lane_nor_on_the_others(self):
+    def test_an_episode_depends_neither_on_its_slot_nor_on_the_others(self):
         policy, seeds = self.make(), range(SEED, SEED + 12)
         alone = {seed: self.digest(policy, seed, limit=15) for seed in seeds}
         for order in (list(seeds), list(reversed(seeds))):
-            environments = [self.environment() for _ in range(policy.lanes)]
+            environments = [self.environment() for _ in range(policy.slots)]
             starts = iter([Start(seed, seed, np.random.default_rng(seed)) for seed in order])
             together = {each.index: each.episode.digest() for each in play(environments, self.make(), starts, limit=15)}
             assert together == alone
@@ -80,7 +80,7 @@ class PolicyContract:
             observation = environment.reset(SEED)
             before = np.random.get_state()[1].tobytes(), random.getstate()  # noqa: NPY002
             policy.start(0, environment)
-            policy.act([Turn(0, observation, np.random.default_rng(SEED))])
+            policy.act([Decision(0, observation, np.random.default_rng(SEED))])
             assert (np.random.get_state()[1].tobytes(), random.getstate()) == before  # noqa: NPY002
             digests.add(self.digest(policy))
         assert len(digests) == 1
@@ -90,7 +90,7 @@ class PolicyContract:
         observation = environment.reset(SEED)
         before = {name: array.copy() for name, array in arrays(observation).items()}
         policy.start(0, environment)
-        policy.act([Turn(0, observation, np.random.default_rng(SEED))])
+        policy.act([Decision(0, observation, np.random.default_rng(SEED))])
         for name, array in arrays(observation).items():
             np.testing.assert_array_equal(array, before[name])
 

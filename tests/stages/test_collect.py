@@ -92,7 +92,7 @@ def test_other_settings_under_the_same_name_are_refused_and_named(toy, workspace
 
 def test_the_other_storage_takes_the_episodes_over(toy, tmp_path, monkeypatch):
     first = collected(toy, Workspace(str(tmp_path), "zarr"), episodes=5)
-    monkeypatch.setattr("stages.collect.Crew", None)  # would fail if anything were simulated
+    monkeypatch.setattr("stages.collect.WorkerPool", None)  # would fail if anything were simulated
     second = collected(toy, Workspace(str(tmp_path), "bin"), episodes=5)
     assert second.path != first.path
     assert second.manifest.digest == first.manifest.digest

@@ -12,9 +12,9 @@ import numpy as np
 
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Environment, Observation, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
 from pipeline.policies.inputs import Input, Inputs, by_name
-from pipeline.policies.network import LANES, Network, zeros
+from pipeline.policies.network import SLOTS, Network, zeros
 from pipeline.policies.normalize import PLAIN, Scaling, read_scalings, statistics_beside
 from pipeline.policies.sampling import finite
 from pipeline.policies.sb3.network import CELL, HIDDEN, NOT_INSTALLED, Head, build_policy, head
@@ -42,7 +42,7 @@ class StableBaselines:
     environment whose actions or observations are not those of the agent.
     """
 
-    lanes = LANES
+    slots = SLOTS
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class StableBaselines:
             "deterministic": self._deterministic,
             "stack": self._frames,
             "padding": self._padding,
-            "width": LANES,
+            "width": SLOTS,
             "device": self._device.split(":")[0],
             "versions": {package: _version(package) for package in packages},
         }
@@ -114,37 +114,37 @@ class StableBaselines:
 
     @cached_property
     def _memory(self) -> dict[str, Any]:
-        """The memory of a recurrent network, (LANES, layers, width); nothing of another one."""
+        """The memory of a recurrent network, (SLOTS, layers, width); nothing of another one."""
         if not hasattr(self._policy, "lstm_actor"):
             return {}
         layers, _, width = self._policy.lstm_hidden_state_shape
         return {name: zeros((layers, width), np.dtype(np.float32)) for name in (HIDDEN, CELL)}
 
-    def start(self, lane: int, environment: Environment) -> None:
-        """Begin an episode: check the actions, forget what the lane saw before."""
+    def start(self, slot: int, environment: Environment) -> None:
+        """Begin an episode: check the actions, forget what the slot saw before."""
         check_actions(self._agent.actions, environment, str(self._agent.path))
-        self._specs[lane] = environment.action_spec
+        self._specs[slot] = environment.action_spec
         if self._inputs:
-            self._inputs.clear(lane)
+            self._inputs.clear(slot)
         for tensor in self._memory.values():
-            tensor[lane] = 0
+            tensor[slot] = 0
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
-        """The agent's actions, within their bounds. Raises RuntimeError for a lane without `start`."""
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+        """The agent's actions, within their bounds. Raises RuntimeError for a slot without `start`."""
         if self._inputs is None:
-            self._inputs = self._inputs_for(turns[0].observation)
-        for turn in turns:
-            if turn.lane not in self._specs:
-                raise RuntimeError(f"The policy {self.name} has no episode in lane {turn.lane}: call start first.")
-            self._inputs.push(turn.lane, turn.observation)
-        outputs = self._network([turn.lane for turn in turns])
+            self._inputs = self._inputs_for(decisions[0].observation)
+        for decision in decisions:
+            if decision.slot not in self._specs:
+                raise RuntimeError(f"The policy {self.name} has no episode in slot {decision.slot}: call start first.")
+            self._inputs.push(decision.slot, decision.observation)
+        outputs = self._network([decision.slot for decision in decisions])
         for tensor, new in zip(self._memory.values(), outputs[len(outputs) - len(self._memory) :], strict=True):
-            for turn in turns:
-                tensor.numpy()[turn.lane] = new[turn.lane]
-        return [self._action(turn, [output[turn.lane] for output in outputs]) for turn in turns]
+            for decision in decisions:
+                tensor.numpy()[decision.slot] = new[decision.slot]
+        return [self._action(decision, [output[decision.slot] for output in outputs]) for decision in decisions]
 
-    def _action(self, turn: Turn, rows: Sequence[np.ndarray]) -> np.ndarray:
-        action, spec = self._head.choose(rows, turn.rng), self._specs[turn.lane]
+    def _action(self, decision: Decision, rows: Sequence[np.ndarray]) -> np.ndarray:
+        action, spec = self._head.choose(rows, decision.rng), self._specs[decision.slot]
         if self._agent.actions.kind == "box":
             low, high = np.asarray(self._agent.actions.spec.low), np.asarray(self._agent.actions.spec.high)
             action = finite(action).reshape(low.shape)
@@ -170,7 +170,7 @@ class StableBaselines:
             else:
                 space = gymnasium_space(wanted[name])
                 space.seed(0)
-                examples[name] = np.stack([space.sample() for _ in range(LANES)]).astype(tensor.numpy().dtype)
+                examples[name] = np.stack([space.sample() for _ in range(SLOTS)]).astype(tensor.numpy().dtype)
         return Network(self._forward, self._inputs.tensors | self._memory, examples)
 
     def _forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:

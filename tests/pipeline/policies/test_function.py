@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import Turn
+from pipeline.interfaces import Decision
 from pipeline.policies.function import Function
-from pipeline.policies.network import LANES
+from pipeline.policies.network import SLOTS
 from pipeline.rollout.rollout import rollout
 from tests.contracts.policy import PolicyContract
 from tests.pipeline.policies.agents import FORCE, Small
@@ -31,13 +31,13 @@ def pushes(observations, generators):
 
 
 class Counter:
-    """Does move 2 at each lane's every third decision."""
+    """Does move 2 at each slot's every third decision."""
 
     def __init__(self, every=3):
-        self.every, self.counts = every, np.zeros(LANES, int)
+        self.every, self.counts = every, np.zeros(SLOTS, int)
 
-    def start(self, lane):
-        self.counts[lane] = 0
+    def start(self, slot):
+        self.counts[slot] = 0
 
     def __call__(self, observations, generators):
         busy = np.asarray([rng is not None for rng in generators])
@@ -73,24 +73,24 @@ class TestSeveralArrays(TestOneByOne):
 
 def test_both_ways_of_calling_play_the_same_episode():
     one, all_ = Function(partial(sign, chance=0.3), batched=False), Function(partial(signs, chance=0.3))
-    assert (one.lanes, all_.lanes) == (1, LANES)
+    assert (one.slots, all_.slots) == (1, SLOTS)
     episodes = [rollout(Small(), policy, 5, np.random.default_rng(5)).digest() for policy in (one, all_)]
     assert episodes[0] == episodes[1]
 
 
-def test_idle_lanes_are_zeros_without_a_generator():
+def test_idle_slots_are_zeros_without_a_generator():
     seen = []
 
     def spy(observations, generators):
         seen.append((observations.copy(), generators))
-        return np.zeros(LANES, int)
+        return np.zeros(SLOTS, int)
 
     policy, rng = Function(spy), np.random.default_rng(0)
     policy.start(2, Small())
-    policy.act([Turn(2, np.ones(3), rng)])
+    policy.act([Decision(2, np.ones(3), rng)])
     ((observations, generators),) = seen
     np.testing.assert_array_equal(observations.sum(axis=1), [0, 0, 3, 0, 0, 0, 0, 0])
-    assert [each is rng for each in generators] == [lane == 2 for lane in range(LANES)]
+    assert [each is rng for each in generators] == [slot == 2 for slot in range(SLOTS)]
 
 
 def test_an_object_is_told_when_an_episode_starts():
@@ -102,7 +102,7 @@ def test_an_object_is_told_when_an_episode_starts():
         if step == 2:
             policy.start(1, Small())
         moves.append(
-            [int(a) for a in policy.act([Turn(lane, np.zeros(3), np.random.default_rng(0)) for lane in (0, 1)])]
+            [int(a) for a in policy.act([Decision(slot, np.zeros(3), np.random.default_rng(0)) for slot in (0, 1)])]
         )
     assert moves == [[0, 0], [0, 0], [2, 0], [0, 0], [0, 2], [2, 0]]
 
@@ -130,15 +130,15 @@ def test_what_cannot_be_found_again_has_no_identity():
     ("function", "message"),
     [
         (lambda observations, generators: np.zeros(3), "answer with 8 actions.* 3"),
-        (lambda observations, generators: ["a"] * LANES, "must give numbers; it gave str"),
-        (lambda observations, generators: np.full(LANES, 0.5), r"gave 0\.5; this environment takes whole numbers"),
+        (lambda observations, generators: ["a"] * SLOTS, "must give numbers; it gave str"),
+        (lambda observations, generators: np.full(SLOTS, 0.5), r"gave 0\.5; this environment takes whole numbers"),
     ],
 )
 def test_answers_that_are_no_actions_are_refused(function, message):
     policy = Function(function)
     policy.start(0, Small())
     with pytest.raises(InvalidInput, match=message):
-        policy.act([Turn(0, np.zeros(3), np.random.default_rng(0))])
+        policy.act([Decision(0, np.zeros(3), np.random.default_rng(0))])
 
 
 def test_what_cannot_be_called_is_refused():

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import GaveUp, Turn
+from pipeline.interfaces import Decision, GaveUp
 from pipeline.policies.mixed import Mixed
 from pipeline.policies.scripted import Scripted
 from tests.contracts.policy import PolicyContract
@@ -18,15 +18,15 @@ class Still(Scripted):
 
     name = "still"
 
-    def act(self, turns):
-        return [np.asarray(0, np.int64) for _ in turns]
+    def act(self, decisions):
+        return [np.asarray(0, np.int64) for _ in decisions]
 
 
 class Helpless(Scripted):
     """Knows no way on."""
 
-    def act(self, turns):
-        return [GaveUp("lost", np.asarray(0, np.int64)) for _ in turns]
+    def act(self, decisions):
+        return [GaveUp("lost", np.asarray(0, np.int64)) for _ in decisions]
 
 
 class TestMixed(PolicyContract):
@@ -40,7 +40,7 @@ class TestMixed(PolicyContract):
 def moves(randomness: float, count: int = 4000) -> np.ndarray:
     policy = Mixed(Still(), randomness)
     policy.start(0, Toy("corner"))
-    return np.stack(policy.act([Turn(0, np.zeros(9), np.random.default_rng(1))] * count))
+    return np.stack(policy.act([Decision(0, np.zeros(9), np.random.default_rng(1))] * count))
 
 
 def test_0_is_the_policy_and_1_is_uniform():
@@ -57,7 +57,7 @@ def test_the_chance_is_per_decision_and_the_drawn_action_may_be_the_policys_own(
 def test_no_random_action_stands_in_for_a_policy_that_gave_up():
     policy = Mixed(Helpless(), 1.0)
     policy.start(0, Toy("corner"))
-    (answer,) = policy.act([Turn(0, np.zeros(9), np.random.default_rng(1))])
+    (answer,) = policy.act([Decision(0, np.zeros(9), np.random.default_rng(1))])
     assert isinstance(answer, GaveUp)
 
 

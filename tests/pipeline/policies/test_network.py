@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.policies.network import LANES, Network, zeros
+from pipeline.policies.network import SLOTS, Network, zeros
 
 
 def perceptron(*widths: int) -> torch.nn.Module:
@@ -38,26 +38,26 @@ def network(name: str) -> Network:
     module, shape = NETWORKS[name]
     rng = np.random.default_rng(0)
     inputs = {"x": zeros(shape, np.dtype(np.float32))}
-    examples = {"x": rng.normal(size=(LANES, *shape)).astype(np.float32)}
+    examples = {"x": rng.normal(size=(SLOTS, *shape)).astype(np.float32)}
     return Network(lambda seen: (module(seen["x"]),), inputs, examples)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_row_has_the_same_bits_in_every_lane_and_company(name):
+def test_a_row_has_the_same_bits_in_every_slot_and_company(name):
     made, (_, shape), rng = network(name), NETWORKS[name], np.random.default_rng(1)
     inputs = made._inputs["x"].numpy()
     rows = rng.normal(size=(20, *shape)).astype(np.float32)
     bits: dict[int, bytes] = {}
     for _ in range(40):
-        numbers, lanes = rng.choice(20, LANES, replace=False), np.flatnonzero(rng.random(LANES) < 0.7)
-        inputs[...] = rng.normal(size=inputs.shape)  # what earlier episodes have left in idle lanes
-        inputs[lanes] = rows[numbers[lanes]]
-        (outputs,) = made(lanes.tolist())
-        for lane in lanes:
-            assert bits.setdefault(numbers[lane], outputs[lane].tobytes()) == outputs[lane].tobytes()
+        numbers, slots = rng.choice(20, SLOTS, replace=False), np.flatnonzero(rng.random(SLOTS) < 0.7)
+        inputs[...] = rng.normal(size=inputs.shape)  # what earlier episodes have left in idle slots
+        inputs[slots] = rows[numbers[slots]]
+        (outputs,) = made(slots.tolist())
+        for slot in slots:
+            assert bits.setdefault(numbers[slot], outputs[slot].tobytes()) == outputs[slot].tobytes()
         with torch.inference_mode():
             np.testing.assert_allclose(
-                outputs[lanes], NETWORKS[name][0](torch.from_numpy(rows[numbers[lanes]])), atol=1e-4
+                outputs[slots], NETWORKS[name][0](torch.from_numpy(rows[numbers[slots]])), atol=1e-4
             )
 
 
@@ -68,11 +68,11 @@ def test_a_network_that_looks_at_its_neighbours_is_found_out():
         calls.append(len(seen["x"]))
         return (seen["x"] - seen["x"].mean(0),)
 
-    made = Network(forward, {"x": torch.ones(LANES, 2)}, {"x": np.float32(np.arange(2 * LANES)).reshape(LANES, 2)})
+    made = Network(forward, {"x": torch.ones(SLOTS, 2)}, {"x": np.float32(np.arange(2 * SLOTS)).reshape(SLOTS, 2)})
     assert not made.rows_are_alike
     (outputs,) = made([3])
     np.testing.assert_array_equal(outputs[3], [0.875, 0.875])  # 1, less the mean of one 1 and seven zeros
-    assert set(calls) == {LANES}
+    assert set(calls) == {SLOTS}
 
 
 def test_the_number_of_threads_is_left_as_it_was():
@@ -84,17 +84,17 @@ def test_the_number_of_threads_is_left_as_it_was():
 
     try:
         torch.set_num_threads(2)
-        Network(forward, {"x": torch.zeros(LANES, 1)}, {"x": np.zeros((LANES, 1), np.float32)})([0])
+        Network(forward, {"x": torch.zeros(SLOTS, 1)}, {"x": np.zeros((SLOTS, 1), np.float32)})([0])
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert set(within) == {1}
 
 
-def test_several_outputs_and_inputs_keep_their_lanes():
-    inputs = {"a": torch.zeros(LANES, 1), "b": torch.zeros(LANES, 2, dtype=torch.uint8)}
+def test_several_outputs_and_inputs_keep_their_slots():
+    inputs = {"a": torch.zeros(SLOTS, 1), "b": torch.zeros(SLOTS, 2, dtype=torch.uint8)}
     rng = np.random.default_rng(0)
-    examples = {"a": rng.normal(size=(LANES, 1)).astype(np.float32), "b": rng.integers(0, 256, (LANES, 2), np.uint8)}
+    examples = {"a": rng.normal(size=(SLOTS, 1)).astype(np.float32), "b": rng.integers(0, 256, (SLOTS, 2), np.uint8)}
     made = Network(lambda seen: (seen["a"] + 1, seen["b"]), inputs, examples)
     inputs["a"][5], inputs["b"][5] = 2, 7
     plus, same = made([5])

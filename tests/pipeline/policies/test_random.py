@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Turn
+from pipeline.interfaces import ArraySpec, Decision
 from pipeline.policies.random import Random
 from tests.contracts.policy import PolicyContract
 
@@ -35,7 +35,7 @@ class Bounded(Toy):
 def draw(spec: ArraySpec, count: int = 2000) -> np.ndarray:
     policy, rng = Random(), np.random.default_rng(0)
     policy.start(0, Bounded(spec))
-    return np.stack(policy.act([Turn(0, np.zeros(1), rng)] * count))
+    return np.stack(policy.act([Decision(0, np.zeros(1), rng)] * count))
 
 
 def test_whole_numbers_reach_both_bounds_equally_often():
@@ -69,4 +69,4 @@ def test_bounds_whose_distance_is_no_number_are_refused():
 
 def test_acting_before_the_start_is_an_error():
     with pytest.raises(RuntimeError, match="start"):
-        Random().act([Turn(0, np.zeros(1), np.random.default_rng(0))])
+        Random().act([Decision(0, np.zeros(1), np.random.default_rng(0))])

@@ -28,7 +28,7 @@ def episodes(path: Path, make, seeds) -> list[Episode]:
     """The episodes of these simulator seeds, eight at a time as `collect` plays them, in order."""
     starts = iter([Start(number, seed, np.random.default_rng(seed)) for number, seed in enumerate(seeds)])
     policy = StableBaselines(path, trust=True)
-    played = play([make() for _ in range(policy.lanes)], policy, starts)
+    played = play([make() for _ in range(policy.slots)], policy, starts)
     return [each.episode for each in sorted(played, key=lambda each: each.index)]
 
 
@@ -56,7 +56,7 @@ def test_a_cheetahs_steps_are_those_of_a_plain_loop_with_as_many_rows():
     env = gymnasium.make("HalfCheetah-v4")
     spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
     model = sac.load(path, device="cpu", custom_objects={**spaces, "lr_schedule": lambda _: 0.0})
-    (observation, _), rows = env.reset(seed=0), StableBaselines(path, trust=True).lanes
+    (observation, _), rows = env.reset(seed=0), StableBaselines(path, trust=True).slots
     observations, rewards, over = [observation], [], False
     while not over:
         actions, _ = model.predict(np.repeat(observation[None], rows, 0), deterministic=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.envs.toy import Toy
-from pipeline.interfaces import Turn
+from pipeline.interfaces import Decision
 from pipeline.policies.scripted import Scripted
 from pipeline.rollout.rollout import rollout
 from tests.contracts.policy import PolicyContract
@@ -31,4 +31,4 @@ def test_it_plays_what_the_expert_plays():
 
 def test_acting_before_the_start_is_an_error():
     with pytest.raises(RuntimeError, match="start"):
-        Scripted().act([Turn(0, np.zeros(9), np.random.default_rng(0))])
+        Scripted().act([Decision(0, np.zeros(9), np.random.default_rng(0))])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import Turn
-from pipeline.policies.network import LANES
+from pipeline.interfaces import Decision
+from pipeline.policies.network import SLOTS
 from pipeline.policies.torch_module import TorchModule
 from tests.contracts.policy import PolicyContract
 from tests.pipeline.policies.agents import FORCE, MOVES, Small
@@ -70,7 +70,7 @@ def files(tmp_path_factory):
         ("several", Several()),
     ):
         torch.jit.script(module).save(folder / f"{name}.pt")
-    example = torch.zeros(LANES, 3, dtype=torch.float64)
+    example = torch.zeros(SLOTS, 3, dtype=torch.float64)
     torch.export.save(torch.export.export(Vector(), (example,)), folder / "static.pt2")
     rows = {"x": {0: torch.export.Dim("rows")}}
     torch.export.save(torch.export.export(Vector(), (example,), dynamic_shapes=rows), folder / "dynamic.pt2")
@@ -120,8 +120,8 @@ def test_stacks_reach_the_network_newest_last(tmp_path, channels, axis, padding)
     environment, ends = Small("picture", FORCE), []
     policy.start(0, environment)
     for number in (10, 20, 30, 40):
-        turn = Turn(0, np.full((5, 6), number, np.uint8), np.random.default_rng(0))
-        ends.append(np.rint(100 * policy.act([turn])[0]).tolist())
+        decision = Decision(0, np.full((5, 6), number, np.uint8), np.random.default_rng(0))
+        ends.append(np.rint(100 * policy.act([decision])[0]).tolist())
     before = 0 if padding == "zero" else 10
     assert ends == [[before, 10], [before, 20], [10, 30], [20, 40]]
 
@@ -234,6 +234,6 @@ def test_the_identity_holds_the_program_and_every_option(files):
     assert len(plain["program"]) == 64
     for changed in ({"stack": 2}, {"channels": "last"}, {"input_dtype": "float32"}, {"deterministic": False}):
         assert TorchModule(files / "vector.pt", trust=True, **changed).identity() != plain
-    numbers = Turn(0, np.zeros(3), np.random.default_rng(0))
+    numbers = Decision(0, np.zeros(3), np.random.default_rng(0))
     with pytest.raises(RuntimeError, match="start"):
         TorchModule(files / "vector.pt", trust=True).act([numbers])

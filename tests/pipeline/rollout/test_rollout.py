@@ -11,7 +11,7 @@ import pytest
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
-from pipeline.interfaces import ArraySpec, Environment, GaveUp, Observation, Player, Transition, Turn
+from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Player, Transition
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
 from pipeline.rollout.rollout import Start, play, rollout
@@ -60,7 +60,7 @@ class OneBuffer:
     """Writes every action into the same array: 1, 2, 3, ...."""
 
     name = "one-buffer"
-    lanes = 1
+    slots = 1
 
     def __init__(self, shape: tuple[int, ...] = (2,), dtype: type[np.floating] = np.float32) -> None:
         self._action = np.zeros(shape, dtype)
@@ -68,10 +68,10 @@ class OneBuffer:
     def identity(self) -> Mapping[str, Any]:
         return {"name": self.name}
 
-    def start(self, lane: int, environment: Environment) -> None:
+    def start(self, slot: int, environment: Environment) -> None:
         self._action[...] = 0
 
-    def act(self, turns: Sequence[Turn]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         self._action += 1
         return [self._action]
 
@@ -236,9 +236,9 @@ class LosesHeart(Toy):
 
 
 def test_an_episode_ends_where_its_expert_gives_up_and_no_other_does():
-    def played_in(lanes: int) -> dict[int, Episode]:
+    def played_in(slots: int) -> dict[int, Episode]:
         starts = (Start(n, seed, np.random.default_rng(n)) for n, seed in enumerate((3, 1000, 1)))
-        environments = [LosesHeart("maze") for _ in range(lanes)]
+        environments = [LosesHeart("maze") for _ in range(slots)]
         return {each.index: each.episode for each in play(environments, Scripted(), starts)}
 
     played = played_in(1)
@@ -262,7 +262,7 @@ def test_an_idle_action_that_ends_the_episode_is_the_environments_end():
     assert (episode.length, episode.end_reason) == (1, "time_limit")
 
 
-def test_a_lane_waits_while_no_episode_may_begin():
+def test_a_slot_waits_while_no_episode_may_begin():
     starts = iter([None, Start(0, 0, RNG), None, None])
     assert [each.index for each in play([Toy("corner"), Toy("corner")], Random(), starts)] == [0]
 
@@ -331,10 +331,10 @@ def test_infinity_in_an_observation_is_allowed():
 class Scribbling(Scripted):
     """Writes into the observation that it is handed."""
 
-    def act(self, turns):
-        actions = super().act(turns)
-        for turn in turns:
-            turn.observation[:] = 99.0
+    def act(self, decisions):
+        actions = super().act(decisions)
+        for decision in decisions:
+            decision.observation[:] = 99.0
         return actions
 
 

@@ -18,7 +18,7 @@ from pipeline.envs.gym.text import text_of
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
 from pipeline.policies.random import Random
 from pipeline.rollout.rollout import Start
-from pipeline.rollout.rollout import play as play_lanes
+from pipeline.rollout.rollout import play as play_slots
 from tests.contracts.environment import EnvironmentContract, play
 from tests.pipeline.envs.gym_envs import LENGTH, Nested
 
@@ -240,7 +240,7 @@ def test_environments_draw_side_by_side_and_mujocos_ones_too():
     pair = [Gym("hopper-v5", "Hopper-v5", **settings) for _ in range(2)]
     starts = iter([Start(seed, seed, np.random.default_rng(seed)) for seed in range(3)])
     try:
-        played = list(play_lanes(pair, Random(), starts, watch=lambda environment: environment.render()))
+        played = list(play_slots(pair, Random(), starts, watch=lambda environment: environment.render()))
     except NoRenderer as error:
         pytest.skip(str(error))
     assert {picture.shape for each in played for picture in each.pictures} == {(32, 48, 3)}

@@ -1,4 +1,4 @@
-"""Agents of Stable-Baselines3: what they do is what its own predict does, in any lane."""
+"""Agents of Stable-Baselines3: what they do is what its own predict does, in any slot."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import Turn
-from pipeline.policies.network import LANES
+from pipeline.interfaces import Decision
+from pipeline.policies.network import SLOTS
 from pipeline.policies.sb3.agent import StableBaselines
 from pipeline.rollout.rollout import rollout
 from tests.contracts.policy import PolicyContract
@@ -40,16 +40,16 @@ CASES = [
 ]
 
 
-def seen(environment, count=LANES):
+def seen(environment, count=SLOTS):
     """Observations of different episodes."""
     return [environment.reset(seed) for seed in range(count)]
 
 
 def answers(policy, environment, observations):
-    """The policy's actions for one decision, each observation in a lane of its own."""
-    for lane in range(len(observations)):
-        policy.start(lane, environment)
-    return policy.act([Turn(lane, each, np.random.default_rng(lane)) for lane, each in enumerate(observations)])
+    """The policy's actions for one decision, each observation in a slot of its own."""
+    for slot in range(len(observations)):
+        policy.start(slot, environment)
+    return policy.act([Decision(slot, each, np.random.default_rng(slot)) for slot, each in enumerate(observations)])
 
 
 @pytest.mark.parametrize(("algorithm", "shows", "takes"), CASES)
@@ -66,21 +66,21 @@ def test_it_does_what_its_own_predict_does(agent, algorithm, shows, takes):
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_a_recurrent_agent_remembers_its_own_lane_alone(agent, deterministic):
+def test_a_recurrent_agent_remembers_its_own_slot_alone(agent, deterministic):
     path, environment = agent("ppo_lstm", "vector", FORCE), Small("vector", FORCE)
     policy, rng = StableBaselines(path, deterministic=deterministic, trust=True), np.random.default_rng(0)
     reference, memory = loaded(path), {}
-    for lane in (0, 1, 2):
-        policy.start(lane, environment)
-    for lanes in ((0, 1, 2), (1,), (0, 2), (2, 1, 0), (0,)):
-        shown = {lane: rng.normal(size=3) for lane in lanes}
-        actions = policy.act([Turn(lane, shown[lane], np.random.default_rng(lane)) for lane in lanes])
-        for lane, action in zip(lanes, actions, strict=True):
-            expected, memory[lane] = reference.predict(shown[lane], memory.get(lane), deterministic=True)
+    for slot in (0, 1, 2):
+        policy.start(slot, environment)
+    for slots in ((0, 1, 2), (1,), (0, 2), (2, 1, 0), (0,)):
+        shown = {slot: rng.normal(size=3) for slot in slots}
+        actions = policy.act([Decision(slot, shown[slot], np.random.default_rng(slot)) for slot in slots])
+        for slot, action in zip(slots, actions, strict=True):
+            expected, memory[slot] = reference.predict(shown[slot], memory.get(slot), deterministic=True)
             if deterministic:
                 np.testing.assert_allclose(action, expected, atol=1e-5)
     policy.start(1, environment)
-    (action,) = policy.act([Turn(1, np.ones(3), np.random.default_rng(0))])
+    (action,) = policy.act([Decision(1, np.ones(3), np.random.default_rng(0))])
     (fresh,) = answers(StableBaselines(path, deterministic=deterministic, trust=True), environment, [np.ones(3)])
     np.testing.assert_array_equal(action, fresh)
 
@@ -97,7 +97,7 @@ def test_stacks_are_those_of_vecframestack(agent, shows):
     policy.start(2, environment)
     for _ in range(6):
         newest = stacked[0, ..., -1] if shows == "picture" else stacked[0, ..., -3:]
-        (action,) = policy.act([Turn(2, newest, np.random.default_rng(0))])
+        (action,) = policy.act([Decision(2, newest, np.random.default_rng(0))])
         expected, _ = reference.predict(stacked, deterministic=True)
         assert action == expected[0]
         rows = policy._inputs.tensors[""].numpy()[2]
@@ -129,12 +129,12 @@ def test_vecnormalize_statistics_beside_the_zip_are_used(agent, shows, frames):
 
 
 def draws(policy, environment, observation, count=1600):
-    """(count, ...) actions for one observation, in all lanes, each with its own generator."""
-    generators = [np.random.default_rng([7, lane]) for lane in range(LANES)]
-    for lane in range(LANES):
-        policy.start(lane, environment)
-    turns = [Turn(lane, observation, generators[lane]) for lane in range(LANES)]
-    return np.concatenate([np.stack(policy.act(turns)) for _ in range(count // LANES)])
+    """(count, ...) actions for one observation, in all slots, each with its own generator."""
+    generators = [np.random.default_rng([7, slot]) for slot in range(SLOTS)]
+    for slot in range(SLOTS):
+        policy.start(slot, environment)
+    decisions = [Decision(slot, observation, generators[slot]) for slot in range(SLOTS)]
+    return np.concatenate([np.stack(policy.act(decisions)) for _ in range(count // SLOTS)])
 
 
 def tensor(observation):
@@ -303,7 +303,7 @@ print(json.dumps(identity))
         "algorithm": "sac",
         "step": 40,
         "deterministic": True,
-        "width": LANES,
+        "width": SLOTS,
         "device": "cpu",
     }
     assert len(told["weights"]) == 64
@@ -413,7 +413,7 @@ def test_other_observations_are_refused(agent, trained_on, shown, message):
     policy = StableBaselines(agent("ppo", trained_on, MOVES), trust=True)
     policy.start(0, Small())
     with pytest.raises(InvalidInput, match=message):
-        policy.act([Turn(0, shown, np.random.default_rng(0))])
+        policy.act([Decision(0, shown, np.random.default_rng(0))])
 
 
 def test_statistics_of_other_observations_are_refused(agent):
@@ -421,7 +421,7 @@ def test_statistics_of_other_observations_are_refused(agent):
     policy = StableBaselines(agent("ppo", "odd", MOVES), normalize=str(statistics), trust=True)
     policy.start(0, Small("odd"))
     with pytest.raises(InvalidInput, match=r"of shape \(3,\); this environment shows \(7,\)"):
-        policy.act([Turn(0, np.zeros(7), np.random.default_rng(0))])
+        policy.act([Decision(0, np.zeros(7), np.random.default_rng(0))])
 
 
 def test_the_wrong_algorithm_is_refused_and_the_right_one_is_not_needed(agent):
@@ -468,4 +468,6 @@ def test_loading_an_agent_makes_no_replay_buffer_and_moves_no_random_state(agent
 
 def test_acting_before_the_start_is_an_error(agent):
     with pytest.raises(RuntimeError, match="start"):
-        StableBaselines(agent("ppo", "vector", MOVES), trust=True).act([Turn(0, np.zeros(3), np.random.default_rng(0))])
+        StableBaselines(agent("ppo", "vector", MOVES), trust=True).act(
+            [Decision(0, np.zeros(3), np.random.default_rng(0))]
+        )
