@@ -41,9 +41,17 @@ def main(cfg: DictConfig) -> None:
     )
 
 
-def _call(node: DictConfig, **more: Any) -> Any:
-    """Build a stage's parts, then call it here: called by Hydra, its errors would be wrapped."""
-    return instantiate(node, _convert_="object", _partial_=True)(**more)
+def _call(node: DictConfig) -> Any:
+    """Build what a node describes, then call it here: called by Hydra, its errors would be wrapped."""
+    return instantiate(node, _convert_="object", _partial_=True)()
+
+
+def _run_stage(cfg: DictConfig, stage: str, **asked: str | None) -> Any:
+    """Call a stage as configured; `task=` puts one task, or none, in the place of those that were asked for."""
+    own = deepcopy(cfg)
+    if asked:
+        own.task = asked["task"]
+    return _call(own.stage[stage])
 
 
 def _stages(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -102,7 +110,7 @@ def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
 
 
 def _calls(cfg: DictConfig) -> dict[str, Callable[..., Any]]:
-    return {name: partial(_call, node) for name, node in _stages(cfg).items()}
+    return {name: partial(_run_stage, cfg, name) for name in _stages(cfg)}
 
 
 def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, ...]) -> None:

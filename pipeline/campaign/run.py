@@ -110,7 +110,7 @@ def _foreseen(looped: Sequence[str], calls: Mapping[str, Mapping[str, Call]], do
     own = next(iter(calls.values()))
     for stage in (each for each in looped[1:] if each in FORESEEING):
         try:
-            own[stage]()
+            own[stage](task=None)
         except Exception as error:  # reported like the failure of a task
             return failure_of(stage, domain.name if domain else "", error, domain)
     return None
