@@ -21,6 +21,7 @@ from pipeline.frames.png import decode_png
 from pipeline.frames.store import Frames
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
+from pipeline.rollout import frames as rollout_frames
 from stages import frames, gc, verify
 from tests.conftest import collected
 
@@ -84,8 +85,8 @@ def test_pictures_of_fewer_episodes_are_taken_over(toy, workspace, monkeypatch):
     collected(toy, workspace, episodes=6)
     drawn(toy, workspace, episodes=4)
     asked = []
-    real = frames.audit
-    monkeypatch.setattr("pipeline.rollout.frames.audit", lambda *given: asked.append(list(given[3])) or real(*given))
+    real = rollout_frames.audit
+    monkeypatch.setattr(rollout_frames, "audit", lambda *given: asked.append(list(given[3])) or real(*given))
     drawn(toy, workspace)
     assert asked == [[4, 5]]
 
@@ -145,7 +146,7 @@ KILLED = """
 import os, signal, sys
 from pipeline.artifacts.workspace import Workspace
 from tests.conftest import collected, toy_domain
-import stages.collect, stages.frames
+import pipeline.rollout.frames, stages.collect
 if __name__ == "__main__":
     if sys.argv[2] == "write":
         pipeline.rollout.frames._write = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
