@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -78,8 +78,10 @@ def _offered(cfg: DictConfig) -> list[str]:
 
 
 def _held(cfg: DictConfig) -> list[str] | None:
-    """The tasks that the source has, where it can tell without looking."""
-    tasks = getattr(instantiate(cfg.source), "tasks", None) if "source" in cfg and cfg.source else None
+    """The domain's tasks that the source can have, where it can tell without looking at its data."""
+    if not (cfg.get("source") and cfg.get("domain")):
+        return None
+    tasks: Sequence[str] | None = _call(cfg.source).tasks(instantiate(cfg.domain, _convert_="object").name)
     return None if tasks is None else list(tasks)
 
 

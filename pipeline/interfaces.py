@@ -1,14 +1,17 @@
-"""The contracts of the house; read this first. Each is a few methods that any class may fulfil."""
+"""The contracts of simulators and policies; read this first. Each is a few methods that any class may fulfil.
+
+That of foreign data is `pipeline.sources.contract`, that of arrays on disk `pipeline.storage.contract`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from pipeline.episode import UNKNOWN, Episode
+from pipeline.episode import UNKNOWN
 
 Observation = np.ndarray | Mapping[str, Any]
 """One observation: an array, or a mapping of them for nested spaces."""
@@ -122,22 +125,3 @@ class Environment(Protocol):
         """A fresh scripted expert, where the simulator has one. Raises InvalidInput where there is none."""
 
     def close(self) -> None: ...
-
-
-@runtime_checkable
-class Source(Protocol):
-    """A foreign dataset: iterates over the episodes of one task, in the source's own order."""
-
-    name: str
-
-    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
-        """JSON facts that say which foreign data this is."""
-
-    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
-        """Episodes from number `start` on. Streams."""
-
-    def count(self, domain: str, task: str) -> int | None:
-        """How many episodes there are, where the source can tell without reading them all."""
-
-    def notes(self) -> list[str]:
-        """What the reader had to decide or repair so far; goes into the manifest's warnings."""

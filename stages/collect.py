@@ -10,7 +10,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
-from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, TaskFailed
@@ -59,7 +59,7 @@ def run(
     target = Target(domain.episodes if episodes is None and states is None else episodes, states)
     cores = workers or available_cores()
 
-    def fill(writer: DatasetWriter, target: Target) -> list[str]:
+    def fill(writer: DatasetWriter, target: Target) -> Noticed:
         pictures = writer.spill.parent / "pictures"
         if render:
             pictures.mkdir(exist_ok=True)
@@ -69,7 +69,8 @@ def run(
         left_out = _fill(writer, target, job, cores)
         if pictures.exists():
             keep_lockstep(pictures, workspace, domain.name, task, spec.version + workspace.storage.suffix)
-        return [*writer.notes, *(f"infos left out, because they are no numbers of one shape: {k}" for k in left_out)]
+        keys = (f"infos left out, because they are no numbers of one shape: {key}" for key in left_out)
+        return Noticed([*writer.notes, *keys])
 
     made = grow(workspace, spec, target, fill, force)
     if render:

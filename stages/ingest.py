@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from dataclasses import asdict
 
 import numpy as np
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
-from pipeline.dataset.bulk import BulkSource, Stored, Wanted
-from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.bulk import Stored, Wanted
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import Source
 from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
+from pipeline.sources.contract import BulkSource, Source
 
 log = logging.getLogger(__name__)
 
@@ -57,25 +58,26 @@ def run(
         name=check_dataset_name(dataset),
     )
 
-    def fill(writer: DatasetWriter, target: Target) -> list[str]:
+    def fill(writer: DatasetWriter, target: Target) -> Noticed:
         if isinstance(source, BulkSource):
             at_once = workers or max(1, available_cores() // CORES_PER_PIECE)
             _fill_with_parts(writer, target, source, spec, workspace, at_once)
         else:
             _fill(writer, target, source, spec)
-        return source.notes()
+        quirks = list(source.quirks(domain.name, task))
+        return Noticed([quirk.sentence for quirk in quirks], [asdict(quirk) for quirk in quirks])
 
     artifact = grow(workspace, spec, Target(episodes, states), fill, force)
-    if artifact.built and (told := _told_of_parts(artifact)):
-        log.info("ingest %s: %s", spec.label, told)
+    if artifact.built and (counted := _counted(artifact)):
+        log.info("ingest %s: %s", spec.label, counted)
     have = int(artifact.manifest.counts["episodes"])
     if episodes and have < episodes:
         raise InvalidInput(f"The source has {have} episodes of {spec.label}, episodes={episodes} asked for more.")
     return artifact
 
 
-def _told_of_parts(artifact: Artifact) -> str:
-    """What a source counted beside episodes and states, in words: rows that it left out, episodes that it joined."""
+def _counted(artifact: Artifact) -> str:
+    """What a source counted of its parts, in words: rows that it left out, episodes that it joined."""
     names = {name for part in artifact.manifest.parts for name in part.get("facts", {})}
     return ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in artifact.manifest.counts.items() if name in names

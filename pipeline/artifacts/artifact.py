@@ -70,6 +70,7 @@ class Manifest:
 
     `arrays`: name, shape, dtype, unit. `files`: size and BLAKE3 by relative path. `return`: mean, std, min, max of the
     episodes' returns, or nothing. `seconds` is the time of all runs that built it, `peak_memory_bytes` the highest.
+    `quirks`: name, count and sentence of what was odd in foreign data; older manifests lack the key.
     """
 
     kind: str
@@ -92,6 +93,7 @@ class Manifest:
     peak_memory_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
     command: str = ""
+    quirks: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Replace the folder's manifest atomically."""

@@ -1,12 +1,12 @@
-"""Sources so large that they write parts themselves, several at once, instead of handing out episodes."""
+"""Parts that a source has written itself, and how much of it is asked for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,33 +80,3 @@ class StoredPart:
             sums={name: values[keep] for name, values in self.sums.items()},
             summary=summary_of(packed),
         )
-
-
-@runtime_checkable
-class BulkSource(Protocol):
-    """A `pipeline.interfaces.Source` that writes parts.
-
-    Attributes:
-        download_only: bring the foreign files to this machine and make no dataset.
-    """
-
-    name: str
-    download_only: bool
-
-    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
-        """JSON facts that say which foreign data this is."""
-
-    def download(self, domain: str, task: str) -> None:
-        """Bring all files that would be read to this machine."""
-
-    def parts(
-        self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
-    ) -> Generator[StoredPart, None, None]:
-        """Parts with the episodes from number `start.episodes` on, in the source's own order, at least what is wanted.
-
-        They are made in `scratch`, `workers` pieces at a time; a later call finds there what an earlier, killed one
-        has finished. The caller takes each part's folder before it asks for the next.
-        """
-
-    def notes(self) -> list[str]:
-        """What the reader had to decide or repair so far; goes into the manifest's warnings."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,8 +59,20 @@ class Target:
         return int(artifact.manifest.counts["episodes"])
 
 
-Fill = Callable[[DatasetWriter, Target], list[str]]
-"""Appends episodes from `writer.count` on until the target is met or the source ends; returns warnings."""
+class Noticed(NamedTuple):
+    """What was noticed while episodes were made, for the manifest.
+
+    Attributes:
+        warnings: sentences for people.
+        quirks: oddities of foreign data, `{"name": str, "count": int, "sentence": str}` each.
+    """
+
+    warnings: Sequence[str] = ()
+    quirks: Sequence[Mapping[str, Any]] = ()
+
+
+Fill = Callable[[DatasetWriter, Target], Noticed]
+"""Appends episodes from `writer.count` on until the target is met or the source ends."""
 
 
 def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bool = False) -> Artifact:
@@ -83,8 +95,8 @@ def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bo
         writer = DatasetWriter(draft.path, draft.final, workspace.storage)
         if other_storage is not None:
             _copy(other_storage, writer, target)
-        warnings = [*(other_storage.manifest.warnings if other_storage is not None else []), *fill(writer, target)]
-        commit(spec, writer, draft, standing, stopwatch, warnings, whole=target == Target())
+        noticed = _after(other_storage, fill(writer, target))
+        commit(spec, writer, draft, standing, stopwatch, noticed, whole=target == Target())
     artifact = Artifact(draft.final, Manifest.read(draft.final), built=True)
     return dataclasses.replace(artifact, episodes=target.prefix(artifact))
 
@@ -168,6 +180,15 @@ def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fil
     return dataclasses.replace(standing, built=True, episodes=wanted)
 
 
+def _after(before: Artifact | None, noticed: Noticed) -> Noticed:
+    """What a dataset says already and what was noticed since, each once."""
+    if before is None:
+        return Noticed(list(dict.fromkeys(noticed.warnings)), noticed.quirks)
+    old = before.manifest
+    quirks = [*old.quirks, *(quirk for quirk in noticed.quirks if quirk not in old.quirks)]
+    return Noticed(list(dict.fromkeys([*old.warnings, *noticed.warnings])), quirks)
+
+
 def _file_table(
     folder: Path, parts: list[dict[str, Any]], before: Manifest | None, made: Mapping[str, FileTable]
 ) -> dict[str, dict[str, Any]]:
@@ -195,7 +216,7 @@ def commit(
     draft: DraftFolder,
     standing: Artifact | None,
     stopwatch: Stopwatch,
-    warnings: list[str],
+    noticed: Noticed,
     whole: bool,
 ) -> None:
     """Make the writer's episodes visible: one rename of the draft, or of the manifest where the dataset is there.
@@ -205,7 +226,7 @@ def commit(
     parts = writer.finish()
     if not parts:
         draft.discard()
-        why = "".join(f"\n  {warning}" for warning in dict.fromkeys(warnings))
+        why = "".join(f"\n  {warning}" for warning in dict.fromkeys(noticed.warnings))
         raise InvalidInput(f"No episode came for {spec.label}; nothing was written.{why}")
     draft.check()
     if standing:
@@ -215,6 +236,7 @@ def commit(
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (standing.manifest.seconds if standing else 0.0), 3)
     facts = summarise(folder, parts, writer.summaries)
+    noticed = _after(standing, noticed)
     if whole:
         facts["counts"][WHOLE_SOURCE] = facts["counts"]["episodes"]
     manifest = Manifest(
@@ -226,7 +248,8 @@ def commit(
         parameters=dict(spec.parameters),
         parts=parts,
         files=files,
-        warnings=list(dict.fromkeys([*(standing.manifest.warnings if standing else []), *warnings])),
+        warnings=list(noticed.warnings),
+        quirks=[dict(quirk) for quirk in noticed.quirks],
         **facts,
         **record,
     )

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol, Self
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim
 from pipeline.artifacts.workspace import Workspace
-from pipeline.dataset.grow import commit
+from pipeline.dataset.grow import Noticed, commit
 from pipeline.dataset.parts import PART_BYTES
 from pipeline.dataset.spill import save_episode, spill_path
 from pipeline.dataset.writer import DatasetWriter
@@ -221,7 +221,7 @@ class EpisodeLog:
         """What is finished becomes the dataset; the draft is gone then."""
         self._draft.check()
         notes = [*self._notes, *self._writer.notes]
-        commit(self._spec, self._writer, self._draft, self._standing, self._stopwatch, notes, whole=False)
+        commit(self._spec, self._writer, self._draft, self._standing, self._stopwatch, Noticed(notes), whole=False)
         self._standing = self._workspace.find(self._spec)
         log.info("%s holds %d episodes", self.path, len(self))
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.artifacts.artifact import MANIFEST
 from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.atari import LEVELS
@@ -69,10 +70,27 @@ def test_asking_for_more_than_the_source_has_is_an_error(workspace, tmp_path):
         ingested(workspace, jat.folder, episodes=3)
 
 
-def test_inferred_boundaries_are_noted_in_the_manifest(workspace, tmp_path):
+def test_quirks_of_the_source_are_in_the_manifest_once_with_their_sentences_among_the_warnings(workspace, tmp_path):
     jat = make_jat(tmp_path / "jat", [256, 256, 10], metadata=False)
-    warnings = ingested(workspace, jat.folder).manifest.warnings
-    assert any("taken to end with a full row" in warning for warning in warnings)
+    ingested(workspace, jat.folder, episodes=1)
+    manifest = ingested(workspace, jat.folder).manifest
+    (quirk,) = manifest.quirks
+    assert (quirk["name"], quirk["count"]) == ("inferred_ends", 2)
+    assert "2 of 3 episodes are taken to end with a full row" in quirk["sentence"]
+    assert manifest.warnings == [quirk["sentence"]]
+    copied = ingested(
+        Workspace(str(workspace.root.parent), {"zarr": "bin", "bin": "zarr"}[workspace.storage.name]), jat.folder
+    )
+    assert copied.manifest.quirks == [quirk]
+
+
+def test_a_manifest_that_was_written_before_quirks_were_kept_is_read_and_grows(workspace, tmp_path):
+    jat = make_jat(tmp_path / "jat", [256, 256, 10], metadata=False)
+    path = ingested(workspace, jat.folder, episodes=1).path / MANIFEST
+    old = json.loads(path.read_text())
+    del old["quirks"]
+    path.write_text(json.dumps(old))
+    assert len(ingested(workspace, jat.folder).manifest.quirks) == 1
 
 
 def other(workspace, name, task, source, **settings):

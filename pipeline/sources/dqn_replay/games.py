@@ -15,10 +15,15 @@ for _task in LEFT_OUT:
     del GAMES[_task]
 
 
-def bucket_name(domain: str, task: str) -> str:
-    """The folder of a game in the bucket. Raises InvalidInput for another domain, UnknownName for another game."""
+def check_domain(domain: str) -> None:
+    """Raises InvalidInput for another domain than Atari."""
     if domain != "atari":
         raise InvalidInput(f"source=dqn_replay holds Atari games, not {domain}: set domain=atari.")
+
+
+def bucket_name(domain: str, task: str) -> str:
+    """The folder of a game in the bucket. Raises InvalidInput for another domain, UnknownName for another game."""
+    check_domain(domain)
     if task not in GAMES:
         raise unknown_name("game of the DQN Replay Dataset", task, GAMES, f"It has 60 games; {task} was not logged.")
     return GAMES[task]

@@ -82,7 +82,7 @@ class Plan:
         pieces = (piece for fragment in self.dropped for piece in fragment.pieces)
         return sum(piece.stop - piece.start for piece in pieces if piece.shard == shard)
 
-    def rows_of_nothing(self, shards: Sequence[int]) -> dict[int, int]:
+    def rows_without_whole_episode(self, shards: Sequence[int]) -> dict[int, int]:
         """Those of some checkpoints in which no stored episode lies as a whole, and how many rows are dropped there."""
         inside = {unit.shard for unit in self.units if isinstance(unit, Inside)}
         rows = {shard: self.dropped_rows(shard) for shard in shards if shard not in inside}

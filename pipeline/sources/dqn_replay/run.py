@@ -18,6 +18,7 @@ from pipeline.sources.dqn_replay.shard import (
     read_steps,
     stale_rows_are_of,
 )
+from pipeline.sources.quirks import Quirks
 
 FRAMES = "observation"
 
@@ -29,7 +30,7 @@ class Run:
         actions: place i holds the number among all 18 of the game's own action i.
         chosen: numbers of the checkpoints that are read, in reading order.
         shards: what those say that were read so far, in reading order.
-        notes: what was noticed, in the order in which it was.
+        quirks: what was odd, missing or decided, in the order in which it was met.
     """
 
     def __init__(self, listing: Listing, actions: tuple[int, ...], clipping: tuple[float, float]) -> None:
@@ -37,20 +38,16 @@ class Run:
         self.rules = Rules(listing.game, len(actions), clipping)
         self.chosen: list[int] = []
         self.shards: list[Shard] = []
-        self.notes: list[str] = []
-        if listing.unknown:
-            names = ", ".join(listing.unknown[:3])
-            self.note(f"{len(listing.unknown)} files of other names were not looked at, such as {names}")
+        self.quirks = Quirks()
+        names = ", ".join(listing.unknown[:3])
+        self.quirks.note(
+            "unknown_files", f"{{count}} files of other names were not looked at, such as {names}", len(listing.unknown)
+        )
 
     @property
     def label(self) -> str:
         """`Pong run 1`, for people."""
         return f"{self.listing.game} run {self.listing.run}"
-
-    def note(self, text: str) -> None:
-        """Keep a remark, once."""
-        if text not in self.notes:
-            self.notes.append(text)
 
     def whole_checkpoints(self) -> list[int]:
         """Numbers of those that have all files that are needed; the others are noted."""
@@ -58,19 +55,26 @@ class Run:
         for number, files in self.listing.checkpoints.items():
             lacking = [name for name in NEEDED if name not in files]
             if lacking:
-                self.note(f"checkpoint {number} was left out: its {' and '.join(lacking)} file is not there")
+                self.quirks.note(
+                    "incomplete_checkpoints",
+                    f"checkpoint {number} was left out: its {' and '.join(lacking)} file is not there",
+                )
             else:
                 whole.append(number)
         present = set(self.listing.checkpoints)
         if gaps := [str(number) for number in range(max(present, default=-1) + 1) if number not in present]:
-            self.note(f"checkpoints that are not there: {', '.join(gaps)}")
+            self.quirks.note("missing_checkpoints", f"checkpoints that are not there: {', '.join(gaps)}", len(gaps))
         return whole
 
     def choose(self, asked: Sequence[int], whole: Sequence[int]) -> None:
         """Take those of the `asked` numbers that are `whole`, in that order."""
         self.chosen = [number for number in asked if number in whole]
         if missing := [str(number) for number in asked if number not in whole]:
-            self.note(f"checkpoints that were asked for and are not there: {', '.join(missing)}")
+            self.quirks.note(
+                "unavailable_checkpoints",
+                f"checkpoints that were asked for and are not there: {', '.join(missing)}",
+                len(missing),
+            )
 
     def files(self, number: int, frames: bool) -> list[LogFile]:
         """A checkpoint's file with frames, or its others."""
@@ -104,12 +108,17 @@ class Run:
         if number > 0 and not everything:  # the run's first checkpoint has no record there
             check_steps(steps.rows(capacity - 1, capacity), paths, self.rules, first=capacity - 1)
         if rows < capacity - 1:
-            self.note(
+            self.quirks.note(
+                "stale_rows",
                 f"checkpoint {number} was not written at the end of a cycle: its first {rows:,} rows are new, the "
-                f"{capacity - 1 - rows:,} after them are older ones and were left out"
+                f"{{count}} after them are older ones and were left out",
+                capacity - 1 - rows,
             )
         if counter is None and not everything:
-            self.note("no add_count files: nothing proves which checkpoints follow each other, so none were joined")
+            self.quirks.note(
+                "no_counters",
+                "no add_count files: nothing proves which checkpoints follow each other, so none were joined",
+            )
         return make_shard(number, steps, counter, rows)
 
     def _before(self, number: int) -> Steps | None:
@@ -122,7 +131,10 @@ class Run:
         if "add_count" in fields[number] or number != max(fields) or number == 0:
             return False
         if any(field not in fields.get(number - 1, {}) for field in NEEDED):
-            self.note(f"checkpoint {number} may hold copies of checkpoint {number - 1}, which is not there to compare")
+            self.quirks.note(
+                "uncompared_checkpoints",
+                f"checkpoint {number} may hold copies of checkpoint {number - 1}, which is not there to compare",
+            )
             return False
         return True
 
@@ -143,7 +155,7 @@ class Run:
             if self._holds_copies_of(a, b):
                 return True
             why = f"{why}, and the old rows of {b.number} are not those of {a.number}"
-        self.note(f"gap between checkpoints {a.number} and {b.number}: {why}; nothing was joined there")
+        self.quirks.note("gaps", f"gap between checkpoints {a.number} and {b.number}: {why}; nothing was joined there")
         return False
 
     def _holds_copies_of(self, a: Shard, b: Shard) -> bool:

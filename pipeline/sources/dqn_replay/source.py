@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.files import human_bytes
 from pipeline.machine.progress import progress
+from pipeline.sources.contract import BulkSource
 from pipeline.sources.dqn_replay.bucket import NEEDED, Bucket
-from pipeline.sources.dqn_replay.games import GAMES, bucket_name
+from pipeline.sources.dqn_replay.games import GAMES, bucket_name, check_domain
 from pipeline.sources.dqn_replay.limits import OVERFLOWS, STOP, Limits
 from pipeline.sources.dqn_replay.part import ROW_BYTES
 from pipeline.sources.dqn_replay.plan import as_upstream, plan
 from pipeline.sources.dqn_replay.reading import Need, Reading, checkpoints_needed, make_parts, needs, rows_to_read
 from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
+from pipeline.sources.quirks import Quirk
 from pipeline.storage.contract import Storage
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ AHEAD = 4
 """Checkpoints whose small files are fetched together, where a limit may make the later ones needless."""
 
 
-class DqnReplaySource:
+class DqnReplaySource(BulkSource):
     """Logged episodes of one game and run, from the public bucket, a mirror of it, or the cache of d4rl-atari.
 
     Args:
@@ -57,13 +59,9 @@ class DqnReplaySource:
         seed: of the draw of `mixed`; `selection=upstream` always draws as LRAM does.
         download_only: bring the files here and make no dataset.
         cache: folder for downloads.
-
-    Attributes:
-        tasks: the games that were logged.
     """
 
     name = "dqn_replay"
-    tasks = tuple(GAMES)
 
     def __init__(
         self,
@@ -97,6 +95,11 @@ class DqnReplaySource:
         self.download_only = download_only
         self._bucket = Bucket(root, cache)
         self._runs: dict[str, Run] = {}
+
+    def tasks(self, domain: str) -> list[str]:
+        """The games that were logged."""
+        check_domain(domain)
+        return list(GAMES)
 
     def identity(self, domain: str, task: str) -> dict[str, Any]:
         """Which data this is; lists the files, and reads none."""
@@ -147,9 +150,9 @@ class DqnReplaySource:
                 f"place where it is needed. Set a larger limit, or source.overflow=allow_last or skip."
             )
 
-    def notes(self) -> list[str]:
+    def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
         """What was decided, missing or strange."""
-        return [note for run in self._runs.values() for note in run.notes]
+        return self._runs[task].quirks if task in self._runs else ()
 
     def _run(self, domain: str, task: str) -> Run:
         if task not in self._runs:
@@ -166,7 +169,7 @@ class DqnReplaySource:
                     f"No checkpoint of {run.label} that is asked for is whole in {self._bucket.address}. There are "
                     f"{', '.join(map(str, listing.checkpoints))}; each needs the files {', '.join(NEEDED)}."
                 )
-            run.note(self._rule())
+            run.quirks.note("rule", self._rule())
             self._runs[task] = run
         return self._runs[task]
 
@@ -199,8 +202,12 @@ class DqnReplaySource:
         frames = [file for number in checkpoints_needed(found) for file in run.files(number, frames=True)]
         self._bucket.fetch(frames, run.label)
         read = run.chosen[: run.chosen.index(found[-1].unit.shard) + 1] if enough and found else run.chosen
-        for number, rows in reading.plan.rows_of_nothing(read).items():
-            run.note(f"no whole episode lies in checkpoint {number} alone; {rows:,} of its rows were left out")
+        for number, rows in reading.plan.rows_without_whole_episode(read).items():
+            run.quirks.note(
+                "rows_of_no_whole_episode",
+                f"no whole episode lies in checkpoint {number} alone; {{count}} of its rows were left out",
+                rows,
+            )
         return reading, found
 
     def _batches(self, run: Run, wanted: Wanted) -> Iterator[list[int]]:

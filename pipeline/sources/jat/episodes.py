@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -17,8 +16,7 @@ from pipeline.sources.jat.layout import Layout
 from pipeline.sources.jat.missions import Missions
 from pipeline.sources.jat.rows import MASK, REWARDS, Block, RowFile, read_blocks, row_shapes
 from pipeline.sources.jat.screens import FrameStack, goes_on, stack_rule
-
-STILL, VARYING = "still", "varying"
+from pipeline.sources.quirks import Quirks
 
 
 @dataclass(frozen=True)
@@ -53,39 +51,36 @@ class _Row(NamedTuple):
         return self.block.place(self.nth)
 
 
-def read_episodes(task: JatTask, layout: Layout, start: int, remarks: Counter[str]) -> Iterator[Episode]:
-    """Episodes from number `start` on. Rows before it are not read, unless it takes their stacks to count episodes.
-
-    `remarks` counts what was noticed: INEXACT rows, STILL boundaries that could be none, VARYING missions.
-    """
+def read_episodes(task: JatTask, layout: Layout, start: int, quirks: Quirks) -> Iterator[Episode]:
+    """Episodes from number `start` on. Rows before it are not read, unless it takes their stacks to count episodes."""
     skipped = start if layout.undecided.any() else 0
     firsts = layout.first_rows[start - skipped :]
     if len(firsts) < 2:
         return
-    rows = _rows(task, layout, int(firsts[0]), remarks)
-    whole = _whole(rows, firsts, layout, task.stack, remarks)
+    rows = _rows(task, layout, int(firsts[0]), quirks)
+    whole = _whole(rows, firsts, layout, task.stack, quirks)
     for number, steps in enumerate(islice(whole, skipped, None), start):
-        yield _episode(steps, number, task.missions, remarks)
+        yield _episode(steps, number, task.missions, quirks)
 
 
 def first_stack_rule(task: JatTask) -> FrameStack:
     """The rule that the stacks of the task's first row follow."""
     block = next(read_blocks(task.files, row_shapes(task.files, task.kind.columns, task.width)))
     real = block.arrays[MASK] != 0
-    return stack_rule(task.kind.read(block, real, Counter())["observation"][0, real[0]])
+    return stack_rule(task.kind.read(block, real, Quirks())["observation"][0, real[0]])
 
 
-def _rows(task: JatTask, layout: Layout, first_row: int, remarks: Counter[str]) -> Iterator[_Row]:
+def _rows(task: JatTask, layout: Layout, first_row: int, quirks: Quirks) -> Iterator[_Row]:
     wanted = {name: column for name, column in task.kind.columns.items() if name != MASK}
     for block in read_blocks(task.files, row_shapes(task.files, wanted, task.width), first_row):
         real = layout.real(block, task.width)
-        steps = {**task.kind.read(block, real, remarks), "reward": block.arrays[REWARDS].astype(np.float64, copy=False)}
+        steps = {**task.kind.read(block, real, quirks), "reward": block.arrays[REWARDS].astype(np.float64, copy=False)}
         for nth, length in enumerate(layout.lengths[block.first_row : block.first_row + len(real)]):
             yield _Row(block, nth, {name: array[nth, :length] for name, array in steps.items()})
 
 
 def _whole(
-    rows: Iterator[_Row], firsts: np.ndarray, layout: Layout, stack: FrameStack | None, remarks: Counter[str]
+    rows: Iterator[_Row], firsts: np.ndarray, layout: Layout, stack: FrameStack | None, quirks: Quirks
 ) -> Iterator[Steps]:
     """The step arrays of each episode; rows of `firsts[i]` to `firsts[i + 1]` are one, or several where undecided."""
     for first, last in pairwise(firsts):
@@ -100,7 +95,11 @@ def _whole(
                         yield growing.finish()
                         growing, newest = _Growing(growing.room - growing.length), None
                     elif stack.may_start(stacks[0]):
-                        remarks[STILL] += 1
+                        quirks.count(
+                            "still_screens",
+                            "after {count} of the full rows that were read the screen stands still, where both fits; "
+                            "there the episode goes on.",
+                        )
                 steps["observation"] = stack.single(newest, stacks, row.place)
                 newest = stacks[-1]
             growing.add(steps)
@@ -130,7 +129,7 @@ class _Growing:
         return {name: array[: self.length + 1] for name, array in self._arrays.items()}
 
 
-def _episode(steps: Steps, number: int, missions: Missions | None, remarks: Counter[str]) -> Episode:
+def _episode(steps: Steps, number: int, missions: Missions | None, quirks: Quirks) -> Episode:
     length = len(steps["reward"]) - 1
     reward, discount = np.zeros(length + 1), np.ones(length + 1)
     reward[: length - 1] = steps["reward"][1:length]  # the reward after the last action is not in the dataset
@@ -138,7 +137,11 @@ def _episode(steps: Steps, number: int, missions: Missions | None, remarks: Coun
     mission = ""
     if missions:
         tokens = steps[MISSION_TOKENS][:length]
-        remarks[VARYING] += int((tokens != tokens[0]).any())
+        quirks.count(
+            "varying_missions",
+            "{count} episodes change their mission's tokens; they are stored, and named by the first.",
+            int((tokens != tokens[0]).any()),
+        )
         mission = missions.of(number, tokens[0])
     return Episode(
         steps={**steps, "reward": reward, "discount": discount},

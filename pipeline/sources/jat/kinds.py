@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from pipeline.domains.babyai import GRID, MISSION_TOKENS, TOKENS
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat.layout import AfterFullRow
 from pipeline.sources.jat.rows import SHARED, Block, Column
 from pipeline.sources.jat.screens import pixels
+from pipeline.sources.quirks import Quirks
 
 Steps = Mapping[str, np.ndarray]
 """Step arrays by name: (rows, row width, ...) for a block, (T, ...) for a row or an episode."""
 
-Read = Callable[[Block, np.ndarray, Counter[str]], Steps]
-"""(block, real steps (rows, row width) bool, what to count) -> observations and actions as our step arrays."""
+ReadSteps = Callable[[Block, Bool[np.ndarray, "rows width"], Quirks], Steps]
+"""(block, real steps, what to count quirks in) -> observations and actions as our step arrays."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Kind:
     row_width: int
     columns: Mapping[str, Column]
     after_full_row: AfterFullRow
-    read: Read
+    read: ReadSteps
     missions: bool = False
 
     @property
@@ -57,17 +58,17 @@ def kind_of(domain: str) -> Kind:
     return {"atari": SCREENS, "babyai": GRIDS}.get(domain, VECTORS)
 
 
-def _vectors(block: Block, real: np.ndarray, remarks: Counter[str]) -> Steps:
+def _vectors(block: Block, real: Bool[np.ndarray, "rows width"], quirks: Quirks) -> Steps:
     for name in ("continuous_observations", "continuous_actions"):
         block.check_finite(name, real)
     return {"observation": block.arrays["continuous_observations"], "action": block.arrays["continuous_actions"]}
 
 
-def _screens(block: Block, real: np.ndarray, remarks: Counter[str]) -> Steps:
-    return {"observation": pixels(block, "image_observations", real, remarks), "action": _choices(block)}
+def _screens(block: Block, real: Bool[np.ndarray, "rows width"], quirks: Quirks) -> Steps:
+    return {"observation": pixels(block, "image_observations", real, quirks), "action": _choices(block)}
 
 
-def _grids(block: Block, real: np.ndarray, remarks: Counter[str]) -> Steps:
+def _grids(block: Block, real: Bool[np.ndarray, "rows width"], quirks: Quirks) -> Steps:
     name = "discrete_observations"
     values = block.arrays[name]
     if values.shape[2] != GRID + TOKENS:
@@ -87,7 +88,7 @@ def _grids(block: Block, real: np.ndarray, remarks: Counter[str]) -> Steps:
     }
 
 
-def _choices(block: Block) -> np.ndarray:
+def _choices(block: Block) -> Int64[np.ndarray, "rows width"]:
     return block.arrays["discrete_actions"].astype(np.int64, copy=False)
 
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, UInt8
 
 from pipeline.domains.atari import LEVELS
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat.rows import Block
+from pipeline.sources.quirks import Quirks
 
 TOLERANCE = np.float32(1e-4)
 """How far from a level a number may be; levels are 0.0078 apart."""
 
-INEXACT = "inexact"
 REPEAT, ZEROS = "repeat", "zeros"
 
 
-def pixels(block: Block, name: str, real: np.ndarray, remarks: Counter[str]) -> np.ndarray:
-    """The grey bytes of a block's stacks, (rows, row width, frames, height, width) uint8; padding may be anything.
+def pixels(
+    block: Block, name: str, real: Bool[np.ndarray, "rows width"], quirks: Quirks
+) -> UInt8[np.ndarray, "rows width frames h w"]:
+    """The grey bytes of a block's stacks; padding may be anything.
 
     Raises InvalidInput at the first real step with a number that is no grey level. Rows whose numbers are levels but
-    not JAT's very floats are counted as INEXACT.
+    not JAT's very floats are counted.
     """
     values = block.arrays[name].astype(np.float32, copy=False)
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are found below
@@ -43,7 +45,12 @@ def pixels(block: Block, name: str, real: np.ndarray, remarks: Counter[str]) -> 
             f"step {step}, frame {where[0]}, pixel {tuple(where[1:].tolist())} has {values[row, step][tuple(where)]}. "
             f"The file is damaged or holds screens of another kind; download it again."
         )
-    remarks[INEXACT] += int((real & (steps > 0)).any(axis=1).sum())
+    quirks.count(
+        "inexact_screens",
+        "screens of {count} rows are not the very floats of (p/255 - 0.5)/0.5 in float32; bins made of the grey bytes "
+        "differ from these rows in the last bits.",
+        int((real & (steps > 0)).any(axis=1).sum()),
+    )
     return grey
 
 
@@ -64,8 +71,13 @@ class FrameStack:
         stored = {"stored": "frames", "padding": self.padding} if self.padding else {"stored": "stacks"}
         return {"frames": self.frames, **stored}
 
-    def single(self, before: np.ndarray | None, stacks: np.ndarray, place: Callable[[], str]) -> np.ndarray:
-        """(T, frames, h, w) successive stacks -> (T, h, w): the newest frame of each.
+    def single(
+        self,
+        before: UInt8[np.ndarray, "frames h w"] | None,
+        stacks: UInt8[np.ndarray, "t frames h w"],
+        place: Callable[[], str],
+    ) -> UInt8[np.ndarray, " t *stored"]:
+        """The newest frame (h, w) of each of successive stacks, or the stacks where they are stored as given.
 
         `before` is the stack before them, None at an episode's start. Raises InvalidInput where the older frames are
         not those that came before.
@@ -83,21 +95,21 @@ class FrameStack:
             )
         return stacks[:, -1]
 
-    def _starts(self, stack: np.ndarray) -> bool:
+    def _starts(self, stack: UInt8[np.ndarray, "frames h w"]) -> bool:
         return bool((stack[:-1] == (stack[-1] if self.padding == REPEAT else 0)).all())
 
-    def may_start(self, stack: np.ndarray) -> bool:
+    def may_start(self, stack: UInt8[np.ndarray, "frames h w"]) -> bool:
         """Whether an episode may begin with this stack."""
         return self.padding is None or self._starts(stack)
 
 
-def goes_on(before: np.ndarray, stack: np.ndarray) -> bool:
-    """Whether a stack (frames, h, w) is the one before it, moved on by one frame."""
+def goes_on(before: UInt8[np.ndarray, "frames h w"], stack: UInt8[np.ndarray, "frames h w"]) -> bool:
+    """Whether a stack is the one before it, moved on by one frame."""
     return bool((stack[:-1] == before[1:]).all())
 
 
-def stack_rule(stacks: np.ndarray) -> FrameStack:
-    """The rule that the first stacks (T, frames, h, w) of an episode follow; as given where they follow none."""
+def stack_rule(stacks: UInt8[np.ndarray, "t frames h w"]) -> FrameStack:
+    """The rule that the first stacks of an episode follow; as given where they follow none."""
     if _derived(stacks).all():
         for padding in (REPEAT, ZEROS):
             rule = FrameStack(stacks.shape[1], padding)
@@ -106,6 +118,6 @@ def stack_rule(stacks: np.ndarray) -> FrameStack:
     return FrameStack(stacks.shape[1], None)
 
 
-def _derived(stacks: np.ndarray) -> np.ndarray:
-    """(T - 1,) bool: which stacks go on from the one before."""
+def _derived(stacks: UInt8[np.ndarray, "t frames h w"]) -> Bool[np.ndarray, " t-1"]:
+    """Which stacks go on from the one before."""
     return (stacks[1:, :-1] == stacks[:-1, 1:]).all(axis=(1, 2, 3))

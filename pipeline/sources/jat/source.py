@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.episode import Episode
-from pipeline.errors import InvalidInput
-from pipeline.sources.jat.episodes import STILL, VARYING, JatTask, first_stack_rule, read_episodes
+from pipeline.errors import InvalidInput, UnknownName
+from pipeline.sources.contract import Source
+from pipeline.sources.jat.episodes import JatTask, first_stack_rule, read_episodes
 from pipeline.sources.jat.hub import Repository
 from pipeline.sources.jat.kinds import kind_of
 from pipeline.sources.jat.layout import AfterFullRow, Layout, Metadata, read_layout, read_metadata
 from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_TEXT, REGENT
 from pipeline.sources.jat.missions import RAW, Missions, RawTask, raw_metadata, read_raw, told_missions
 from pipeline.sources.jat.rows import row_files, row_shapes
-from pipeline.sources.jat.screens import INEXACT, REPEAT, ZEROS, FrameStack
+from pipeline.sources.jat.screens import REPEAT, ZEROS, FrameStack
+from pipeline.sources.quirks import Quirk, Quirks
 
 METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
 HUB = "hub"
@@ -33,15 +34,7 @@ class Found(NamedTuple):
     raw: RawTask | None
 
 
-class Read(NamedTuple):
-    """A task of which episodes were read, and what was noticed in doing so."""
-
-    found: Found
-    layout: Layout
-    remarks: Counter[str]
-
-
-class JatSource:
+class JatSource(Source):
     """JAT episodes, train split only.
 
     JAT dropped the last observation and the last reward of every episode: `has_final_observation` and
@@ -93,7 +86,7 @@ class JatSource:
         self._texts = Repository(raw_repo_id, raw_revision, cache, settings, "source.raw")
         self._downloaded: dict[tuple[Repository, str], Path] = {}
         self._raw: dict[str, RawTask] = {}
-        self._read: dict[str, Read] = {}
+        self._quirks: dict[str, Quirks] = {}
 
     def identity(self, domain: str, task: str) -> dict[str, Any]:
         """Which data this is, by facts of its files that stay when the folder moves; downloads, but reads no episode.
@@ -125,13 +118,13 @@ class JatSource:
         found = self._find(domain, task)
         layout = read_layout(found.task.files, found.task.width, found.metadata, _after_full_row(found.task))
         _check_missions(found, layout)
-        remarks: Counter[str] = Counter()
-        self._read[f"{domain}-{task}"] = Read(found, layout, remarks)
-        yield from read_episodes(found.task, layout, start, remarks)
+        self._quirks[f"{domain}-{task}"] = quirks = Quirks()
+        _note_boundaries(quirks, found, layout)
+        yield from read_episodes(found.task, layout, start, quirks)
 
-    def notes(self) -> list[str]:
-        """What was inferred, left out or strange, for each task that was read."""
-        return [f"{name}: {note}" for name, read in self._read.items() for note in _notes(*read)]
+    def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
+        """What was inferred, left out or strange in the last reading of the task, as far as it came."""
+        return self._quirks.get(f"{domain}-{task}", ())
 
     def _find(self, domain: str, task: str) -> Found:
         name = f"{domain}-{task}"
@@ -196,11 +189,11 @@ def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) -> Path:
-    """The folder of a task below a folder of tasks. Raises InvalidInput with those that are there."""
+    """The folder of a task below a folder of tasks. Raises UnknownName with those that are there."""
     if (root / name).is_dir():
         return root / name
     if hub:
-        raise InvalidInput(f"The dataset {hub} has no files {name}/train-*. Check {hub.settings} and the task.")
+        raise UnknownName(f"The dataset {hub} has no files {name}/train-*. Check {hub.settings} and the task.")
     if not root.is_dir():
         raise InvalidInput(f"{setting} must be a folder with {name}/*.parquet in it. There is no folder {root}.")
     there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -209,7 +202,7 @@ def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) ->
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
     download = "set source.raw=hub" if setting == "source.raw" else f"leave out {setting}"
     hint = f" {setting} is the folder above {name}." if root.name == name else ""
-    raise InvalidInput(
+    raise UnknownName(
         f"No folder {name} in {root}. Folders there: {', '.join(listed[:8]) or 'none'}{more}.{hint} "
         f"Choose one of these tasks, or {download} to download {name}."
     )
@@ -241,25 +234,21 @@ def _check_missions(found: Found, layout: Layout) -> None:
         )
 
 
-def _notes(found: Found, layout: Layout, remarks: Counter[str]) -> Iterator[str]:
-    if layout.inferred:
-        yield (
-            f"no metadata files; {layout.inferred} of {len(layout.first_rows) - 1} episodes are taken to end with a "
-            f"full row because the next row's first reward is 0.0."
-        )
-    if asked := int(layout.undecided.sum()):
-        still = f" {remarks[STILL]} of those read show a still screen, where both fits; there it goes on."
-        yield (
-            f"no metadata files; after {asked} full rows the stacks of frames tell whether the episode goes on."
-            f"{still if remarks[STILL] else ''}"
-        )
-    empty = found.raw.empty if found.raw else found.metadata.empty if found.metadata else 0
-    if empty:
-        yield f"{empty} episodes of length 0 have no rows and were left out."
-    if remarks[INEXACT]:
-        yield (
-            f"screens of {remarks[INEXACT]} rows are not the very floats of (p/255 - 0.5)/0.5 in float32; bins made of "
-            f"the grey bytes differ from these rows in the last bits."
-        )
-    if remarks[VARYING]:
-        yield f"{remarks[VARYING]} episodes change their mission's tokens; they are stored, and named by the first."
+def _note_boundaries(quirks: Quirks, found: Found, layout: Layout) -> None:
+    """What the layout of a task's rows had to decide."""
+    quirks.note(
+        "inferred_ends",
+        f"no metadata files; {{count}} of {len(layout.first_rows) - 1} episodes are taken to end with a full row "
+        f"because the next row's first reward is 0.0.",
+        layout.inferred,
+    )
+    quirks.note(
+        "undecided_full_rows",
+        "no metadata files; after {count} full rows the stacks of frames tell whether the episode goes on.",
+        int(layout.undecided.sum()),
+    )
+    quirks.note(
+        "empty_episodes",
+        "{count} episodes of length 0 have no rows and were left out.",
+        found.raw.empty if found.raw else found.metadata.empty if found.metadata else 0,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.workspace import Workspace
-from pipeline.dataset.grow import Target, grow
+from pipeline.dataset.grow import Noticed, Target, grow
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain, Regent
@@ -35,10 +35,10 @@ def episode(observations: np.ndarray) -> Episode:
 def dataset(workspace: Workspace, shown: Sequence[np.ndarray], name: str = "made-v1", task: str = "pong") -> Artifact:
     """A dataset of the domain `pictures` that grows to these episodes."""
 
-    def fill(writer: DatasetWriter, target: Target) -> list[str]:
+    def fill(writer: DatasetWriter, target: Target) -> Noticed:
         while not target.met(writer.count, writer.states):
             writer.append(episode(shown[writer.count]))
-        return []
+        return Noticed()
 
     spec = Spec("pictures", task, "episodes", 1, {}, name=name)
     return grow(workspace, spec, Target(len(shown), None), fill)

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.workspace import Workspace
-from pipeline.dataset.bulk import BulkSource
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
+from pipeline.sources.contract import BulkSource
 from pipeline.sources.dqn_replay.selection import chronological_numbers, upstream_numbers
 from pipeline.sources.dqn_replay.source import DqnReplaySource
 from stages import ingest

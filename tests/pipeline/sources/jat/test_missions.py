@@ -18,7 +18,10 @@ from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat.missions import token_name
 from pipeline.sources.jat.source import JatSource
+from pipeline.sources.quirks import Quirk
 from tests.jat_files import GRID_SCHEMA, RAW_SCHEMA, JatTask, make_missions, write_rows
+
+EMPTY = Quirk("empty_episodes", 2, "2 episodes of length 0 have no rows and were left out.")
 
 
 def source(task: JatTask, **chosen: Any) -> JatSource:
@@ -50,11 +53,12 @@ def check_episodes(episodes: list[Episode], task: JatTask) -> None:
 
 def test_episodes_come_with_grids_tokens_and_missions(tmp_path: Path):
     task = make_missions(tmp_path, [5, 300, 1, 256, 12], files=2)
-    episodes = read(task)
+    jat = source(task)
+    episodes = list(jat.episodes("babyai", "go-to"))
     check_episodes(episodes, task)
     assert [episode.mission for episode in episodes] == [played.mission for played in task.episodes]
     assert len({episode.mission for episode in episodes}) > 1
-    assert source(task).notes() == []
+    assert not list(jat.quirks("babyai", "go-to"))
 
 
 def test_all_212_columns_of_every_row_come_back_from_the_episodes(tmp_path: Path):
@@ -111,7 +115,7 @@ def test_the_raw_dataset_tells_missions_and_lengths(tmp_path: Path):
     assert [(e.length, e.mission) for e in jat.episodes("babyai", "go-to")] == [
         (len(played.rewards), played.mission) for played in task.episodes
     ]
-    assert jat.notes() == ["babyai-go-to: 2 episodes of length 0 have no rows and were left out."]
+    assert list(jat.quirks("babyai", "go-to")) == [EMPTY]
 
 
 def test_raw_texts_and_metadata_are_one_identity_and_tokens_another(tmp_path: Path):
@@ -157,9 +161,9 @@ def test_tokens_that_change_inside_an_episode_are_kept_and_counted(tmp_path: Pat
     task.write()
     jat = source(task)
     check_episodes(list(jat.episodes("babyai", "go-to")), task)
-    assert jat.notes() == [
-        "babyai-go-to: 1 episodes change their mission's tokens; they are stored, and named by the first."
-    ]
+    (quirk,) = jat.quirks("babyai", "go-to")
+    assert (quirk.name, quirk.count) == ("varying_missions", 1)
+    assert quirk.sentence == "1 episodes change their mission's tokens; they are stored, and named by the first."
 
 
 def test_texts_of_other_episodes_are_refused(tmp_path: Path):
@@ -211,7 +215,7 @@ def test_episodes_of_no_steps_in_the_metadata_own_no_rows_and_are_counted(tmp_pa
     episodes = list(jat.episodes("babyai", "go-to"))
     check_episodes(episodes, task)
     assert [episode.mission for episode in episodes] == [played.mission for played in task.episodes]
-    assert jat.notes() == ["babyai-go-to: 2 episodes of length 0 have no rows and were left out."]
+    assert list(jat.quirks("babyai", "go-to")) == [EMPTY]
 
 
 def test_without_lengths_a_full_row_leaves_the_boundary_open_and_is_refused(tmp_path: Path):

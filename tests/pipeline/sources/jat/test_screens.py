@@ -94,15 +94,16 @@ def test_floats_that_are_almost_levels_are_read_and_counted(tmp_path: Path):
     task = make_screens(tmp_path, [40])
     exact = source(task)
     (wanted,) = exact.episodes("atari", "pong")
-    assert exact.notes() == []
+    assert not list(exact.quirks("atari", "pong"))
     line = task.rows[1]["image_observations"][7][3][2]
     line[1] = float(np.float32(line[1]) + np.float32(1e-6))
     task.write()
     almost = source(task)
     (episode,) = almost.episodes("atari", "pong")
     assert episode.digest() == wanted.digest()
-    (note,) = almost.notes()
-    assert "screens of 1 rows are not the very floats" in note
+    (quirk,) = almost.quirks("atari", "pong")
+    assert (quirk.name, quirk.count) == ("inexact_screens", 1)
+    assert "screens of 1 rows are not the very floats" in quirk.sentence
 
 
 def test_padding_may_hold_anything(tmp_path: Path):
@@ -238,9 +239,9 @@ def test_without_metadata_stacks_tell_whether_an_episode_goes_on_after_a_full_ro
         for before, after in zip(task.rows, task.rows[1:], strict=False)
     )
     assert asked > 3
-    (note,) = jat.notes()
-    assert f"after {asked} full rows the stacks of frames tell" in note
-    assert "still" not in note
+    (quirk,) = jat.quirks("atari", "pong")
+    assert (quirk.name, quirk.count) == ("undecided_full_rows", asked)
+    assert f"after {asked} full rows the stacks of frames tell" in quirk.sentence
     assert jat.count("atari", "pong") is None
     assert jat.identity("atari", "pong")["boundaries"] == {"rule": "masks, first rewards and stacks"}
 
@@ -261,7 +262,8 @@ def test_a_still_screen_at_a_full_row_is_noted(tmp_path: Path):
     task.write()
     jat = source(task)
     assert [episode.length for episode in jat.episodes("atari", "pong")] == [64]
-    assert "1 of those read show a still screen, where both fits; there it goes on" in jat.notes()[0]
+    still = {quirk.name: quirk for quirk in jat.quirks("atari", "pong")}["still_screens"]
+    assert "after 1 of the full rows that were read the screen stands still" in still.sentence
 
 
 def test_kept_stacks_need_metadata_where_rewards_do_not_tell(tmp_path: Path):

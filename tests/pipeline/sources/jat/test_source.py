@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import Source
+from pipeline.sources.contract import Source
 from pipeline.sources.jat import rows as jat_rows
 from pipeline.sources.jat.source import JatSource
 from tests.hub_server import serving
@@ -177,10 +177,10 @@ def test_an_episode_of_exactly_256_steps_ends_where_the_next_row_starts_with_rew
     task = make_jat(tmp_path, [256, 512, 100, 256], metadata=False)
     source = JatSource(str(tmp_path))
     assert [e.length for e in source.episodes("mujoco", "ant")] == [256, 512, 100, 256]
-    (note,) = source.notes()
-    assert note.startswith("mujoco-ant:")
-    assert "2 of 4 episodes" in note
-    assert "first reward is 0.0" in note
+    (quirk,) = source.quirks("mujoco", "ant")
+    assert (quirk.name, quirk.count) == ("inferred_ends", 2)
+    assert "2 of 4 episodes" in quirk.sentence
+    assert "first reward is 0.0" in quirk.sentence
     assert task.real_steps() == [256, 256, 256, 100, 256]
 
 
@@ -190,7 +190,7 @@ def test_nothing_is_noted_when_masks_or_metadata_tell_all_boundaries(tmp_path: P
     for folder in ("short", "told"):
         source = JatSource(str(tmp_path / folder))
         assert len(list(source.episodes("mujoco", "ant"))) == 2
-        assert source.notes() == []
+        assert not list(source.quirks("mujoco", "ant"))
 
 
 def test_metadata_keeps_an_episode_whole_that_received_exactly_zero_at_a_cut(tmp_path: Path):

@@ -1,0 +1,75 @@
+"""Foreign data in: what a source offers. A new one inherits `Source`, or `BulkSource` if its pieces are gigabytes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from pipeline.dataset.bulk import Stored, StoredPart, Wanted
+from pipeline.episode import Episode
+from pipeline.sources.quirks import Quirk
+from pipeline.storage.contract import Storage
+
+
+class ForeignData(Protocol):
+    """What every source says of its data.
+
+    Attributes:
+        name: as in `source=NAME` and in the identity; names datasets.
+    """
+
+    name: str
+
+    def tasks(self, domain: str) -> Sequence[str] | None:
+        """The tasks of a domain that it can have, in our spelling; None where only looking at the data could tell.
+
+        Looks at no file and no network. Raises InvalidInput for a domain of which it has nothing.
+        """
+        return None
+
+    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
+        """JSON facts that say which foreign data this is, `{"source": name, ...}`, and every setting that changes an
+        episode. No path of the machine: a folder that moves is the same data.
+
+        Raises UnknownName for a task that is not there, with the nearest names; InvalidInput for a missing folder.
+        """
+
+    def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
+        """What the reader found odd, decided, repaired or left out when it last read the task; none before."""
+        return ()
+
+
+@runtime_checkable
+class Source(ForeignData, Protocol):
+    """A foreign dataset: iterates over the episodes of one task, in the source's own order."""
+
+    def count(self, domain: str, task: str) -> int | None:
+        """How many episodes there are, where the source can tell without reading them all."""
+        return None
+
+    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
+        """Episodes from number `start` on. Streams. A second reading gives the same."""
+
+
+@runtime_checkable
+class BulkSource(ForeignData, Protocol):
+    """A source so large that it writes finished parts itself, several at once, instead of handing out episodes.
+
+    Attributes:
+        download_only: bring the foreign files to this machine and make no dataset.
+    """
+
+    download_only: bool
+
+    def download(self, domain: str, task: str) -> None:
+        """Bring all files that would be read to this machine."""
+
+    def parts(
+        self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
+    ) -> Generator[StoredPart, None, None]:
+        """Parts with the episodes from number `start.episodes` on, in the source's own order, at least what is wanted.
+
+        They are made in `scratch`, `workers` pieces at a time; a later call finds there what an earlier, killed one
+        has finished. The caller takes each part's folder before it asks for the next.
+        """

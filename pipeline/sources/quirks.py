@@ -1,0 +1,53 @@
+"""What a reader of foreign data found odd, decided, repaired or left out: counted, with a sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+COUNT = "{count}"
+"""Stands in a sentence for the number."""
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """One oddity of a task's foreign data.
+
+    Attributes:
+        name: what it is, in snake case, for programs: `varying_missions`.
+        count: how many times it was met: rows, episodes or files, as the sentence says.
+        sentence: for people, with the number in it.
+    """
+
+    name: str
+    count: int
+    sentence: str
+
+
+class Quirks:
+    """Collects the quirks of one task while it is read; iterates over them in the order in which they were met.
+
+    >>> quirks = Quirks()
+    >>> quirks.count("unsorted_rows", "{count} rows were put into the order of time.", 2)
+    >>> quirks.count("unsorted_rows", "{count} rows were put into the order of time.", 5)
+    >>> quirks.note("no_index", "There is no index file; the order of the names was taken.")
+    >>> [quirk.sentence for quirk in quirks]
+    ['7 rows were put into the order of time.', 'There is no index file; the order of the names was taken.']
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def count(self, name: str, sentence: str, more: int = 1) -> None:
+        """Count `more` of what adds up while rows come; `{count}` in the sentence stands for the sum."""
+        if more:
+            self._counts[name, sentence] = self._counts.get((name, sentence), 0) + more
+
+    def note(self, name: str, sentence: str, count: int = 1) -> None:
+        """Note what may be met again when the same place is looked at twice: it counts once."""
+        if count:
+            self._counts[name, sentence] = count
+
+    def __iter__(self) -> Iterator[Quirk]:
+        for (name, sentence), count in self._counts.items():
+            yield Quirk(name, count, sentence.replace(COUNT, f"{count:,}"))

@@ -1,0 +1,39 @@
+"""Quirks: counted by name and sentence, in the order in which they were met."""
+
+import doctest
+
+import pipeline.sources.quirks
+from pipeline.sources.quirks import Quirk, Quirks
+
+
+def test_the_example_in_the_docstring_is_true():
+    assert doctest.testmod(pipeline.sources.quirks).attempted
+    assert not doctest.testmod(pipeline.sources.quirks).failed
+
+
+def test_what_is_counted_adds_up_and_what_is_noted_counts_once():
+    quirks = Quirks()
+    for _ in range(1500):
+        quirks.count("late", "{count} rows are late.")
+        quirks.note("gap", "{count} rows are not there.", 7)
+    assert list(quirks) == [Quirk("late", 1500, "1,500 rows are late."), Quirk("gap", 7, "7 rows are not there.")]
+
+
+def test_what_never_happened_is_no_quirk():
+    quirks = Quirks()
+    quirks.count("late", "{count} rows are late.", 0)
+    quirks.note("gap", "{count} rows are not there.", 0)
+    assert list(quirks) == []
+
+
+def test_a_name_may_come_with_several_sentences():
+    quirks = Quirks()
+    for number in (3, 5):
+        quirks.note("missing", f"checkpoint {number} is missing")
+    assert [quirk.sentence for quirk in quirks] == ["checkpoint 3 is missing", "checkpoint 5 is missing"]
+
+
+def test_braces_in_a_sentence_are_left_alone():
+    quirks = Quirks()
+    quirks.note("folder", "the folder {x} holds {count} files", 2)
+    assert next(iter(quirks)).sentence == "the folder {x} holds 2 files"
