@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.measure import Row, print_table
 from benchmarks.retrieval import STEPS, observations
-from pipeline.artifacts.artifact import Spec
-from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.artifacts.artifact import EPISODES, Spec
 from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode, with_last_row
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.babyai.environment import LEVELS, BabyAI
 from pipeline.envs.metaworld import MetaWorld

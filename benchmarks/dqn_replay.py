@@ -223,7 +223,7 @@ def decode(module: str, path: Path) -> None:
 
 
 def ingest(folder: Path, place: Path, storage: str) -> None:
-    from pipeline.artifacts.workspace import Workspace
+    from pipeline.dataset.workspace import Workspace
     from pipeline.domains.domain import Domain, Regent
     from pipeline.sources.dqn_replay.source import DqnReplaySource
     from stages import ingest as stage

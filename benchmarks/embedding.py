@@ -19,9 +19,9 @@ import torch
 from benchmarks.measure import Row, best_of, print_table
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.grow import Target, grow
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain, Regent
 from pipeline.embedding.build import append_vectors

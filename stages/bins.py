@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.machine.files import write_json

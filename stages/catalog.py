@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
 from pipeline.campaign.console import success_rate, wide_console
 from pipeline.campaign.tasks import chosen_tasks
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.machine.files import human_bytes, size_of
 

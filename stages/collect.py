@@ -8,9 +8,9 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
+from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
+from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, TaskFailed

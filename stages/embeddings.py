@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.artifact import as_recorded, earlier_embeddings, spec_of
 from pipeline.embedding.build import embed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.hub.connection import Hub

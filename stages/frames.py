@@ -8,7 +8,7 @@ from functools import partial
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.machine.threads import available_cores
 from pipeline.rollout.frames import frames_of

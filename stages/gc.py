@@ -10,11 +10,11 @@ from pathlib import Path
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import MANIFEST, Artifact
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact
 from pipeline.artifacts.claim import DRAFT, STALE, lease_of
-from pipeline.artifacts.workspace import EPISODES, Workspace
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.reader import PARTS, EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import InUse
 from pipeline.machine.files import human_bytes, size_of

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
+from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.dataset.bulk import Stored, Wanted
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
+from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput

@@ -9,8 +9,8 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.rewards import clipping_note, reward_clipping
+from pipeline.dataset.workspace import Workspace
 from pipeline.digest import ArrayDigest
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding

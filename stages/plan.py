@@ -9,11 +9,11 @@ from statistics import median
 from beartype import beartype
 from rich.table import Table
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import ArtifactNotFound, InvalidInput

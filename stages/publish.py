@@ -14,9 +14,9 @@ from rich.table import Table
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.workspace import Workspace
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.tasks import ALL_TASKS, tasks_for
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import HubError, InvalidInput
@@ -83,7 +83,7 @@ def run(
 
 def _publish(repository: Repository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool) -> Artifact:
     snapshot = repository.look()
-    standing = workspace.find(spec)
+    standing = workspace.get(spec)
     if standing and not force:
         whole = snapshot is not None and CARD in snapshot.files
         if whole and not any(_changes(_known(tasks, standing), snapshot, spec.domain)):

@@ -7,8 +7,8 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.prefix import episodes_parent
+from pipeline.dataset.workspace import Workspace
 from pipeline.digest import digest_arrays
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
@@ -46,7 +46,7 @@ def run(
     without retrieval, unless `embedding` makes vectors of them.
     """
     sources = page_sources(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    if not force and (page := workspace.find(_spec(sources, pictures=True, videos=sources.frames is not None))):
+    if not force and (page := workspace.get(_spec(sources, pictures=True, videos=sources.frames is not None))):
         return page
     stopwatch = Stopwatch()
     figures = figures_of(sources)

@@ -9,12 +9,12 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.artifacts.checks import damaged_files, wrong_arrays
-from pipeline.artifacts.workspace import EPISODES, Workspace
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.checks import wrong_episodes
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
 from pipeline.fingerprint import canonical, differences

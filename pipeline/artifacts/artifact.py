@@ -14,6 +14,9 @@ from pipeline.machine.files import read_json, write_json
 MANIFEST = "manifest.json"
 ARRAYS = "arrays"
 
+EPISODES = "episodes"
+"""The kind of a dataset."""
+
 
 @dataclass(frozen=True)
 class Parent:

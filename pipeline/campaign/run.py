@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.console import success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.campaign.tasks import ALL_TASKS, INGEST, tasks_for
@@ -38,7 +38,7 @@ def run_stages(
     per_task: Sequence[str],
     domain: Domain | None,
     task: str | list[str] | None,
-    workspace: Workspace,
+    workspace: ArtifactStore,
     inputs: str,
     build_input: BuildInput,
     offered: Callable[[], list[str]],

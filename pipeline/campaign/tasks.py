@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 
@@ -31,7 +31,7 @@ def tasks_for(
     domain: Domain | None,
     task: str | list[str] | None,
     datasets: Sequence[str],
-    workspace: Workspace,
+    workspace: ArtifactStore,
     build: bool,
     held: Sequence[str] | None = None,
 ) -> list[str]:
@@ -59,7 +59,7 @@ def tasks_for(
     return there
 
 
-def _datasets(workspace: Workspace, domain: Domain, task: str) -> list[Artifact]:
+def _datasets(workspace: ArtifactStore, domain: Domain, task: str) -> list[Artifact]:
     return workspace.of_kind(domain.name, task, EPISODES)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Manifest, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
-from pipeline.artifacts.workspace import Workspace, same_content
+from pipeline.artifacts.store import ArtifactStore, same_content
 from pipeline.dataset.parts import ENDS, FileTable, unpack
 from pipeline.dataset.reader import PARTS, EpisodeDataset
 from pipeline.dataset.summary import summarise
@@ -75,18 +75,18 @@ Fill = Callable[[DatasetWriter, Target], Noticed]
 """Appends episodes from `writer.count` on until the target is met or the source ends."""
 
 
-def grow(workspace: Workspace, spec: Spec, target: Target, fill: Fill, force: bool = False) -> Artifact:
+def grow(workspace: ArtifactStore, spec: Spec, target: Target, fill: Fill, force: bool = False) -> Artifact:
     """The dataset of `spec` with at least `target`, made or extended by `fill` where it is not there yet.
 
     Raises IdentityMismatch when the name stands for other settings.
     """
-    standing = workspace.find(spec)
+    standing = workspace.get(spec)
     other_storage = same_settings(workspace, spec)
     if standing and not force and (done := _enough(standing, target)):
         return done
     stopwatch = Stopwatch()
     with claim(workspace.folder(spec), spec.fingerprint) as draft:
-        standing = workspace.find(spec)  # another process may have grown it while we waited
+        standing = workspace.get(spec)  # another process may have grown it while we waited
         if standing and not force and (done := _enough(standing, target)):
             draft.discard()
             return done
@@ -112,7 +112,7 @@ def _enough(artifact: Artifact, target: Target) -> Artifact | None:
     return dataclasses.replace(artifact, episodes=target.prefix(artifact))
 
 
-def same_settings(workspace: Workspace, spec: Spec) -> Artifact | None:
+def same_settings(workspace: ArtifactStore, spec: Spec) -> Artifact | None:
     """The dataset in the other storage, if it is there. Raises IdentityMismatch for other settings under this name."""
     other_storage = None
     for artifact in workspace.of_kind(spec.domain, spec.task, spec.kind):
@@ -167,7 +167,7 @@ def _check_digests(episodes: Sequence[Episode], arrays: Mapping[str, np.ndarray]
             )
 
 
-def _rebuild(workspace: Workspace, standing: Artifact, target: Target, fill: Fill, draft: DraftFolder) -> Artifact:
+def _rebuild(workspace: ArtifactStore, standing: Artifact, target: Target, fill: Fill, draft: DraftFolder) -> Artifact:
     """Make the asked episodes again from nothing and compare their digest with the standing ones."""
     have = EpisodeDataset.of(standing)
     wanted = target.prefix(standing) if target.met(len(have), have.states) else len(have)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.artifacts.artifact import Artifact, Parent
-from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.artifacts.artifact import EPISODES, Artifact, Parent
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.dataset.reader import EpisodeDataset
 
 
@@ -14,7 +14,7 @@ def episodes_parent(artifact: Artifact, dataset: EpisodeDataset, episodes: int) 
     return artifact.as_parent(dataset.digest(episodes), episodes)
 
 
-def of_leading_episodes(workspace: Workspace, dataset: Artifact, kind: str) -> list[Artifact]:
+def of_leading_episodes(workspace: ArtifactStore, dataset: Artifact, kind: str) -> list[Artifact]:
     """Finished artifacts of one kind that were made of the first episodes of this very dataset, by version.
 
     However many: `dataset.episodes` limits nothing here.

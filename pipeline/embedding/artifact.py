@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.embedding.states import picture_shape

@@ -15,10 +15,10 @@ from typing import Any, NoReturn, Protocol, Self
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.grow import Noticed, commit
 from pipeline.dataset.parts import PART_BYTES
 from pipeline.dataset.spill import save_episode, spill_path
+from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
@@ -208,7 +208,7 @@ class EpisodeLog:
 
     def _begin(self) -> None:
         """Go on from what is committed, and from what a killed session left."""
-        self._standing = self._workspace.find(self._spec)
+        self._standing = self._workspace.get(self._spec)
         recover_parts(self._draft.path, self.path)
         self._writer = DatasetWriter(self._draft.path, self.path, self._workspace.storage, self.part_bytes)
         self._committed = int(self._standing.manifest.counts["episodes"]) if self._standing else 0
@@ -222,7 +222,7 @@ class EpisodeLog:
         self._draft.check()
         notes = [*self._notes, *self._writer.notes]
         commit(self._spec, self._writer, self._draft, self._standing, self._stopwatch, Noticed(notes), whole=False)
-        self._standing = self._workspace.find(self._spec)
+        self._standing = self._workspace.get(self._spec)
         log.info("%s holds %d episodes", self.path, len(self))
 
     def _due(self) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import Spec
+from pipeline.artifacts.artifact import EPISODES, Spec
 from pipeline.artifacts.claim import DRAFT, IDENTITY
-from pipeline.artifacts.workspace import EPISODES, Workspace, check_dataset_name
 from pipeline.dataset.grow import EPISODES_FORMAT, same_settings
+from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import canonical, differences
 from pipeline.machine.files import read_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.regent.bins import folder_suffix
 from pipeline.regent.columns import BinsColumns, row_parameters
 from pipeline.regent.recipe import BINS_FORMAT, DISTANCES_FORMAT, PARQUET_FORMAT, Inputs

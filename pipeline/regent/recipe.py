@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.artifact import as_recorded, embeddings_spec
 from pipeline.embedding.settings import Embedding

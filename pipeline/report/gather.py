@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.rewards import reward_clipping
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.episode import UNKNOWN

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import EPISODES, Workspace
+from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.dataset.prefix import of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.frames.store import Frames
 from pipeline.frames.thumbnail import episode_thumbnail

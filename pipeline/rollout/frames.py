@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.artifacts.claim import DRAFT
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.workspace import EPISODES, Workspace
 from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, DigestMismatch, InvalidInput
 from pipeline.frames.store import (
     DIGESTS,

@@ -10,8 +10,8 @@ from html import unescape
 import numpy as np
 import pytest
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode, with_last_row
 from pipeline.frames.video import Video
 from pipeline.hub.card import repository_card

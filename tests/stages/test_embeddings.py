@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Regent
 from pipeline.embedding.artifact import embeddings_spec
 from pipeline.embedding.preprocessing import prepare
@@ -150,7 +150,7 @@ def test_rows_of_another_dataset_or_setting_are_not(workspace, shown):
 KILLED = """
 import os, signal, sys
 from pipeline.embedding.spill import Spill
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from tests.pipeline.embedding.encoders import embedding
 from tests.stages.test_embeddings import embedded
 if __name__ == "__main__":

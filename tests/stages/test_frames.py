@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, DigestMismatch, IdentityMismatch, InvalidInput
@@ -144,7 +144,7 @@ def test_a_dataset_from_elsewhere_has_nothing_to_replay(toy, workspace):
 
 KILLED = """
 import os, signal, sys
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from tests.conftest import collected, toy_domain
 import pipeline.rollout.frames, stages.collect
 if __name__ == "__main__":

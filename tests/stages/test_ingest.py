@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.artifact import MANIFEST
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.atari import LEVELS
 from pipeline.domains.domain import Domain, Regent
 from pipeline.errors import IdentityMismatch, InvalidInput

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
 from pipeline.regent.chain import bins_name
 from pipeline.regent.settings import RetrievalSettings

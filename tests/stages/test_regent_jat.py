@@ -7,8 +7,8 @@ import datasets
 import numpy as np
 import pytest
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.atari import ACTIONS, minimal_actions
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.atari.environment import Atari

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row

@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.atari.environment import Atari
 from pipeline.envs.toy import Toy

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.mujoco import MuJoCo
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InvalidEpisode

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.grow import Noticed, Target, grow
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.embedding.states import StateInputs, window
 from pipeline.errors import InvalidInput
 from tests.pipeline.embedding.pictures import dataset, noise, read, stacks

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.frames.png import decode_png
 from pipeline.frames.store import Frames

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from dm_env import specs, test_utils
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.live.dm import RecordDmEpisodes
 from pipeline.live.log import EpisodeLog

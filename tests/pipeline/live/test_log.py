@@ -15,10 +15,10 @@ import pytest
 
 from pipeline.artifacts.checks import damaged_files
 from pipeline.artifacts.claim import DRAFT
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.checks import wrong_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.spill import spill_path
+from pipeline.dataset.workspace import Workspace
 from pipeline.digest import combine
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InUse, InvalidEpisode, InvalidInput
 from pipeline.live.log import EpisodeLog

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import constants
 
 import pipeline.regent.parquet
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.hub.connection import Hub
 from pipeline.regent.chain import bins_name
 from pipeline.regent.settings import RetrievalSettings

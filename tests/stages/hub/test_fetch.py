@@ -12,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import constants
 
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, HubError, InvalidInput, UnknownName
 from pipeline.hub.connection import Hub
 from pipeline.hub.fetch import offered

@@ -1,6 +1,6 @@
 """Pictures and missions go to the hub and come back as toy vectors do."""
 
-from pipeline.artifacts.workspace import Workspace
+from pipeline.dataset.workspace import Workspace
 from pipeline.hub.connection import Hub
 from pipeline.regent.settings import RetrievalSettings
 from pipeline.sources.jat.source import JatSource

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.dm import suite as dm_suite
 from pipeline.envs.dm.domain import dm_domain

@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from pipeline.artifacts.artifact import Spec
-from pipeline.artifacts.workspace import Workspace
 from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from tests.conftest import collected, toy_domain
 
 

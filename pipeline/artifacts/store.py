@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest, Spec
 from pipeline.artifacts.claim import DRAFT, STALE, claim
 from pipeline.artifacts.draft import Draft
-from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
+from pipeline.artifacts.lineage import one_matching
+from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName
 from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import storage_named
 from pipeline.storage.contract import Storage
 
 log = logging.getLogger(__name__)
 
-EPISODES = "episodes"
 
-
-class Workspace:
+class ArtifactStore:
     """The folder `<root>/artifacts/<domain>/<task>/<kind>/<version>`.
 
     The storage is no part of an artifact's identity; folders of `bin` end in `-bin` and may
-    stand beside those of `zarr`.
+    stand beside those of `zarr`. `pipeline.dataset.workspace.Workspace` adds the datasets to it.
+
+    Attributes:
+        root: the folder `artifacts`.
+        storage: how new artifacts are written, and which of two equal ones is read.
     """
 
     def __init__(self, root: str, storage: str = "zarr") -> None:
@@ -37,7 +40,7 @@ class Workspace:
         name = spec.version + (storage or self.storage).suffix
         return self.root / spec.domain / spec.task / spec.kind / name
 
-    def find(self, spec: Spec) -> Artifact | None:
+    def get(self, spec: Spec) -> Artifact | None:
         """The finished artifact in the asked storage, or None."""
         folder = self.folder(spec)
         return Artifact(folder, Manifest.read(folder)) if (folder / MANIFEST).is_file() else None
@@ -50,11 +53,11 @@ class Workspace:
         With `force` it is made again and its digest compared; raises DigestMismatch when the content differs.
         `stopwatch` was started where work for the artifact began before this call.
         """
-        if not force and (found := self.find(spec)):
+        if not force and (found := self.get(spec)):
             return found
         stopwatch = stopwatch or Stopwatch()
         with claim(self.folder(spec), spec.fingerprint) as folder:
-            standing = self.find(spec)
+            standing = self.get(spec)
             if standing and not force:  # the other process has made it while we waited
                 folder.discard()
                 return standing
@@ -79,30 +82,41 @@ class Workspace:
             f"There is no {spec.kind} of {spec.label} for these settings. {others}", spec, stage, overrides
         )
 
-    def dataset(
-        self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect"
-    ) -> Artifact:
-        """A dataset by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
-        spec = Spec(domain, task, EPISODES, 0, {}, name=check_dataset_name(name))
-        fits = []
-        for storage in (self.storage, storage_named("zarr"), storage_named("bin")):
-            folder = self.folder(spec, storage)
-            if (folder / MANIFEST).is_file():
-                manifest = Manifest.read(folder)
-                if episodes is None or manifest.counts["episodes"] >= episodes:
-                    return Artifact(folder, manifest, episodes=episodes)
-                fits.append(f"{folder.name} has {manifest.counts['episodes']}")
-        overrides = (f"dataset={name}", *([f"episodes={episodes}"] if episodes else []))
-        if fits:
-            message = f"Dataset {name} of {domain}/{task} has too few episodes: {episodes} asked, {', '.join(fits)}."
-            raise self.missing(message, spec, stage, overrides)
-        there = ", ".join(sorted({a.manifest.version for a in self.of_kind(domain, task, EPISODES)})) or "none"
-        message = f"There is no dataset {name} of {domain}/{task} under {self.root}. Datasets of this task: {there}."
-        raise self.missing(message, spec, stage, overrides)
+    def find(self, kind: str, task: str, **asked: Any) -> Artifact:
+        """The one finished artifact of `kind` and `task` (`domain/task`) that was made as `asked`.
+
+        `asked` are values of its parameters or of those of what it was made from (`metric="cosine"`, `demos=5`), the
+        name and number of the episodes it is of (`dataset="scripted-v1"`, `episodes=100`), or its `version`.
+
+        Raises:
+            UnknownName: there is none; the message lists what is there.
+            InvalidInput: `task` is not `domain/task`, or there are several; the message says in what they differ.
+        """
+        domain, _, name = task.partition("/")
+        if not name or "/" in name:
+            raise InvalidInput(f"{task!r} is no task of a workspace: write domain/task, such as toy/corner.")
+        found: dict[str, Artifact] = {}
+        for artifact in self.of_kind(domain, name, kind):  # the same artifact may be there in both storages
+            mine = artifact.path.name == artifact.manifest.version + self.storage.suffix
+            if mine or artifact.manifest.version not in found:
+                found[artifact.manifest.version] = artifact
+        if not found:
+            there = sorted(folder.name for folder in _folders(self.root / domain / name)) or ["nothing"]
+            raise UnknownName(
+                f"There are no {kind} of {task} under {self.root}; there are: {', '.join(there)}.\n"
+                f"python run.py stage=catalog lists everything that is there."
+            )
+        return one_matching(list(found.values()), asked, self._parents)
 
     def missing(self, message: str, spec: Spec, stage: str, overrides: tuple[str, ...]) -> ArtifactNotFound:
         """The error that names the one command to run first."""
         return ArtifactNotFound(message.strip(), f"domain={spec.domain}", stage, overrides, spec.task)
+
+    def _parents(self, artifact: Artifact) -> Iterator[Artifact]:
+        """The parents that are still there."""
+        for parent in artifact.manifest.parents:
+            there = self.of_kind(artifact.domain, artifact.task, parent["kind"])
+            yield from [each for each in there if each.manifest.version == parent["version"]][:1]
 
     def of_kind(self, domain: str, task: str, kind: str) -> list[Artifact]:
         """All finished artifacts of one kind and task, by version."""
@@ -142,13 +156,6 @@ def same_content(standing: Artifact, digest: str) -> Artifact:
         )
     log.info("rebuilt %s: same digest %s", standing.path, digest[:16])
     return dataclasses.replace(standing, built=True)
-
-
-def check_dataset_name(name: str) -> str:
-    """A dataset's name is the name of its folder. Raises InvalidInput."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name.endswith("-bin"):
-        raise InvalidInput(f"{name!r} cannot name a dataset: use letters, digits, - _ and ., not ending in -bin.")
-    return name
 
 
 def _folders(folder: Path) -> list[Path]:

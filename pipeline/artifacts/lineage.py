@@ -1,0 +1,99 @@
+"""What an artifact was asked to be, together with what its parents were asked to be: how one is found among several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.errors import InvalidInput, UnknownName
+
+Parents = Callable[[Artifact], Iterable[Artifact]]
+"""The parents of an artifact that are there."""
+
+LISTED = 8
+"""So many artifacts a message lists."""
+
+
+def settings_of(artifact: Artifact, parents: Parents) -> dict[str, list[Any]]:
+    """All values of each setting along the lineage, nearest first, by dotted name (`policy.name`, `metric`).
+
+    `dataset` and `episodes` are the name and number of the episodes that it is of, `version` is its own.
+    """
+    found: dict[str, list[Any]] = {"version": [artifact.manifest.version]}
+    for entry in artifact.manifest.parents:
+        if entry["kind"] == EPISODES:
+            _add(found, "dataset", entry["version"])
+            _add(found, EPISODES, entry["episodes"])
+    if artifact.manifest.kind == EPISODES:
+        _add(found, "dataset", artifact.manifest.version)
+        _add(found, EPISODES, artifact.manifest.counts["episodes"])
+    for name, value in _leaves(artifact.manifest.parameters):
+        _add(found, name, value)
+    for parent in parents(artifact):
+        inherited = settings_of(parent, parents)
+        for name in inherited.keys() - {"version", "dataset", EPISODES}:
+            for value in inherited[name]:
+                _add(found, name, value)
+    return found
+
+
+def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parents: Parents) -> Artifact:
+    """The one of some artifacts, of one kind and task, whose settings are as asked.
+
+    Raises UnknownName where none is, InvalidInput where several are; both list them with the settings that differ.
+    """
+    described = [(artifact, settings_of(artifact, parents)) for artifact in artifacts]
+    matching = [(artifact, known) for artifact, known in described if _matches(known, asked)]
+    if len(matching) == 1:
+        return matching[0][0]
+    manifest = artifacts[0].manifest
+    made = f"made with {', '.join(f'{name}={_text(value)}' for name, value in asked.items())}" if asked else "there"
+    if matching:
+        raise InvalidInput(
+            f"{len(matching)} {manifest.kind} of {manifest.task} are {made}; say which:\n{_table(matching, asked)}"
+        )
+    raise UnknownName(f"No {manifest.kind} of {manifest.task} are {made}. There are:\n{_table(described, asked)}")
+
+
+def _matches(known: Mapping[str, Sequence[Any]], asked: Mapping[str, Any]) -> bool:
+    return all(any(value in known[name] for name in _named(known, key)) for key, value in asked.items())
+
+
+def _named(known: Iterable[str], key: str) -> list[str]:
+    """The settings that a key can mean: `metric` is `metric` and `retrieval.metric`."""
+    return [name for name in known if name == key or name.endswith(f".{key}")]
+
+
+def _table(described: Sequence[tuple[Artifact, Mapping[str, Sequence[Any]]]], asked: Iterable[str]) -> str:
+    """One line for each artifact: the settings in which they differ, and those that were asked for."""
+    names = dict.fromkeys(name for _, known in described for name in known if name != "version")
+    first = [name for key in asked for name in _named(names, key)]
+    differing = [name for name in names if len({json.dumps(known.get(name)) for _, known in described}) > 1]
+    shown = dict.fromkeys([*first, *differing])
+    lines = []
+    for artifact, known in described[:LISTED]:
+        listed = ", ".join(f"{name}={_text(*known[name][:1])}" for name in shown if name in known)
+        lines.append(f"  version={artifact.manifest.version}{f' ({listed})' if listed else ''}")
+    if len(described) > LISTED:
+        lines.append(f"  and {len(described) - LISTED} more")
+    return "\n".join(lines)
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _add(found: dict[str, list[Any]], name: str, value: Any) -> None:
+    values = found.setdefault(name, [])
+    if value not in values:
+        values.append(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

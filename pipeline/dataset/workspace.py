@@ -1,0 +1,68 @@
+"""The workspace: all artifacts below one folder, and the datasets among them by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Spec
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.storage.choice import storage_named
+
+
+class Workspace(ArtifactStore):
+    """An artifact store that opens datasets: `workspace["toy/corner/scripted-v1"]`. `list(workspace)` names them all.
+
+    Args:
+        root: the folder that holds `artifacts`: `outputs`, or what `paths.root` says. It may be empty or not there.
+        storage: `zarr` or `bin`: how new artifacts are written, and which of two equal ones is read. What is there in
+            one storage only is read from that one.
+    """
+
+    def __getitem__(self, name: str) -> EpisodeDataset:
+        """The dataset `domain/task/dataset`, opened. Raises UnknownName, a KeyError, which lists what is there."""
+        known = list(self)
+        if name not in known:
+            of_task = [each for each in known if each.startswith(f"{name}/")]
+            hint = "A name is domain/task/dataset. python run.py stage=catalog lists everything that is there."
+            raise unknown_name("dataset", f"{name} under {self.root}", of_task or known, hint)
+        domain, task, dataset = name.split("/")
+        return EpisodeDataset.of(self.dataset(domain, task, dataset))
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all datasets, sorted."""
+        folders = (path.parent for path in self.root.glob(f"*/*/{EPISODES}/[!.]*/{MANIFEST}"))
+        return iter(sorted({"/".join((*path.parts[-4:-2], path.name.removesuffix("-bin"))) for path in folders}))
+
+    def dataset(
+        self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect"
+    ) -> Artifact:
+        """A dataset's artifact by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
+        spec = Spec(domain, task, EPISODES, 0, {}, name=check_dataset_name(name))
+        fits = []
+        for storage in (self.storage, storage_named("zarr"), storage_named("bin")):
+            folder = self.folder(spec, storage)
+            if (folder / MANIFEST).is_file():
+                manifest = Manifest.read(folder)
+                if episodes is None or manifest.counts["episodes"] >= episodes:
+                    return Artifact(folder, manifest, episodes=episodes)
+                fits.append(f"{folder.name} has {manifest.counts['episodes']}")
+        overrides = (f"dataset={name}", *([f"episodes={episodes}"] if episodes else []))
+        if fits:
+            message = f"Dataset {name} of {domain}/{task} has too few episodes: {episodes} asked, {', '.join(fits)}."
+            raise self.missing(message, spec, stage, overrides)
+        there = ", ".join(sorted({a.manifest.version for a in self.of_kind(domain, task, EPISODES)})) or "none"
+        message = f"There is no dataset {name} of {domain}/{task} under {self.root}. Datasets of this task: {there}."
+        raise self.missing(message, spec, stage, overrides)
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root.parent)!r}, {self.storage.name!r})"
+
+
+def check_dataset_name(name: str) -> str:
+    """A dataset's name is the name of its folder. Raises InvalidInput."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name.endswith("-bin"):
+        raise InvalidInput(f"{name!r} cannot name a dataset: use letters, digits, - _ and ., not ending in -bin.")
+    return name

@@ -1,0 +1,102 @@
+"""The store of artifacts: what is there is found by what was asked, what is not there is made once."""
+
+import pytest
+
+from pipeline.artifacts.artifact import Parent, Spec
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName
+
+NOTES = Spec("toy", "corner", "notes", 1, {"metric": "l2", "policy": {"name": "x"}})
+
+
+def made(store, spec, text="a"):
+    return store.build(spec, lambda draft: draft.content("text", text.encode()))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(str(tmp_path))
+
+
+@pytest.fixture
+def chain(store):
+    """Two notes that differ in their metric, and a summary of each that differs in nothing of its own."""
+    leading = Parent("episodes", "x-v1", "0", 4)
+    both = [made(store, Spec("toy", "corner", "notes", 1, {"metric": metric})) for metric in ("l2", "cosine")]
+    return {
+        note.manifest.parameters["metric"]: made(
+            store,
+            Spec("toy", "corner", "summary", 1, {"words": 7}, (leading, note.as_parent())),
+        )
+        for note in both
+    }
+
+
+def test_what_was_built_is_found_and_not_built_again(store):
+    first = made(store, NOTES)
+    assert first.built
+    assert store.get(NOTES).path == first.path
+    assert not store.build(NOTES, lambda draft: pytest.fail("built again")).built
+
+
+def test_a_rebuild_compares_digests(store):
+    made(store, NOTES)
+    assert store.build(NOTES, lambda draft: draft.content("text", b"a"), force=True).built
+    with pytest.raises(DigestMismatch, match="gave other content"):
+        store.build(NOTES, lambda draft: draft.content("text", b"b"), force=True)
+
+
+def test_a_missing_input_names_the_stage_and_what_else_is_there(store):
+    made(store, NOTES)
+    with pytest.raises(ArtifactNotFound, match=rf"(?s){store.get(NOTES).path.name}.*stage=notes .*task=corner"):
+        store.require(Spec("toy", "corner", "notes", 2, {}), "notes")
+
+
+def test_an_artifact_is_found_by_a_setting_of_what_it_was_made_from(store, chain):
+    for metric, summary in chain.items():
+        assert store.find("summary", "toy/corner", metric=metric).path == summary.path
+        assert (
+            store.find("summary", "toy/corner", metric=metric, words=7, episodes=4, dataset="x-v1").path == summary.path
+        )
+        assert store.find("summary", "toy/corner", version=summary.manifest.version).path == summary.path
+
+
+def test_a_nested_setting_is_found_by_its_last_name_and_by_its_whole_name(store):
+    path = made(store, NOTES).path
+    assert store.find("notes", "toy/corner", name="x").path == path
+    assert store.find("notes", "toy/corner", **{"policy.name": "x"}).path == path
+
+
+def test_several_are_listed_with_the_settings_that_differ(store, chain):
+    with pytest.raises(InvalidInput, match="2 summary of toy/corner are made with words=7; say which") as error:
+        store.find("summary", "toy/corner", words=7)
+    for metric, summary in chain.items():
+        assert f"  version={summary.manifest.version} (words=7, metric={metric})" in str(error.value)
+
+
+def test_none_lists_those_that_are_there(store, chain):
+    with pytest.raises(UnknownName, match=r"No summary of toy/corner are made with metric=l7") as error:
+        store.find("summary", "toy/corner", metric="l7")
+    assert str(error.value).count("version=") == 2
+    with pytest.raises(UnknownName, match="There are no bins of toy/corner .* there are: notes, summary"):
+        store.find("bins", "toy/corner")
+    with pytest.raises(UnknownName, match="there are: nothing"):
+        store.find("bins", "toy/maze")
+    with pytest.raises(InvalidInput, match="write domain/task"):
+        store.find("bins", "corner")
+
+
+def test_the_same_artifact_in_both_storages_is_one(tmp_path):
+    paths = {name: made(ArtifactStore(str(tmp_path), name), NOTES).path for name in ("zarr", "bin")}
+    for name, path in paths.items():
+        assert ArtifactStore(str(tmp_path), name).find("notes", "toy/corner", metric="l2").path == path
+
+
+def test_an_unreadable_manifest_is_named(store):
+    path = made(store, NOTES).path / "manifest.json"
+    path.write_text("{}")
+    with pytest.raises(DamagedArtifact, match="is no manifest of this program"):
+        store.get(NOTES)
+    damage: list[str] = []
+    assert list(store.all(None, damage)) == []
+    assert str(path) in damage[0]

@@ -1,0 +1,40 @@
+"""The workspace opens datasets by name."""
+
+import pytest
+
+from pipeline.dataset.workspace import Workspace, check_dataset_name
+from pipeline.errors import ArtifactNotFound, InvalidInput
+
+
+def test_a_dataset_is_opened_by_its_name(made):
+    _, workspace = made
+    assert list(workspace) == ["toy/corner/scripted-v1"]
+    assert "toy/corner/scripted-v1" in workspace
+    dataset = workspace["toy/corner/scripted-v1"]
+    assert len(dataset) == 20
+    assert dataset.digest() == workspace.dataset("toy", "corner", "scripted-v1").manifest.digest
+
+
+@pytest.mark.parametrize("name", ["toy/corner", "toy/corner/other-v1", "scripted-v1", "a/b/c/d", ""])
+def test_an_unknown_name_lists_what_is_there(made, name):
+    _, workspace = made
+    with pytest.raises(KeyError, match=r"toy/corner/scripted-v1.*domain/task/dataset"):
+        workspace[name]
+
+
+def test_an_empty_workspace_has_no_dataset(tmp_path):
+    assert list(Workspace(str(tmp_path / "nowhere"))) == []
+    with pytest.raises(KeyError, match="Known: none"):
+        Workspace(str(tmp_path))["toy/corner/scripted-v1"]
+
+
+def test_too_few_episodes_name_the_command_that_makes_more(made):
+    _, workspace = made
+    with pytest.raises(ArtifactNotFound, match="has 20.*(?s:.)*stage=collect .*task=corner .*episodes=21"):
+        workspace.dataset("toy", "corner", "scripted-v1", 21)
+
+
+@pytest.mark.parametrize("name", ["a/b", ".a", "a b", "a-bin", ""])
+def test_a_name_that_is_no_folder_of_ours_is_refused(name):
+    with pytest.raises(InvalidInput, match="cannot name a dataset"):
+        check_dataset_name(name)
