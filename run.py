@@ -2,9 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,13 @@ def main(cfg: DictConfig) -> None:
     run_stages(
         asked,
         datasets=partial(_datasets, cfg),
-        per_task=[name for name in asked if "task" in cfg.stage[name]],
+        facts={name: _facts(cfg, name) for name in asked},
+        ask=partial(_ask, cfg),
         domain=instantiate(cfg.get("domain"), _convert_="object"),
         task=instantiate(cfg.task, _convert_="object") if not isinstance(cfg.task, str) else cfg.task,
         workspace=instantiate(cfg.workspace),
         inputs=cfg.inputs,
         build_input=partial(_build_input, list(options.overrides.task)),
-        offered=partial(_offered, cfg),
-        held=partial(_held, cfg),
         folder=Path(options.runtime.output_dir),
     )
 
@@ -70,19 +71,17 @@ def _source() -> str | None:
     return source
 
 
-def _offered(cfg: DictConfig) -> list[str]:
-    """The domain's tasks that the repository to fetch from has."""
-    from pipeline.hub.fetch import offered
-
-    return offered(instantiate(cfg.domain, _convert_="object"), instantiate(cfg.hub))
+def _facts(cfg: DictConfig, stage: str) -> Any:
+    """What the stage's module declares about it, a StageFacts."""
+    return import_module(cfg.stage[stage]._target_.rpartition(".")[0]).FACTS
 
 
-def _held(cfg: DictConfig) -> list[str] | None:
-    """The domain's tasks that the source can have, where it can tell without looking at its data."""
-    if not (cfg.get("source") and cfg.get("domain")):
-        return None
-    tasks: Sequence[str] | None = _call(cfg.source).tasks(instantiate(cfg.domain, _convert_="object").name)
-    return None if tasks is None else list(tasks)
+def _ask(cfg: DictConfig, stage: str, question: Callable[..., Any], task: str | None = None) -> Any:
+    """Call a function that a stage declares with those of the stage's settings that it takes, as one task has them."""
+    own = deepcopy(cfg)
+    own.task = task
+    settings = instantiate(own.stage[stage], _convert_="object", _partial_=True).keywords
+    return question(**{name: settings[name] for name in signature(question).parameters})
 
 
 def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
@@ -29,6 +30,8 @@ from pipeline.search.metric import UNITS
 from pipeline.sources.jat.maps import REGENT, mission_maps, row_maps, write_maps
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray, blocks
+
+FACTS = StageFacts()
 
 
 @beartype

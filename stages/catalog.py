@@ -8,10 +8,13 @@ from rich.text import Text
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.campaign.console import success_rate, wide_console
+from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.machine.files import human_bytes, size_of
+
+FACTS = StageFacts(per_task=False)
 
 
 @beartype

@@ -9,6 +9,7 @@ from functools import partial
 from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
@@ -22,6 +23,8 @@ from pipeline.rollout.frames import frames_of, keep_lockstep
 from pipeline.rollout.workers import EpisodeJob, WorkerPool
 
 log = logging.getLogger(__name__)
+
+FACTS = StageFacts(begins=True)
 
 
 @beartype

@@ -7,6 +7,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import ARRAYS, Artifact
 from pipeline.artifacts.draft import Draft
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
@@ -24,6 +25,8 @@ from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import blocks
 
 BLOCK = 16_384
+
+FACTS = StageFacts()
 
 
 @beartype

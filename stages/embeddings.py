@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
@@ -24,18 +25,27 @@ from pipeline.regent.settings import RetrievalSettings, choose_queries
 log = logging.getLogger(__name__)
 
 
+def foresee(*, embedding: Embedding | None) -> None:
+    """Raises InvalidInput where the embedding cannot be identified: weights that are not set or not there."""
+    if embedding is not None:
+        embedding.identity()
+
+
+FACTS = StageFacts(foresee=foresee)
+
+
 @beartype
 def run(
     *,
     domain: Domain,
-    task: str | None,
+    task: str,
     workspace: Workspace,
     dataset: str,
     episodes: int | None,
     embedding: Embedding | None,
     retrieval: RetrievalSettings | None = None,
     force: bool,
-) -> Artifact | None:
+) -> Artifact:
     """The array `embeddings` (N, d) float32: one row per flat state of the first `episodes` episodes, in order.
 
     With `retrieval`, of those episodes only that REGENT's queries and pool are of.
@@ -43,14 +53,8 @@ def run(
     A row depends on its own input, the weights, the preparation and the numerics alone; so batch size, duplicates,
     kills and growth change no byte. Rows of fewer or more episodes of the same dataset are taken over.
 
-    Without a task it only looks whether the embedding can be identified, before there are episodes, and gives None.
-
     Raises InvalidInput for observations that are no pictures, missing or wrong weights, and a device that is not there.
     """
-    if task is None:
-        if embedding is not None:
-            embedding.identity()
-        return None
     found = workspace.dataset(domain.name, task, dataset, episodes)
     reader = EpisodeDataset.of(found)
     if embedding is None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.hub.connection import Hub
-from pipeline.hub.fetch import find_task, guessed_suffix, spec_of, write_bins
+from pipeline.hub.fetch import find_task, guessed_suffix, offered, spec_of, write_bins
 from pipeline.hub.repository import Repository
+
+FACTS = StageFacts(begins=True, tasks=offered)
 
 
 @beartype

@@ -8,12 +8,15 @@ from functools import partial
 from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.machine.threads import available_cores
 from pipeline.rollout.frames import frames_of
 
 log = logging.getLogger(__name__)
+
+FACTS = StageFacts()
 
 
 @beartype

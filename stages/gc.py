@@ -12,6 +12,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact
 from pipeline.artifacts.claim import DRAFT, STALE, lease_of
+from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.reader import PARTS, EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -23,6 +24,8 @@ from pipeline.machine.lease import held
 PUBLISH = "publish"
 
 log = logging.getLogger(__name__)
+
+FACTS = StageFacts(per_task=False)
 
 
 @beartype

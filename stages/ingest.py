@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 
@@ -10,6 +11,7 @@ import numpy as np
 from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.bulk import Stored, Wanted
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
@@ -24,6 +26,14 @@ log = logging.getLogger(__name__)
 
 CORES_PER_PIECE = 2
 """A piece that is being read keeps about so many cores busy: one decodes, the others write."""
+
+
+def tasks(*, domain: Domain, source: Source | BulkSource | None) -> Sequence[str] | None:
+    """The domain's tasks that the source can have, where it can tell without looking at its data."""
+    return None if source is None else source.tasks(domain.name)
+
+
+FACTS = StageFacts(begins=True, tasks=tasks)
 
 
 @beartype

@@ -9,6 +9,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.rewards import clipping_note, reward_clipping
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import ArrayDigest
@@ -24,6 +25,8 @@ from pipeline.regent.parquet import columns_of, write_config
 from pipeline.regent.recipe import Inputs, regent_inputs
 from pipeline.regent.settings import RetrievalSettings
 from pipeline.regent.tokens import Tokenizer
+
+FACTS = StageFacts()
 
 
 @beartype

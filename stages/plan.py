@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.campaign.console import wide_console
+from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -41,6 +42,9 @@ class Rates:
         """The most memory that one of the kinds has taken."""
         known = [self.memory[kind] for kind in kinds if kind in self.memory]
         return human_bytes(max(known)) if known else ""
+
+
+FACTS = StageFacts(per_task=False)
 
 
 @beartype

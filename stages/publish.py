@@ -15,6 +15,7 @@ from rich.table import Table
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
 from pipeline.campaign.console import wide_console
+from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import ALL_TASKS, tasks_for
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
@@ -39,6 +40,8 @@ RECORD = "publish.json"
 COLUMNS = ("task", "files", "size", "to send", "size to send", "there and equal", "to remove", "commits")
 
 log = logging.getLogger(__name__)
+
+FACTS = StageFacts(per_task=False)
 
 
 @beartype

@@ -7,6 +7,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import digest_arrays
@@ -25,6 +26,8 @@ from pipeline.report.page import render_page
 from pipeline.report.videos import why_no_frames, write_videos
 
 PAGE, INDEX, FIGURES, VIDEOS = "page", "index.html", "figures.json", "videos"
+
+FACTS = StageFacts()
 
 
 @beartype

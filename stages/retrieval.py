@@ -7,6 +7,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
+from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
@@ -22,6 +23,8 @@ MISSIONS = "missions.json"
 
 QUERY_BLOCK = 16_384
 """Queries searched at once; changes neither order nor content."""
+
+FACTS = StageFacts()
 
 
 @beartype

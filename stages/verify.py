@@ -11,6 +11,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.artifacts.checks import damaged_files, wrong_arrays
+from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.dataset.checks import wrong_episodes
 from pipeline.dataset.reader import EpisodeDataset
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 
 class OtherSettings(InvalidInput):
     """A dataset that cannot be stepped again by this command's simulator."""
+
+
+FACTS = StageFacts(per_task=False)
 
 
 @beartype

@@ -9,6 +9,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from pipeline.campaign.stage import StageFacts
 from pipeline.embedding.networks import Network
 from pipeline.interfaces import Policy
 from tests.pipeline.policies.test_checkpoints import written
@@ -154,3 +155,12 @@ def test_every_target_is_ours():
                 module, _, name = word.rstrip(",}").rpartition(".")
                 assert hasattr(import_module(module), name), (path, word)
         assert yaml.safe_load(path.read_text()) is not None, path
+
+
+@pytest.mark.parametrize("stage", FUNCTIONS)
+def test_every_stage_declares_its_facts_and_asks_only_for_settings_that_it_has(stage):
+    node = compose("config", [f"stage={stage}", "domain=toy"]).stage[stage]
+    facts = import_module(node._target_.rpartition(".")[0]).FACTS
+    assert isinstance(facts, StageFacts)
+    for question in (facts.tasks, facts.foresee):
+        assert question is None or set(inspect.signature(question).parameters) <= set(node)

@@ -13,7 +13,8 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.console import success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
-from pipeline.campaign.tasks import ALL_TASKS, INGEST, tasks_for
+from pipeline.campaign.stage import StageFacts
+from pipeline.campaign.tasks import ALL, ALL_TASKS, tasks_for
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError, unknown_name
 from pipeline.machine.files import write_json
@@ -22,12 +23,11 @@ from pipeline.machine.progress import over_tasks
 log = logging.getLogger(__name__)
 
 MADE = "artifacts.json"
-FETCH = "fetch"
-FORESEEING = ("embeddings",)
-"""Stages that, called without a task, fail where they would fail for all tasks, whatever these hold."""
 INPUTS = ("require", "build")
 
 Call = Callable[..., Artifact | None]
+Ask = Callable[[str, Callable[..., Any], str | None], Any]
+"""(stage, one of its declared functions, task) -> what the function says of the stage's settings for that task."""
 BuildInput = Callable[[str, str, tuple[str, ...]], None]
 """(stage, task, overrides) -> None: runs one stage first."""
 
@@ -35,22 +35,19 @@ BuildInput = Callable[[str, str, tuple[str, ...]], None]
 def run_stages(
     stages: Sequence[str],
     datasets: Callable[[], Mapping[str, Mapping[str, Call]]],
-    per_task: Sequence[str],
+    facts: Mapping[str, StageFacts],
+    ask: Ask,
     domain: Domain | None,
     task: str | list[str] | None,
     workspace: ArtifactStore,
     inputs: str,
     build_input: BuildInput,
-    offered: Callable[[], list[str]],
-    held: Callable[[], list[str] | None],
     folder: Path,
 ) -> list[Failure]:
     """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
 
-    `datasets` gives the stages' calls for each dataset that is asked for. `per_task` names the stages that run once for
-    every task and dataset; the others run once. After a failure that task's and dataset's later stages are left out.
-    `offered` gives the tasks that the repository to fetch from has, `held` those that the source to ingest from can
-    have, where it tells.
+    `datasets` gives the stages' calls for each dataset that is asked for, `facts` what the stages declare. After a
+    failure that task's and dataset's later stages are left out.
     """
     failures: list[Failure] = []
     made: list[dict[str, Any]] = []
@@ -58,7 +55,7 @@ def run_stages(
         (folder / name).unlink(missing_ok=True)
     calls: Mapping[str, Mapping[str, Call]] = {}
     names: list[str] = []
-    looped = [stage for stage in stages if stage in per_task]
+    looped = [stage for stage in stages if facts[stage].per_task]
     build = build_input if inputs == "build" else None
     try:
         if not stages:
@@ -68,14 +65,16 @@ def run_stages(
         if inputs not in INPUTS:
             raise unknown_name("way with missing inputs", inputs, INPUTS)
         calls = datasets()
-        if looped[:1] == [FETCH] and task is None and domain is not None:
-            names = offered()
-        elif looped:
-            there = held() if looped[0] == INGEST else None
-            names = tasks_for(looped, domain, task, list(calls), workspace, inputs == "build", there)
+        if looped:
+            first = facts[looped[0]]
+            there = None
+            if domain is not None and first.tasks is not None and task in (None, ALL):
+                there = ask(looped[0], first.tasks, None)
+            build_first = inputs == "build" or first.begins
+            names = tasks_for(looped, domain, task, list(calls), workspace, build_first, there)
     except PipelineError as error:
         failures.append(failure_of(next(iter(stages), ""), str(task or ""), error, domain))
-    if names and (foreseen := _foreseen(looped, calls, domain)):
+    if names and (foreseen := _foreseen(looped, facts, ask, names[0], domain)):
         failures.append(foreseen)
         names = []
     with over_tasks(names) as walk:
@@ -105,12 +104,15 @@ def run_stages(
     return failures
 
 
-def _foreseen(looped: Sequence[str], calls: Mapping[str, Mapping[str, Call]], domain: Domain | None) -> Failure | None:
-    """What would stop every task at a later stage, hours from now. Datasets differ in nothing that matters to it."""
-    own = next(iter(calls.values()))
-    for stage in (each for each in looped[1:] if each in FORESEEING):
+def _foreseen(
+    looped: Sequence[str], facts: Mapping[str, StageFacts], ask: Ask, task: str, domain: Domain | None
+) -> Failure | None:
+    """What would stop every task at a later stage, hours from now."""
+    for stage in looped[1:]:
+        foresee = facts[stage].foresee
         try:
-            own[stage](task=None)
+            if foresee is not None:
+                ask(stage, foresee, task)
         except Exception as error:  # reported like the failure of a task
             return failure_of(stage, domain.name if domain else "", error, domain)
     return None

@@ -12,15 +12,14 @@ from pipeline.errors import InvalidInput
 
 log = logging.getLogger(__name__)
 
-INGEST = "ingest"
-DOORS = ("collect", INGEST)
+ALL = "all"
 ALL_TASKS = "_all"
 """Where an artifact lies that spans tasks, in a task's place."""
 
 
 def chosen_tasks(domain: Domain | None, only: str | list[str] | None) -> list[str] | None:
     """The tasks that were named, in JAT spelling; None for all."""
-    if only is None or only == "all":
+    if only is None or only == ALL:
         return None
     names = [only] if isinstance(only, str) else only
     return [domain.task(name) if domain else name for name in names]
@@ -35,18 +34,18 @@ def tasks_for(
     build: bool,
     held: Sequence[str] | None = None,
 ) -> list[str]:
-    """The tasks to work on. Unset: all of them, or for reading stages those that have the dataset.
+    """The tasks to work on. Unset: those that have the dataset, or all of them where `build` makes datasets.
 
-    `held` are those of all that a source can have.
+    `held` are those of all that can be had: from a source, from a repository.
     """
     if domain is None:
         raise InvalidInput(f"stage={','.join(stages)} needs a domain: for example domain=toy or domain=metaworld")
     everything = [name for name in domain.tasks if held is None or name in held]
-    if task == "all":
+    if task == ALL:
         return everything
     if task is not None:
         return [domain.task(name) for name in ([task] if isinstance(task, str) else task)]
-    if build or stages[0] in DOORS:
+    if build:
         return everything
     there = [t for t in domain.tasks if any(a.manifest.version in datasets for a in _datasets(workspace, domain, t))]
     if skipped := [t for t in domain.tasks if t not in there]:
