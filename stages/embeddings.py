@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from typing import TYPE_CHECKING
 
 from beartype import beartype
 
@@ -11,64 +11,44 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
-from pipeline.domains.domain import Domain
-from pipeline.embedding.artifact import as_recorded, earlier_embeddings, spec_of
+from pipeline.embedding.artifact import earlier_embeddings, embeddings_spec
 from pipeline.embedding.build import embed
-from pipeline.embedding.settings import Embedding
 from pipeline.embedding.states import picture_shape
 from pipeline.errors import InvalidInput
-
-if TYPE_CHECKING:
-    pass
-from pipeline.regent.settings import RetrievalSettings, choose_queries
+from pipeline.regent.chain import Chain
+from pipeline.regent.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 
-def foresee(*, embedding: Embedding | None) -> None:
+def foresee(*, recipe: Recipe) -> None:
     """Raises InvalidInput where the embedding cannot be identified: weights that are not set or not there."""
-    if embedding is not None:
-        embedding.identity()
+    if recipe.embedding is not None:
+        recipe.embedding.identity()
 
 
 FACTS = StageFacts(foresee=foresee)
 
 
 @beartype
-def run(
-    *,
-    domain: Domain,
-    task: str,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    embedding: Embedding | None,
-    retrieval: RetrievalSettings | None = None,
-    force: bool,
-) -> Artifact:
-    """The array `embeddings` (N, d) float32: one row per flat state of the first `episodes` episodes, in order.
-
-    With `retrieval`, of those episodes only that REGENT's queries and pool are of.
+def run(*, recipe: Recipe, all_states: bool, workspace: Workspace, force: bool) -> Artifact:
+    """The array `embeddings` (N, d) float32: one row per flat state, in order, of the leading episodes that REGENT's
+    queries and pool are of; with `all_states`, of all the recipe's episodes.
 
     A row depends on its own input, the weights, the preparation and the numerics alone; so batch size, duplicates,
     kills and growth change no byte. Rows of fewer or more episodes of the same dataset are taken over.
 
     Raises InvalidInput for observations that are no pictures, missing or wrong weights, and a device that is not there.
     """
-    found = workspace.dataset(domain.name, task, dataset, episodes)
-    reader = EpisodeDataset.of(found)
-    if embedding is None:
-        picture_shape(reader, f"{domain.name}/{task}")  # vectors need no network
+    chain = Chain.of(recipe, workspace)
+    picture_shape(chain.dataset, chain.label)  # vectors need no network
+    if recipe.embedding is None:
         raise InvalidInput("Which network? For example embedding=resnet18_regent embedding.weights=FILE (or random)")
-    if retrieval is not None:
-        picture_shape(reader, f"{domain.name}/{task}")
-        used = choose_queries(domain, task, reader, retrieval).choice.episodes
-        found = workspace.dataset(domain.name, task, dataset, used)
-        reader = EpisodeDataset.of(found)
-    recorded = as_recorded(embedding, found)
-    if recorded != embedding:
-        log.info("embedding.padding=%s, as the stacks of the source had it", recorded.padding)
-    embedding = recorded
-    spec = spec_of(domain, task, found, reader, embedding)
-    earlier = [] if force else earlier_embeddings(workspace, spec, found)
+    embedding = chain.embedding
+    if embedding != recipe.embedding:
+        log.info("embedding.padding=%s, as the stacks of the source had it", embedding.padding)
+    episodes = len(chain.dataset) if all_states else chain.plan.episodes
+    spec = embeddings_spec(chain.episodes, chain.dataset, episodes, embedding)
+    earlier = [] if force else earlier_embeddings(workspace, spec, chain.episodes)
+    reader = EpisodeDataset.of(dataclasses.replace(chain.episodes, episodes=episodes))
     return workspace.build(spec, lambda draft: embed(draft, embedding, reader, spec, earlier), force)

@@ -13,65 +13,47 @@ from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.rewards import clipping_note, reward_clipping
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import ArrayDigest
-from pipeline.domains.domain import Domain
-from pipeline.embedding.settings import Embedding
 from pipeline.machine.files import read_json, write_atomic
 from pipeline.machine.progress import progress
 from pipeline.regent.bins import SHAPES, STATISTICS
 from pipeline.regent.card import dataset_card
-from pipeline.regent.chain import PER_STATE, bins_name, find_bins, parquet_spec
-from pipeline.regent.columns import BinsColumns
+from pipeline.regent.chain import PER_STATE, Chain, bins_name
 from pipeline.regent.parquet import columns_of, write_config
-from pipeline.regent.recipe import Inputs, regent_inputs
-from pipeline.regent.settings import RetrievalSettings
-from pipeline.regent.tokens import Tokenizer
+from pipeline.regent.recipe import Recipe
 
 FACTS = StageFacts()
 
 
 @beartype
-def run(
-    *,
-    domain: Domain,
-    task: str,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    retrieval: RetrievalSettings,
-    embedding: Embedding | None = None,
-    images: bool = False,
-    tokenizer: Tokenizer = Tokenizer(),  # noqa: B008  # frozen
-    force: bool,
-) -> Artifact:
+def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
     """Folders `{domain}-{task}_subset` and `_newdata` with `README.md`, readable by `datasets.load_dataset`.
 
     A task held out from training has `_newdata` with `distances` only, as REGENT publishes it.
     """
-    inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    bins = find_bins(inputs, BinsColumns(images, tokenizer=tokenizer), workspace)
-    unseen = task in domain.unseen
-    return workspace.build(parquet_spec(inputs, bins, unseen), lambda draft: _write(inputs, bins, unseen, draft), force)
+    chain = Chain.of(recipe, workspace)
+    return workspace.build(chain.spec("parquet"), lambda draft: _write(chain, draft), force)
 
 
-def _write(inputs: Inputs, bins: Artifact, unseen: bool, draft: Draft) -> None:
+def _write(chain: Chain, draft: Draft) -> None:
+    bins = chain.require("bins")
     folder = bins.path / bins_name(bins)
     columns = _columns(bins, folder)
-    name = f"{inputs.retrieval.domain}-{inputs.retrieval.task}"
+    name, unseen = chain.name, chain.recipe.unseen
     per_row = {key: column for key, column in columns.items() if key not in PER_STATE}
     per_state = {key: columns[key] for key in (PER_STATE[:1] if unseen else PER_STATE)}
     configs = {f"{name}_newdata": per_state} if unseen else {f"{name}_subset": per_row, f"{name}_newdata": per_state}
     top = draft.folder("data")
     written = []
-    with progress("parquet", inputs.retrieval.label, "configurations", len(configs)) as advance:
+    with progress("parquet", chain.label, "configurations", len(configs)) as advance:
         for config, chosen in configs.items():
             written.append(write_config(top, config, chosen))
             for key, column in chosen.items():
                 draft.content(f"{config}/{key}", _digest(key, column))
                 draft.listed(f"{config}/{key}", column.shape, column.dtype, "as in the bins")
             advance(1)
-    card = dataset_card(name, written, _facts(inputs, folder), inputs.layout.width)
+    card = dataset_card(name, written, _facts(chain, folder), chain.layout.width)
     write_atomic(top / "README.md", lambda file: file.write(card.encode()))
-    draft.counts |= {"states": inputs.choice.queries, "rows": len(inputs.choice.rows)}
+    draft.counts |= {"states": chain.plan.queries, "rows": len(chain.plan.rows)}
 
 
 def _columns(bins: Artifact, folder: Path) -> dict[str, np.ndarray]:
@@ -87,16 +69,16 @@ def _digest(key: str, column: np.ndarray) -> bytes:
     return digest.digest()
 
 
-def _facts(inputs: Inputs, folder: Path) -> dict[str, object]:
+def _facts(chain: Chain, folder: Path) -> dict[str, object]:
     statistics = read_json(folder / STATISTICS)
-    returns = inputs.artifact.manifest.return_
-    clipping = reward_clipping(inputs.artifact.manifest.parameters)
+    returns = chain.episodes.manifest.return_
+    clipping = reward_clipping(chain.episodes.manifest.parameters)
     return {
-        "episodes used": inputs.choice.episodes,
-        "states": f"{inputs.choice.queries:,}",
-        "demonstration episodes (pool)": inputs.choice.demos,
+        "episodes used": chain.plan.episodes,
+        "states": f"{chain.plan.queries:,}",
+        "demonstration episodes (pool)": chain.plan.demos,
         "return of an episode": f"mean {returns['mean']:.4g}, min {returns['min']:.4g}, max {returns['max']:.4g}",
         **({"clipped rewards": clipping_note(clipping)} if clipping else {}),
         "distances": f"mean {statistics['mean']:.6g}, p95 {statistics['p95']:.9g}, max {statistics['max']:.6g}",
-        "dataset": f"{inputs.artifact.manifest.version}, digest {inputs.artifact.manifest.digest[:16]}",
+        "dataset": f"{chain.episodes.manifest.version}, digest {chain.episodes.manifest.digest[:16]}",
     }

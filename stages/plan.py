@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from statistics import median
 
 from beartype import beartype
+from rich.console import JustifyMethod
 from rich.table import Table
 
-from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.artifacts.artifact import EPISODES
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
-from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.embedding.settings import Embedding
-from pipeline.errors import ArtifactNotFound, InvalidInput
+from pipeline.errors import ArtifactNotFound
 from pipeline.machine.files import human_bytes
-from pipeline.regent.plan import nominal, plan_of
-from pipeline.regent.settings import RetrievalSettings
-
-KINDS = ("embeddings", "retrieval", "distances", "bins", "parquet")
+from pipeline.regent.chain import KINDS, Chain
+from pipeline.regent.plan import Plan, nominal, plan_of
+from pipeline.regent.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -48,58 +46,48 @@ FACTS = StageFacts(per_task=False)
 
 
 @beartype
-def run(
-    *,
-    domain: Domain | None,
-    only: str | list[str] | None,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    retrieval: RetrievalSettings,
-    embedding: Embedding | None = None,
-    images: bool = False,
-) -> None:
+def run(*, recipe: Recipe, workspace: Workspace) -> None:
     """Print a line for each task: episodes, queries, pool, bytes, what is there, and time and memory as measured here.
 
     Sizes follow from shapes; parquet is counted like the bins, which it compresses. Times are those of finished
     artifacts of the same kind in this workspace, by the state; without any there is no figure.
     """
-    if domain is None:
-        raise InvalidInput("stage=plan needs a domain: for example stage=plan domain=metaworld")
-    tasks = chosen_tasks(domain, only) or list(domain.tasks)
-    kinds = KINDS if embedding is not None else KINDS[1:]
+    domain = recipe.domain
+    tasks = chosen_tasks(domain, recipe.task) or list(domain.tasks)
+    kinds = KINDS if recipe.embedding is not None else KINDS[1:]
     table = Table(box=None, pad_edge=False)
     for column in ("task", "episodes", "states", "queries", "pool", *kinds, "there", "time left", "memory"):
-        table.add_column(column, justify="left" if column in ("task", "there") else "right", no_wrap=True)
+        justify: JustifyMethod = "left" if column in ("task", "there") else "right"
+        table.add_column(column, justify=justify, no_wrap=column != "there")  # what stands in the way may be long
     rates = _rates(workspace, domain, kinds)
     for task in tasks:
-        found = _dataset(workspace, domain, task, dataset, episodes)
-        plan = nominal(domain, task, retrieval, embedding, dataset)
-        if found is not None:
-            plan = plan_of(domain, task, EpisodeDataset.of(found), retrieval, embedding, images)
-            plan.there = [kind for kind in kinds if _is_there(workspace, domain, task, kind, dataset)]
+        plan = _plan(recipe.for_task(task), workspace, kinds)
         sizes = [human_bytes(plan.sizes[kind]) if kind in plan.sizes else "" for kind in kinds]
         numbers = [f"{number:,}" if number else "" for number in (plan.episodes, plan.states, plan.queries, plan.pool)]
         left = [kind for kind in kinds if kind not in plan.there]
-        told = plan.note or " ".join(plan.there)
-        table.add_row(task, *numbers, *sizes, told, rates.time(left, plan.queries), rates.most(left))
+        there = plan.note or " ".join(plan.there)
+        table.add_row(task, *numbers, *sizes, there, rates.time(left, plan.queries), rates.most(left))
     console = wide_console()
     console.print(table)
     console.print("Sizes before compression; time and memory as finished artifacts of this workspace took them.")
 
 
-def _dataset(workspace: Workspace, domain: Domain, task: str, dataset: str, episodes: int | None) -> Artifact | None:
+def _plan(recipe: Recipe, workspace: Workspace, kinds: Sequence[str]) -> Plan:
+    """What the chain would make of one task, and which kinds were made already."""
     try:
-        return workspace.dataset(domain.name, task, dataset, episodes)
+        chain = Chain.of(recipe, workspace)
     except ArtifactNotFound:
-        return None
+        return nominal(recipe)
+    plan = plan_of(chain)
+    plan.there = [kind for kind in kinds if _is_there(workspace, recipe, kind)]
+    return plan
 
 
-def _is_there(workspace: Workspace, domain: Domain, task: str, kind: str, dataset: str) -> bool:
+def _is_there(workspace: Workspace, recipe: Recipe, kind: str) -> bool:
     """Whether some artifact of the kind was made of the dataset, with whatever settings."""
     return any(
-        parent["kind"] == EPISODES and parent["version"] == dataset
-        for artifact in workspace.of_kind(domain.name, task, kind)
+        parent["kind"] == EPISODES and parent["version"] == recipe.dataset
+        for artifact in workspace.of_kind(recipe.domain.name, recipe.one_task, kind)
         for parent in artifact.manifest.parents  # none of what was fetched
     )
 

@@ -19,8 +19,7 @@ from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import ALL_TASKS, tasks_for
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.embedding.settings import Embedding
-from pipeline.errors import HubError, InvalidInput
+from pipeline.errors import HubError
 from pipeline.hub.columns import IMAGES
 from pipeline.hub.connection import Hub, require_token
 from pipeline.hub.description import Sources, describe
@@ -29,11 +28,8 @@ from pipeline.hub.repository import Repository, Snapshot
 from pipeline.hub.upload import Change, Task, Upload, changed_card, compare, counted, send_task, task_files
 from pipeline.machine.files import human_bytes, read_json, write_json
 from pipeline.machine.progress import progress
-from pipeline.regent.chain import bins_name, find_parquet
-from pipeline.regent.columns import BinsColumns
-from pipeline.regent.recipe import regent_inputs
-from pipeline.regent.settings import RetrievalSettings
-from pipeline.regent.tokens import Tokenizer
+from pipeline.regent.chain import Chain, bins_name
+from pipeline.regent.recipe import Recipe
 
 PUBLISH_FORMAT = 1
 RECORD = "publish.json"
@@ -45,35 +41,15 @@ FACTS = StageFacts(per_task=False)
 
 
 @beartype
-def run(
-    *,
-    domain: Domain | None,
-    only: str | list[str] | None,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    retrieval: RetrievalSettings,
-    embedding: Embedding | None = None,
-    images: bool = False,
-    tokenizer: Tokenizer = Tokenizer(),  # noqa: B008  # frozen
-    hub: Hub,
-    force: bool,
-) -> Artifact | None:
+def run(*, recipe: Recipe, workspace: Workspace, hub: Hub, force: bool) -> Artifact | None:
     """The repository with the chosen tasks in it; the artifact holds `publish.json`: commit, files, checksums.
 
     What the repository holds already is not sent. With `hub.dry_run` a table of what would be sent, and None.
     """
-    repository = Repository(hub)
+    repository, domain = Repository(hub), recipe.domain
     label = f"{hub.repo} at {hub.address}"
-    if domain is None:
-        raise InvalidInput("stage=publish needs a domain: for example domain=metaworld")
-    names = tasks_for(["publish"], domain, only, [dataset], workspace, build=False)
-    sources = []
-    for name in names:
-        inputs = regent_inputs(domain, name, workspace, dataset, episodes, retrieval, embedding)
-        bins, parquet = find_parquet(inputs, name in domain.unseen, workspace, BinsColumns(images, tokenizer=tokenizer))
-        found = workspace.require(inputs.retrieval, "retrieval")
-        sources.append(Sources(parquet, bins, found, inputs.artifact, bins.path / bins_name(bins)))
+    names = tasks_for(["publish"], domain, recipe.task, [recipe.dataset], workspace, build=False)
+    sources = [_sources(Chain.of(recipe.for_task(name), workspace)) for name in names]
     tasks = [_task(source) for source in sources]
     if hub.dry_run:
         snapshot = repository.look()
@@ -82,6 +58,13 @@ def run(
         return None
     require_token(hub)
     return _publish(repository, _spec(domain, hub, sources), tasks, workspace, force)
+
+
+def _sources(chain: Chain) -> Sources:
+    bins = chain.require("bins")
+    return Sources(
+        chain.require("parquet"), bins, chain.require("retrieval"), chain.episodes, bins.path / bins_name(bins)
+    )
 
 
 def _publish(repository: Repository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool) -> Artifact:

@@ -18,13 +18,13 @@ from pipeline.fingerprint import canonical
 from pipeline.frames.video import check_encoder
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.machine.provenance import Stopwatch
-from pipeline.regent.recipe import REPORT_FORMAT
 from pipeline.regent.settings import RetrievalSettings
 from pipeline.report.figures import Figures, Media
 from pipeline.report.gather import PageSources, figures_of, page_sources, pictures_of, places_of
 from pipeline.report.page import render_page
 from pipeline.report.videos import why_no_frames, write_videos
 
+REPORT_FORMAT = 3
 PAGE, INDEX, FIGURES, VIDEOS = "page", "index.html", "figures.json", "videos"
 
 FACTS = StageFacts()

@@ -16,6 +16,7 @@ from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
 from pipeline.policies.scripted import Scripted
+from pipeline.regent.recipe import Recipe
 from pipeline.regent.settings import RetrievalSettings
 from stages import bins, collect, distances, parquet, retrieval
 
@@ -104,9 +105,8 @@ def collected(toy: Domain, workspace: Workspace, task: str = "corner", **setting
 
 def derived(toy: Domain, workspace: Workspace, task: str = "corner", force: bool = False, **settings: object):
     """Retrieval, distances, bins and parquet of a collected toy dataset, by kind."""
-    chosen = RetrievalSettings(**settings)  # type: ignore[arg-type]
-    common = {"domain": toy, "task": task, "workspace": workspace, "dataset": "scripted-v1", "episodes": None}
+    recipe = Recipe(toy, task, "scripted-v1", retrieval=RetrievalSettings(**settings))  # type: ignore[arg-type]
     return {
-        stage.__name__.split(".")[-1]: stage.run(**common, retrieval=chosen, force=force)
+        stage.__name__.split(".")[-1]: stage.run(recipe=recipe, workspace=workspace, force=force)
         for stage in (retrieval, distances, bins, parquet)
     }

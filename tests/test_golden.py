@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.dataset.grow import EPISODES_FORMAT
-from pipeline.regent import recipe as inputs
+from pipeline.regent import chain
 from tests.conftest import derived
 
 GOLDEN = {
@@ -23,5 +23,5 @@ def test_bytes_change_only_with_a_new_format_number(made, kind):
 
 
 def test_format_numbers_are_those_of_the_pinned_bytes():
-    numbers = [inputs.RETRIEVAL_FORMAT, inputs.DISTANCES_FORMAT, inputs.BINS_FORMAT, inputs.PARQUET_FORMAT]
+    numbers = [chain.RETRIEVAL_FORMAT, chain.DISTANCES_FORMAT, chain.BINS_FORMAT, chain.PARQUET_FORMAT]
     assert [EPISODES_FORMAT, *numbers] == [1, 1, 1, 1, 1]

@@ -8,20 +8,11 @@ from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
-from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.embedding.states import picture_shape
 
 EMBEDDINGS = "embeddings"
 EMBEDDINGS_FORMAT = 1
-
-
-def embeddings_spec(
-    domain: Domain, task: str, workspace: Workspace, dataset: str, episodes: int | None, embedding: Embedding
-) -> Spec:
-    """What `run` would make, for the stages that read it. Loads no network; reads the weights' file for its digest."""
-    found = workspace.dataset(domain.name, task, dataset, episodes)
-    return spec_of(domain, task, found, EpisodeDataset.of(found), as_recorded(embedding, found))
 
 
 def as_recorded(embedding: Embedding, episodes: Artifact) -> Embedding:
@@ -31,11 +22,14 @@ def as_recorded(embedding: Embedding, episodes: Artifact) -> Embedding:
     return dataclasses.replace(embedding, padding=padding) if padding else embedding
 
 
-def spec_of(domain: Domain, task: str, found: Artifact, reader: EpisodeDataset, embedding: Embedding) -> Spec:
-    """The identity of the embeddings of a dataset's episodes. Raises InvalidInput where these show no pictures."""
-    picture_shape(reader, f"{domain.name}/{task}")
-    parents = (episodes_parent(found, reader, len(reader)),)
-    return Spec(domain.name, task, EMBEDDINGS, EMBEDDINGS_FORMAT, embedding.identity(), parents)
+def embeddings_spec(found: Artifact, reader: EpisodeDataset, episodes: int, embedding: Embedding) -> Spec:
+    """The identity of the embeddings of a dataset's first `episodes` episodes, for an embedding `as_recorded`.
+
+    Loads no network; reads the weights' file for its digest. Raises InvalidInput for observations that are no pictures.
+    """
+    picture_shape(reader, found.manifest.task)
+    parents = (episodes_parent(found, reader, episodes),)
+    return Spec(found.domain, found.task, EMBEDDINGS, EMBEDDINGS_FORMAT, embedding.identity(), parents)
 
 
 def earlier_embeddings(workspace: Workspace, spec: Spec, found: Artifact) -> list[Artifact]:

@@ -25,8 +25,7 @@ from pipeline.hub.repository import Repository, Snapshot
 from pipeline.machine.files import read_json, write_json
 from pipeline.machine.progress import progress
 from pipeline.regent.bins import SHAPES, STATISTICS, folder_suffix, write_bin, write_lookup
-from pipeline.regent.chain import PER_STATE
-from pipeline.regent.recipe import BINS_FORMAT
+from pipeline.regent.chain import BINS_FORMAT, PER_STATE
 from pipeline.regent.statistics import distance_statistics
 from pipeline.storage.contract import blocks
 
@@ -204,4 +203,4 @@ def own_rows(parts: Iterable[np.ndarray]) -> np.ndarray:
 
 def guessed_suffix(domain: Domain, embedding: Embedding | None) -> str:
     """The end of upstream's folder names where no description tells: `-100demos`, empty for tasks with missions."""
-    return folder_suffix(domain.regent.demos, embedding.label if embedding else None, domain.regent.missions)
+    return folder_suffix(domain.regent.demos, embedding.label if embedding else "", domain.regent.missions)

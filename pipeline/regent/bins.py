@@ -41,10 +41,14 @@ class RowArray:
     shift: bool = False
 
 
-def folder_suffix(demos: int, embedding: str | None, missions: bool) -> str:
-    """The end of upstream's folder names: by the embedding and the demonstrations, or nothing for BabyAI."""
-    if embedding is not None:
-        return f"-emb_{embedding}-{demos}demos"
+def folder_suffix(demos: int, network: str, missions: bool) -> str:
+    """The end of upstream's folder names: by the network, if any, and the demonstrations; nothing for BabyAI.
+
+    >>> folder_suffix(5, "resnet18_512", False), folder_suffix(100, "", False), folder_suffix(20, "", True)
+    ('-emb_resnet18_512-5demos', '-100demos', '')
+    """
+    if network:
+        return f"-emb_{network}-{demos}demos"
     return "" if missions else f"-{demos}demos"
 
 

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from pipeline.dataset.reader import EpisodeDataset
-from pipeline.domains.babyai import TOKENS
-from pipeline.domains.domain import Domain
-from pipeline.embedding.settings import Embedding
+from pipeline.embedding.artifact import EMBEDDINGS
 from pipeline.errors import InvalidInput
+from pipeline.regent.chain import Chain
 from pipeline.regent.context import CONTEXT
 from pipeline.regent.counts import expected
-from pipeline.regent.settings import RetrievalSettings, choose_queries
+from pipeline.regent.recipe import Recipe
+from pipeline.regent.settings import RetrievalSettings
 
 NUMBER = 4
 """Bytes of every number in the arrays: float32 and int32."""
-FRAMES = 4
 
 
 @dataclass
@@ -33,58 +31,41 @@ class Plan:
     note: str = ""
 
 
-def plan_of(
-    domain: Domain,
-    task: str,
-    reader: EpisodeDataset,
-    retrieval: RetrievalSettings,
-    embedding: Embedding | None,
-    images: bool,
-) -> Plan:
+def plan_of(chain: Chain) -> Plan:
     """What the chain would make of a dataset."""
+    dataset = chain.dataset
     try:
-        queries = choose_queries(domain, task, reader, retrieval)
+        plan = chain.plan
+        arrays = chain.row_arrays()
     except InvalidInput as error:
-        return Plan(len(reader), reader.states, note=str(error))
-    choice = queries.choice
-    numbers = _numbers(domain, reader, embedding, images)
-    sizes = _sizes(choice.queries, choice.pool, queries.neighbours, embedding)
-    if embedding is not None:
-        sizes["embeddings"] = embedding.dimensions * NUMBER * int(reader.state_ends[choice.episodes - 1])
-    bins = len(choice.rows) * queries.layout.width * NUMBER * (numbers + 1) + 3 * sizes["distances"]
+        return Plan(len(dataset), dataset.states, note=str(error))
+    sizes = _sizes(chain.recipe, plan.queries, plan.pool)
+    if EMBEDDINGS in sizes:
+        sizes[EMBEDDINGS] = chain.embedding.dimensions * NUMBER * int(dataset.state_ends[plan.episodes - 1])
+    step = sum(prod(array.shape) for array in arrays)
+    bins = len(plan.rows) * chain.layout.width * NUMBER * step + 3 * sizes["distances"]
     sizes |= {"bins": bins, "parquet": bins}
-    return Plan(len(reader), reader.states, choice.queries, choice.pool, sizes)
+    return Plan(len(dataset), dataset.states, plan.queries, plan.pool, sizes)
 
 
-def nominal(domain: Domain, task: str, retrieval: RetrievalSettings, embedding: Embedding | None, dataset: str) -> Plan:
+def nominal(recipe: Recipe) -> Plan:
     """What JAT's episodes give, else the domain's own numbers, where there is no dataset yet.
 
     A held-out task's depend on its episodes.
     """
-    note = f"no dataset {dataset}"
-    published = expected(domain.name, task) if retrieval == RetrievalSettings(retrieval.metric) else None
+    note = f"no dataset {recipe.dataset}"
+    retrieval = recipe.retrieval
+    as_published = retrieval == RetrievalSettings(retrieval.metric)
+    published = expected(recipe.domain.name, recipe.one_task) if as_published else None
     states = published.states if published else None
-    if states is None and task in domain.unseen:
+    if states is None and recipe.unseen:
         return Plan(note=note)
-    states = states or retrieval.states or domain.regent.states
-    sizes = _sizes(states, 0, retrieval.neighbours or domain.regent.neighbours, embedding)
-    return Plan(queries=states, sizes=sizes, note=note)
+    states = states or recipe.states
+    return Plan(queries=states, sizes=_sizes(recipe, states, 0), note=note)
 
 
-def _sizes(queries: int, pool: int, neighbours: int, embedding: Embedding | None) -> dict[str, int]:
-    sizes = {"retrieval": (queries * neighbours + pool) * NUMBER, "distances": queries * CONTEXT * NUMBER}
-    if embedding is not None:
-        sizes["embeddings"] = queries * embedding.dimensions * NUMBER
+def _sizes(recipe: Recipe, queries: int, pool: int) -> dict[str, int]:
+    sizes = {"retrieval": (queries * recipe.neighbours + pool) * NUMBER, "distances": queries * CONTEXT * NUMBER}
+    if recipe.embedding is not None:
+        sizes[EMBEDDINGS] = queries * recipe.embedding.dimensions * NUMBER
     return sizes
-
-
-def _numbers(domain: Domain, reader: EpisodeDataset, embedding: Embedding | None, images: bool) -> int:
-    """Numbers of a step's observation and action in the bins."""
-    action = _count(reader, "action")
-    if embedding is None:
-        return action + _count(reader, "observation") + (TOKENS if domain.regent.missions else 0)
-    return action + embedding.dimensions + (FRAMES * _count(reader, "observation") if images else 0)
-
-
-def _count(reader: EpisodeDataset, name: str) -> int:
-    return prod(reader.spec(name)[0]) if name in reader.array_names() else 0

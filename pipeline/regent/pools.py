@@ -53,6 +53,11 @@ class QueryPlan:
         return len(self.states)
 
     @property
+    def by_mission(self) -> bool:
+        """Whether queries retrieve inside their own mission."""
+        return bool(self.pools[0].mission)
+
+    @property
     def demos(self) -> int:
         """Episodes of all pools."""
         return sum(pool.demos for pool in self.pools)
@@ -118,7 +123,7 @@ def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_de
         pool = layout.states_in(pool_rows // 2)
         if pool == 0:
             raise InvalidInput(
-                f"QueryPlan with one episode uses the first half of its rows of {layout.width} steps as the pool, "
+                f"Retrieval with one episode uses the first half of its rows of {layout.width} steps as the pool, "
                 f"but there is only {pool_rows} row. Collect at least two episodes: episodes=2"
             )
     return QueryPlan(

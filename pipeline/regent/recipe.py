@@ -1,151 +1,125 @@
-"""What the reading stages need: the dataset, and its derived artifacts for the asked settings."""
+"""What is asked of the chain: one value that every stage of it takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.dataset.prefix import episodes_parent
-from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.embedding.artifact import as_recorded, embeddings_spec
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
-from pipeline.regent.pools import QueryPlan
-from pipeline.regent.rows import ReadStates, RowLayout, read_states
-from pipeline.regent.settings import RetrievalSettings, choose_queries
-from pipeline.search.metric import Metric
-from pipeline.storage.choice import open_arrays
-
-RETRIEVAL_FORMAT = 1
-DISTANCES_FORMAT = 1
-BINS_FORMAT = 1
-PARQUET_FORMAT = 1
-REPORT_FORMAT = 3
+from pipeline.regent.context import RETRIEVED
+from pipeline.regent.pools import QueryPlan, choose, choose_by_mission
+from pipeline.regent.rows import RowLayout
+from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.tokens import Tokenizer
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """A dataset seen as REGENT's queries and pool, and the specs of what is derived from it.
+class Recipe:
+    """How the artifacts of the chain are made. Making one opens nothing; `Chain.of` applies it to a workspace.
 
     Attributes:
-        read: the vectors that are compared, (n, d), at a range of flat states.
-        source: the artifact that they lie in: episodes, or embeddings.
-        embedding: names the network and the width of the vectors, `resnet18_512`; None where observations are vectors.
-        padding: what stands before an episode's first picture.
+        task: one task. A list, `all` or None where tasks are still to be chosen: then see `for_task`.
+        dataset: name of the dataset of episodes.
+        episodes: only its first so many; None takes all.
+        retrieval: pool, queries and metric.
+        embedding: makes vectors of pictures; None where observations are vectors.
+        images: bins hold the pictures, too: four grey screens of each state as float32, 11 GB for a game.
+        upstream_json: beside the bins, the JSON files that the original code reads: hundreds of MB.
+        tokenizer: of missions that were collected; ingested ones keep their tokens.
+
+    Raises InvalidInput for values of the wrong type, for no domain, and for too few neighbours.
     """
 
-    artifact: Artifact
-    dataset: EpisodeDataset
-    layout: RowLayout
-    choice: QueryPlan
-    neighbours: int
-    metric: Metric
-    read: ReadStates
-    source: Artifact
-    embedding: str | None
-    padding: str
-    retrieval: Spec
+    domain: Domain
+    task: str | list[str] | None
+    dataset: str
+    episodes: int | None = None
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    embedding: Embedding | None = None
+    images: bool = False
+    upstream_json: bool = False
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.domain, Domain):
+            raise InvalidInput("The stages of the chain need a domain: for example domain=metaworld")
+        _check_type("dataset", self.dataset, str, "the name of a dataset")
+        if self.episodes is not None:
+            _check_type("episodes", self.episodes, int, "a whole number")
+        _check_type("bins.images", self.images, bool, "true or false")
+        _check_type("bins.upstream_json", self.upstream_json, bool, "true or false")
+        if self.neighbours < RETRIEVED:
+            raise InvalidInput(
+                f"retrieval.neighbours={self.neighbours} is too few: distances and bins use the first {RETRIEVED}."
+            )
+
+    def for_task(self, task: str) -> Recipe:
+        """The same for one task."""
+        return dataclasses.replace(self, task=task)
 
     @property
-    def by_mission(self) -> bool:
-        """Whether queries retrieve inside their own mission."""
-        return bool(self.choice.pools[0].mission)
+    def one_task(self) -> str:
+        """The task. Raises InvalidInput where none or several were asked for."""
+        if not isinstance(self.task, str):
+            raise InvalidInput(f"This needs one task: for example task={self.domain.tasks[0]}")
+        return self.task
 
     @property
-    def vector_shape(self) -> tuple[int, ...]:
-        """The shape of one vector."""
-        return self.read(0, 1).shape[1:]
+    def unseen(self) -> bool:
+        """Whether the task is held out from training: then its queries are the pool itself."""
+        return self.task in self.domain.unseen
 
-    def vectors(self, states: np.ndarray) -> np.ndarray:
-        """(n, d): the vectors of some ascending flat states, at least one, as they are stored."""
-        return read_states(self.read, states)
+    @property
+    def demos(self) -> int:
+        """Episodes that may be retrieved, of each mission where there are missions."""
+        return self.retrieval.demos or self.domain.regent.demos
 
-    def child(self, kind: str, number: int, parameters: dict[str, object], *parents: Artifact) -> Spec:
-        """The spec of an artifact made from the episodes and from `parents`."""
-        used = episodes_parent(self.artifact, self.dataset, self.choice.episodes)
-        spec = self.retrieval
-        return Spec(spec.domain, spec.task, kind, number, parameters, (used, *(p.as_parent() for p in parents)))
+    @property
+    def neighbours(self) -> int:
+        """Kept for each query."""
+        return self.retrieval.neighbours or self.domain.regent.neighbours
 
+    @property
+    def states(self) -> int:
+        """Query rows are taken until they hold this many states."""
+        return self.retrieval.states or self.domain.regent.states
 
-def regent_inputs(
-    domain: Domain,
-    task: str,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    settings: RetrievalSettings,
-    embedding: Embedding | None = None,
-) -> Inputs:
-    """Find the dataset and choose queries and pool. Raises ArtifactNotFound with the command that collects it."""
-    artifact = workspace.dataset(domain.name, task, dataset, episodes)
-    reader = EpisodeDataset.of(artifact)
-    queries = choose_queries(domain, task, reader, settings)
-    choice = queries.choice
-    used = episodes_parent(artifact, reader, choice.episodes)
-    parents, source = [used], artifact
-    read: ReadStates = partial(reader.state_rows, "observation")
-    shows = _shows_pictures(reader)
-    if shows:
-        embedding = as_recorded(embedding, artifact) if embedding else None
-        source = _embedded(domain, task, workspace, dataset, choice.episodes, embedding)
-        parents.append(source.as_parent())
-        read = _reader(source)
-    else:
-        require_vectors(reader, f"{domain.name}/{task}")
-    return Inputs(
-        artifact=artifact,
-        dataset=reader,
-        layout=queries.layout,
-        choice=choice,
-        neighbours=queries.neighbours,
-        metric=settings.metric,
-        read=read,
-        source=source,
-        embedding=embedding.label if shows and embedding else None,
-        padding=embedding.padding if embedding else "first",
-        retrieval=Spec(domain.name, task, "retrieval", RETRIEVAL_FORMAT, queries.parameters, tuple(parents)),
-    )
+    @property
+    def fewest(self) -> int:
+        """Episodes that a mission needs to take part."""
+        return min(self.demos, self.domain.regent.fewest.get(self.one_task, self.demos))
+
+    def choose(self, layout: RowLayout, missions: Callable[[], Sequence[str]]) -> QueryPlan:
+        """Queries and pools of a dataset, by the domain's rule. `missions` gives those of all its episodes.
+
+        Raises InvalidInput where nothing is left to retrieve.
+        """
+        regent = self.domain.regent
+        if regent.missions:
+            return choose_by_mission(layout, missions(), self.demos, self.states, self.fewest)
+        return choose(layout, self.demos, self.states, self.unseen, regent.rows_per_demo)
+
+    def retrieval_parameters(self) -> dict[str, object]:
+        """What was asked for, as it stands in the manifest of a retrieval."""
+        regent = self.domain.regent
+        rule: dict[str, object] = {"queries": "pool" if self.unseen else "leading rows"}
+        if regent.missions:
+            rule = {"queries": "missions", "fewest": self.fewest}
+        elif regent.rows_per_demo is not None:
+            rule["rows_per_demo"] = regent.rows_per_demo
+        return {
+            "metric": self.retrieval.metric,
+            "demos": self.demos,
+            "neighbours": self.neighbours,
+            "states": None if self.unseen else self.states,
+            **rule,
+            "row_width": regent.row_width,
+        }
 
 
-def _shows_pictures(dataset: EpisodeDataset) -> bool:
-    names = dataset.array_names()
-    return "observation" in names and len(dataset.spec("observation")[0]) in (2, 3)
-
-
-def _embedded(
-    domain: Domain, task: str, workspace: Workspace, dataset: str, episodes: int, embedding: Embedding | None
-) -> Artifact:
-    if embedding is None:
-        raise InvalidInput(
-            f"The observations of {domain.name}/{task} are pictures; retrieval compares vectors of them. Say which "
-            "network makes those: embedding=resnet18_regent embedding.weights=FILE (or random)"
-        )
-    spec = embeddings_spec(domain, task, workspace, dataset, episodes, embedding)
-    return workspace.require(spec, "embeddings")
-
-
-def _reader(embeddings: Artifact) -> ReadStates:
-    array = open_arrays(embeddings.arrays)["embeddings"]
-
-    def read(start: int, stop: int) -> np.ndarray:
-        return array[start:stop]
-
-    return read
-
-
-def require_vectors(dataset: EpisodeDataset, label: str) -> None:
-    """Raises InvalidInput unless each observation is one vector of numbers."""
-    names = [name for name in dataset.array_names() if name.split("/")[0] == "observation"]
-    if names != ["observation"] or len(dataset.spec("observation")[0]) != 1:
-        shapes = ", ".join(f"{name} {list(dataset.spec(name)[0])}" for name in names)
-        raise InvalidInput(f"QueryPlan compares vectors; the observations of {label} are {shapes}.")
-
-
-def vectors(dataset: EpisodeDataset, start: int, stop: int) -> np.ndarray:
-    """(stop - start, d): the observation vectors of some flat states, as stored."""
-    return dataset.state_rows("observation", start, stop)
+def _check_type(setting: str, value: object, kind: type, meaning: str) -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InvalidInput(f"{setting}={value} is not {meaning}.")

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.rewards import reward_clipping
 from pipeline.dataset.workspace import Workspace
@@ -20,8 +20,9 @@ from pipeline.frames.png import decode_png
 from pipeline.frames.store import Frames as StoredFrames
 from pipeline.machine.files import read_json
 from pipeline.regent.bins import STATISTICS
-from pipeline.regent.chain import distances_spec
-from pipeline.regent.recipe import Inputs, regent_inputs, require_vectors
+from pipeline.regent.chain import Chain
+from pipeline.regent.observed import require_vectors
+from pipeline.regent.recipe import Recipe
 from pipeline.regent.settings import RetrievalSettings
 from pipeline.report.figures import BINS, Figures, Lookup, Match, Place, Search, Spread
 from pipeline.report.tallies import tally
@@ -41,7 +42,7 @@ BLOCK = 65_536
 class Retrieved:
     """What a page tells about retrieval is made from."""
 
-    inputs: Inputs
+    chain: Chain
     neighbours: Artifact
     distances: Artifact
 
@@ -62,9 +63,7 @@ class PageSources:
         """The dataset first."""
         found = [self.artifact]
         if self.retrieved:
-            vectors = self.retrieved.inputs.source
-            found += [vectors] if vectors.manifest.kind != EPISODES else []
-            found += [self.retrieved.neighbours, self.retrieved.distances]
+            found += [*self.retrieved.chain.observed.sources(), self.retrieved.neighbours, self.retrieved.distances]
         return found + ([self.frames] if self.frames else [])
 
 
@@ -82,13 +81,13 @@ def page_sources(
     reader = EpisodeDataset.of(artifact)
     frames = frames_there(workspace, artifact)
     try:
-        inputs = regent_inputs(domain, task, workspace, dataset, episodes, retrieval, embedding)
+        chain = Chain(Recipe(domain, task, dataset, episodes, retrieval, embedding), workspace, artifact, reader)
+        neighbours = chain.spec("retrieval")
     except InvalidInput as error:
         if _are_vectors(reader, f"{domain.name}/{task}"):
             raise
         return PageSources(domain, artifact, reader, None, str(error), frames)
-    neighbours = workspace.require(inputs.retrieval, "retrieval")
-    retrieved = Retrieved(inputs, neighbours, workspace.require(distances_spec(inputs, neighbours), "distances"))
+    retrieved = Retrieved(chain, workspace.require(neighbours, "retrieval"), chain.require("distances"))
     return PageSources(domain, artifact, reader, retrieved, "", frames)
 
 
@@ -122,16 +121,16 @@ def figures_of(sources: PageSources) -> Figures:
 
 
 def _search(retrieved: Retrieved) -> Search:
-    choice = retrieved.inputs.choice
+    plan = retrieved.chain.plan
     return Search(
-        lookups=_lookups(retrieved.inputs, retrieved.neighbours),
+        lookups=_lookups(retrieved.chain, retrieved.neighbours),
         distances=_spread(retrieved.distances),
-        queries=choice.queries,
-        pool_states=len(choice.pooled),
-        pool_episodes=choice.demos,
-        single=choice.single,
+        queries=plan.queries,
+        pool_states=len(plan.pooled),
+        pool_episodes=plan.demos,
+        single=plan.single,
         unit=next(array["unit"] for array in retrieved.distances.manifest.arrays if array["name"] == "distances"),
-        embedding=retrieved.inputs.embedding or "",
+        embedding=retrieved.chain.observed.network,
     )
 
 
@@ -161,49 +160,49 @@ def _strip(dataset: EpisodeDataset) -> tuple[Place, ...]:
     return tuple(Place(episode, int(row)) for row in np.unique(rows))
 
 
-def _lookups(inputs: Inputs, neighbours: Artifact) -> tuple[Lookup, ...]:
+def _lookups(chain: Chain, neighbours: Artifact) -> tuple[Lookup, ...]:
     found = open_arrays(neighbours.arrays)["neighbours"]
-    return tuple(_lookup(inputs, query, found[query : query + 1][0]) for query in _queries(inputs))
+    return tuple(_lookup(chain, query, found[query : query + 1][0]) for query in _queries(chain))
 
 
-def _queries(inputs: Inputs) -> list[int]:
+def _queries(chain: Chain) -> list[int]:
     """Numbers of a few queries: episodes evenly spread, each one further into its episode than the one before."""
-    states = inputs.choice.states
-    last = _place(inputs, int(states[-1]))
+    states = chain.plan.states
+    last = _place(chain, int(states[-1]))
     wanted = []
     for number in range(QUERIES):
         share = (number + 0.5) / QUERIES
         episode = int(share * (last.episode + 1))
-        length = last.step + 1 if episode == last.episode else int(inputs.dataset.lengths[episode])
-        wanted.append(_begin(inputs, episode) + int(share * length))
+        length = last.step + 1 if episode == last.episode else int(chain.dataset.lengths[episode])
+        wanted.append(_begin(chain, episode) + int(share * length))
     return list(dict.fromkeys(np.searchsorted(states, wanted).tolist()))  # not every state is a query
 
 
-def _lookup(inputs: Inputs, query: int, neighbours: np.ndarray) -> Lookup:
-    state = int(inputs.choice.states[query])
+def _lookup(chain: Chain, query: int, neighbours: np.ndarray) -> Lookup:
+    state = int(chain.plan.states[query])
     nearest = list(dict.fromkeys(neighbours.tolist()))[:MATCHES]  # a short row repeats its last candidate
     matches = []
     for rank, match in enumerate(nearest, start=1):
-        place = _place(inputs, match)
-        matches.append(Match(place.episode, place.step, rank, _distance(inputs, match, state)))
-    return Lookup(_place(inputs, state), tuple(matches))
+        place = _place(chain, match)
+        matches.append(Match(place.episode, place.step, rank, _distance(chain, match, state)))
+    return Lookup(_place(chain, state), tuple(matches))
 
 
-def _distance(inputs: Inputs, one: int, other: int) -> float:
+def _distance(chain: Chain, one: int, other: int) -> float:
     """Between the vectors of two states."""
-    first, second = (inputs.vectors(np.array([state]))[0].astype(np.float64) for state in (one, other))
-    if inputs.metric == "cosine":
+    first, second = (chain.vectors(np.array([state]))[0].astype(np.float64) for state in (one, other))
+    if chain.recipe.retrieval.metric == "cosine":
         return float(1 - first @ second / (np.linalg.norm(first) * np.linalg.norm(second) or 1.0))
     return float(np.linalg.norm(first - second))
 
 
-def _place(inputs: Inputs, state: int) -> Place:
-    episode = int(np.searchsorted(inputs.dataset.state_ends, state, "right"))
-    return Place(episode, state - _begin(inputs, episode))
+def _place(chain: Chain, state: int) -> Place:
+    episode = int(np.searchsorted(chain.dataset.state_ends, state, "right"))
+    return Place(episode, state - _begin(chain, episode))
 
 
-def _begin(inputs: Inputs, episode: int) -> int:
-    return int(inputs.dataset.state_ends[episode] - inputs.dataset.lengths[episode])
+def _begin(chain: Chain, episode: int) -> int:
+    return int(chain.dataset.state_ends[episode] - chain.dataset.lengths[episode])
 
 
 def places_of(figures: Figures) -> list[Place | Match]:

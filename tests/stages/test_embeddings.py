@@ -24,6 +24,7 @@ from pipeline.embedding.weights import load
 from pipeline.envs.atari.environment import Atari
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput
 from pipeline.policies.random import Random
+from pipeline.regent.recipe import Recipe
 from pipeline.storage.choice import open_arrays
 from stages import embeddings, verify
 from tests.conftest import collected
@@ -32,6 +33,7 @@ from tests.pipeline.embedding.pictures import DOMAIN, dataset, noise, stacks
 from tests.pipeline.embedding.test_networks import composed, regent
 
 LENGTHS = (7, 1, 20, 13)
+DEFAULT = embedding()
 
 
 @pytest.fixture
@@ -46,9 +48,11 @@ def shown():
     return [np.repeat(np.repeat(each, 6, 1), 5, 2) for each in noise(LENGTHS, (2, 2), values=2)]
 
 
-def embedded(workspace: Workspace, chosen=None, **settings):
-    given = {"task": "pong", "dataset": "made-v1", "episodes": None, "force": False, "domain": DOMAIN}
-    return embeddings.run(workspace=workspace, embedding=chosen or embedding(), **(given | settings))
+def embedded(workspace: Workspace, chosen=DEFAULT, **settings):
+    """The vectors of all states through the real stage; `settings` are those of the recipe, and `force`."""
+    force = settings.pop("force", False)
+    recipe = Recipe(**{"domain": DOMAIN, "task": "pong", "dataset": "made-v1", "embedding": chosen, **settings})
+    return embeddings.run(recipe=recipe, all_states=True, workspace=workspace, force=force)
 
 
 def array(artifact) -> np.ndarray:
@@ -112,14 +116,15 @@ def test_force_reports_other_bytes(workspace, shown):
 
 
 def test_other_stages_ask_for_it_without_loading_a_network(workspace, shown, monkeypatch):
-    dataset(workspace, shown)
-    spec = embeddings_spec(DOMAIN, "pong", workspace, "made-v1", 2, embedding())
+    found = dataset(workspace, shown)
+    reader = EpisodeDataset.of(found)
+    spec = embeddings_spec(found, reader, 2, embedding())
     with pytest.raises(ArtifactNotFound, match="stage=embeddings domain=pictures task=pong"):
         workspace.require(spec, "embeddings")
     made = embedded(workspace, episodes=2)
     monkeypatch.setattr("pipeline.embedding.weights.load", None)  # would fail if a network were loaded
     assert workspace.require(spec, "embeddings").path == made.path
-    assert embeddings_spec(DOMAIN, "pong", workspace, "made-v1", None, embedding()) != spec
+    assert embeddings_spec(found, reader, len(reader), embedding()) != spec
 
 
 def test_rows_of_other_episode_counts_are_taken_over(workspace, shown, monkeypatch, caplog):
@@ -198,29 +203,13 @@ def test_vectors_need_no_embeddings(toy, workspace):
     collected(toy, workspace, episodes=1)
     for chosen in (embedding(), None):
         with pytest.raises(InvalidInput, match="toy/corner are vectors .* need no embeddings stage"):
-            embeddings.run(
-                domain=toy,
-                task="corner",
-                workspace=workspace,
-                dataset="scripted-v1",
-                episodes=None,
-                embedding=chosen,
-                force=False,
-            )
+            embedded(workspace, chosen, domain=toy, task="corner", dataset="scripted-v1")
 
 
 def test_which_network_must_be_said(workspace, shown):
     dataset(workspace, shown)
     with pytest.raises(InvalidInput, match="Which network"):
-        embeddings.run(
-            domain=DOMAIN,
-            task="pong",
-            workspace=workspace,
-            dataset="made-v1",
-            episodes=None,
-            embedding=None,
-            force=False,
-        )
+        embedded(workspace, None)
 
 
 def test_pong_through_regents_network(tmp_path, monkeypatch):

@@ -1,22 +1,22 @@
 """The plan: counts and sizes of what is there, of what could be, and what it took."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pipeline.artifacts.artifact import MANIFEST
-from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import size_of
+from pipeline.regent.chain import Chain
 from pipeline.regent.plan import plan_of
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.recipe import Recipe
 from stages import plan
 from stages.plan import duration
 
 
-def planned(capsys, domain, workspace, **settings):
-    given = {"only": None, "dataset": "scripted-v1", "episodes": None, "retrieval": RetrievalSettings()}
-    plan.run(domain=domain, workspace=workspace, **(given | settings))
+def planned(capsys, domain, workspace, only=None, **settings):
+    plan.run(recipe=Recipe(domain, only, "scripted-v1", **settings), workspace=workspace)
     return {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
 
 
@@ -30,20 +30,19 @@ def test_a_line_says_what_is_there_and_how_large_it_is(made, capsys):
     bins = workspace.of_kind("toy", "corner", "bins")[0]
     told = bins.manifest.counts["states"]
     assert f" {told} " in lines["corner"]
-    counted = plan_of(toy, "corner", EpisodeDataset.of(
-        workspace.dataset("toy", "corner", "scripted-v1")), RetrievalSettings(), None, False)  # fmt: skip
+    counted = plan_of(Chain.of(Recipe(toy, "corner", "scripted-v1"), workspace))
     arrays = sum(path.stat().st_size for path in bins.path.rglob("*.bin"))
     assert counted.sizes["bins"] == arrays <= size_of(bins.path)
 
 
 def test_settings_that_leave_nothing_are_told_in_the_line(made, capsys):
     toy, workspace = made
-    lines = planned(capsys, toy, workspace, only="corner", retrieval=RetrievalSettings(neighbours=3))
-    assert "is too few" in lines["corner"]
+    by_mission = replace(toy, regent=replace(toy.regent, missions=True, demos=21))
+    assert "No mission has 21 episodes" in planned(capsys, by_mission, workspace, only="corner")["corner"]
 
 
 def test_a_domain_is_needed(made, capsys):
-    with pytest.raises(InvalidInput, match="stage=plan domain=metaworld"):
+    with pytest.raises(InvalidInput, match="need a domain: for example domain=metaworld"):
         planned(capsys, None, made[1])
 
 

@@ -12,7 +12,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
 from pipeline.regent.chain import bins_name
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.recipe import Recipe
 from pipeline.storage.choice import open_arrays
 from stages import catalog, distances, parquet, retrieval, verify
 from tests.conftest import collected, derived
@@ -229,13 +229,12 @@ def test_a_short_pool_repeats_the_last_candidate_and_is_reported(toy, workspace)
 
 
 def test_a_stage_without_its_input_names_the_command_to_run_first(toy, workspace):
-    common = {"domain": toy, "task": "corner", "workspace": workspace, "dataset": "scripted-v1", "episodes": None}
-    settings = {"retrieval": RetrievalSettings(), "force": False}
+    asked = {"recipe": Recipe(toy, "corner", "scripted-v1"), "workspace": workspace, "force": False}
     with pytest.raises(ArtifactNotFound, match=r"stage=collect domain=toy task=corner dataset=scripted-v1"):
-        retrieval.run(**common, **settings)
+        retrieval.run(**asked)
     collected(toy, workspace)
     with pytest.raises(ArtifactNotFound, match=r"python run\.py stage=retrieval domain=toy task=corner"):
-        parquet.run(**common, **settings)
+        parquet.run(**asked)
 
 
 def test_a_pool_that_is_the_querys_own_episode_is_refused_before_anything_is_built(made):

@@ -1,6 +1,7 @@
 """JAT in, REGENT's bins out: for Atari and BabyAI the bytes that upstream would write of the same parquet rows."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import datasets
@@ -16,7 +17,7 @@ from pipeline.envs.toy import Toy
 from pipeline.errors import ArtifactNotFound, InvalidInput
 from pipeline.policies.random import Random
 from pipeline.regent.chain import bins_name
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.recipe import Recipe
 from pipeline.sources.jat.source import JatSource
 from pipeline.storage.choice import open_arrays
 from pipeline.views.contexts import Contexts
@@ -36,13 +37,11 @@ def made(domain, source, workspace, embedding=None, **more):
     """Every stage from the source to parquet; the artifacts by kind."""
     at = {"domain": domain, "task": domain.tasks[0], "workspace": workspace, "dataset": "jat-v1", "episodes": None}
     artifacts = {"episodes": ingest.run(**at, source=source, states=None, force=False)}
-    common = {**at, "retrieval": RetrievalSettings(), "embedding": embedding, "force": False}
+    recipe = Recipe(domain, domain.tasks[0], "jat-v1", embedding=embedding, **more)
     if embedding is not None:
-        artifacts["embeddings"] = embeddings.run(**common)
-    for stage in (retrieval, distances):
-        artifacts[stage.__name__.split(".")[-1]] = stage.run(**common)
-    for stage in (bins, parquet):
-        artifacts[stage.__name__.split(".")[-1]] = stage.run(**common, **more)
+        artifacts["embeddings"] = embeddings.run(recipe=recipe, all_states=False, workspace=workspace, force=False)
+    for stage in (retrieval, distances, bins, parquet):
+        artifacts[stage.__name__.split(".")[-1]] = stage.run(recipe=recipe, workspace=workspace, force=False)
     return artifacts
 
 
@@ -126,11 +125,11 @@ def test_pictures_need_an_embedding_and_say_the_command_that_makes_it(tmp_path):
     pong, workspace = domain("atari", "pong", **ATARI), Workspace(str(tmp_path / "outputs"))
     at = {"domain": pong, "task": "pong", "workspace": workspace, "dataset": "jat-v1", "episodes": None}
     ingest.run(**at, source=JatSource(str(tmp_path / "jat"), row_width=8), states=None, force=False)
-    settings = {**at, "retrieval": RetrievalSettings(), "force": False}
+    asked = Recipe(pong, "pong", "jat-v1")
     with pytest.raises(InvalidInput, match="embedding=resnet18_regent"):
-        retrieval.run(**settings)
+        retrieval.run(recipe=asked, workspace=workspace, force=False)
     with pytest.raises(ArtifactNotFound, match="python run.py stage=embeddings domain=atari task=pong"):
-        retrieval.run(**settings, embedding=embedding())
+        retrieval.run(recipe=replace(asked, embedding=embedding()), workspace=workspace, force=False)
 
 
 def test_the_json_files_of_the_original_code_are_written_on_request(tmp_path):
@@ -139,8 +138,9 @@ def test_the_json_files_of_the_original_code_are_written_on_request(tmp_path):
     goto = domain("babyai", "go-to", row_width=8, demos=2, neighbours=20, states=30, missions=True)
     workspace = Workspace(str(tmp_path / "outputs"))
     artifacts = made(goto, JatSource(str(tmp_path / "jat"), row_width=8), workspace)
-    at = {"domain": goto, "task": "go-to", "workspace": workspace, "dataset": "jat-v1", "episodes": None}
-    with_json = bins.run(**at, retrieval=RetrievalSettings(), upstream_json=True, force=False)
+    asked = Recipe(goto, "go-to", "jat-v1", upstream_json=True)
+    with_json = bins.run(recipe=asked, workspace=workspace, force=False)
+    assert parquet.run(recipe=asked, workspace=workspace, force=False).parent("bins").version == with_json.path.name
     folder = with_json.path / "dataset_jat_regent" / "babyai-go-to"
     told = json.loads((folder / "retrieved_indices_2demos.json").read_text())
     indices, state = read(artifacts["bins"], "indices", "<i4"), 0
@@ -194,11 +194,11 @@ def test_collected_actions_are_known_among_all_eighteen_whatever_set_they_are_of
     make = partial(Atari, max_steps=40, full_actions=full)
     pong = Domain("atari", 40, 5, make, ["pong"], Regent(**{**ATARI, "states": 60}))
     collected(pong, workspace, "pong", policy=Random, dataset="random-v1", episodes=2)
-    settings = {"domain": pong, "task": "pong", "workspace": workspace, "dataset": "random-v1", "episodes": None}
-    settings |= {"retrieval": RetrievalSettings(), "embedding": embedding(), "force": False}
-    for stage in (embeddings, retrieval, distances):
-        stage.run(**settings)
-    made = bins.run(**settings)
+    asked = {"recipe": Recipe(pong, "pong", "random-v1", embedding=embedding()), "workspace": workspace, "force": False}
+    embeddings.run(**asked, all_states=False)
+    for stage in (retrieval, distances):
+        stage.run(**asked)
+    made = bins.run(**asked)
     episode = EpisodeDataset.of(workspace.dataset("atari", "pong", "random-v1"))[0]
     names = [ACTIONS[number] for number in (range(18) if full else minimal_actions("pong"))]
     wanted = [names[action] for action in episode.steps["action"][:20].tolist()]

@@ -30,6 +30,7 @@ from pipeline.episode import Episode
 from pipeline.errors import ArtifactNotFound, DigestMismatch, InvalidInput, NoRenderer, TaskFailed
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
+from pipeline.regent.recipe import Recipe
 from pipeline.regent.settings import RetrievalSettings
 from pipeline.report import charts
 from pipeline.report.videos import frames_there
@@ -108,8 +109,10 @@ def settings(workspace: Workspace, domain: Domain = DOMAIN, **more: object) -> d
 
 def prepared(workspace: Workspace, domain: Domain = DOMAIN, **more: object) -> None:
     """Retrieval and distances."""
-    retrieval.run(**settings(workspace, domain, **more))
-    distances.run(**settings(workspace, domain, **more))
+    asked = settings(workspace, domain, **more)
+    recipe = Recipe(**{name: asked[name] for name in ("domain", "task", "dataset", "episodes", "retrieval")})
+    for stage in (retrieval, distances):
+        stage.run(recipe=recipe, workspace=workspace, force=False)
 
 
 def html_of(page: Artifact) -> str:

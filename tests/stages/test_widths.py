@@ -10,7 +10,8 @@ from pipeline.envs.mujoco import MuJoCo
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InvalidEpisode
 from pipeline.interfaces import Transition
 from pipeline.policies.random import Random
-from pipeline.regent.recipe import RetrievalSettings
+from pipeline.regent.recipe import Recipe
+from pipeline.regent.settings import RetrievalSettings
 from pipeline.sources.jat.source import JatSource
 from pipeline.storage.choice import open_arrays
 from stages import ingest, retrieval
@@ -59,16 +60,8 @@ def collect(workspace: Workspace, version: str, dataset: str, simulator: type = 
 
 
 def retrieved(workspace: Workspace, dataset: str):
-    settings = RetrievalSettings(neighbours=20)
-    return retrieval.run(
-        domain=domain("v4"),
-        task="ant",
-        workspace=workspace,
-        dataset=dataset,
-        episodes=None,
-        retrieval=settings,
-        force=False,
-    )
+    recipe = Recipe(domain("v4"), "ant", dataset, retrieval=RetrievalSettings(neighbours=20))
+    return retrieval.run(recipe=recipe, workspace=workspace, force=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.envs.gym.actions import Actions
 from pipeline.envs.gym.infos import success_of
-from pipeline.envs.gym.make import Made, Recipe
+from pipeline.envs.gym.make import EnvironmentRecipe, Made
 from pipeline.envs.gym.names import slug
 from pipeline.envs.gym.observations import Observations
 from pipeline.envs.gym.pictures import draw
@@ -63,7 +63,7 @@ class Gym:
     ) -> None:
         if task != slug(env_id):
             raise InvalidInput(f"The task {task} is not that of domain.env_id={env_id}, which is {slug(env_id)}.")
-        self._recipe = Recipe(env_id, entry_point, packages, env_kwargs, max_steps)
+        self._recipe = EnvironmentRecipe(env_id, entry_point, packages, env_kwargs, max_steps)
         self._fresh, self._mission_key, self._rounding = bool(fresh), mission, bool(rounding)
         self.mission = ""
         self._made: Made | None = None

@@ -37,7 +37,7 @@ class Made:
     blind: str = ""
 
 
-class Recipe:
+class EnvironmentRecipe:
     """Which environment, and how it is made. Nothing is imported before it is asked for.
 
     Args:

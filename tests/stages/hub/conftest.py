@@ -16,7 +16,7 @@ import pipeline.regent.parquet
 from pipeline.dataset.workspace import Workspace
 from pipeline.hub.connection import Hub
 from pipeline.regent.chain import bins_name
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.recipe import Recipe
 from stages import fetch, publish
 from tests import hub_server
 from tests.conftest import collected, derived, toy_domain
@@ -59,8 +59,8 @@ def server(tmp_path, monkeypatch):
 def published(home, server, only=None, force=False, **settings):
     """Publish through the real stage."""
     hub = Hub(**({"repo_id": REPO, "endpoint": server.url} | settings))
-    plain = {"dataset": "scripted-v1", "episodes": None, "retrieval": RetrievalSettings()}
-    return publish.run(domain=toy_domain(), only=only, workspace=home, hub=hub, force=force, **plain)
+    recipe = Recipe(toy_domain(), only, "scripted-v1")
+    return publish.run(recipe=recipe, workspace=home, hub=hub, force=force)
 
 
 def fetched(server, folder, task="corner", force=False, **settings):

@@ -2,7 +2,7 @@
 
 from pipeline.dataset.workspace import Workspace
 from pipeline.hub.connection import Hub
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.recipe import Recipe
 from pipeline.sources.jat.source import JatSource
 from stages import fetch, publish
 from tests.jat_files import make_missions, make_screens
@@ -13,8 +13,8 @@ from tests.stages.test_regent_jat import ATARI, LENGTHS, domain, made
 
 def round_trip(built, network, server, tmp_path):
     hub = Hub(repo_id=REPO, endpoint=server.url)
-    plain = {"dataset": "jat-v1", "episodes": None, "retrieval": RetrievalSettings(), "embedding": network}
-    publish.run(domain=built, only=None, workspace=Workspace(str(tmp_path / "home")), hub=hub, force=False, **plain)
+    recipe = Recipe(built, None, "jat-v1", embedding=network)
+    publish.run(recipe=recipe, workspace=Workspace(str(tmp_path / "home")), hub=hub, force=False)
     elsewhere = Workspace(str(tmp_path / "elsewhere"))
     return fetch.run(domain=built, task=built.tasks[0], workspace=elsewhere, hub=hub, force=False)
 
