@@ -13,6 +13,7 @@ from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput
 from pipeline.regent.chain import bins_name
+from pipeline.sources.contract import Source
 from pipeline.storage.choice import open_arrays
 from stages import ingest
 from tests.conftest import derived
@@ -21,7 +22,7 @@ WIDTH, DEMOS, STATES, KEPT = 4, 3, 60, 20
 MISSIONS = ("go to the box", "open the door", "pick up a ball", "put it down")
 
 
-class Made:
+class Made(Source):
     """Episodes of small integers, so that many distances are equal, with missions in a drawn order."""
 
     name = "made"
@@ -50,9 +51,6 @@ class Made:
 
     def count(self, domain, task):
         return self._count
-
-    def notes(self):
-        return []
 
 
 def domain(**regent) -> Domain:

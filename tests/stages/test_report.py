@@ -35,6 +35,7 @@ from pipeline.regent.settings import RetrievalSettings
 from pipeline.report import charts
 from pipeline.report.videos import frames_there
 from pipeline.rollout.replay import replay_frames
+from pipeline.sources.contract import Source
 from pipeline.storage.choice import open_arrays
 from stages import distances, frames, gc, ingest, report, retrieval
 from tests.browser import asked, chromium, needs_browser
@@ -81,7 +82,7 @@ class Newer(Toy):
         return {**super().identity(), "version": 99}
 
 
-class Log:
+class Log(Source):
     """A foreign log: the episodes of a dataset without the means to play them again."""
 
     name = "old-log"
@@ -97,9 +98,6 @@ class Log:
 
     def count(self, domain: str, task: str) -> int | None:
         return len(self._episodes)
-
-    def notes(self) -> list[str]:
-        return []
 
 
 def settings(workspace: Workspace, domain: Domain = DOMAIN, **more: object) -> dict[str, object]:
