@@ -1,4 +1,4 @@
-"""How a hub is reached: settings, patience with a hub that fails for a moment, errors that say what to do.
+"""How a hub is reached: settings, which of its failures are tried again, errors that say what to do.
 
 The token is neither a setting nor an attribute: the hub's client finds it (HF_TOKEN, `hf auth login`) when it asks.
 """
@@ -6,7 +6,6 @@ The token is neither a setting nor an attribute: the hub's client finds it (HF_T
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,14 +21,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from pipeline.errors import HubError, InvalidInput
-
-log = logging.getLogger(__name__)
+from pipeline.remote.retry import Retry
 
 MAIN = "main"
-PASSING = (408, 409, 412, 429, 500, 502, 503, 504)
+PASSING_STATUS = (408, 409, 412, 429, 500, 502, 503, 504)
 """Answers that may differ a moment later: busy, broken, or another commit came between (409, 412)."""
 
 TRANSPORT: type[Exception] = [
@@ -39,8 +36,6 @@ TRANSPORT: type[Exception] = [
 
 FAILURES = (TRANSPORT, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError, json.JSONDecodeError)
 """What the client raises when something is wrong with the hub, the way to it, or the token."""
-
-_growing = wait_exponential(multiplier=1, max=30)
 
 T = TypeVar("T")
 
@@ -94,21 +89,19 @@ class Hub:
         """The hub's client."""
         return HfApi(endpoint=self.endpoint, library_name="repertoire")
 
-    def patiently(self, step: Callable[[], T]) -> T:
-        """Do a step, which can be repeated; again after a growing pause while the hub fails in a way that may pass.
+    def with_retries(self, step: Callable[[], T]) -> T:
+        """Do a step that can be repeated; again, after growing pauses, while it fails in a way that may pass.
 
         The client itself repeats single uploads and listings; this is for everything else.
         """
-        attempts = stop_after_attempt(self.retries + 1)
-        passing = retry_if_exception(passes)
-        return Retrying(retry=passing, stop=attempts, wait=_pause, before_sleep=_say, reraise=True)(step)
+        return Retry(may_pass, _describe, self.retries + 1, _asked_pause)(step, "the hub")
 
 
-def passes(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether a step that failed so may succeed a moment later."""
     found = _cause(error)
     if isinstance(found, HfHubHTTPError):
-        return found.response.status_code in PASSING
+        return found.response.status_code in PASSING_STATUS
     return isinstance(found, (TRANSPORT, json.JSONDecodeError))  # the latter: an error page where JSON was expected
 
 
@@ -141,13 +134,13 @@ def _message(error: BaseException, hub: Hub, doing: str) -> str:
         return f"{what}: it has no branch, tag or commit {hub.branch}. Check hub.revision."
     if not isinstance(error, HfHubHTTPError):
         return (
-            f"{what}: the hub cannot be reached ({_said(error)}). Check the network and HF_ENDPOINT, and run the same "
-            f"command again: what is complete is kept."
+            f"{what}: the hub cannot be reached ({_describe(error)}). Check the network and HF_ENDPOINT, and run the "
+            f"same command again: what is complete is kept."
         )
-    status, said = error.response.status_code, _said(error)
+    status, answer = error.response.status_code, _describe(error)
     if status == 403:
         return (
-            f"{what}: the hub forbids it ({said}). The token must have the role write for {hub.repo.split('/')[0]}: "
+            f"{what}: the hub forbids it ({answer}). The token must have the role write for {hub.repo.split('/')[0]}: "
             f"log in with another one (hf auth login, or HF_TOKEN)."
         )
     if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
@@ -155,16 +148,16 @@ def _message(error: BaseException, hub: Hub, doing: str) -> str:
             return f"{what}: no such dataset repository is public. {_log_in(hub)}"
         if status == 401 and not isinstance(error, RepositoryNotFoundError):
             return (
-                f"{what}: the hub does not accept the token ({said}). Make a new one at {hub.address}/settings/tokens "
-                f"and log in with hf auth login. HF_TOKEN, where it is set, counts first."
+                f"{what}: the hub does not accept the token ({answer}). Make a new one at "
+                f"{hub.address}/settings/tokens and log in with hf auth login. HF_TOKEN, where it is set, counts first."
             )
         return f"{what}: there is no such dataset repository, or the token may not see it. Check hub.repo_id."
-    if status in PASSING:
+    if status in PASSING_STATUS:
         return (
-            f"{what}: the hub failed {hub.retries + 1} times ({said}). Run the same command again later: what is "
+            f"{what}: the hub failed {hub.retries + 1} times ({answer}). Run the same command again later: what is "
             f"complete is kept."
         )
-    return f"{what}: {said}"
+    return f"{what}: {answer}"
 
 
 def _log_in(hub: Hub) -> str:
@@ -174,11 +167,13 @@ def _log_in(hub: Hub) -> str:
     )
 
 
-def _said(error: BaseException) -> str:
-    if isinstance(error, HfHubHTTPError):
-        said = (error.server_message or error.response.reason_phrase).splitlines()
-        return f"{error.response.status_code}: {'; '.join(said)}"
-    return f"{type(error).__name__}: {error}".strip().rstrip(":")
+def _describe(error: BaseException) -> str:
+    """What the hub answered, in one line."""
+    found = _cause(error)
+    if isinstance(found, HfHubHTTPError):
+        lines = (found.server_message or found.response.reason_phrase).splitlines()
+        return f"{found.response.status_code}: {'; '.join(lines)}"
+    return f"{type(found).__name__}: {found}".strip().rstrip(":")
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -191,14 +186,8 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _pause(state: RetryCallState) -> float:
-    """As long as the hub asks for, else growing from a second to half a minute."""
-    error = _cause(state.outcome.exception() or Exception()) if state.outcome else Exception()
-    asked = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
-    return float(asked) if asked.isdigit() else float(_growing(state))
-
-
-def _say(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    pause = state.next_action.sleep if state.next_action else 0.0
-    log.warning("the hub failed (%s); again in %.0f s", _said(_cause(error or Exception())), pause)
+def _asked_pause(error: BaseException) -> float | None:
+    """Seconds that the hub asks to be left alone."""
+    found = _cause(error)
+    asked = found.response.headers.get("Retry-After", "") if isinstance(found, HfHubHTTPError) else ""
+    return float(asked) if asked.isdigit() else None

@@ -27,7 +27,7 @@ def download(repository: Repository, snapshot: Snapshot, paths: Sequence[str], f
 
     def one(path: str) -> str:
         if not (folder / path).is_file():
-            hub.patiently(
+            hub.with_retries(
                 lambda: api.hf_hub_download(
                     hub.repo, path, repo_type=DATASET, revision=snapshot.commit, local_dir=folder
                 )

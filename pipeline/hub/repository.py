@@ -61,7 +61,7 @@ class Repository:
         """
         with plain_errors(self.hub, "Looking at"):
             try:
-                return self.hub.patiently(self._look)
+                return self.hub.with_retries(self._look)
             except (RepositoryNotFoundError, RevisionNotFoundError):
                 return None
 
@@ -79,7 +79,7 @@ class Repository:
         for kind in OTHERS:
             with plain_errors(self.hub, "Looking at"):
                 try:
-                    self.hub.patiently(lambda kind=kind: api.repo_info(self.hub.repo, repo_type=kind))  # type: ignore[misc]
+                    self.hub.with_retries(lambda kind=kind: api.repo_info(self.hub.repo, repo_type=kind))  # type: ignore[misc]
                 except HfHubHTTPError as error:
                     if error.response.status_code in (401, 403, 404):
                         continue
@@ -94,9 +94,11 @@ class Repository:
         """Make the repository, or the branch, where it is not there yet."""
         api, hub = self.hub.api(), self.hub
         with plain_errors(hub, "Creating"):
-            hub.patiently(lambda: api.create_repo(hub.repo, repo_type=DATASET, private=hub.private, exist_ok=True))
+            hub.with_retries(lambda: api.create_repo(hub.repo, repo_type=DATASET, private=hub.private, exist_ok=True))
             if hub.branch != MAIN:
-                hub.patiently(lambda: api.create_branch(hub.repo, branch=hub.branch, repo_type=DATASET, exist_ok=True))
+                hub.with_retries(
+                    lambda: api.create_branch(hub.repo, branch=hub.branch, repo_type=DATASET, exist_ok=True)
+                )
 
     def read(self, snapshot: Snapshot, path: str) -> bytes:
         """The content of a small file."""

@@ -133,7 +133,7 @@ def send_task(repository: Repository, task: Task, advance: Callable[[Upload], ob
     Files that are there already are not sent, so a step that failed or was killed goes on where it was.
     """
     with plain_errors(repository.hub, f"Publishing {task.name} in"), no_bars():
-        return repository.hub.patiently(lambda: _send(repository, task, advance))
+        return repository.hub.with_retries(lambda: _send(repository, task, advance))
 
 
 def _send(repository: Repository, task: Task, advance: Callable[[Upload], object]) -> str:

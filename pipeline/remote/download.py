@@ -23,7 +23,7 @@ from pipeline.errors import InvalidInput
 from pipeline.machine.files import human_bytes, sync_folder, write_json
 from pipeline.machine.lease import held
 from pipeline.machine.progress import Advance, progress
-from pipeline.remote.filesystem import Failed, Remote, patiently, said
+from pipeline.remote.filesystem import Failed, Remote, with_retries
 
 log = logging.getLogger(__name__)
 
@@ -168,17 +168,16 @@ class _Download:
 
         where = f"{file.remote} at byte {start:,} of {file.size:,}"
         try:
-            return patiently(ask, where, self._stop)
+            return with_retries(ask, where, self._stop)
         except FileNotFoundError as error:
             raise InvalidInput(
                 f"{file.remote} is listed with {file.size:,} bytes, but {self.remote.address} has it no longer (asked "
                 f"for byte {start:,}). Run the same command again: it lists anew."
             ) from error
         except Failed as failed:
-            times = "once" if failed.tries == 1 else f"{failed.tries} times"
             raise InvalidInput(
-                f"Downloading {where} from {self.remote.address} failed {times}, at last with {said(failed.__cause__)}"
-                f". What has come is kept in {file.local.parent}: the same command goes on from there."
+                f"Downloading {where} from {self.remote.address} {failed}. What has come is kept in "
+                f"{file.local.parent}: the same command goes on from there."
             ) from failed
 
     def _count(self, size: int) -> None:

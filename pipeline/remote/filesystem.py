@@ -1,4 +1,4 @@
-"""Files that are elsewhere: the file system of an address, patience with it, and its errors in plain words.
+"""Files that are elsewhere: the file system of an address, what is tried again there, and errors in plain words.
 
 fsspec and what stands behind it are imported at first use: loading them takes longer than a run that needs neither.
 """
@@ -13,22 +13,17 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set
-from tenacity.nap import sleep_using_event
-from tenacity.wait import wait_exponential, wait_random
-
 from pipeline.errors import InvalidInput
-
-log = logging.getLogger(__name__)
+from pipeline.remote.retry import Retry
 
 TRIES = 5
-PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-"""Before the second try; it doubles with every further one. A random time of up to the first is added."""
 
 STALL_SECONDS = 60.0
 """How long Google's storage may send nothing before the connection counts as broken."""
 
-PASSING = (408, 429, 500, 502, 503, 504)
+PASSING_STATUS = (408, 429, 500, 502, 503, 504)
+"""Answers of a server that may differ a moment later: busy or broken."""
+
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 GOOGLE = ("gs", "gcs")
 
@@ -79,7 +74,7 @@ def _any(address: str, shown: str, setting: str) -> Remote:
     try:
         system, path = url_to_fs(address)
     except (ImportError, ValueError, OSError) as error:
-        raise InvalidInput(f"{setting}={shown} cannot be opened: {said(error)}") from error
+        raise InvalidInput(f"{setting}={shown} cannot be opened: {error_line(error)}") from error
     # what fsspec drives from one event loop can be asked by several threads; of the others each makes its own rules
     return Remote(shown, path.rstrip("/"), system, system, 4 if system.async_impl else 1)
 
@@ -88,11 +83,11 @@ def _google(decompress: bool) -> Any:
     system = _google_class()
     import aiohttp
 
-    patience = aiohttp.ClientTimeout(total=10 * STALL_SECONDS, sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=10 * STALL_SECONDS, sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
     # gcsfs hands requests_timeout to every request; a timeout among session_kwargs would be overruled by its None
     return system(
         token="anon",
-        requests_timeout=patience,
+        requests_timeout=timeout,
         session_kwargs={"trust_env": True, "auto_decompress": decompress},
         use_listings_cache=False,
     )
@@ -104,7 +99,7 @@ def _google_class() -> Any:
 
     What gcsfs offers first asks over another protocol (gRPC) what kind of bucket this is, anew for every range
     where an anonymous caller may not know; `gcsfs.core` does not. And it repeats each request six times on its own
-    account, without a word: here the tries are ours.
+    account, without a line in the log: here the tries are ours.
     """
     logging.getLogger("gcsfs").setLevel(logging.WARNING)  # it greets at import
     try:
@@ -122,43 +117,46 @@ def _google_class() -> Any:
 
 
 class Failed(Exception):
-    """What went wrong in the end: the last error (`__cause__`), and after how many tries."""
+    """What went wrong in the end: the last error (`__cause__`), and after how many tries. Its text ends a line."""
 
     def __init__(self, tries: int) -> None:
         super().__init__(tries)
         self.tries = tries
 
+    def __str__(self) -> str:
+        times = "once" if self.tries == 1 else f"{self.tries} times"
+        return f"failed {times}, at last with {error_line(self.__cause__)}"
 
-def patiently(step: Callable[[], T], what: str, stop: Event | None = None) -> T:
-    """Do a step, which can be repeated; again after growing pauses while it fails in a way that may pass.
 
-    `what` names it in the log. `stop`, set by another thread, ends the pauses and the tries. Raises FileNotFoundError,
-    and Failed from any other error of the file system or the way to it. Errors of a programmer are raised as they are.
+def with_retries(step: Callable[[], T], what: str, stop: Event | None = None) -> T:
+    """Do a step that can be repeated; do it again, after growing pauses, while it fails in a way that may pass.
+
+    `what` names the step in the log. `stop`, set by another thread, ends the pauses and the tries. Raises
+    FileNotFoundError, and Failed from any other error of the file system or the way to it. Errors of a programmer are
+    raised as they are.
     """
-    stop = stop or Event()
-    tries = Retrying(
-        retry=retry_if_exception(passes),
-        stop=stop_after_attempt(TRIES) | stop_when_event_set(stop),
-        wait=wait_exponential(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS) + wait_random(0, PAUSE_SECONDS),
-        sleep=sleep_using_event(stop),
-        before_sleep=lambda state: _say(state, what),
-        reraise=True,
-    )
+    tries = 0
+
+    def one_try() -> T:
+        nonlocal tries
+        tries += 1
+        return step()
+
     try:
-        return tries(step)
+        return Retry(may_pass, error_line, TRIES)(one_try, what, stop)
     except FileNotFoundError:
         raise
     except Exception as error:
         if not _foreign(error):
             raise
-        raise Failed(tries.statistics["attempt_number"]) from error
+        raise Failed(tries) from error
 
 
-def passes(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether what failed so may succeed a moment later."""
     status = _status(error)
     if status is not None:
-        return status in PASSING
+        return status in PASSING_STATUS
     return _foreign(error) and not isinstance(error, (*FINAL, ValueError)) and not str(error).startswith("Forbidden")
 
 
@@ -175,8 +173,8 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def said(error: BaseException | None) -> str:
-    """One line of what the other side said, without credentials."""
+def error_line(error: BaseException | None) -> str:
+    """One line of what the other side answered, without credentials."""
     text = scrubbed(" ".join(str(error).split()))[:300]
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
@@ -185,9 +183,3 @@ def scrubbed(text: str) -> str:
     """A text whose addresses show neither a name and password nor a query, which may hold a signature."""
     text = re.sub(r"://[^/\s@]*@", "://", text)
     return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1", text)
-
-
-def _say(state: RetryCallState, what: str) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    pause = state.next_action.sleep if state.next_action else 0.0
-    log.warning("%s failed (%s); try %d of %d in %.1f s", what, said(error), state.attempt_number + 1, TRIES, pause)

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.errors import InvalidInput
 from pipeline.remote.download import RemoteFile, download
-from pipeline.remote.filesystem import Failed, Remote, connect, patiently, said, scrubbed
+from pipeline.remote.filesystem import Failed, Remote, connect, scrubbed, with_retries
 
 log = logging.getLogger(__name__)
 
@@ -188,14 +188,13 @@ class Bucket:
     def _ask(self, remote: Remote, step: Any, path: str) -> Any:
         """What a file system answers; None where there is no such path. Raises InvalidInput where it fails."""
         try:
-            return patiently(step, f"listing {path} of {remote.address}")
+            return with_retries(step, f"listing {path} of {remote.address}")
         except FileNotFoundError:
             return None
         except Failed as failed:
-            times = "once" if failed.tries == 1 else f"{failed.tries} times"
             raise InvalidInput(
-                f"Listing {path} of {remote.address} failed {times}, at last with {said(failed.__cause__)}. Check "
-                f"{ROOT} and the network, and run the same command again; or give a folder with a copy: {ROOT}=FOLDER"
+                f"Listing {path} of {remote.address} {failed}. Check {ROOT} and the network, and run the "
+                f"same command again; or give a folder with a copy: {ROOT}=FOLDER"
             ) from failed
 
     def _absent(self, game: str, run: int, strange: Sequence[str]) -> InvalidInput:

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.errors import HubError, InvalidInput
-from pipeline.hub.connection import Hub, passes, plain_errors
+from pipeline.hub.connection import Hub, may_pass, plain_errors
 
 
 @pytest.mark.parametrize("name", ["data", "me/data/more", "/data", "me/", "me/a b", "me/.hidden", "https://x/y"])
@@ -43,20 +43,20 @@ def wrapped(error):
 
 def test_what_may_pass_is_tried_again_and_nothing_else():
     for status in (408, 409, 412, 429, 500, 502, 503, 504):
-        assert passes(failed(status))
-        assert passes(wrapped(failed(status)))
+        assert may_pass(failed(status))
+        assert may_pass(wrapped(failed(status)))
     for status in (400, 401, 403, 404, 413):
-        assert not passes(failed(status))
-    assert passes(httpx2.ReadError("reset"))
-    assert passes(json.JSONDecodeError("a page", "<html>", 0))
-    assert not passes(ValueError("ours"))
-    assert not passes(RuntimeError("ours"))
+        assert not may_pass(failed(status))
+    assert may_pass(httpx2.ReadError("reset"))
+    assert may_pass(json.JSONDecodeError("a page", "<html>", 0))
+    assert not may_pass(ValueError("ours"))
+    assert not may_pass(RuntimeError("ours"))
 
 
 def test_an_error_that_is_not_the_hubs_goes_through_as_it_is():
     hub = Hub("me/x", retries=0)
     with pytest.raises(RuntimeError, match="ours"), plain_errors(hub, "Publishing"):
-        hub.patiently(lambda: (_ for _ in ()).throw(RuntimeError("ours")))
+        hub.with_retries(lambda: (_ for _ in ()).throw(RuntimeError("ours")))
 
 
 def test_steps_end_after_so_many_retries():
@@ -71,5 +71,5 @@ def test_steps_end_after_so_many_retries():
         pytest.raises(HubError, match=r"Publishing me/x at http://x: the hub failed 2 times"),
         plain_errors(hub, "Publishing"),
     ):
-        hub.patiently(step)
+        hub.with_retries(step)
     assert len(tries) == 2

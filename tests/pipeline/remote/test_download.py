@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from pipeline.errors import InvalidInput
 from pipeline.remote import download as downloads
 from pipeline.remote import filesystem as remote
+from pipeline.remote import retry
 from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import connect
 from tests.gcs_server import BUCKET, Fault, Gcs, crc32c, serving
@@ -48,7 +49,7 @@ download.download(connect(address, "source.root"), wanted, Path(folder), "child"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "RANGE_BYTES", RANGE)
-    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "PAUSE_SECONDS", 0.001)
 
 
 @pytest.fixture

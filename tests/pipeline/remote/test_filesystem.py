@@ -1,4 +1,4 @@
-"""Where an address leads, and what is said when it leads nowhere; never with what is secret in it."""
+"""Where an address leads, and which message comes when it leads nowhere; never with what is secret in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 
 from pipeline.errors import InvalidInput
 from pipeline.remote import filesystem as remote
-from pipeline.remote.filesystem import Failed, connect, patiently, said, scrubbed
+from pipeline.remote import retry
+from pipeline.remote.filesystem import Failed, connect, error_line, scrubbed, with_retries
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "PAUSE_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +34,11 @@ def test_an_address_is_shown_without_name_password_and_query(text, shown):
     assert scrubbed(text) == shown
 
 
-def test_what_was_said_is_one_short_line_without_secrets():
+def test_an_error_of_the_other_side_is_one_short_line_without_secrets():
     error = OSError("GET https://anna:secret@host/x\n" + "long " * 200)
-    assert said(error).startswith("OSError: GET https://host/x long long")
-    assert len(said(error)) < 350
-    assert said(EOFError()) == "EOFError"
+    assert error_line(error).startswith("OSError: GET https://host/x long long")
+    assert len(error_line(error)) < 350
+    assert error_line(EOFError()) == "EOFError"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +75,12 @@ def test_a_failure_that_may_pass_is_tried_again_and_an_answer_that_stays_is_not(
     for error, tries in ((ConnectionResetError(), remote.TRIES), (PermissionError(), 1), (ValueError(), 1)):
         asked.clear()
         with pytest.raises(Failed) as caught:
-            patiently(lambda error=error: fail(error), "asking")
+            with_retries(lambda error=error: fail(error), "asking")
         assert (len(asked), caught.value.tries, caught.value.__cause__) == (tries, tries, error)
     with pytest.raises(FileNotFoundError):
-        patiently(lambda: fail(FileNotFoundError()), "asking")
+        with_retries(lambda: fail(FileNotFoundError()), "asking")
     with pytest.raises(TypeError):
-        patiently(lambda: fail(TypeError()), "asking")
+        with_retries(lambda: fail(TypeError()), "asking")
 
 
 def test_the_tries_end_when_another_thread_has_failed():
@@ -91,7 +92,7 @@ def test_the_tries_end_when_another_thread_has_failed():
         raise ConnectionResetError
 
     with pytest.raises(Failed):
-        patiently(fail, "asking", stop)
+        with_retries(fail, "asking", stop)
     assert len(asked) == 1
 
 

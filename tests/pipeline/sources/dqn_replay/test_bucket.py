@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
 from pipeline.remote import filesystem as remote
+from pipeline.remote import retry
 from pipeline.sources.dqn_replay.bucket import FIELDS, NEEDED, Bucket, Listing, LogFile
 from tests.gcs_server import BUCKET, Gcs, crc32c, serving
 
@@ -49,7 +50,7 @@ def refusal(bucket: Bucket, game: str = "Pong", run: int = 1) -> str:
 
 @pytest.fixture
 def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gcs]:
-    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "PAUSE_SECONDS", 0.001)
     with serving(tmp_path / "bucket") as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
@@ -343,7 +344,7 @@ def test_a_bucket_that_may_not_be_listed_is_asked_once(gcs, bucket):
 
 
 def test_a_server_that_is_not_there_is_named(bucket, monkeypatch):
-    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "PAUSE_SECONDS", 0.001)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     message = refusal(bucket)
     assert f"of {GS} failed {remote.TRIES} times" in message
