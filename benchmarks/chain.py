@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.measure import Row, print_table
 from benchmarks.retrieval import STEPS, observations
 from pipeline.artifacts.artifact import EPISODES, Spec
-from pipeline.dataset.grow import EPISODES_FORMAT, Target, grow
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode, with_last_row
@@ -26,7 +27,7 @@ def made_dataset(root: str) -> None:
     states = observations().reshape(-1, STEPS, 39).astype(np.float64)
     rng = np.random.default_rng(0)
 
-    def fill(writer: DatasetWriter, target: Target) -> list[str]:
+    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
         for episode in states:
             steps = {
                 "observation": np.concatenate([episode, episode[-1:]]),
@@ -35,10 +36,10 @@ def made_dataset(root: str) -> None:
                 "discount": with_last_row("discount", np.ones(STEPS)),
             }
             writer.append(Episode(steps, truncated=True, end_reason="time_limit"))
-        return []
+        return Noticed()
 
     spec = Spec("metaworld", "assembly", EPISODES, EPISODES_FORMAT, {"made": "benchmark"}, name="scripted-v1")
-    grow(Workspace(root), spec, Target(episodes=len(states)), fill)
+    grow(Workspace(root), spec, Amount(episodes=len(states)), fill)
 
 
 def measure() -> list[Row]:

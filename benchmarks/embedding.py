@@ -19,7 +19,8 @@ import torch
 from benchmarks.measure import Row, best_of, print_table
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
-from pipeline.dataset.grow import Target, grow
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.grow import Noticed, grow
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
@@ -61,13 +62,13 @@ def doubled(workspace: Workspace, once: Artifact) -> Artifact:
     """The same episodes, and then all of them again."""
     episodes = list(EpisodeDataset.of(once))
 
-    def fill(writer: DatasetWriter, target: Target) -> list[str]:
+    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
         while writer.count < 2 * len(episodes):
             writer.append(episodes[writer.count % len(episodes)])
-        return []
+        return Noticed()
 
     spec = Spec("atari", GAME, "episodes", 1, {}, name="doubled-v1")
-    return grow(workspace, spec, Target(2 * len(episodes), None), fill)
+    return grow(workspace, spec, Amount(2 * len(episodes), None), fill)
 
 
 def ours(engine: Engine, embedding: Embedding, dataset: Artifact) -> None:

@@ -10,7 +10,8 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.campaign.stage import StageFacts
-from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
@@ -59,23 +60,23 @@ def run(
     player = partial(_mixed, policy, randomness) if randomness else policy
     parameters = {"seed": seed, **_identity(environment, player)} | ({"budget": limit} if limit else {})
     spec = Spec(domain.name, task, EPISODES, EPISODES_FORMAT, parameters, name=check_dataset_name(dataset))
-    target = Target(domain.episodes if episodes is None and states is None else episodes, states)
+    amount = Amount(domain.episodes if episodes is None and states is None else episodes, states)
     cores = workers or available_cores()
 
-    def fill(writer: DatasetWriter, target: Target) -> Noticed:
+    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
         pictures = writer.spill.parent / "pictures"
         if render:
             pictures.mkdir(exist_ok=True)
         job = EpisodeJob(
             environment, player, domain.name, task, seed, writer.spill, limit, pictures if render else None
         )
-        left_out = _fill(writer, target, job, cores)
+        left_out = _fill(writer, amount, job, cores)
         if pictures.exists():
             keep_lockstep(pictures, workspace, domain.name, task, spec.version + workspace.storage.suffix)
         keys = (f"infos left out, because they are no numbers of one shape: {key}" for key in left_out)
         return Noticed([*writer.notes, *keys])
 
-    made = grow(workspace, spec, target, fill, force)
+    made = grow(workspace, spec, amount, fill, force)
     if render:
         pictures = frames_of(made, environment, workspace, cores, force)
         log.info("frames %s are %s (%s pictures)", spec.label, pictures.path, f"{pictures.manifest.counts['frames']:,}")
@@ -105,11 +106,11 @@ def _identity(environment: Callable[[], Environment], policy: Callable[[], Polic
         simulator.close()
 
 
-def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) -> list[str]:
-    """Append episodes until the target is met; returns the keys of infos that no array can hold."""
+def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) -> list[str]:
+    """Append episodes until the amount is met; returns the keys of infos that no array can hold."""
 
     def take() -> bool:
-        while not target.met(writer.count, writer.states):
+        while not amount.met(writer.size):
             if not writer.append_spilled():
                 return False
         return True
@@ -117,11 +118,11 @@ def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) 
     if take():
         return []
     left_out: set[str] = set()
-    by_episode = target.episodes is not None
-    total, done = (target.episodes, writer.count) if by_episode else (target.states, writer.states)
+    by_episode = amount.episodes is not None
+    total, done = (amount.episodes, writer.count) if by_episode else (amount.states, writer.size.states)
     with (
         progress("collect", f"{job.domain}/{job.task}", "episodes" if by_episode else "states", total, done) as advance,
-        WorkerPool(job, writer.count, target.episodes, workers) as pool,
+        WorkerPool(job, writer.count, amount.episodes, workers) as pool,
     ):
         for finished in pool:
             advance(1 if by_episode else finished.length)
@@ -129,6 +130,6 @@ def _fill(writer: DatasetWriter, target: Target, job: EpisodeJob, workers: int) 
             if take():
                 break
             pool.packed(writer.count)
-    if not target.met(writer.count, writer.states):
+    if not amount.met(writer.size):
         raise TaskFailed(f"The workers of {job.domain}/{job.task} stopped early. Run the same command again.")
     return sorted(left_out)

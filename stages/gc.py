@@ -14,7 +14,8 @@ from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact
 from pipeline.artifacts.claim import DRAFT, STALE, lease_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
-from pipeline.dataset.reader import PARTS, EpisodeDataset
+from pipeline.dataset.parts import PARTS
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import InUse
@@ -75,7 +76,7 @@ def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _parts(artifact: Artifact) -> Iterator[tuple[Path, str]]:
-    listed = {part["name"] for part in artifact.manifest.parts}
+    listed = {part.name for part in artifact.manifest.parts}
     for path in sorted((artifact.path / PARTS).iterdir()):
         if path.name not in listed:
             yield path, "a part that grew into a larger one"

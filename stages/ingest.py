@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 
-import numpy as np
 from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.campaign.stage import StageFacts
-from pipeline.dataset.bulk import Stored, Wanted
-from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, Target, grow
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
@@ -68,16 +67,16 @@ def run(
         name=check_dataset_name(dataset),
     )
 
-    def fill(writer: DatasetWriter, target: Target) -> Noticed:
+    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
         if isinstance(source, BulkSource):
             at_once = workers or max(1, available_cores() // CORES_PER_PIECE)
-            _fill_with_parts(writer, target, source, spec, workspace, at_once)
+            _fill_with_parts(writer, amount, source, spec, workspace, at_once)
         else:
-            _fill(writer, target, source, spec)
+            _fill(writer, amount, source, spec)
         quirks = list(source.quirks(domain.name, task))
         return Noticed([quirk.sentence for quirk in quirks], [asdict(quirk) for quirk in quirks])
 
-    artifact = grow(workspace, spec, Target(episodes, states), fill, force)
+    artifact = grow(workspace, spec, Amount(episodes, states), fill, force)
     if artifact.built and (counted := _counted(artifact)):
         log.info("ingest %s: %s", spec.label, counted)
     have = int(artifact.manifest.counts["episodes"])
@@ -88,36 +87,30 @@ def run(
 
 def _counted(artifact: Artifact) -> str:
     """What a source counted of its parts, in words: rows that it left out, episodes that it joined."""
-    names = {name for part in artifact.manifest.parts for name in part.get("facts", {})}
+    names = {name for part in artifact.manifest.parts for name in part.facts or {}}
     return ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in artifact.manifest.counts.items() if name in names
     )
 
 
-def _fill(writer: DatasetWriter, target: Target, source: Source, spec: Spec) -> None:
-    total = target.episodes or (source.count(spec.domain, spec.task) if target == Target() else None)
+def _fill(writer: DatasetWriter, amount: Amount, source: Source, spec: Spec) -> None:
+    total = amount.episodes or (source.count(spec.domain, spec.task) if amount.everything else None)
     with progress("ingest", spec.label, "episodes", total, writer.count) as advance:
         for episode in source.episodes(spec.domain, spec.task, writer.count):
-            if target.met(writer.count, writer.states):
+            if amount.met(writer.size):
                 return
             writer.append(episode)
             advance(1)
 
 
 def _fill_with_parts(
-    writer: DatasetWriter, target: Target, source: BulkSource, spec: Spec, workspace: Workspace, workers: int
+    writer: DatasetWriter, amount: Amount, source: BulkSource, spec: Spec, workspace: Workspace, workers: int
 ) -> None:
-    start, wanted = Stored(writer.count, writer.states), Wanted(target.episodes, target.states)
     scratch = writer.spill / source.name
-    with closing(source.parts(spec.domain, spec.task, scratch, workspace.storage, start, wanted, workers)) as parts:
+    with closing(
+        source.parts(spec.domain, spec.task, scratch, workspace.storage, writer.size, amount, workers)
+    ) as parts:
         for part in parts:
-            writer.adopt(part.only(_within(target, writer, part.lengths), workspace.storage))
-            if target.met(writer.count, writer.states):
+            writer.adopt(part.only(amount.needed(writer.size, part.lengths), workspace.storage))
+            if amount.met(writer.size):
                 return
-
-
-def _within(target: Target, writer: DatasetWriter, lengths: np.ndarray) -> np.ndarray:
-    """(n,) lengths of the next episodes -> (n,) bool, those up to the one with which the target is met."""
-    episodes = writer.count + np.arange(len(lengths))
-    states = writer.states + np.cumsum(lengths) - lengths
-    return np.asarray([not target.met(e, s) for e, s in zip(episodes.tolist(), states.tolist(), strict=True)], np.bool_)

@@ -67,6 +67,31 @@ class Spec:
         return self.name or self.fingerprint
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of a dataset, as its manifest lists it.
+
+    Attributes:
+        name: of its folder, `000100-000300`: the number of its first episode, and of the one after its last.
+        bytes: raw ones, of the step arrays.
+        facts: what a source says and counts of a part that it wrote itself, and to which nothing may be added; None for
+            a part that episodes were packed into.
+    """
+
+    name: str
+    episodes: int
+    states: int
+    bytes: int
+    facts: Mapping[str, int | str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        listed = asdict(self)
+        if self.facts is None:
+            del listed["facts"]
+        return listed
+
+
 @dataclass
 class Manifest:
     """The record of an artifact, written last; without it there is no artifact. The keys are frozen.
@@ -84,7 +109,7 @@ class Manifest:
     format: int
     parents: list[dict[str, Any]] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
-    parts: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     arrays: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int | float] = field(default_factory=dict)
@@ -100,8 +125,8 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Replace the folder's manifest atomically."""
-        told = {key.name.rstrip("_"): getattr(self, key.name) for key in fields(self)}  # asdict would copy long tables
-        write_json(folder / MANIFEST, told)
+        values = {key.name.rstrip("_"): getattr(self, key.name) for key in fields(self)}  # asdict copies long tables
+        write_json(folder / MANIFEST, values | {"parts": [part.as_json() for part in self.parts]})
 
     @staticmethod
     def read(folder: Path) -> Manifest:
@@ -109,6 +134,7 @@ class Manifest:
         values = read_json(folder / MANIFEST)
         try:
             values["return_"] = values.pop("return")
+            values["parts"] = [Part(**part) for part in values["parts"]]
             return Manifest(**values)
         except (TypeError, KeyError, AttributeError) as error:
             raise DamagedArtifact(f"{folder / MANIFEST} is no manifest of this program: {error}") from error

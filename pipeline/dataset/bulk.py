@@ -1,37 +1,18 @@
-"""Parts that a source has written itself, and how much of it is asked for."""
+"""Parts that a source has written itself."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
-from pipeline.dataset.parts import ENDS, FileTable, pack, save_part, unpack
+from pipeline.dataset.parts import ENDS, Facts, FileTable, pack, save_part, unpack
 from pipeline.dataset.summary import PartSummary, summary_of
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
-
-
-class Stored(NamedTuple):
-    """How much of a source a dataset has already."""
-
-    episodes: int
-    states: int
-
-
-class Wanted(NamedTuple):
-    """What is asked for: exactly so many episodes, or whole episodes with at least so many states; None: everything."""
-
-    episodes: int | None = None
-    states: int | None = None
-
-
-StepArray = tuple[str, tuple[int, ...]]
-"""dtype and shape of one row."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +21,29 @@ class StoredPart:
 
     Attributes:
         files: checksums by path below the folder.
-        lengths: (n,) int64, states of its episodes.
-        steps: dtype and shape of a row of its step arrays, by name.
-        sums: (n,) integers by name, one for each episode; their sums are told of the dataset.
-        facts: what is told of the part beside these.
+        lengths: states of its episodes.
+        sums: (n,) integers by name, one for each episode; the dataset counts their sums.
+        facts: what is known of the part beside these.
         summary: where it is known without opening the part.
     """
 
     folder: Path
     files: FileTable
-    lengths: np.ndarray
-    steps: Mapping[str, StepArray]
-    sums: Mapping[str, np.ndarray] = field(default_factory=dict)
-    facts: Mapping[str, int | str] = field(default_factory=dict)
+    lengths: Int64[np.ndarray, " n"]
+    sums: Mapping[str, Int64[np.ndarray, " n"]] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     summary: PartSummary | None = None
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row of all step arrays."""
-        return sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in self.steps.values())
-
-    def told(self) -> dict[str, int | str]:
+    def all_facts(self) -> dict[str, int | str]:
         """All facts, sums included."""
         return {**self.facts, **{name: int(values.sum()) for name, values in self.sums.items()}}
 
-    def only(self, keep: np.ndarray, storage: Storage) -> StoredPart:
-        """The part with those episodes alone that `keep` (n,) bool marks, written anew unless it marks all."""
+    def summarised(self) -> PartSummary:
+        """The summary, read from the part where it is not known."""
+        return self.summary or summary_of(open_arrays(self.folder))
+
+    def only(self, keep: Bool[np.ndarray, " n"], storage: Storage) -> StoredPart:
+        """The part with those episodes alone that are to be kept, written anew unless these are all."""
         if keep.all():
             return self
         arrays = {name: array[:] for name, array in open_arrays(self.folder).items()}

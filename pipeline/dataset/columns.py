@@ -1,52 +1,183 @@
-"""Which arrays the episodes of a dataset share, so that each new one can be packed with those before it."""
+"""Which step arrays the episodes of a dataset have, so that each new one can be packed with those before it.
+
+Observations, actions, rewards and discounts are the same in all episodes. Infos come and go.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidEpisode
 
+STEPS = "steps/"
+"""Prefix of the step arrays among the arrays of a part."""
 
-class Layout:
-    """Names, dtypes and shapes of observations, actions, rewards and discounts; the first episode settles them.
 
-    Infos may come and go, and are no part of it.
+class Described(Protocol):
+    """Anything with a dtype and a shape: an array in memory or on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+
+AnyArray = TypeVar("AnyArray", bound=Described)
+
+
+class RowSpec(NamedTuple):
+    """dtype and shape of one row of a step array."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @staticmethod
+    def of(array: Described) -> RowSpec:
+        """That of an array with a leading step axis."""
+        return RowSpec(np.dtype(array.dtype), tuple(array.shape[1:]))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+class Columns:
+    """The step arrays that are known so far: the first episode settles all but the infos, which come and go.
+
+    An info keeps the dtype and shape that it had when it first came; a simulator may say 0 in one episode and 0.5 in
+    the next.
+
+    Attributes:
+        notes: what had to be left out.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        self._shared: dict[str, RowSpec] = {}
+        self._infos: dict[str, RowSpec] = {}
+        self.notes: list[str] = []
 
-    def learn(self, arrays: Iterable[tuple[str, Any, Sequence[int]]]) -> None:
-        """Take name, dtype and shape of the step arrays that are in the dataset already."""
-        self._rows = _rows(arrays)
+    def learn(self, rows: Mapping[str, RowSpec]) -> None:
+        """Take the step arrays of a part that is in the dataset, or joins it. Raises InvalidEpisode as `check`."""
+        self._agree(rows)
+        for name, row in rows.items():
+            if name.startswith(INFO):
+                self._infos.setdefault(name, row)
 
     def check(self, episode: Episode) -> None:
-        """Raises InvalidEpisode where the episode has other arrays than those before it."""
-        self.agree((name, array.dtype, array.shape) for name, array in episode.steps.items())
+        """Raises InvalidEpisode where the episode has other arrays than those before it, infos aside."""
+        self._agree(row_specs(episode.steps))
 
-    def agree(self, arrays: Iterable[tuple[str, Any, Sequence[int]]]) -> None:
-        """As `check`, for name, dtype and shape of the step arrays of one or more episodes."""
-        rows = _rows(arrays)
-        if not self._rows:
-            self._rows = rows
-        if rows != self._rows:
+    def conform(self, episode: Episode, number: int) -> Episode:
+        """Episode `number` as it can be stored: with its infos in the known dtypes and shapes.
+
+        An info that cannot be cast without loss is left out. Raises InvalidEpisode as `check`.
+        """
+        self.check(episode)
+        changed: dict[str, np.ndarray | None] = {}
+        for name in [name for name in episode.steps if name.startswith(INFO)]:
+            array = episode.steps[name]
+            have = RowSpec.of(array)
+            known = self._infos.setdefault(name, have)
+            if have == known:
+                continue
+            if have.shape == known.shape and np.can_cast(have.dtype, known.dtype, "safe"):
+                changed[name] = array.astype(known.dtype)
+                continue
+            changed[name] = changed[mask_of(name)] = None
+            self.notes.append(
+                f"{name} of episode {number} is {have}, which does not fit {known} of earlier episodes; "
+                f"it was left out there"
+            )
+        if not changed:
+            return episode
+        steps = {name: array for name, array in {**episode.steps, **changed}.items() if array is not None}
+        return dataclasses.replace(episode, steps=steps)
+
+    def _agree(self, rows: Mapping[str, RowSpec]) -> None:
+        shared = {name: row for name, row in rows.items() if not name.startswith((INFO, PRESENT))}
+        self._shared = self._shared or shared
+        if shared != self._shared:
             raise InvalidEpisode(
-                f"Episodes of one dataset need the same arrays. This one has {_told(rows)}; those before it have "
-                f"{_told(self._rows)}. Use another dataset name for another environment."
+                f"Episodes of one dataset need the same arrays. This one has {listed(shared)}; those before it have "
+                f"{listed(self._shared)}. Use another dataset name for another environment."
             )
 
 
-def _rows(arrays: Iterable[tuple[str, Any, Sequence[int]]]) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    return {
-        name: (np.dtype(dtype), tuple(shape[1:]))
-        for name, dtype, shape in arrays
-        if not name.startswith((INFO, PRESENT))
-    }
+def step_arrays(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """The step arrays among the arrays of a part, by their own names."""
+    return {name.removeprefix(STEPS): arrays[name] for name in arrays if name.startswith(STEPS)}
 
 
-def _told(rows: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> str:
-    return ", ".join(f"{name} {dtype}{list(shape)}" for name, (dtype, shape) in sorted(rows.items()))
+def row_specs(steps: Mapping[str, Described]) -> dict[str, RowSpec]:
+    """One row of each step array."""
+    return {name: RowSpec.of(array) for name, array in steps.items()}
+
+
+def listed(rows: Mapping[str, RowSpec]) -> str:
+    """`action float32[4], observation float64[39]`, by name."""
+    return ", ".join(f"{name} {row}" for name, row in sorted(rows.items()))
+
+
+def mask_of(info: str) -> str:
+    """The name of the mask of `info/<key>`: at which steps it was there."""
+    return PRESENT + info.removeprefix(INFO)
+
+
+def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, np.ndarray]]:
+    """The step arrays of each episode, by name, with those infos and masks added that only others have.
+
+    An added info is zeros, its mask False at every step. Raises InvalidEpisode where other arrays differ.
+    """
+    infos = {name: RowSpec.of(a) for e in episodes for name, a in e.steps.items() if name.startswith(INFO)}
+    masked = {name for name in infos if any(name not in e.steps or mask_of(name) in e.steps for e in episodes)}
+    same = []
+    for episode in episodes:
+        steps = dict(episode.steps)
+        for name in masked:
+            there = name in steps
+            steps.setdefault(mask_of(name), (np.arange(episode.rows) < episode.length) & there)
+            steps.setdefault(name, np.zeros((episode.rows, *infos[name].shape), infos[name].dtype))
+        same.append(dict(sorted(steps.items())))
+    first = row_specs(same[0])
+    for number, steps in enumerate(same):
+        if (rows := row_specs(steps)) != first:
+            raise InvalidEpisode(
+                f"Episodes of one dataset need the same arrays. Episode {number} of this part has {listed(rows)}, "
+                f"the first has {listed(first)}."
+            )
+    return same
+
+
+def without_absent(steps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The step arrays that an episode came with: no info that is absent at every step, no mask that says nothing.
+
+    The inverse of what `with_same_arrays` adds.
+    """
+    own = dict(steps)
+    for mask in [name for name in steps if name.startswith(PRESENT)]:
+        present = steps[mask][:-1]
+        if not present.any():
+            del own[INFO + mask.removeprefix(PRESENT)]
+        if present.all() or not present.any():
+            del own[mask]
+    return own
+
+
+def absent(name: str, row: RowSpec, there: Container[str], count: int) -> np.ndarray:
+    """What `count` states of a part show of an info or mask `name` that the part lacks; `there` are its step arrays.
+
+    Zeros for an info. A mask is missing where no episode has the info, or where all have it at every step.
+    """
+    everywhere = name.startswith(PRESENT) and INFO + name.removeprefix(PRESENT) in there
+    return np.full((count, *row.shape), everywhere, row.dtype)

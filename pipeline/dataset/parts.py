@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64, UInt8
 
-from pipeline.episode import INFO, PRESENT, SUMMARY, TEXTS, Episode
-from pipeline.errors import InvalidEpisode
-from pipeline.machine.files import file_table, sync_tree
+from pipeline.dataset.columns import STEPS, step_arrays, with_same_arrays, without_absent
+from pipeline.digest import digest_file
+from pipeline.episode import SUMMARY, TEXTS, Episode
+from pipeline.machine.files import file_table, read_json, sync_tree, write_json
 from pipeline.storage.contract import Storage, write_arrays
+
+PARTS = "parts"
+"""The folder of a dataset that holds its parts."""
 
 PART_BYTES = 64 * 2**20
 """A part is closed by the first episode that brings it to this many raw bytes ..."""
@@ -21,8 +27,23 @@ PART_EPISODES = 4096
 
 ENDS = "episode_ends"
 
+FACTS = "facts.json"
+"""In the folder of a closed part, one to which nothing may be added: what a source says of it."""
+
 FileTable = dict[str, dict[str, int | str]]
 """Size and checksum of files by their path below a folder."""
+
+Facts = Mapping[str, int | str]
+
+
+def is_full(episodes: int, size: int, part_bytes: int = PART_BYTES) -> bool:
+    """Whether a part with so many episodes and raw bytes is closed."""
+    return size >= part_bytes or episodes >= PART_EPISODES
+
+
+def part_name(first: int, episodes: int) -> str:
+    """`000100-000300`: the number of the part's first episode in its dataset, and of the one after its last."""
+    return f"{first:06d}-{first + episodes:06d}"
 
 
 def save_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> FileTable:
@@ -33,20 +54,46 @@ def save_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) 
 
 def write_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> Path:
     """The first half of `save_part`: afterwards the arrays are not needed any more. Returns the unfinished folder."""
-    write_arrays(storage, unfinished := _unfinished(folder), arrays)
+    write_arrays(storage, unfinished := _hidden(folder), arrays)
     return unfinished
 
 
 def finish_part(folder: Path) -> FileTable:
     """The second half of `save_part`."""
-    unfinished = _unfinished(folder)
+    unfinished = _hidden(folder)
     sync_tree(unfinished)
     table = file_table(unfinished, unfinished)
     unfinished.rename(folder)
     return table
 
 
-def _unfinished(folder: Path) -> Path:
+def close_part(folder: Path, facts: Facts) -> FileTable:
+    """Write what is known of a part into its folder, before that gets its place: nothing may be added to it then."""
+    path = folder / FACTS
+    write_json(path, facts)
+    return {FACTS: {"size": path.stat().st_size, "blake3": digest_file(path)}}
+
+
+def facts_in(folder: Path) -> Facts | None:
+    """What is known of a closed part; None for one that may still grow."""
+    facts: Facts | None = read_json(folder / FACTS) if (folder / FACTS).exists() else None
+    return facts
+
+
+def remove_part(folder: Path) -> None:
+    """Remove a part's folder. A kill in the middle must not leave what looks like a part."""
+    hidden = _hidden(folder)
+    folder.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def remove_unfinished(parts: Path) -> None:
+    """Remove what was being written, or being removed, when a run was killed."""
+    for torn in parts.glob(".*"):
+        shutil.rmtree(torn)
+
+
+def _hidden(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}")
 
 
@@ -58,7 +105,7 @@ def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = N
     An info that an episode lacks is zeros there, and marked as absent.
     `episodes/<name>` (n,): seed, flags, `return` (float64) and `digest` (n, 32). `texts/<name>/bytes` and `.../ends`.
     """
-    arrays = {f"steps/{name}": array for name, array in (steps or _joined(episodes)).items()}
+    arrays = {f"{STEPS}{name}": array for name, array in (steps or _joined(episodes)).items()}
     arrays[ENDS] = np.cumsum([episode.rows for episode in episodes], dtype=np.int64)
     for name, dtype in SUMMARY.items():
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
@@ -76,73 +123,26 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
     ends = arrays[ENDS]
     starts = np.concatenate([[0], ends[:-1]])
     texts = {name: split_texts(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"]) for name in TEXTS}
-    steps = {name.removeprefix("steps/"): array for name, array in arrays.items() if name.startswith("steps/")}
+    steps = step_arrays(arrays)
     return [
         Episode(
-            steps=_without_absent({name: array[start:end] for name, array in steps.items()}),
+            steps=without_absent({name: array[start:end] for name, array in steps.items()}),
             **_facts(arrays, texts, i),
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
 
 
-def _joined(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
-    steps = _with_same_arrays(episodes)
-    return {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
-
-
-def _with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, np.ndarray]]:
-    """The step arrays of each episode, with those infos and masks added that only others have."""
-    infos = {
-        name: (array.dtype, array.shape[1:]) for e in episodes for name, array in e.steps.items() if _is_info(name)
-    }
-    masked = {name for name in infos if any(name not in e.steps or _mask(name) in e.steps for e in episodes)}
-    same = []
-    for episode in episodes:
-        steps = dict(episode.steps)
-        for name in masked:
-            dtype, shape = infos[name]
-            steps.setdefault(_mask(name), (np.arange(episode.rows) < episode.length) & (name in steps))
-            steps.setdefault(name, np.zeros((episode.rows, *shape), dtype))
-        same.append(dict(sorted(steps.items())))
-    first = _layout(same[0])
-    for number, steps in enumerate(same):
-        if (layout := _layout(steps)) != first:
-            raise InvalidEpisode(
-                f"Episodes of one dataset need the same arrays. Episode {number} of this part has {layout}, "
-                f"the first has {first}."
-            )
-    return same
-
-
-def _without_absent(steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The step arrays that an episode came with: no info that is absent at every step, no mask that says nothing."""
-    for mask in [name for name in steps if name.startswith(PRESENT)]:
-        present = steps[mask][:-1]
-        if not present.any():
-            del steps[INFO + mask.removeprefix(PRESENT)]
-        if present.all() or not present.any():
-            del steps[mask]
-    return steps
-
-
-def _is_info(name: str) -> bool:
-    return name.startswith(INFO)
-
-
-def _mask(info: str) -> str:
-    return PRESENT + info.removeprefix(INFO)
-
-
-def _facts(arrays: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
-    return {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}
-
-
-def split_texts(data: np.ndarray, ends: np.ndarray) -> list[str]:
+def split_texts(data: UInt8[np.ndarray, " bytes"], ends: Int64[np.ndarray, " n"]) -> list[str]:
     """Texts from their UTF-8 bytes, one after the other, and where each ends."""
     starts = np.concatenate([[0], ends[:-1]])
     return [bytes(data[start:end]).decode() for start, end in zip(starts, ends, strict=True)]
 
 
-def _layout(arrays: Mapping[str, np.ndarray]) -> str:
-    return ", ".join(f"{name} {array.dtype}{list(array.shape[1:])}" for name, array in sorted(arrays.items()))
+def _joined(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+    steps = with_same_arrays(episodes)
+    return {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
+
+
+def _facts(arrays: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
+    return {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}

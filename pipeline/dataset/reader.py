@@ -2,101 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
+from jaxtyping import Int64, Shaped
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.dataset.parts import ENDS, split_texts, unpack
+from pipeline.artifacts.artifact import Artifact, Part
+from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, step_arrays
+from pipeline.dataset.parts import ENDS, PARTS, split_texts, unpack
 from pipeline.digest import combine
-from pipeline.episode import INFO, PRESENT, Episode
-from pipeline.errors import InvalidInput
+from pipeline.episode import SUMMARY, TEXTS, Episode
+from pipeline.errors import InvalidInput, unknown_name
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 
-PARTS = "parts"
+OPEN_PARTS = 4
+"""So many parts a reader keeps open."""
+
+
+PER_EPISODE = (*SUMMARY, "return", "digest")
+"""What `EpisodeDataset.per_episode` knows."""
 
 
 class EpisodeDataset:
-    """The first `episodes` episodes of a dataset (all of them when None).
+    """The first `episodes` episodes of a dataset (all of them when None), as a sequence of `Episode`.
 
-    Flat state i is the i-th row that is not the last of its episode, in episode order.
+    `dataset[0]`, `dataset[-1]` and iteration read episodes, `dataset[10:20]` is a sequence that reads them when it is
+    asked; `state_rows` reads windows. Flat state i is the i-th row that is not the last of its episode, in episode
+    order.
+
+    It can be sent to other processes, such as the workers of a torch `DataLoader`: each opens the files for itself.
+    What is read never changes: parts are immutable, and a dataset that grows is opened again to see more.
 
     Attributes:
-        lengths: (n,) int64, states of each episode.
-        state_ends: (n,) int64, cumulative states.
+        artifact: where it is from; None where it was opened without a manifest.
+        lengths: states of each episode.
+        state_ends: cumulative states.
+
+    Raises InvalidInput where more episodes are asked for than there are.
     """
 
-    def __init__(self, folder: Path, parts: list[dict[str, int | str]], episodes: int | None = None) -> None:
-        self._folder = folder
-        self._open = lru_cache(maxsize=4)(self._open_part)
-        self._parts = parts
-        total = sum(int(part["episodes"]) for part in parts)
+    lengths: Int64[np.ndarray, " n"]
+    state_ends: Int64[np.ndarray, " n"]
+
+    def __init__(
+        self, folder: Path, parts: Sequence[Part], episodes: int | None = None, artifact: Artifact | None = None
+    ) -> None:
+        self.artifact = artifact
+        self._folder, self._parts = folder, list(parts)
+        self._opened: dict[int, Mapping[str, ReadableArray]] = {}
+        total = sum(part.episodes for part in parts)
         if episodes is not None and episodes > total:
             raise InvalidInput(f"{folder} holds {total} episodes, {episodes} were asked for.")
         self._count = total if episodes is None else episodes
-        self._first = np.cumsum([0, *(int(part["episodes"]) for part in parts)])
+        self._first = np.cumsum([0, *(part.episodes for part in parts)])
         rows = np.concatenate([np.diff(self._ends(p), prepend=0) for p in self._used()] or [np.zeros(0, np.int64)])
         self.lengths = rows[: self._count] - 1
         self.state_ends = np.cumsum(self.lengths)
 
     @staticmethod
     def of(artifact: Artifact) -> EpisodeDataset:
-        return EpisodeDataset(artifact.path, artifact.manifest.parts, artifact.episodes)
+        """The dataset of an artifact, limited to the episodes that were asked for."""
+        return EpisodeDataset(artifact.path, artifact.manifest.parts, artifact.episodes, artifact)
 
-    def __len__(self) -> int:
-        return self._count
+    @property
+    def name(self) -> str:
+        """`domain/task/dataset`, as `Workspace` opens it; the folder where it was opened without a manifest."""
+        return f"{self.artifact.manifest.task}/{self.artifact.manifest.version}" if self.artifact else str(self._folder)
 
     @property
     def states(self) -> int:
+        """All states."""
         return int(self.state_ends[-1]) if self._count else 0
 
     def digest(self, episodes: int | None = None) -> str:
         """Digest of the first `episodes` episodes, the same however they are stored and cut into parts."""
         return combine(bytes(row) for row in self.per_episode("digest")[: episodes or self._count])
 
-    def per_episode(self, name: str) -> np.ndarray:
-        """A once-per-episode array over all episodes: seed, success, return, digest, ..."""
+    def per_episode(self, name: str) -> Shaped[np.ndarray, "n ..."]:
+        """A once-per-episode array over all episodes: seed, success, return, digest, ... Raises UnknownName."""
+        if name not in PER_EPISODE:
+            raise unknown_name("once-per-episode array", name, PER_EPISODE)
         return np.concatenate([self._open(p)[f"episodes/{name}"][:] for p in self._used()])[: self._count]
 
     def texts(self, name: str) -> list[str]:
-        """A once-per-episode text over all episodes: mission or end_reason."""
+        """A once-per-episode text over all episodes: mission or end_reason. Raises UnknownName."""
+        if name not in TEXTS:
+            raise unknown_name("once-per-episode text", name, TEXTS)
         parts = [self._open(part) for part in self._used()]
         split = (split_texts(part[f"texts/{name}/bytes"][:], part[f"texts/{name}/ends"][:]) for part in parts)
         return list(chain.from_iterable(split))[: self._count]
 
     def array_names(self) -> list[str]:
         """Names of the step arrays."""
-        names = {name for part in self._used() for name in self._open(part) if name.startswith("steps/")}
-        return sorted(name.removeprefix("steps/") for name in names)
+        return sorted({name for part in self._used() for name in step_arrays(self._open(part))})
 
-    def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        """Shape of one row and dtype of a step array. Raises KeyError where no episode has it."""
-        for part in self._used():
-            if (array := self._open(part).get(f"steps/{name}")) is not None:
-                return tuple(array.shape[1:]), np.dtype(array.dtype)
-        raise KeyError(f"{self._folder} has no array {name}; it has {', '.join(self.array_names())}")
+    def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape of one row and dtype of a step array. Raises UnknownName, a KeyError, where no episode has it."""
+        row = self._row(name)
+        return row.shape, row.dtype
 
-    def __iter__(self) -> Iterator[Episode]:
-        """All episodes in order, one part in memory at a time."""
-        for part in self._used():
-            arrays = {name: array[:] for name, array in self._open(part).items()}
-            yield from unpack(arrays)[: self._count - int(self._first[part])]
+    def state_rows(self, name: str, start: int, stop: int) -> Shaped[np.ndarray, "states ..."]:
+        """Rows of a step array at the flat states [start, stop); zeros where an episode lacks that info.
 
-    def __getitem__(self, index: int) -> Episode:
-        """One episode, reading only its own rows."""
-        if not 0 <= index < self._count:
-            raise IndexError(f"episode {index} of {self._count}")
-        part = int(np.searchsorted(self._first, index, "right")) - 1
-        return unpack(_one(self._open(part), index - int(self._first[part])))[0]
-
-    def state_rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows of a step array at the flat states [start, stop); zeros where an episode lacks that info."""
-        shape, dtype = self.spec(name)
-        out = np.empty((stop - start, *shape), dtype)
+        Raises IndexError unless 0 <= start <= stop <= states, UnknownName where no episode has the array.
+        """
+        if not 0 <= start <= stop <= self.states:
+            raise IndexError(f"states {start} to {stop} of {self.name}, which has the states 0 to {self.states}")
+        row = self._row(name)
+        out = np.empty((stop - start, *row.shape), row.dtype)
         filled = 0
         while filled < stop - start:
             block = self._block(name, start + filled, stop)
@@ -104,7 +122,52 @@ class EpisodeDataset:
             filled += len(block)
         return out
 
-    def _block(self, name: str, start: int, stop: int) -> np.ndarray:
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Episode]:
+        """All episodes in order, one part in memory at a time."""
+        return self._between(0, self._count)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> EpisodeSlice: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Episode | EpisodeSlice:
+        """One episode, reading only its own rows; or those of a slice, read when they are asked for.
+
+        Raises IndexError beyond the first or last episode.
+        """
+        if isinstance(index, slice):
+            return EpisodeSlice(self, range(self._count)[index])
+        number = operator.index(index)
+        if not -self._count <= number < self._count:
+            raise IndexError(
+                f"episode {number} of {self.name}, which has {self._count}: {-self._count} to {self._count - 1}"
+            )
+        number %= self._count
+        part = int(np.searchsorted(self._first, number, "right")) - 1
+        return unpack(_one(self._open(part), number - int(self._first[part])))[0]
+
+    __contains__ = None  # episodes are not compared; `in` would read them all and say no
+
+    def __repr__(self) -> str:
+        arrays = listed({name: self._row(name) for name in self.array_names()})
+        return f"EpisodeDataset({self.name}: {self._count:,} episodes, {self.states:,} states; {arrays})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files: each process opens its own."""
+        return {**self.__dict__, "_opened": {}}
+
+    def _between(self, start: int, stop: int) -> Iterator[Episode]:
+        """The episodes [start, stop), one part in memory at a time."""
+        for part in self._used():
+            first, last = (int(self._first[each]) for each in (part, part + 1))
+            if start < last and first < stop:
+                arrays = {name: array[:] for name, array in self._open(part).items()}
+                yield from unpack(arrays)[max(start - first, 0) : stop - first]
+
+    def _block(self, name: str, start: int, stop: int) -> Shaped[np.ndarray, "states ..."]:
         """The states from `start` on that lie in the same part: one read, minus the last row of each episode."""
         episode = int(np.searchsorted(self.state_ends, start, "right"))
         part = int(np.searchsorted(self._first, episode, "right")) - 1
@@ -114,16 +177,19 @@ class EpisodeDataset:
         begin, end = start + episode, stop - 1 + int(np.searchsorted(self.state_ends, stop - 1, "right")) + 1
         offset = self._row_offset(part)
         arrays = self._open(part)
-        array = arrays.get(f"steps/{name}")
-        if array is None:  # an info that no episode of this part has, or the mask of one that all have at every step
-            shape, dtype = self.spec(name)
-            everywhere = name.startswith(PRESENT) and f"steps/{INFO}{name.removeprefix(PRESENT)}" in arrays
-            return np.full((stop - start, *shape), everywhere, dtype)
+        if (array := arrays.get(f"{STEPS}{name}")) is None:
+            return absent(name, self._row(name), step_arrays(arrays), stop - start)
         rows = array[begin - offset : end - offset]
         lasts = (self.state_ends + np.arange(self._count))[episode:last] - begin
         keep = np.ones(len(rows), np.bool_)
         keep[lasts[lasts < len(rows)]] = False
         return rows[keep]
+
+    def _row(self, name: str) -> RowSpec:
+        for part in self._used():
+            if (array := self._open(part).get(f"{STEPS}{name}")) is not None:
+                return RowSpec.of(array)
+        raise unknown_name("array", f"{name} in {self.name}", self.array_names())
 
     def _row_offset(self, part: int) -> int:
         first = int(self._first[part])
@@ -132,11 +198,48 @@ class EpisodeDataset:
     def _used(self) -> range:
         return range(int(np.searchsorted(self._first, self._count, "left")))
 
-    def _ends(self, part: int) -> np.ndarray:
+    def _ends(self, part: int) -> Int64[np.ndarray, " episodes"]:
         return self._open(part)[ENDS][:]
 
-    def _open_part(self, part: int) -> Mapping[str, ReadableArray]:
-        return open_arrays(self._folder / PARTS / str(self._parts[part]["name"]))
+    def _open(self, part: int) -> Mapping[str, ReadableArray]:
+        """The arrays of a part; the one used longest ago is closed where too many are open."""
+        arrays = self._opened.pop(part, None)
+        if arrays is None:
+            arrays = open_arrays(self._folder / PARTS / self._parts[part].name)
+        self._opened[part] = arrays
+        if len(self._opened) > OPEN_PARTS:
+            del self._opened[next(iter(self._opened))]
+        return arrays
+
+
+class EpisodeSlice(Sequence[Episode]):
+    """Some episodes of a dataset, in the order of `numbers`; each is read when it is asked for."""
+
+    def __init__(self, dataset: EpisodeDataset, numbers: range) -> None:
+        self._dataset, self._numbers = dataset, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> EpisodeSlice: ...
+    def __getitem__(self, index: int | slice) -> Episode | EpisodeSlice:
+        if isinstance(index, slice):
+            return EpisodeSlice(self._dataset, self._numbers[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"episode {index} of {self}, which has {len(self)}: {-len(self)} to {len(self) - 1}")
+        return self._dataset[self._numbers[index]]
+
+    def __iter__(self) -> Iterator[Episode]:
+        if self._numbers.step == 1:
+            return self._dataset._between(self._numbers.start, self._numbers.stop)
+        return (self._dataset[number] for number in self._numbers)
+
+    def __repr__(self) -> str:
+        numbers = self._numbers
+        return f"{self._dataset.name}[{numbers.start}:{numbers.stop}{f':{numbers.step}' if numbers.step != 1 else ''}]"
 
 
 def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, np.ndarray]:
@@ -149,6 +252,6 @@ def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, np.ndarra
         elif name.startswith("episodes/"):
             out[name] = array[index : index + 1]
         else:
-            by = ends[ENDS] if name.startswith("steps/") else ends[name.removesuffix("bytes") + "ends"]
+            by = ends[ENDS] if name.startswith(STEPS) else ends[name.removesuffix("bytes") + "ends"]
             out[name] = array[int(by[index - 1]) if index else 0 : int(by[index])]
     return out

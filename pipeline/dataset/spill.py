@@ -47,3 +47,16 @@ def intact(path: Path) -> bool:
         path.unlink()
         return False
     return True
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove spilled files that a power cut has torn; those of a kill are whole by their rename."""
+    for path in folder.glob(f"*{SPILLED}"):
+        intact(path)
+
+
+def remove_packed(folder: Path, packed: int) -> None:
+    """Remove the spilled files of the first `packed` episodes, which are in parts."""
+    for path in folder.glob(f"*{SPILLED}"):
+        if int(path.stem) < packed:
+            path.unlink()

@@ -125,7 +125,7 @@ class EpisodeLog:
         with self._lock:
             self.require_open()
             self._draft.check()
-            self._writer.layout.check(episode)
+            self._writer.columns.check(episode)
             number = self._writer.count
             save_episode(spill_path(self._writer.spill, number), episode)
             self._writer.append(episode)

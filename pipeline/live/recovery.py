@@ -6,14 +6,12 @@ a commit or of this recovery, leaves each finished episode in a whole file: a sp
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pipeline.artifacts.artifact import MANIFEST, Manifest
-from pipeline.dataset.parts import unpack
-from pipeline.dataset.reader import PARTS
+from pipeline.dataset.parts import PARTS, remove_part, remove_unfinished, unpack
 from pipeline.dataset.spill import SPILL, save_episode, spill_path
-from pipeline.dataset.writer import DatasetWriter, remove_part
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.storage.choice import open_arrays
 
 
@@ -23,11 +21,10 @@ def recover_parts(draft: Path, final: Path) -> None:
     The last of them may be not full. The writer would take it into memory and remove it, so it becomes single
     episodes again; a full one will be packed as it was.
     """
-    for torn in (draft / PARTS).glob(".*"):  # being written, or being removed by `_split`
-        shutil.rmtree(torn)
+    remove_unfinished(draft / PARTS)  # being written, or being removed by `_split`
     committed = Manifest.read(final).parts if (final / MANIFEST).is_file() else []
-    listed = sum(int(part["episodes"]) for part in committed)
-    reopened = listed - int(committed[-1]["episodes"]) if committed else listed
+    listed = sum(part.episodes for part in committed)
+    reopened = listed - committed[-1].episodes if committed else listed
     last, found = None, _longest(draft, final, reopened, listed) or _longest(draft, final, listed, listed)
     while found is not None:
         last = draft / PARTS / found.name

@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from pipeline.dataset.bulk import Stored, StoredPart, Wanted
+from pipeline.dataset.amount import Amount, Size
+from pipeline.dataset.bulk import StoredPart
 from pipeline.episode import Episode
 from pipeline.sources.quirks import Quirk
 from pipeline.storage.contract import Storage
@@ -66,7 +67,7 @@ class BulkSource(ForeignData, Protocol):
         """Bring all files that would be read to this machine."""
 
     def parts(
-        self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
+        self, domain: str, task: str, scratch: Path, storage: Storage, start: Size, wanted: Amount, workers: int
     ) -> Generator[StoredPart, None, None]:
         """Parts with the episodes from number `start.episodes` on, in the source's own order, at least what is wanted.
 

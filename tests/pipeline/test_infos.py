@@ -50,7 +50,7 @@ def test_a_dataset_reads_them_flat_over_parts_that_lack_them(tmp_path, name: str
     assert {"info/x", "info_present/x"} <= set(dataset.array_names())
     assert dataset.digest() == combine(e.digest() for e in episodes)
     assert [e.digest() for e in dataset] == [dataset[n].digest() for n in range(3)] == [e.digest() for e in episodes]
-    with pytest.raises(KeyError, match="no array info/y"):
+    with pytest.raises(KeyError, match="no array named info/y"):
         dataset.spec("info/y")
 
 

@@ -113,7 +113,6 @@ def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
     record = {
         "first": job.first,
         "episodes": len(job.inside),
-        "steps": parts[0].steps if parts else {},
         "parts": [
             {"files": part.files, "lengths": part.lengths.tolist(), PADDING_ROWS: part.sums[PADDING_ROWS].tolist()}
             for part in parts
@@ -133,10 +132,9 @@ def _parts_in(folder: Path) -> Iterator[Numbered]:
     """The parts of a finished job."""
     record = read_json(folder / DONE)
     first = int(record["first"])
-    steps = {name: (dtype, tuple(shape)) for name, (dtype, shape) in record["steps"].items()}
     for number, part in enumerate(record["parts"]):
         lengths, padding = (np.asarray(part[name], np.int64) for name in ("lengths", PADDING_ROWS))
-        stored = StoredPart(folder / f"{number:04d}", part["files"], lengths, steps, {PADDING_ROWS: padding})
+        stored = StoredPart(folder / f"{number:04d}", part["files"], lengths, {PADDING_ROWS: padding})
         yield Numbered(first, stored)
         first += len(lengths)
 

@@ -88,7 +88,6 @@ class PartBuilder:
             folder,
             files={},
             lengths=np.asarray([episode.length for episode in self._episodes], np.int64),
-            steps={name: (array.dtype.str, array.shape[1:]) for name, array in steps.items()},
             sums={PADDING_ROWS: np.asarray(self._padding, np.int64)},
             summary=summary_of(arrays),
         )

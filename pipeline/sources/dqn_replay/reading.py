@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset.bulk import Stored, StoredPart, Wanted
+from pipeline.dataset.amount import Amount, Size
+from pipeline.dataset.bulk import StoredPart
 from pipeline.sources.dqn_replay.files import FRAME
 from pipeline.sources.dqn_replay.job import MOST_BUFFERS, Job, Numbered, Tools, piece_frames, run_job, save_episodes
 from pipeline.sources.dqn_replay.limits import ALLOW_LAST, Limits, Quota, enough
@@ -50,12 +51,12 @@ class Reading:
     stale: Mapping[int, int]
 
 
-def needs(reading: Reading, start: Stored, wanted: Wanted) -> tuple[list[Need], bool]:
+def needs(reading: Reading, start: Size, wanted: Amount) -> tuple[list[Need], bool]:
     """What must be read to store what is wanted beside what is stored; more only where padding decides it.
 
     Also says whether that is enough, so that units which may follow cannot be needed.
     """
-    before, stored = (Stored(0, 0), 0) if reading.limits.skips else (start, start.episodes)
+    before, stored = (Size(), 0) if reading.limits.skips else (start, start.episodes)
     counted, transitions = before
     found: list[Need] = []
     passed = 0
@@ -89,7 +90,7 @@ def checkpoints_needed(found: Sequence[Need]) -> list[int]:
 def make_parts(
     reading: Reading,
     found: Sequence[Need],
-    start: Stored,
+    start: Size,
     scratch: Path,
     storage: Storage,
     workers: int,

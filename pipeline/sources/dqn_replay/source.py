@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset.bulk import Stored, StoredPart, Wanted
+from pipeline.dataset.amount import Amount, Size
+from pipeline.dataset.bulk import StoredPart
 from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.files import human_bytes
@@ -131,7 +132,7 @@ class DqnReplaySource(BulkSource):
         self._bucket.fetch([*run.small_files(run.chosen), *frames], run.label)
 
     def parts(
-        self, domain: str, task: str, scratch: Path, storage: Storage, start: Stored, wanted: Wanted, workers: int
+        self, domain: str, task: str, scratch: Path, storage: Storage, start: Size, wanted: Amount, workers: int
     ) -> Generator[StoredPart, None, None]:
         """As of `BulkSource`. Only the checkpoints that the limits can need are fetched and read."""
         run = self._run(domain, task)
@@ -185,7 +186,7 @@ class DqnReplaySource(BulkSource):
         }
         return f"padding stripped, the last checkpoint cut where its new rows end, {edges[self.edges]}; {clipped}"
 
-    def _prepare(self, run: Run, start: Stored, wanted: Wanted) -> tuple[Reading, list[Need]]:
+    def _prepare(self, run: Run, start: Size, wanted: Amount) -> tuple[Reading, list[Need]]:
         """Read the small files of as many checkpoints as can be needed, then fetch the frames of those that are."""
         if not self._bucket.local:
             files = [file for number in run.chosen for each in (False, True) for file in run.files(number, each)]
@@ -210,12 +211,12 @@ class DqnReplaySource(BulkSource):
             )
         return reading, found
 
-    def _batches(self, run: Run, wanted: Wanted) -> Iterator[list[int]]:
+    def _batches(self, run: Run, wanted: Amount) -> Iterator[list[int]]:
         """The chosen checkpoints, a few at a time where a limit may make the later ones needless.
 
         In the order of `mixed` a later one may be the neighbour of one before it, and complete that one's last episode.
         """
-        limited = wanted != Wanted() or self.limits != Limits(overflow=self.limits.overflow)
+        limited = not wanted.everything or self.limits != Limits(overflow=self.limits.overflow)
         ordered = run.chosen in (sorted(run.chosen), sorted(run.chosen, reverse=True))
         step = AHEAD if limited and ordered else len(run.chosen)
         for at in range(0, len(run.chosen), step):

@@ -122,12 +122,12 @@ def test_a_committed_last_part_is_opened_again(tmp_path):
 
 
 def test_a_part_of_short_episodes_is_closed_by_their_number(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.dataset.writer.PART_EPISODES", 3)
+    monkeypatch.setattr("pipeline.dataset.parts.PART_EPISODES", 3)
     episodes = made(8)
     writer = DatasetWriter(tmp_path / "draft", tmp_path / "none", storage_named("bin"))
     for episode in episodes:
         writer.append(episode)
-    assert [part["episodes"] for part in writer.finish()] == [3, 3, 2]
+    assert [part.episodes for part in writer.finish()] == [3, 3, 2]
     again = DatasetWriter(tmp_path / "draft", tmp_path / "none", storage_named("bin"))
     assert (again.packed, again.count) == (6, 8)
 

@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from pipeline.artifacts.artifact import Artifact, Spec
-from pipeline.dataset.grow import Noticed, Target, grow
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.grow import Noticed, grow
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
@@ -35,13 +36,13 @@ def episode(observations: np.ndarray) -> Episode:
 def dataset(workspace: Workspace, shown: Sequence[np.ndarray], name: str = "made-v1", task: str = "pong") -> Artifact:
     """A dataset of the domain `pictures` that grows to these episodes."""
 
-    def fill(writer: DatasetWriter, target: Target) -> Noticed:
-        while not target.met(writer.count, writer.states):
+    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
+        while not amount.met(writer.size):
             writer.append(episode(shown[writer.count]))
         return Noticed()
 
     spec = Spec("pictures", task, "episodes", 1, {}, name=name)
-    return grow(workspace, spec, Target(len(shown), None), fill)
+    return grow(workspace, spec, Amount(len(shown), None), fill)
 
 
 def noise(
