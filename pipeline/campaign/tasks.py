@@ -9,6 +9,7 @@ from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
+from pipeline.wording import few
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def tasks_for(
         return everything
     there = [t for t in domain.tasks if any(a.manifest.version in datasets for a in _datasets(workspace, domain, t))]
     if skipped := [t for t in domain.tasks if t not in there]:
-        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), " or ".join(datasets), _few(skipped))
+        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), " or ".join(datasets), few(skipped))
     if not there:
         raise InvalidInput(
             f"No task of {domain.name} has the dataset {' or '.join(datasets)} under {workspace.root}.\n"
@@ -60,7 +61,3 @@ def tasks_for(
 
 def _datasets(workspace: ArtifactStore, domain: Domain, task: str) -> list[Artifact]:
     return workspace.of_kind(domain.name, task, EPISODES)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

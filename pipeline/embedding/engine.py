@@ -13,6 +13,7 @@ from pipeline.embedding.preprocessing import prepare
 from pipeline.embedding.settings import WIDTHS, Embedding
 from pipeline.embedding.weights import load
 from pipeline.errors import InvalidInput
+from pipeline.wording import last_line
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +150,7 @@ class Engine:
             hint = " Without the compiler: embedding.compile=false" if settings.engine == "compiled" else ""
             raise InvalidInput(
                 f"{settings.name} ({settings.engine}, {settings.dtype}, {settings.device}) does not take inputs of "
-                f"shape {self._shape}: {_last_line(error)}{hint}"
+                f"shape {self._shape}: {last_line(error)}{hint}"
             ) from error
         if found.shape[1] != wanted:
             raise InvalidInput(
@@ -174,7 +175,3 @@ class Engine:
                     yield
             finally:
                 torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

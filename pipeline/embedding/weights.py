@@ -10,6 +10,7 @@ from urllib.error import URLError
 from pipeline.digest import digest_file
 from pipeline.embedding.networks import HEADS, Network
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.wording import few, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,6 @@ INSIDE = ("features", "model", "state_dict")
 """Where files that hold more than a state dict have it, in this order; data4robotics has the first two."""
 PREFIXES = ("_model.", "module.")
 """What stands before every name where a network was saved in a wrapper: data4robotics', torch's for several GPUs."""
-SHOWN = 5
 
 
 def weights_identity(network: Network, weights: str | None, seed: int) -> Mapping[str, Any]:
@@ -97,7 +97,7 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever it comes upon
         raise InvalidInput(
-            f"{path} cannot be read as weights: {_first_line(error)} It must be a state dict of torch.save or "
+            f"{path} cannot be read as weights: {first_line(error)} It must be a state dict of torch.save or "
             "safetensors."
         ) from error
     for key in INSIDE:
@@ -124,13 +124,5 @@ def _check(module: nn.Module, state: Mapping[str, torch.Tensor], weights: str) -
         ],
     }
     if any(complaints.values()):
-        told = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in complaints.items() if names)
-        raise InvalidInput(f"{weights} does not fit this network. Weights {told}.")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        listed = "; ".join(f"{len(names)} {what}: {few(names)}" for what, names in complaints.items() if names)
+        raise InvalidInput(f"{weights} does not fit this network. Weights {listed}.")

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.digest import digest_source
 from pipeline.envs.gym.versions import version_of
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.wording import error_text
 
 FORM = "Write module:Class or module:function, such as domain.entry_point=my_envs:Catch"
 
@@ -24,7 +25,7 @@ def load_entry_point(entry_point: str) -> Callable[..., Any]:
     module, _, name = entry_point.partition(":")
     if not module or not name:
         raise InvalidInput(f"domain.entry_point={entry_point} names nothing. {FORM}")
-    found: Any = _imported(entry_point, module)
+    found: Any = import_named(module, f"domain.entry_point={entry_point}")
     for part in name.split("."):
         if not hasattr(found, part):
             raise unknown_name(f"{_called(found)} entry point", part, (n for n in dir(found) if not n.startswith("_")))
@@ -66,24 +67,23 @@ def check_arguments(entry_point: str, arguments: dict[str, Any]) -> None:
         ) from error
 
 
-def _imported(entry_point: str, module: str) -> ModuleType:
+def import_named(module: str, setting: str) -> ModuleType:
+    """The user's module that a setting names. Raises InvalidInput that tells a missing module from a broken one."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing and (module == missing or module.startswith(f"{missing}.")):
             raise InvalidInput(
-                f"domain.entry_point={entry_point}: there is no module {missing}. Install its package, or put the "
+                f"{setting}: there is no module {missing}. Install its package, or put the "
                 f"folder that holds it on PYTHONPATH: PYTHONPATH=FOLDER python run.py ..."
             ) from error
         raise InvalidInput(
-            f"domain.entry_point={entry_point}: the module {module} needs {missing or error}, which is not there. "
+            f"{setting}: the module {module} needs {missing or error}, which is not there. "
             f"Install it, or put the folder that holds it on PYTHONPATH."
         ) from error
     except Exception as error:  # a module of anybody's may fail in any way
-        raise InvalidInput(
-            f"domain.entry_point={entry_point}: the module {module} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        raise InvalidInput(f"{setting}: the module {module} cannot be imported: {error_text(error)}") from error
 
 
 def _called(found: Any) -> str:

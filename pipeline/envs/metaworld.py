@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,11 +12,10 @@ import numpy as np
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.machine.extras import extra_versions, import_extra
 
 LONGEST = 500
 """Steps after which Meta-World itself refuses to go on."""
-
-NOT_INSTALLED = "Meta-World is not installed. Install it: pip install 'repertoire[metaworld]' (or make setup)."
 
 UPSIDE_DOWN = ("corner", "corner2", "corner3", "corner4")
 """Cameras of the scene file that are mounted with their upper side down."""
@@ -137,7 +133,7 @@ class _Expert:
     def __init__(self, task: str) -> None:
         # Every policy warns whenever it asks for more than the arm can do, which is nearly always.
         warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high", category=UserWarning)
-        self._policy = _package("metaworld.policies").ENV_POLICY_MAP[f"{task}-v3"]()
+        self._policy = import_extra("metaworld", "metaworld.policies").ENV_POLICY_MAP[f"{task}-v3"]()
 
     def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
         """(4,) float32 in [-1, 1]. Draws nothing from `rng`."""
@@ -147,7 +143,7 @@ class _Expert:
 
 def _make(task: str) -> Any:
     """The simulator of one task, set up so that `seed` decides everything and the goal is observed."""
-    classes = _package("metaworld.env_dict").ALL_V3_ENVIRONMENTS
+    classes = import_extra("metaworld", "metaworld.env_dict").ALL_V3_ENVIRONMENTS
     if f"{task}-v3" not in classes:
         raise unknown_name("Meta-World task", task, (name.removesuffix("-v3") for name in classes))
     env = classes[f"{task}-v3"]()
@@ -160,17 +156,4 @@ def _make(task: str) -> Any:
 
 
 def _versions() -> dict[str, str]:
-    try:
-        return {package: version(package) for package in ("metaworld", "mujoco")}
-    except PackageNotFoundError as error:
-        raise InvalidInput(NOT_INSTALLED) from error
-
-
-def _package(name: str) -> ModuleType:
-    """Meta-World or MuJoCo, imported only when an environment is made: they take a second."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != name.split(".")[0]:
-            raise
-        raise InvalidInput(NOT_INSTALLED) from error
+    return extra_versions("metaworld", "metaworld", "mujoco")

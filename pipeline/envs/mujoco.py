@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from pipeline.envs.rendering import Painter, without_opengl
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.machine.extras import extra_versions, import_extra, not_installed
 
 NAMES = {
     "ant": "Ant",
@@ -33,8 +32,6 @@ VERSIONS = ("v4", "v5")
 
 ONLY_V5 = ("pusher",)
 """Gymnasium refuses their v4 with MuJoCo 3; the observation's width is the same."""
-
-NOT_INSTALLED = "MuJoCo is not installed. Install it: pip install 'repertoire[mujoco]' (or make setup)."
 
 
 class MuJoCo:
@@ -67,13 +64,11 @@ class MuJoCo:
 
         try:
             with without_opengl(), warnings.catch_warnings():
-                importlib.import_module("mujoco")
+                import_extra("mujoco", "mujoco")
                 warnings.simplefilter("ignore", DeprecationWarning)  # v4 is meant: its widths are JAT's
                 return gymnasium.make(self._id, max_episode_steps=self._limit)
-        except (ModuleNotFoundError, DependencyNotInstalled) as error:
-            if isinstance(error, ModuleNotFoundError) and error.name != "mujoco":
-                raise
-            raise InvalidInput(NOT_INSTALLED) from error
+        except DependencyNotInstalled as error:
+            raise not_installed("mujoco", "mujoco") from error
 
     @property
     def action_spec(self) -> ArraySpec:
@@ -83,10 +78,7 @@ class MuJoCo:
 
     def identity(self) -> Mapping[str, Any]:
         """Task version, time limit, simulator versions, and that infos are kept."""
-        try:
-            versions = {package: version(package) for package in ("gymnasium", "mujoco")}
-        except PackageNotFoundError as error:
-            raise InvalidInput(NOT_INSTALLED) from error
+        versions = extra_versions("mujoco", "gymnasium", "mujoco")
         facts = {"simulator": "gymnasium", "id": self._id, "versions": versions, "max_steps": self._limit}
         return {**facts, "infos": True}  # datasets without them exist, which one with them must not continue
 

@@ -10,7 +10,6 @@ PyAV: https://pyav.basswood-io.com ; x264's settings: https://trac.ffmpeg.org/wi
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +22,7 @@ import numpy as np
 from pipeline.errors import InvalidInput
 from pipeline.frames.png import decode_png
 from pipeline.frames.store import EpisodeFrames, Frames
+from pipeline.machine.extras import import_extra
 from pipeline.machine.files import write_atomic
 
 if TYPE_CHECKING:
@@ -112,11 +112,7 @@ def decoded(files: EpisodeFrames) -> Iterator[np.ndarray]:
 def check_encoder() -> None:
     """Raises InvalidInput where no video can be written here, with what to install."""
     try:
-        importlib.import_module("av").Codec(ENCODER, "w")
-    except ModuleNotFoundError as error:
-        if error.name != "av":
-            raise
-        raise InvalidInput("Videos need PyAV. Install it: pip install 'repertoire[video]'") from error
+        import_extra("video", "av").Codec(ENCODER, "w")
     except ValueError as error:  # UnknownCodecError is one
         raise InvalidInput(
             f"The FFmpeg that PyAV uses here was built without {ENCODER}, so it cannot write H.264. PyAV's own wheels "

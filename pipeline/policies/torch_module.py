@@ -19,6 +19,7 @@ from pipeline.policies.inputs import Input, Inputs, by_name
 from pipeline.policies.network import SLOTS, Network
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.stack import PADDINGS, stacked
+from pipeline.wording import first_line, last_line
 
 OUTPUTS = ("logits", "actions")
 CHANNELS = ("first", "last")
@@ -161,7 +162,7 @@ class TorchModule:
                 return jit.load(self._file, map_location=self._device).eval()
         except Exception as error:  # torch raises whatever it comes upon
             raise InvalidInput(
-                f"{self._file} cannot be read: {_first_line(error)} "
+                f"{self._file} cannot be read: {first_line(error)} "
                 f"It must come from torch.jit.save, or from torch.export.save and end in .pt2."
             ) from error
 
@@ -185,7 +186,7 @@ class TorchModule:
                 output = self._module(there[PLAIN] if set(there) == {PLAIN} else there)
         except Exception as error:  # a program may raise anything
             shapes = ", ".join(f"{name} {tensor.dtype} {tuple(tensor.shape)}".strip() for name, tensor in there.items())
-            raise InvalidInput(f"{self._file} does not take {shapes}: {_last_line(error)}{_HINT}") from error
+            raise InvalidInput(f"{self._file} does not take {shapes}: {last_line(error)}{_HINT}") from error
         if not isinstance(output, torch.Tensor) or output.shape[:1] != (SLOTS,):
             what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
             raise InvalidInput(
@@ -215,11 +216,3 @@ def _dtype(name: str) -> np.dtype[Any]:
 def _most(dtype: np.dtype[Any]) -> int:
     """Example values: all of a picture's; of other whole numbers, which may be indices, only 0 and 1."""
     return 256 if dtype == np.uint8 else 2
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

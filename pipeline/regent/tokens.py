@@ -14,6 +14,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import digest_file
 from pipeline.domains.babyai import MISSION_TOKENS, TOKENS
 from pipeline.errors import InvalidInput
+from pipeline.machine.extras import import_extra
 from pipeline.regent.rows import ReadStates
 
 NO_TOKEN = -1
@@ -72,14 +73,9 @@ def _file(tokenizer: Tokenizer) -> Path:
 
 
 def _encoded(path: Path, missions: list[str]) -> np.ndarray:
+    library = import_extra("tokenizers", "tokenizers")
     try:
-        from tokenizers import Tokenizer as Encoder
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            "The package tokenizers is not installed. Install it: pip install 'repertoire[tokenizers]' (or make setup)."
-        ) from error
-    try:
-        encoder = Encoder.from_file(str(path))
+        encoder = library.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception
         raise InvalidInput(f"{path} is no tokenizer.json: {error}") from error
     encoder.no_truncation()

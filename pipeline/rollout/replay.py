@@ -16,6 +16,7 @@ from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, Tas
 from pipeline.fingerprint import canonical, differences
 from pipeline.interfaces import Environment, Observation
 from pipeline.machine.processes import spawn_context
+from pipeline.wording import error_text
 
 Frames = dict[tuple[int, int], np.ndarray]
 """(episode, row) -> picture, (height, width, 3) uint8."""
@@ -116,7 +117,7 @@ def _guarded(call: Callable[[], T], number: int, row: int) -> T:
         raise
     except Exception as error:  # a simulator may raise anything; the message must say where to look
         raise TaskFailed(
-            f"The simulator failed while episode {number} was replayed, at row {row}: {type(error).__name__}: {error}"
+            f"The simulator failed while episode {number} was replayed, at row {row}: {error_text(error)}"
         ) from error
 
 

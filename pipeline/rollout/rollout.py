@@ -15,6 +15,7 @@ from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Policy, Transition
 from pipeline.observation import observation_copy
 from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.wording import error_text
 
 IDLE_SECONDS = 0.01
 """How long slots rest when no episode may begin yet."""
@@ -154,7 +155,7 @@ def _reset(environment: Environment, seed: int) -> Observation:
     except PipelineError:
         raise
     except Exception as error:  # a simulator may raise anything; the message must say which episode to look at
-        raise TaskFailed(f"The simulator failed in the reset with seed {seed}: {_told(error)}") from error
+        raise TaskFailed(f"The simulator failed in the reset with seed {seed}: {error_text(error)}") from error
     if _has_nan(observation):
         raise TaskFailed(f"The simulator gave NaN in the observation of the reset with seed {seed}.")
     return observation
@@ -167,17 +168,13 @@ def _step(environment: Environment, action: np.ndarray, seed: int, step: int) ->
         raise
     except Exception as error:  # as in _reset
         raise TaskFailed(
-            f"The simulator failed at step {step} of the episode with seed {seed}: {_told(error)}"
+            f"The simulator failed at step {step} of the episode with seed {seed}: {error_text(error)}"
         ) from error
     if not math.isfinite(transition.reward):
         raise TaskFailed(f"The simulator gave the reward {transition.reward} at step {step} with seed {seed}.")
     if _has_nan(transition.observation):
         raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
     return transition
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _fitting(policy: Policy, action: np.ndarray, spec: ArraySpec) -> np.ndarray:

@@ -21,6 +21,7 @@ from pipeline.interfaces import Environment, Policy
 from pipeline.machine.processes import spawn_context
 from pipeline.rollout.rollout import Played, Start, play
 from pipeline.seeding import episode_rng, episode_seed
+from pipeline.wording import error_text
 
 AHEAD = 256
 """Episodes that may be finished before the one that is packed next: the others wait on disk."""
@@ -193,7 +194,7 @@ def _portable(error: Exception) -> Exception:
     try:
         copy: Exception = pickle.loads(pickle.dumps(error))
     except Exception:  # an error may hold anything
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return RuntimeError(error_text(error))
     return copy
 
 

@@ -545,7 +545,7 @@ def test_without_pyav_the_page_says_so_and_shows_the_rest(tmp_path: Path, monkey
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "av", None)
         poor = filmed(workspace, 6, 6)
-    line = "Videos need PyAV. Install it: pip install 'repertoire[video]'"
+    line = "PyAV is not installed. Install it: pip install 'repertoire[video]' (or make setup)."
     assert f"No videos: {line}" in text_of(html_of(poor))
     assert poor.manifest.warnings == [f"The page has no videos: {line}"]
     assert (poor.manifest.counts["videos"], poor.manifest.counts["pictures"] > 10) == (0, True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.envs.babyai.view import remember_quickly
 from pipeline.interfaces import GaveUp, Observation
+from pipeline.wording import error_text
 
 MOST_SUBGOALS = 100
 """Subgoals that the bot may add to its plan for one action. Far fewer are enough, or none ever are."""
@@ -34,7 +35,7 @@ class Bot:
         try:
             self._suggested = self._replan()
         except Exception as error:  # assertions, missing attributes, errors of its own: it has no plan
-            raise GaveUp(f"{type(error).__name__}: {error}", self._done) from error
+            raise GaveUp(error_text(error), self._done) from error
         return np.asarray(self._suggested, np.int64)
 
     def _replan(self) -> int:

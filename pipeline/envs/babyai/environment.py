@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +16,7 @@ from pipeline.envs.babyai.bot import Bot
 from pipeline.envs.babyai.view import quicken
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.machine.extras import extra_versions, import_extra
 
 LEVELS = {
     "action-obj-door": "ActionObjDoor",
@@ -69,8 +67,6 @@ MOVES = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 DONE_ACTIONS = "BABYAI_DONE_ACTIONS"
 """A variable that the package reads: where it is set, only `done` ends a mission, fulfilled or spoiled."""
 
-NOT_INSTALLED = "minigrid is not installed. Install it: pip install 'repertoire[babyai]' (or make setup)."
-
 
 class BabyAI:
     """One BabyAI level; every episode has rooms, objects and a mission of its own.
@@ -107,7 +103,8 @@ class BabyAI:
     @cached_property
     def _level(self) -> Any:
         """The level itself, without Gymnasium's wrappers; built at first use, because importing minigrid is slow."""
-        _package("minigrid")
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # minigrid's pygame greets on the terminal otherwise
+        import_extra("babyai", "minigrid")
         import gymnasium
 
         limit = {} if self._limit is None else {"max_steps": self._limit}
@@ -120,10 +117,7 @@ class BabyAI:
 
     def identity(self) -> Mapping[str, Any]:
         """The level, its time limit (None: its own), what `done` means and the simulator's versions."""
-        try:
-            versions = {package: version(package) for package in ("gymnasium", "minigrid")}
-        except PackageNotFoundError as error:
-            raise InvalidInput(NOT_INSTALLED) from error
+        versions = extra_versions("babyai", "gymnasium", "minigrid")
         return {
             "simulator": "minigrid",
             "id": self._id,
@@ -175,14 +169,3 @@ def _flat(seen: Mapping[str, Any]) -> np.ndarray:
     observation[0] = seen["direction"]
     observation[1:] = seen["image"].reshape(-1)
     return observation
-
-
-def _package(name: str) -> ModuleType:
-    """Minigrid, or a module of it. It draws with pygame, which greets everybody on the terminal unless told not to."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "minigrid":
-            raise
-        raise InvalidInput(NOT_INSTALLED) from error

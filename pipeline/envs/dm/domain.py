@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.dm.environment import DeepMind
 from pipeline.errors import InvalidInput
+from pipeline.wording import slug
 
 
 def dm_domain(
@@ -35,7 +35,7 @@ def dm_domain(
     With an entry point, `tasks` and `aliases` are put aside. Its task is called as asked for, or else by the slug of
     its name: `catch` for `my_envs:Catch`.
     """
-    told = {
+    given = {
         "entry_point": entry_point,
         "env_kwargs": env_kwargs or None,
         "seed_argument": seed_argument,
@@ -61,19 +61,18 @@ def dm_domain(
         aliases=aliases if entry_point is None else {},
         regent=regent,
         display_name=display_name,
-        settings={key: value for key, value in told.items() if value is not None},
+        settings={key: value for key, value in given.items() if value is not None},
     )
 
 
 def _names(asked: str | Sequence[str] | None, entry_point: str) -> list[str]:
     """What the task of an entry point is called."""
     if asked is None or asked == "all":
-        return [_slug(entry_point.rpartition(":")[2])]
-    return [_slug(name) for name in ([asked] if isinstance(asked, str) else asked)]
+        return [_task_name(entry_point.rpartition(":")[2])]
+    return [_task_name(name) for name in ([asked] if isinstance(asked, str) else asked)]
 
 
-def _slug(name: str) -> str:
-    words = re.findall(r"[a-z0-9]+", name.lower())
-    if not words:
+def _task_name(name: str) -> str:
+    if not slug(name):
         raise InvalidInput(f"The name {name!r} has no letter or digit; name the task: task=NAME")
-    return "-".join(words)
+    return slug(name)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from pipeline.envs.rendering import without_opengl
-from pipeline.errors import InvalidInput, unknown_name
-
-NOT_INSTALLED = "dm_control is not installed. Install it: pip install 'repertoire[dmc]' (or make setup)."
+from pipeline.errors import unknown_name
+from pipeline.machine.extras import extra_versions, import_extra
 
 LQR = ("lqr-lqr_2_1", "lqr-lqr_6_2")
 """The springs of these are drawn when the model is made, and no time limits their episodes."""
@@ -52,10 +50,7 @@ class Suite:
 
     def identity(self) -> Mapping[str, Any]:
         """The task and the versions of the simulator."""
-        try:
-            versions = {package: version(package) for package in ("dm-control", "mujoco")}
-        except PackageNotFoundError as error:
-            raise InvalidInput(NOT_INSTALLED) from error
+        versions = extra_versions("dmc", "dm-control", "mujoco")
         return {"simulator": "dm_control", "id": self._task, "versions": versions}
 
     def _loaded(self, seed: int) -> Any:
@@ -66,23 +61,18 @@ class Suite:
         options = {"random": seed} | ({"time_limit": float("inf")} if self._timeless else {})
         env = suite.load(*self._task.split("-", 1), task_kwargs=options)
         # quadruped-escape asks for an OpenGL context at each reset, to show it the new ground; here a Painter draws
-        env.physics._make_rendering_contexts = _nothing
+        env.physics._make_rendering_contexts = _make_no_context
         return env
 
 
-def _nothing() -> None:
+def _make_no_context() -> None:
     return None
 
 
 def _suite() -> ModuleType:
     """dm_control.suite, imported only when an environment is made: it takes a second."""
-    try:
-        with without_opengl():
-            suite = importlib.import_module("dm_control.suite")
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in ("dm_control", "mujoco"):
-            raise
-        raise InvalidInput(NOT_INSTALLED) from error
+    with without_opengl():
+        suite = import_extra("dmc", "dm_control.suite")
     if not hasattr(np, "in1d"):
         _mend(importlib.import_module("dm_control.suite.quadruped"))
     return suite

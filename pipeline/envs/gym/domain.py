@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.gym.environment import Gym
-from pipeline.envs.gym.names import NO_ID, slug
+from pipeline.envs.gym.names import NO_ID, task_of_id
 from pipeline.errors import InvalidInput
 
 
@@ -29,9 +29,9 @@ def gym_domain(
 ) -> Domain:
     """What `conf/domain/gym.yaml` builds; the arguments are those of `Gym`, and the fields of `Domain`.
 
-    The task is the slug of the id. Without an id, stages that need no task go on; all others are told to name one.
+    The task is the slug of the id. Without an id, stages that need no task go on; all others ask for one.
     """
-    told = {
+    given = {
         "env_id": env_id,
         "entry_point": entry_point,
         "packages": packages,
@@ -56,12 +56,12 @@ def gym_domain(
         max_steps=max_steps,
         episodes=episodes,
         environment=environment,
-        tasks=[slug(env_id)] if env_id else _Unnamed(),
+        tasks=[task_of_id(env_id)] if env_id else _Unnamed(),
         spellings=["gym-{task}"],
-        aliases={env_id: slug(env_id)} if env_id else {},
+        aliases={env_id: task_of_id(env_id)} if env_id else {},
         regent=regent,
         display_name=display_name,
-        settings={key: value for key, value in told.items() if value},
+        settings={key: value for key, value in given.items() if value},
     )
 
 

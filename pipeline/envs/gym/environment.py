@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.envs.gym.actions import Actions
 from pipeline.envs.gym.infos import success_of
 from pipeline.envs.gym.make import EnvironmentRecipe, Made
-from pipeline.envs.gym.names import slug
+from pipeline.envs.gym.names import task_of_id
 from pipeline.envs.gym.observations import Observations
 from pipeline.envs.gym.pictures import draw
 from pipeline.envs.gym.versions import environment_versions
@@ -61,8 +61,8 @@ class Gym:
         mission: str | None = "mission",
         rounding: bool = False,
     ) -> None:
-        if task != slug(env_id):
-            raise InvalidInput(f"The task {task} is not that of domain.env_id={env_id}, which is {slug(env_id)}.")
+        if task != task_of_id(env_id):
+            raise InvalidInput(f"The task {task} is not that of domain.env_id={env_id}, which is {task_of_id(env_id)}.")
         self._recipe = EnvironmentRecipe(env_id, entry_point, packages, env_kwargs, max_steps)
         self._fresh, self._mission_key, self._rounding = bool(fresh), mission, bool(rounding)
         self.mission = ""

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -15,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec, registry
 
 from pipeline.envs.entry_point import load_entry_point
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.wording import error_text
 
 Creator = Callable[..., Any]
 """A class of environments, or a function that returns one."""
@@ -23,7 +23,6 @@ ANOTHER_PACKAGE = (
     "One of another package is known once its package is imported: 'domain.packages=[NAME]', for example [ale_py]; one "
     "that nobody registers needs domain.entry_point=module:Class."
 )
-ON_PATH = "Put the folder that it lies in on PYTHONPATH: PYTHONPATH=FOLDER python run.py ... (or install it)."
 
 
 def registered(env_id: str) -> EnvSpec:
@@ -53,21 +52,6 @@ def of_entry_point(env_id: str, entry_point: str) -> EnvSpec:
     return known
 
 
-def imported(module: str, setting: str) -> ModuleType:
-    """A module that a setting names. Raises InvalidInput that tells a missing module from one that fails."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module}.".startswith(f"{error.name}."):
-            raise InvalidInput(f"{setting} names {module}, but there is no module {error.name}. {ON_PATH}") from error
-        raise InvalidInput(
-            f"{setting} names {module}, which imports {error.name}, and that is not installed: pip install it, or put "
-            f"its folder on PYTHONPATH."
-        ) from error
-    except Exception as error:  # a module may raise anything
-        raise InvalidInput(f"{setting} names {module}, which cannot be imported: {told(error)}") from error
-
-
 def creator_of(spec: EnvSpec) -> Creator:
     """What makes the environment. Raises InvalidInput where that cannot be imported."""
     if callable(spec.entry_point):
@@ -79,7 +63,7 @@ def creator_of(spec: EnvSpec) -> Creator:
         creator: Creator = getattr(import_module(module), name)
     except Exception as error:  # a module may raise anything
         raise InvalidInput(
-            f"{spec.id} is registered as {spec.entry_point}, which cannot be imported: {told(error)}"
+            f"{spec.id} is registered as {spec.entry_point}, which cannot be imported: {creator_error(error)}"
         ) from error
     return creator
 
@@ -95,15 +79,14 @@ def arguments(creator: Creator) -> list[str] | None:
     return [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
 
 
-def told(error: Exception) -> str:
-    """An error in a line, without what Gymnasium adds to it."""
-    text = str(error).split(" was raised from the environment creator for ")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def creator_error(error: Exception) -> str:
+    """An error of an environment's creator in a line, without what Gymnasium adds to it."""
+    return error_text(error).split(" was raised from the environment creator for ")[0]
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Without the advice to take a newer version: the id is meant, and the identity tells it."""
+def without_version_advice() -> Iterator[None]:
+    """Hide Gymnasium's advice to take a newer version: the id is meant, and the identity names it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield

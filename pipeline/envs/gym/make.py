@@ -16,7 +16,16 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from pipeline.digest import digest_source
-from pipeline.envs.gym.find import Creator, arguments, creator_of, hushed, imported, of_entry_point, registered, told
+from pipeline.envs.entry_point import import_named
+from pipeline.envs.gym.find import (
+    Creator,
+    arguments,
+    creator_error,
+    creator_of,
+    of_entry_point,
+    registered,
+    without_version_advice,
+)
 from pipeline.envs.gym.names import NO_ID
 from pipeline.envs.gym.versions import version_of
 from pipeline.errors import InvalidInput, unknown_name
@@ -78,7 +87,7 @@ class EnvironmentRecipe:
     def _spec(self) -> EnvSpec:
         """What Gymnasium knows of it. Imports the packages."""
         for package in self._packages:
-            imported(package, "domain.packages")
+            import_named(package, f"domain.packages={package}")
         return of_entry_point(self._id, self._entry_point) if self._entry_point else registered(self._id)
 
     @cached_property
@@ -115,7 +124,7 @@ class EnvironmentRecipe:
             try:
                 return Made(self._made({**self._kwargs, RENDER_MODE: PICTURES}))
             except Exception as error:  # a library that draws may be missing; any other reason comes again below
-                blind = f"with {RENDER_MODE}={PICTURES} it cannot be made: {told(error)}"
+                blind = f"with {RENDER_MODE}={PICTURES} it cannot be made: {creator_error(error)}"
         try:
             made = Made(self._made(self._kwargs), blind)
         except Exception as error:  # an environment may raise anything
@@ -124,7 +133,7 @@ class EnvironmentRecipe:
         return made
 
     def _made(self, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
-        with hushed():
+        with without_version_advice():
             # Gymnasium's checker only warns, of less than what is checked here at every step
             return gymnasium.make(
                 self._spec, max_episode_steps=self._limit, disable_env_checker=True, **copy.deepcopy(dict(kwargs))
@@ -143,11 +152,12 @@ class EnvironmentRecipe:
         guilty = {key: self._kwargs[key] for key in self._kwargs if self._works_without(key)}
         if guilty:
             given = ", ".join(f"{key}={json.dumps(value)}" for key, value in guilty.items())
-            return InvalidInput(f"{self._spec.id} refuses {given} of domain.env_kwargs: {told(error)}")
+            return InvalidInput(f"{self._spec.id} refuses {given} of domain.env_kwargs: {creator_error(error)}")
         where = traceback.extract_tb(error.__traceback__)[-1]
         return InvalidInput(
-            f"{self._spec.id} could not be made with domain.env_kwargs={json.dumps(self._kwargs)}: {told(error)} "
-            f"({where.filename}, line {where.lineno}). Arguments are set so: '+domain.env_kwargs={{NAME: VALUE}}'"
+            f"{self._spec.id} could not be made with domain.env_kwargs={json.dumps(self._kwargs)}: "
+            f"{creator_error(error)} ({where.filename}, line {where.lineno}). "
+            f"Arguments are set so: '+domain.env_kwargs={{NAME: VALUE}}'"
         )
 
     def _works_without(self, key: str) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from pipeline.errors import InvalidInput
+from pipeline.wording import slug
 
 NO_ID = (
     "Which Gymnasium environment? domain.env_id=CartPole-v1, or one of yours: domain.env_id=MyEnv-v0 "
@@ -12,14 +11,14 @@ NO_ID = (
 )
 
 
-def slug(env_id: str | None) -> str:
+def task_of_id(env_id: str | None) -> str:
     """`cartpole-v1` for `CartPole-v1`, `ale-pong-v5` for `ALE/Pong-v5`, `myenv-v0` for `my_package:MyEnv-v0`.
 
     Raises InvalidInput without an id, and for one without a letter or digit.
     """
     if not env_id:
         raise InvalidInput(NO_ID)
-    words = re.findall(r"[a-z0-9]+", env_id.rpartition(":")[2].lower())
-    if not words:
+    name = slug(env_id.rpartition(":")[2])
+    if not name:
         raise InvalidInput(f"domain.env_id={env_id} has no letter or digit. {NO_ID}")
-    return "-".join(words)
+    return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
-from pipeline.envs.gym.find import told
+from pipeline.envs.gym.find import creator_error
 from pipeline.envs.gym.make import Made
 from pipeline.envs.rendering import choose_renderer
 from pipeline.errors import NoRenderer
@@ -26,7 +26,7 @@ def draw(made: Made) -> np.ndarray:
     except (ImportError, DependencyNotInstalled) as error:
         raise NoRenderer(NO_PICTURE.format(name, f"a package that draws is not installed: {error}")) from error
     except Exception as error:  # each library fails in its own way
-        raise NoRenderer(NO_PICTURE.format(name, told(error))) from error
+        raise NoRenderer(NO_PICTURE.format(name, creator_error(error))) from error
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
         got = f"{picture.dtype} of shape {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
         raise NoRenderer(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import numpy as np
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
+from pipeline.machine.extras import extra_versions
 from pipeline.policies.inputs import Input, Inputs, by_name
 from pipeline.policies.network import SLOTS, Network, zeros
 from pipeline.policies.normalize import PLAIN, Scaling, read_scalings, statistics_beside
 from pipeline.policies.sampling import finite
-from pipeline.policies.sb3.network import CELL, HIDDEN, NOT_INSTALLED, Head, build_policy, head
+from pipeline.policies.sb3.network import CELL, HIDDEN, Head, build_policy, head
 from pipeline.policies.sb3.zip import CONTRIB, AgentFile
 from pipeline.policies.spaces import Space, check_actions, gymnasium_space
 from pipeline.policies.stack import arrange
@@ -89,7 +89,7 @@ class StableBaselines:
             "padding": self._padding,
             "width": SLOTS,
             "device": self._device.split(":")[0],
-            "versions": {package: _version(package) for package in packages},
+            "versions": extra_versions("policies", *packages),
         }
 
     @cached_property
@@ -219,10 +219,3 @@ def _stack_hint(seen: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     if len(seen) == len(wanted) == 1 and seen[0] and wanted[0] > seen[0] and wanted[0] % seen[0] == 0:
         return f" If it saw {wanted[0] // seen[0]} of them at once: policy.stack={wanted[0] // seen[0]}"
     return " Choose the task, and its version and options, that it was trained on."
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError as error:
-        raise InvalidInput(NOT_INSTALLED.format(package)) from error

@@ -9,12 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.errors import InvalidInput
+from pipeline.machine.extras import import_extra
 from pipeline.policies import sampling
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.sb3.zip import CONTRIB, AgentFile, unpickled
 from pipeline.policies.spaces import gymnasium_space
-
-NOT_INSTALLED = "{} is not installed. Install it: pip install 'repertoire[policies]' (or make setup)."
 
 HIDDEN, CELL = "recurrent/hidden", "recurrent/cell"
 """Names of the inputs and outputs that hold a recurrent network's memory, (rows, layers, width)."""
@@ -47,14 +46,9 @@ def build_policy(agent: AgentFile, device: str) -> Any:
 
 
 def _torch(algorithm: str, device: str) -> Any:
-    try:
-        import stable_baselines3  # noqa: F401
-
-        if algorithm in CONTRIB:
-            import sb3_contrib  # noqa: F401
-    except ModuleNotFoundError as error:
-        title = "sb3-contrib" if error.name == "sb3_contrib" else "Stable-Baselines3"
-        raise InvalidInput(NOT_INSTALLED.format(title)) from error
+    import_extra("policies", "stable_baselines3")
+    if algorithm in CONTRIB:
+        import_extra("policies", "sb3_contrib")
     import torch
 
     if device.startswith("cuda") and not torch.cuda.is_available():

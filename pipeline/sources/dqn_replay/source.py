@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
 from pipeline.domains.atari import minimal_actions
-from pipeline.errors import InvalidInput, unknown_name
+from pipeline.errors import InvalidInput
 from pipeline.machine.files import human_bytes
 from pipeline.machine.progress import progress
 from pipeline.sources.contract import BulkSource
@@ -26,6 +26,7 @@ from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
 from pipeline.sources.quirks import Quirk
 from pipeline.storage.contract import Storage
+from pipeline.wording import check_choice
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +81,11 @@ class DqnReplaySource(BulkSource):
         download_only: bool = False,
         cache: str | None = None,
     ) -> None:
-        _one_of("quality", quality, QUALITIES)
-        _one_of("selection", selection, SELECTIONS)
-        _one_of("rows", rows or CLEAN, (CLEAN, UPSTREAM))
-        _one_of("edges", edges, EDGES)
-        _one_of("overflow", overflow, OVERFLOWS)
+        check_choice("source.quality", quality, QUALITIES)
+        check_choice("source.selection", selection, SELECTIONS)
+        check_choice("source.rows", rows or CLEAN, (CLEAN, UPSTREAM))
+        check_choice("source.edges", edges, EDGES)
+        check_choice("source.overflow", overflow, OVERFLOWS)
         if num_slices is not None and num_slices < 1:
             raise InvalidInput(f"source.num_slices={num_slices} asks for no checkpoint; it must be at least 1.")
         if run not in range(1, 6):
@@ -251,8 +252,3 @@ def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path
             f"for less: source.max_transitions, source.num_slices"
             f"{', or storage=zarr, which compresses' if storage.name == 'bin' else ''}."
         )
-
-
-def _one_of(setting: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise unknown_name(f"source.{setting}", value, known)

@@ -21,6 +21,7 @@ from pipeline.sources.jat.missions import RAW, Missions, RawTask, raw_metadata, 
 from pipeline.sources.jat.rows import row_files, row_shapes
 from pipeline.sources.jat.screens import REPEAT, ZEROS, FrameStack
 from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.wording import check_choice
 
 METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
 HUB = "hub"
@@ -74,8 +75,8 @@ class JatSource(Source):
             raise InvalidInput(
                 f"source.row_width must be the steps of a JAT row, 32 or 256 as published; it is {row_width}."
             )
-        _one_of("stacks", stacks, ("auto", REPEAT, ZEROS, "keep"))
-        _one_of("missions", missions, ("auto", "tokens"))
+        check_choice("source.stacks", stacks, ("auto", REPEAT, ZEROS, "keep"))
+        check_choice("source.missions", missions, ("auto", "tokens"))
         self.path = path
         self.row_width = row_width
         self.stacks = stacks
@@ -181,11 +182,6 @@ class JatSource(Source):
             ]
             self._downloaded[repository, name] = repository.download(name, wanted)
         return self._downloaded[repository, name]
-
-
-def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InvalidInput(f"source.{setting}={value} is not known; use one of {', '.join(known)}")
 
 
 def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) -> Path:

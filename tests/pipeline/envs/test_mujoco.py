@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
-from pipeline.envs import mujoco
 from pipeline.envs.mujoco import NAMES, MuJoCo
 from pipeline.errors import InvalidInput, UnknownName
+from pipeline.machine import extras
 from pipeline.policies.random import uniform_action
 from tests.contracts.environment import EnvironmentContract, play
 
@@ -101,7 +101,7 @@ def test_so_does_asking_for_the_identity(monkeypatch):
     def absent(package):
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(mujoco, "version", absent)
+    monkeypatch.setattr(extras, "version", absent)
     with pytest.raises(InvalidInput, match=r"pip install 'repertoire\[mujoco\]'"):
         MuJoCo("hopper").identity()
 

@@ -15,11 +15,11 @@ import yaml
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
-from pipeline.envs.dm import suite as dm_suite
 from pipeline.envs.dm.domain import dm_domain
 from pipeline.envs.dm.environment import DeepMind
 from pipeline.envs.dm.suite import LQR, _suite
 from pipeline.errors import InvalidInput, NoRenderer, UnknownName
+from pipeline.machine import extras
 from pipeline.policies.random import Random
 from pipeline.rollout.audit import Recorded, first_difference
 from pipeline.rollout.rollout import rollout
@@ -137,7 +137,7 @@ def test_so_does_asking_for_the_identity(monkeypatch: pytest.MonkeyPatch):
     def absent(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(dm_suite, "version", absent)
+    monkeypatch.setattr(extras, "version", absent)
     with pytest.raises(InvalidInput, match=r"pip install 'repertoire\[dmc\]'"):
         DeepMind("cartpole-swingup").identity()
 

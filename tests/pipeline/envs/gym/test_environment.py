@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.digest import digest_file
 from pipeline.envs.gym.environment import Gym
-from pipeline.envs.gym.names import slug
+from pipeline.envs.gym.names import task_of_id
 from pipeline.envs.gym.text import text_of
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed
 from pipeline.policies.random import Random
@@ -60,7 +60,7 @@ class TestMyEnv(EnvironmentContract):
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "FrozenLake-v1", "Blackjack-v1"])
 def test_an_episode_is_that_of_a_plain_loop(env_id):
-    episode = play(Gym(slug(env_id), env_id, max_steps=60), 3)
+    episode = play(Gym(task_of_id(env_id), env_id, max_steps=60), 3)
     env = gymnasium.make(env_id, max_episode_steps=60)
     observation, _ = env.reset(seed=3)
     observations, rewards = [observation], []

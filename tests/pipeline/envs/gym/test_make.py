@@ -11,8 +11,8 @@ import pytest
 from pipeline.digest import digest_file
 from pipeline.domains.domain import Regent
 from pipeline.envs.gym.domain import gym_domain
-from pipeline.envs.gym.make import Recipe
-from pipeline.envs.gym.names import slug
+from pipeline.envs.gym.make import EnvironmentRecipe
+from pipeline.envs.gym.names import task_of_id
 from pipeline.envs.gym.versions import environment_versions, version_of
 from pipeline.errors import InvalidInput, UnknownName
 
@@ -29,13 +29,13 @@ HERE = "tests.pipeline.envs.gym_envs"
     ],
 )
 def test_a_task_is_the_slug_of_its_id(env_id, name):
-    assert slug(env_id) == name
+    assert task_of_id(env_id) == name
 
 
 @pytest.mark.parametrize("env_id", [None, "", "--"])
 def test_without_an_id_there_is_no_task(env_id):
     with pytest.raises(InvalidInput, match="domain.env_id=CartPole-v1"):
-        slug(env_id)
+        task_of_id(env_id)
 
 
 def domain(env_id: str | None, **settings: Any) -> Any:
@@ -82,17 +82,17 @@ def test_a_domain_without_an_id_is_built_and_asks_for_one_when_a_task_is_wanted(
 )
 def test_what_cannot_be_found_is_said_with_what_to_do(settings, words):
     with pytest.raises(InvalidInput, match=words):
-        Recipe(**settings).make()
+        EnvironmentRecipe(**settings).make()
 
 
 def test_a_package_that_needs_another_one_names_that_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "needs_more.py").write_text("import not_installed_anywhere\n")
     (tmp_path / "broken_inside.py").write_text("1 / 0\n")
-    with pytest.raises(InvalidInput, match="imports not_installed_anywhere"):
-        Recipe("X-v0", packages=["needs_more"]).make()
+    with pytest.raises(InvalidInput, match="needs not_installed_anywhere"):
+        EnvironmentRecipe("X-v0", packages=["needs_more"]).make()
     with pytest.raises(InvalidInput, match="broken_inside.*ZeroDivisionError"):
-        Recipe("X-v0", packages="broken_inside").make()
+        EnvironmentRecipe("X-v0", packages="broken_inside").make()
 
 
 def test_a_package_without_a_version_is_known_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -105,7 +105,7 @@ def test_a_package_without_a_version_is_known_by_its_source(tmp_path: Path, monk
         "gymnasium.register('Pole-v0', 'registers_itself:Pole', max_episode_steps=9)\n"
     )
     try:
-        found = Recipe("registers_itself:Pole-v0").identity()
+        found = EnvironmentRecipe("registers_itself:Pole-v0").identity()
         assert found["source"] == digest_file(file)
         assert found["packages"] == {"registers_itself": None}
         assert (found["id"], found["max_steps"]) == ("Pole-v0", 9)
@@ -128,26 +128,26 @@ def test_a_package_without_a_version_is_known_by_its_source(tmp_path: Path, monk
 )
 def test_arguments_that_are_refused_are_named_with_the_environments_own_words(name, kwargs, words):
     with pytest.raises(InvalidInput, match=words):
-        Recipe(f"{name}-v0", f"{HERE}:{name}", kwargs=kwargs).make()
+        EnvironmentRecipe(f"{name}-v0", f"{HERE}:{name}", kwargs=kwargs).make()
 
 
 def test_two_time_limits_are_one_too_many():
-    assert Recipe("CartPole-v1", kwargs={"max_episode_steps": 5}, max_steps=5).identity()["max_steps"] == 5
+    assert EnvironmentRecipe("CartPole-v1", kwargs={"max_episode_steps": 5}, max_steps=5).identity()["max_steps"] == 5
     with pytest.raises(InvalidInput, match="two time limits"):
-        Recipe("CartPole-v1", kwargs={"max_episode_steps": 5}, max_steps=6)
+        EnvironmentRecipe("CartPole-v1", kwargs={"max_episode_steps": 5}, max_steps=6)
 
 
 def test_a_registered_environment_keeps_its_limit_when_its_entry_point_is_named_too():
     gymnasium.register("Twice-v0", f"{HERE}:Plain", max_episode_steps=33)
     try:
-        assert Recipe("Twice-v0", f"{HERE}:Plain").identity()["max_steps"] == 33
+        assert EnvironmentRecipe("Twice-v0", f"{HERE}:Plain").identity()["max_steps"] == 33
     finally:
         del gymnasium.registry["Twice-v0"]
 
 
 def test_making_an_environment_leaves_the_arguments_alone():
     kwargs = {"size": 4, "max_episode_steps": 3, "render_mode": None}
-    Recipe("Nested-v0", f"{HERE}:Nested", kwargs=kwargs).make()
+    EnvironmentRecipe("Nested-v0", f"{HERE}:Nested", kwargs=kwargs).make()
     assert kwargs == {"size": 4, "max_episode_steps": 3, "render_mode": None}
 
 

@@ -328,5 +328,5 @@ def test_a_raw_shard_that_is_missing_is_refused(tmp_path: Path):
 
 
 def test_an_unknown_way_to_name_missions_is_refused():
-    with pytest.raises(InvalidInput, match="source.missions=words is not known; use one of auto, tokens"):
+    with pytest.raises(InvalidInput, match="no source.missions named words. Known: auto, tokens"):
         JatSource(missions="words")

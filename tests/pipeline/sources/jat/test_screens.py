@@ -298,7 +298,7 @@ def test_actions_must_be_integers(tmp_path: Path):
 
 
 def test_an_unknown_rule_is_refused():
-    with pytest.raises(InvalidInput, match="source.stacks=mirror is not known; use one of auto, repeat, zeros, keep"):
+    with pytest.raises(InvalidInput, match="no source.stacks named mirror. Known: auto, keep, repeat, zeros"):
         JatSource(stacks="mirror")
 
 

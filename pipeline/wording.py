@@ -1,0 +1,40 @@
+"""How messages put names and errors into words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pipeline.errors import unknown_name
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are: `a, b and 3 more` for five names of which two are shown."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def check_choice(setting: str, value: str, known: Iterable[str]) -> None:
+    """Raises UnknownName where a setting has none of the known values, with the nearest of them."""
+    if value not in (names := list(known)):
+        raise unknown_name(setting, value, names)
+
+
+def slug(name: str) -> str:
+    """`my-env-v0` for `My_Env-v0`: words of small letters and digits; empty where the name has neither."""
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+def error_text(error: BaseException) -> str:
+    """`OSError: no display`, or `OSError` for an error without a text."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's text, where compilers say what is wrong; its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -1,0 +1,35 @@
+"""Names and errors in messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import UnknownName
+from pipeline.wording import check_choice, error_text, few, first_line, last_line, slug
+
+
+def test_a_long_list_ends_with_how_many_more_there_are():
+    assert few(["a", "b", "c", "d", "e"], most=2) == "a, b and 3 more"
+    assert few(["a", "b"], most=2) == "a, b"
+    assert few([]) == ""
+
+
+def test_a_value_that_is_no_choice_is_refused_with_the_choices():
+    check_choice("source.edges", "keep", ("keep", "drop"))
+    with pytest.raises(UnknownName, match=r"no source.edges named kept. Known: drop, keep\."):
+        check_choice("source.edges", "kept", ("keep", "drop"))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("My_Env-v0", "my-env-v0"), ("ALE/Pong", "ale-pong"), ("!?", "")])
+def test_a_slug_is_made_of_small_letters_and_digits(name, expected):
+    assert slug(name) == expected
+
+
+def test_an_error_is_told_by_its_type_where_it_has_no_text():
+    assert error_text(OSError("no display")) == "OSError: no display"
+    assert error_text(OSError()) == first_line(OSError()) == last_line(OSError()) == "OSError"
+
+
+def test_the_first_and_the_last_line_of_an_error():
+    error = ValueError("\nfirst\nsecond\nlast\n")
+    assert (first_line(error), last_line(error)) == ("first", "last")
