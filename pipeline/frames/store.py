@@ -5,9 +5,11 @@ A picture is encoded once, as PNG; whoever exports it writes those bytes unchang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from blake3 import blake3
@@ -19,6 +21,7 @@ from pipeline.frames.png import encode_png
 from pipeline.interfaces import Environment
 from pipeline.machine.files import write_spilled
 from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import ReadableArray
 
 PNG, ENDS, EPISODE_ENDS, DIGESTS = "png", "ends", "episode_ends", "digests"
 """Arrays of a frames artifact; see `Frames`."""
@@ -117,11 +120,21 @@ class Frames:
 
     `png` (bytes,) uint8: all files, one after the other. `ends` (rows,) int64: where each ends. `episode_ends` (n,)
     int64: where the rows of each episode end. `digests` (n, 32) uint8: of the pixels of each episode.
+
+    It can be sent to other processes; each opens the files for itself.
     """
 
     def __init__(self, artifact: Artifact) -> None:
-        self._arrays = open_arrays(artifact.arrays)
+        self._folder = artifact.arrays
         self._episode_ends = self._arrays[EPISODE_ENDS][:]
+
+    @cached_property
+    def _arrays(self) -> Mapping[str, ReadableArray]:
+        return open_arrays(self._folder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files."""
+        return {name: value for name, value in self.__dict__.items() if name != "_arrays"}
 
     def __len__(self) -> int:
         """Episodes."""
@@ -131,8 +144,10 @@ class Frames:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> EpisodeFrames:
-        """The pictures of one episode, reading only those."""
-        index = range(len(self))[index]
+        """The pictures of one episode, reading only those. Raises IndexError beyond the first or last."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"pictures of episode {index} of {self._folder}, which has those of {len(self)}")
+        index %= len(self)
         first, last = int(self._episode_ends[index - 1]) if index else 0, int(self._episode_ends[index])
         start = int(self._arrays[ENDS][first - 1 : first][0]) if first else 0
         ends = self._arrays[ENDS][first:last] - start

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int64
 from torch.utils.data import Dataset
 
 from pipeline.artifacts.artifact import Artifact
@@ -19,7 +20,6 @@ from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json
 from pipeline.regent.bins import SHAPES, STATISTICS, read_lookup
 from pipeline.regent.context import CONTEXT
-from pipeline.regent.statistics import distance_statistics, normaliser
 from pipeline.storage.contract import blocks
 
 LAMBDA = 10.0
@@ -95,7 +95,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
         columns = self.batch(np.asarray(indices, np.int64))
         return [{name: column[i] for name, column in columns.items()} for i in range(len(indices))]
 
-    def batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
+    def batch(self, items: Int64[np.ndarray, " n"]) -> dict[str, torch.Tensor]:
         """The arrays of (n,) items with an axis in front: (n, 20, ...)."""
         places = self._array("indices")[items].astype(np.int64)
         rows, columns = self._positions[places[..., 0]], places[..., 1]
@@ -120,14 +120,16 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
 
     @cached_property
     def p95(self) -> np.float32:
-        """What distances are divided by: their 95th percentile, 1 where that is 0. Measured where no file tells it."""
-        told = self._folder / STATISTICS
-        if told.is_file():
-            return normaliser(float(read_json(told)["p95"]))
+        """What distances are divided by: their 95th percentile, 1 where that is 0. Measured where no file says it."""
+        from pipeline.regent.statistics import distance_statistics, normaliser  # not at the top: it loads numba
+
+        statistics = self._folder / STATISTICS
+        if statistics.is_file():
+            return normaliser(float(read_json(statistics)["p95"]))
         return normaliser(distance_statistics(lambda: blocks(self._array("distances"))).p95)
 
     @cached_property
-    def _positions(self) -> np.ndarray:
+    def _positions(self) -> Int64[np.ndarray, " rows"]:
         """Position in the bins of each row of the dataset; -1 where it is in none."""
         rows = read_lookup(self._folder)
         if len(rows) != self._shapes["rewards"][0]:
@@ -161,7 +163,9 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
         return {**self.__dict__, "_open": {}}
 
 
-def soft_logits(chosen: np.ndarray, distances: np.ndarray) -> np.ndarray:
+def soft_logits(
+    chosen: Int64[np.ndarray, " n"], distances: Float32[np.ndarray, "n 20"]
+) -> Float32[np.ndarray, "n 20 18"]:
     """(n,) retrieved actions and (n, 20) normalised distances -> (n, 20, 18) float32, each row adding up to 1."""
     cut = np.clip(distances, 0, 1).astype(np.float32)[..., None]
     logits = np.repeat(cut / ACTIONS, ACTIONS, axis=-1)
