@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from beartype import beartype
+from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
@@ -56,12 +57,12 @@ def _write(chain: Chain, draft: Draft) -> None:
     draft.counts |= {"states": chain.plan.queries, "rows": len(chain.plan.rows)}
 
 
-def _columns(bins: Artifact, folder: Path) -> dict[str, np.ndarray]:
+def _columns(bins: Artifact, folder: Path) -> dict[str, Shaped[np.ndarray, "n *shape"]]:
     dtypes = {array["name"]: np.dtype(array["dtype"]) for array in bins.manifest.arrays}
     return columns_of(folder, dtypes, read_json(folder / SHAPES))
 
 
-def _digest(key: str, column: np.ndarray) -> bytes:
+def _digest(key: str, column: Shaped[np.ndarray, "n *shape"]) -> bytes:
     digest = ArrayDigest(key, column.dtype, column.shape)
     step = max(1, 2**24 // max(1, column[:1].nbytes))
     for start in range(0, len(column), step):

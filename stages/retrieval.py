@@ -13,7 +13,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.machine.files import write_json
 from pipeline.machine.progress import progress
 from pipeline.regent.chain import Chain
-from pipeline.regent.pools import QueryPlan
+from pipeline.regent.pools import SINGLE_EPISODE, QueryPlan
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.retrieve import PooledSearch, check_candidates, retrieval_warnings, search_device
 
@@ -63,6 +63,7 @@ def _search(chain: Chain, candidates: Int[np.ndarray, "queries"], draft: Draft) 
         "short_queries": short,
         **({"missions": len(plan.pools)} if plan.by_mission else {}),
     }
+    draft.facts |= {SINGLE_EPISODE: plan.single}
     draft.warnings += retrieval_warnings(chain, short)
 
 

@@ -98,7 +98,8 @@ class Manifest:
 
     `arrays`: name, shape, dtype, unit. `files`: size and BLAKE3 by relative path. `return`: mean, std, min, max of the
     episodes' returns, or nothing. `seconds` is the time of all runs that built it, `peak_memory_bytes` the highest.
-    `quirks`: name, count and sentence of what was odd in foreign data; older manifests lack the key.
+    `quirks`: name, count and sentence of what was odd in foreign data. `facts`: what a later check must know and cannot
+    read out of the arrays. Older manifests lack these two keys.
     """
 
     kind: str
@@ -122,6 +123,7 @@ class Manifest:
     warnings: list[str] = field(default_factory=list)
     command: str = ""
     quirks: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Replace the folder's manifest atomically."""

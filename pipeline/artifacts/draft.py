@@ -1,4 +1,4 @@
-"""A draft: what a stage fills with arrays, files, counts and warnings before it becomes an artifact."""
+"""A draft: what a stage fills with arrays, files, counts, facts and warnings before it becomes an artifact."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from pipeline.storage.resumable import PROGRESS, ArrayWriter
 
 
 class Draft:
-    """What a stage fills: arrays, files, counts and warnings of one derived artifact."""
+    """What a stage fills: arrays, files, counts, facts and warnings of one derived artifact."""
 
     def __init__(self, folder: DraftFolder, storage: Storage) -> None:
         self.path = folder.path
         self.counts: dict[str, int | float] = {}
+        self.facts: dict[str, Any] = {}
         self.warnings: list[str] = []
         self._storage = storage
         self._arrays: list[dict[str, Any]] = []
@@ -84,6 +85,7 @@ class Draft:
             files=file_table(self.path, self.path),
             counts=self.counts,
             warnings=self.warnings,
+            facts=self.facts,
             **stopwatch.record(),
         )
         manifest.write(self.path)

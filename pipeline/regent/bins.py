@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int, Int32, Int64, Shaped
 
 from pipeline.digest import ArrayDigest
 from pipeline.errors import DamagedArtifact, InvalidInput
@@ -52,22 +53,22 @@ def folder_suffix(demos: int, network: str, missions: bool) -> str:
     return "" if missions else f"-{demos}demos"
 
 
-def write_lookup(folder: Path, suffix: str, rows: np.ndarray) -> str:
-    """Write where each of the dataset's rows (R,) stands in the bins; returns the file's name."""
+def write_lookup(folder: Path, suffix: str, rows: Int[np.ndarray, "rows"]) -> str:
+    """Write where each of the dataset's rows stands in the bins; returns the file's name."""
     path = folder / LOOKUPS.replace("*", suffix)
     write_json(path, {str(row): place for place, row in enumerate(rows.tolist())}, indent=None)
     return path.name
 
 
-def read_lookup(folder: Path) -> np.ndarray:
-    """(R,) int64: the dataset's row at each row of the bins. Raises InvalidInput where there is not one lookup."""
+def read_lookup(folder: Path) -> Int64[np.ndarray, "rows"]:
+    """The dataset's row at each row of the bins. Raises InvalidInput where there is not exactly one lookup."""
     lookups = sorted(folder.glob(LOOKUPS))
     if len(lookups) != 1:
         raise InvalidInput(f"{folder} needs one {LOOKUPS}; it has {len(lookups)}.")
-    told = {int(row): int(place) for row, place in read_json(lookups[0]).items()}
-    if sorted(told.values()) != list(range(len(told))):
+    place_of = {int(row): int(place) for row, place in read_json(lookups[0]).items()}
+    if sorted(place_of.values()) != list(range(len(place_of))):
         raise DamagedArtifact(f"{lookups[0]} does not name each row of the bins once. Make the bins again.")
-    return np.array(sorted(told, key=lambda row: told[row]), np.int64)
+    return np.array(sorted(place_of, key=lambda row: place_of[row]), np.int64)
 
 
 def observation_key(dtype: np.dtype[Any]) -> str:
@@ -89,10 +90,19 @@ def bin_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype("<f4" if dtype.kind == "f" else "<i4")
 
 
-def row_blocks(array: RowArray, layout: RowLayout, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Some ascending rows of an array, in blocks of whole rows: (r, width, *shape) in the bin's dtype.
+def row_blocks(
+    array: RowArray, layout: RowLayout, rows: Int[np.ndarray, "rows"]
+) -> Iterator[Shaped[np.ndarray, "r width *shape"]]:
+    """Some ascending rows of an array, in blocks of whole rows, in the bin's dtype.
 
     Padding repeats the row's own first step, after shifting.
+
+    The rewards of an episode of five states, in rows of three:
+
+    >>> rewards = np.float32([1, 2, 3, 4, 5])
+    >>> array = RowArray("rewards", (), np.dtype("<f4"), lambda start, stop: rewards[start:stop], shift=True)
+    >>> [block.tolist() for block in row_blocks(array, RowLayout(np.array([5]), 3), np.arange(2))]
+    [[[0.0, 1.0, 2.0], [3.0, 4.0, 3.0]]]
     """
     step = rows_per_block(array, layout.width)
     for start in range(0, len(rows), step):
@@ -105,7 +115,7 @@ def rows_per_block(array: RowArray, width: int) -> int:
     return max(1, BLOCK_BYTES // max(1, size))
 
 
-def _block(array: RowArray, layout: RowLayout, rows: np.ndarray) -> np.ndarray:
+def _block(array: RowArray, layout: RowLayout, rows: Int[np.ndarray, "r"]) -> Shaped[np.ndarray, "r width *shape"]:
     index = layout.gather(rows)
     if array.shift:
         index = np.maximum(index - 1, 0)
@@ -120,7 +130,7 @@ def _block(array: RowArray, layout: RowLayout, rows: np.ndarray) -> np.ndarray:
     return block
 
 
-def _covered(index: np.ndarray) -> np.ndarray:
+def _covered(index: Int[np.ndarray, "r width"]) -> Int64[np.ndarray, "states"]:
     """The states to read: all between the first and the last where most are wanted, else those wanted."""
     first, last = int(index.min()), int(index.max())
     if last - first < 2 * index.size:
@@ -128,12 +138,21 @@ def _covered(index: np.ndarray) -> np.ndarray:
     return np.unique(index)
 
 
-def context_indices(neighbours: np.ndarray, queries: np.ndarray, layout: RowLayout) -> np.ndarray:
-    """(n, >=19) flat states that were retrieved by (n,) flat states -> (n, 20, 2) int32 rows and columns."""
+def context_indices(
+    neighbours: Int[np.ndarray, "n k"], queries: Int[np.ndarray, "n"], layout: RowLayout
+) -> Int32[np.ndarray, "n 20 2"]:
+    """Rows and columns of a context: the first 19 of k >= 19 flat states that each query retrieved, then the query.
+
+    >>> indices = context_indices(np.arange(19)[None], np.array([19]), RowLayout(np.array([12, 8]), 8))
+    >>> indices.shape, indices[0, [0, 8, 18, 19]].tolist()
+    ((1, 20, 2), [[0, 0], [1, 0], [2, 6], [2, 7]])
+    """
     return layout.locate(np.concatenate([neighbours[:, :RETRIEVED], queries[:, None]], axis=1))
 
 
-def write_bin(path: Path, key: str, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: Any) -> bytes:
+def write_bin(
+    path: Path, key: str, blocks: Iterable[Shaped[np.ndarray, "r *shape"]], shape: tuple[int, ...], dtype: Any
+) -> bytes:
     """Write `key`.bin in `path` from blocks that arrive in order; returns the content digest.
 
     Raises ValueError when the blocks do not add up to `shape`.

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int, Int64
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.regent.pools import SINGLE_EPISODE
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import blocks
 
@@ -21,7 +23,7 @@ def wrong_neighbours(artifact: Artifact, episodes: EpisodeDataset) -> Iterator[s
     ends = arrays["pool_ends"][:] if by_mission else np.array([len(pool)])
     owner_of = np.full(episodes.states, -1)
     owner_of[pool] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    single = any(warning.startswith("One query episode") for warning in artifact.manifest.warnings)
+    single = is_single_episode(artifact, episodes)
     start = 0
     for block in blocks(arrays["neighbours"], 65_536):
         stop = start + len(block)
@@ -36,6 +38,18 @@ def wrong_neighbours(artifact: Artifact, episodes: EpisodeDataset) -> Iterator[s
         start = stop
 
 
+def is_single_episode(artifact: Artifact, episodes: EpisodeDataset) -> bool:
+    """Whether all queries of a retrieval are of one episode: then a query leaves out itself alone.
+
+    Manifests of before this was written down are answered by their arrays: queries are the leading states, and of
+    missions each query leaves out its episode.
+    """
+    if SINGLE_EPISODE in artifact.manifest.facts:
+        return bool(artifact.manifest.facts[SINGLE_EPISODE])
+    arrays = open_arrays(artifact.arrays)
+    return "query_pool" not in arrays and arrays["neighbours"].shape[0] <= episodes.lengths[0]
+
+
 def wrong_distances(artifact: Artifact) -> Iterator[str]:
     """Distances that are negative or not finite, or not 0 from the first neighbour to itself."""
     for number, block in enumerate(blocks(open_arrays(artifact.arrays)["distances"], 65_536)):
@@ -45,7 +59,9 @@ def wrong_distances(artifact: Artifact) -> Iterator[str]:
             yield f"block {number}: the distance of the first neighbour to itself is not 0"
 
 
-def wrong_bins(folder: Path, shapes: dict[str, list[int]], row_lengths: np.ndarray, rows: np.ndarray) -> Iterator[str]:
+def wrong_bins(
+    folder: Path, shapes: dict[str, list[int]], row_lengths: Int[np.ndarray, "all_rows"], rows: Int[np.ndarray, "rows"]
+) -> Iterator[str]:
     """Indices that point at padding or rows that are not there, or whose last entry does not enumerate the states.
 
     `row_lengths` are those of all rows of the dataset, `rows` the ones that the bins hold.
@@ -73,5 +89,6 @@ def wrong_bins(folder: Path, shapes: dict[str, list[int]], row_lengths: np.ndarr
             yield f"indices.bin: states {start} to {stop} point at padding or missing rows"
 
 
-def _episode(episodes: EpisodeDataset, states: np.ndarray) -> np.ndarray:
+def _episode(episodes: EpisodeDataset, states: Int[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+    """The episode of each flat state."""
     return np.searchsorted(episodes.state_ends, states, "right")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int, Shaped
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int, Shaped
 
 from pipeline.machine.compiled import compiled
 from pipeline.machine.threads import available_cores
@@ -15,6 +13,8 @@ from pipeline.regent.context import CONTEXT, RETRIEVED
 from pipeline.search.metric import Metric, check_metric
 
 _ROWS_PER_TASK = 4096  # states one thread takes at a time
+_SUMS = 6  # sums at once hide the latency of adding; each is still in order
+assert (RETRIEVED - 1) % _SUMS == 0, "the retrieved states after the first are taken in groups of _SUMS"
 _WIDENED_BYTES = 64 << 20  # pools up to this size are widened to float64 once instead of at each of their many reads
 
 
@@ -41,6 +41,12 @@ def context_distances(
     Returns (q, 20) float32. Differences, products and sums over dimensions, in order, are float64; the result is
     rounded once. Raises ValueError for other shapes and for neighbours outside the pool, and UnknownName for another
     metric.
+
+    Six states on a line, one apart; the last one is the query and has retrieved the five others:
+
+    >>> line = np.arange(6, dtype=np.float32)[:, None]
+    >>> context_distances(line, line[[5]], np.array([[0, 1, 2, 3] + [4] * 15]))[0, [0, 1, 2, 3, 4, 18, 19]].tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0, 4.0, 5.0]
 
     Source: REGENT (arXiv:2412.04759), where the query attends to its retrieved states in this order.
     """
@@ -77,19 +83,24 @@ def context_distances(
 
 
 @compiled()
-def _context_rows(pool: NDArray[Any], queries: NDArray[Any], neighbours: NDArray[Any], out: NDArray[np.float32]) -> int:
+def _context_rows(
+    pool: Shaped[np.ndarray, "p d"],
+    queries: Shaped[np.ndarray, "q d"],
+    neighbours: Int[np.ndarray, "q 19"],
+    out: Float32[np.ndarray, "q 20"],
+) -> int:
     """Fill `out`; return the first query with a neighbour outside the pool, or -1."""
-    d = pool.shape[1]
+    d, retrieved = pool.shape[1], neighbours.shape[1]
     first = np.empty(d)
     for i in range(queries.shape[0]):
         rows = neighbours[i]
-        for c in range(19):
+        for c in range(retrieved):
             if rows[c] < 0 or rows[c] >= pool.shape[0]:
                 return i
         for j in range(d):
             first[j] = pool[rows[0], j]
         out[i, 0] = 0
-        for c in range(1, 19, 6):  # six sums at once hide the latency of adding; each is still in order
+        for c in range(1, retrieved, _SUMS):
             k0, k1, k2 = pool[rows[c]], pool[rows[c + 1]], pool[rows[c + 2]]
             k3, k4, k5 = pool[rows[c + 3]], pool[rows[c + 4]], pool[rows[c + 5]]
             a0 = a1 = a2 = a3 = a4 = a5 = 0.0
@@ -106,13 +117,13 @@ def _context_rows(pool: NDArray[Any], queries: NDArray[Any], neighbours: NDArray
         own = 0.0
         for j in range(d):
             own += (first[j] - np.float64(queries[i, j])) ** 2
-        out[i, 19] = np.sqrt(own)
+        out[i, retrieved] = np.sqrt(own)
     return -1
 
 
 @compiled()
-def _squares(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,): the sum of squares of each row, in order."""
+def _squares(vectors: Shaped[np.ndarray, "n d"]) -> Float64[np.ndarray, "n"]:
+    """The sum of squares of each row, in order."""
     sums = np.zeros(vectors.shape[0])
     for i in range(vectors.shape[0]):
         for j in range(vectors.shape[1]):
@@ -132,26 +143,26 @@ def _cosine_distance(product: float, x: float, y: float) -> float:
 
 @compiled()
 def _cosine_rows(
-    pool: NDArray[Any],
-    squares: NDArray[np.float64],
-    queries: NDArray[Any],
-    neighbours: NDArray[Any],
-    out: NDArray[np.float32],
+    pool: Shaped[np.ndarray, "p d"],
+    squares: Float64[np.ndarray, "p"],
+    queries: Shaped[np.ndarray, "q d"],
+    neighbours: Int[np.ndarray, "q 19"],
+    out: Float32[np.ndarray, "q 20"],
 ) -> int:
     """Fill `out`; return the first query with a neighbour outside the pool, or -1."""
-    d = pool.shape[1]
+    d, retrieved = pool.shape[1], neighbours.shape[1]
     first = np.empty(d)
-    sums = np.empty(6)
+    sums = np.empty(_SUMS)
     for i in range(queries.shape[0]):
         rows = neighbours[i]
-        for c in range(19):
+        for c in range(retrieved):
             if rows[c] < 0 or rows[c] >= pool.shape[0]:
                 return i
         for j in range(d):
             first[j] = pool[rows[0], j]
         own = squares[rows[0]]
         out[i, 0] = 0
-        for c in range(1, 19, 6):
+        for c in range(1, retrieved, _SUMS):
             k0, k1, k2 = pool[rows[c]], pool[rows[c + 1]], pool[rows[c + 2]]
             k3, k4, k5 = pool[rows[c + 3]], pool[rows[c + 4]], pool[rows[c + 5]]
             a0 = a1 = a2 = a3 = a4 = a5 = 0.0
@@ -164,12 +175,12 @@ def _cosine_rows(
                 a4 += x * np.float64(k4[j])
                 a5 += x * np.float64(k5[j])
             sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] = a0, a1, a2, a3, a4, a5
-            for s in range(6):
+            for s in range(_SUMS):
                 out[i, c + s] = _cosine_distance(sums[s], own, squares[rows[c + s]])
         product = length = 0.0
         for j in range(d):
             x = np.float64(queries[i, j])
             product += first[j] * x
             length += x * x
-        out[i, 19] = _cosine_distance(product, own, length)
+        out[i, retrieved] = _cosine_distance(product, own, length)
     return -1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int, Int64
 
 from pipeline.errors import InvalidInput
 
@@ -18,18 +19,22 @@ class MissionChoice:
     """Queries and pools of a task whose missions never retrieve from one another.
 
     Attributes:
-        episodes: (E,) int64 ascending: episodes whose states query.
+        episodes: those whose states query, ascending.
         pool_missions: missions that query, in order of first appearance.
-        pools: for each of them (P,) int64 ascending: episodes that its states may retrieve. All of them query, too.
+        pools: for each of them the episodes that its states may retrieve, ascending. All of them query, too.
     """
 
-    episodes: np.ndarray
+    episodes: Int64[np.ndarray, "queries"]
     pool_missions: list[str]
-    pools: list[np.ndarray]
+    pools: list[Int64[np.ndarray, "_"]]
 
 
 def mission_queries(
-    missions: Sequence[str], lengths: np.ndarray, states: int, demos: int = MISSION_DEMOS, least: int | None = None
+    missions: Sequence[str],
+    lengths: Int[np.ndarray, "episodes"],
+    states: int,
+    demos: int = MISSION_DEMOS,
+    least: int | None = None,
 ) -> MissionChoice:
     """Queries and pools of a BabyAI task.
 
@@ -39,12 +44,18 @@ def mission_queries(
 
     Args:
         missions: of each episode.
-        lengths: (n,) states of each episode.
+        lengths: states of each episode.
         states: added episodes hold at least so many, or are all there are.
         least: episodes that a mission needs to take part; `demos` when None. REGENT takes 2 in move-two-across-s8n9.
 
     Raises:
         InvalidInput: no mission has `least` episodes.
+
+    Boxes, then keys, then boxes again; the ball has too few episodes:
+
+    >>> chosen = mission_queries(["box", "key", "box", "ball", "key", "box"], np.full(6, 10), states=50, demos=2)
+    >>> chosen.episodes.tolist(), chosen.pool_missions, [pool.tolist() for pool in chosen.pools]
+    ([0, 1, 2, 4, 5], ['box', 'key'], [[0, 2], [1, 4]])
     """
     if len(missions) != len(lengths):
         raise InvalidInput(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Shaped
@@ -31,6 +31,7 @@ from pipeline.storage.contract import ReadableArray
 PICTURES, FRAMES = "image_observations", 4
 
 
+@runtime_checkable
 class Observed(Protocol):
     """What the chain asks of observations."""
 
@@ -172,7 +173,7 @@ def stored_array(dataset: EpisodeDataset, name: str) -> RowArray:
     shape, dtype = dataset.spec(name)
     key = {"observation": observation_key(dtype), "reward": "rewards"}.get(name) or action_key(dtype, shape)
 
-    def states(start: int, stop: int) -> np.ndarray:
+    def states(start: int, stop: int) -> Shaped[np.ndarray, "n *shape"]:
         return dataset.state_rows(name, start, stop)
 
     return RowArray(key, shape, bin_dtype(dtype), states, shift=name == "reward")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Shaped
 
 SHARD_BYTES = 450 * 10**6
 """Raw bytes of one file. Numbers that do not compress take up to 4 % more in it: 500 MB are never reached."""
@@ -29,7 +30,9 @@ class Written:
     features: dict[str, str]
 
 
-def write_config(folder: Path, config: str, columns: Mapping[str, np.ndarray], split: str = "train") -> Written:
+def write_config(
+    folder: Path, config: str, columns: Mapping[str, Shaped[np.ndarray, "n *shape"]], split: str = "train"
+) -> Written:
     """Write the columns, all of the same length, as `folder/config/train-0000i-of-0000n.parquet`.
 
     A column of shape (n, a, b) becomes `list<list<number>>`. Memory stays at one row group.
@@ -55,15 +58,19 @@ def write_config(folder: Path, config: str, columns: Mapping[str, np.ndarray], s
 
 
 def _batches(
-    columns: Mapping[str, np.ndarray], schema: pa.Schema, start: int, stop: int, step: int
+    columns: Mapping[str, Shaped[np.ndarray, "n *shape"]], schema: pa.Schema, start: int, stop: int, step: int
 ) -> Iterator[pa.RecordBatch]:
     for begin in range(start, stop, step):
         end = min(begin + step, stop)
         yield pa.record_batch([nested(column[begin:end]) for column in columns.values()], schema=schema)
 
 
-def nested(block: np.ndarray) -> pa.Array:
-    """(n, a, b) numpy -> an Arrow array of n lists of a lists of b numbers; only offsets are added."""
+def nested(block: Shaped[np.ndarray, "n *shape"]) -> pa.Array:
+    """(n, a, b) numpy -> an Arrow array of n lists of a lists of b numbers; only offsets are added.
+
+    >>> nested(np.array([[[1, 2], [3, 4]]], np.int32)).to_pylist()
+    [[[1, 2], [3, 4]]]
+    """
     values: pa.Array = pa.array(np.ascontiguousarray(block).reshape(-1))
     for axis in range(block.ndim - 1, 0, -1):
         count = int(np.prod(block.shape[:axis], dtype=np.int64))
@@ -72,22 +79,24 @@ def nested(block: np.ndarray) -> pa.Array:
     return values
 
 
-def _list_type(column: np.ndarray) -> pa.DataType:
+def _list_type(column: Shaped[np.ndarray, "n *shape"]) -> pa.DataType:
     kind: pa.DataType = pa.from_numpy_dtype(column.dtype)
     for _ in column.shape[1:]:
         kind = pa.list_(kind)
     return kind
 
 
-def _row_bytes(column: np.ndarray) -> int:
+def _row_bytes(column: Shaped[np.ndarray, "n *shape"]) -> int:
     return int(np.prod(column.shape[1:], dtype=np.int64)) * column.dtype.itemsize
 
 
-def _feature(column: np.ndarray) -> str:
+def _feature(column: Shaped[np.ndarray, "n *shape"]) -> str:
     sizes = " x ".join(str(size) for size in column.shape[1:]) or "scalar"
     return f"{sizes}, {np.dtype(column.dtype).name}"
 
 
-def columns_of(folder: Path, dtypes: Mapping[str, Any], shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+def columns_of(
+    folder: Path, dtypes: Mapping[str, Any], shapes: Mapping[str, list[int]]
+) -> dict[str, Shaped[np.ndarray, "n *shape"]]:
     """Bin files as memory maps, by key."""
     return {key: np.memmap(folder / f"{key}.bin", dtypes[key], "r", shape=tuple(shapes[key])) for key in dtypes}

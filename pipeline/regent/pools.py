@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int, Int32, Int64
 
 from pipeline.errors import InvalidInput
 from pipeline.regent.missions import mission_queries
 from pipeline.regent.rows import RowLayout
+
+SINGLE_EPISODE = "single_episode"
+"""The fact in a retrieval's manifest: all its queries are of one episode, which therefore is its own pool."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,12 @@ class Pool:
 
     Attributes:
         mission: whose queries; empty for the only pool of a task.
-        states: (P,) int64, ascending flat states.
+        states: flat states, ascending.
         demos: episodes that they are of.
     """
 
     mission: str
-    states: np.ndarray
+    states: Int64[np.ndarray, "pool"]
     demos: int
 
 
@@ -33,18 +37,18 @@ class QueryPlan:
     """Queries and pools of one task.
 
     Attributes:
-        rows: (R,) int64, ascending rows of the dataset; their states retrieve.
-        states: (N,) int64, those states, ascending.
-        pools: one, or one for each mission that queries.
-        owner: (N,) int32, the pool of each query.
+        rows: of the dataset, ascending; their states are the queries.
+        states: those flat states, ascending.
+        pools: one, or one for each mission that queries. No state is in two of them.
+        owner: number of the pool of each query.
         episodes: leading episodes of the dataset that the choice depends on.
         single: the task has one query episode; the pool is then the first half of its rows, its own ones included.
     """
 
-    rows: np.ndarray
-    states: np.ndarray
+    rows: Int64[np.ndarray, "rows"]
+    states: Int64[np.ndarray, "queries"]
     pools: Sequence[Pool]
-    owner: np.ndarray
+    owner: Int32[np.ndarray, "queries"]
     episodes: int
     single: bool = False
 
@@ -63,8 +67,8 @@ class QueryPlan:
         return sum(pool.demos for pool in self.pools)
 
     @cached_property
-    def pooled(self) -> np.ndarray:
-        """(P,) int64, ascending: the states of all pools, which share none."""
+    def pooled(self) -> Int64[np.ndarray, "pooled"]:
+        """The flat states of all pools, ascending."""
         return np.sort(np.concatenate([pool.states for pool in self.pools]))
 
     @property
@@ -72,10 +76,12 @@ class QueryPlan:
         """States of all pools."""
         return len(self.pooled)
 
-    def excluded(self, state_ends: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """(n, 2) int64: the range of its own pool that each query must not retrieve: its episode, or itself.
+    def excluded(
+        self, state_ends: Int64[np.ndarray, "episodes"], which: Int[np.ndarray, "n"]
+    ) -> Int64[np.ndarray, "n 2"]:
+        """The range [begin, end) of its own pool that each query must not retrieve: its episode, or itself.
 
-        `which` are n numbers of queries, at least one, all of one pool.
+        `which` are numbers of queries, at least one, all of one pool.
         """
         states, pool = self.states[which], self.pools[int(self.owner[which[0]])].states
         if self.single:
@@ -85,15 +91,15 @@ class QueryPlan:
             begins, ends = np.concatenate([[0], state_ends])[episodes], state_ends[episodes]
         return np.stack([np.searchsorted(pool, begins), np.searchsorted(pool, ends)], axis=1)
 
-    def candidates(self, state_ends: np.ndarray) -> np.ndarray:
-        """(N,) int64: how many states each query may retrieve."""
+    def candidates(self, state_ends: Int64[np.ndarray, "episodes"]) -> Int64[np.ndarray, "queries"]:
+        """How many states each query may retrieve."""
         found = np.empty(self.queries, np.int64)
         for number, which in self.by_pool(0, self.queries):
             ranges = self.excluded(state_ends, which)
             found[which] = len(self.pools[number].states) - (ranges[:, 1] - ranges[:, 0])
         return found
 
-    def by_pool(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    def by_pool(self, start: int, stop: int) -> Iterator[tuple[int, Int64[np.ndarray, "n"]]]:
         """The queries among [start, stop) of each pool that has some: the pool's number, and theirs."""
         owner = self.owner[start:stop]
         order = np.argsort(owner, kind="stable")
@@ -103,9 +109,17 @@ class QueryPlan:
 
 
 def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_demo: int | None = None) -> QueryPlan:
-    """The pool is the first `demos` episodes, cut to `demos` times `rows_per_demo` rows. Queries are the leading rows
+    """One pool, and queries of leading rows.
+
+    The pool is the first `demos` episodes, cut to `demos` times `rows_per_demo` rows. Queries are the leading rows
     with at least `states` states, and no fewer than the pool's: whoever reads the bins finds each neighbour there. For
     a task held out from training they are the pool itself.
+
+    Three episodes of ten states in rows of 4, 4 and 2; one of them may be retrieved, twelve states are to query:
+
+    >>> plan = choose(RowLayout(np.array([10, 10, 10]), 4), demos=1, states=12, unseen=False)
+    >>> plan.rows.tolist(), plan.queries, plan.pool, plan.episodes
+    ([0, 1, 2, 3], 14, 10, 2)
 
     Raises InvalidInput for a single episode of a single row, which leaves nothing to retrieve.
     """
@@ -160,19 +174,25 @@ def choose_by_mission(
     )
 
 
-def _states_of(layout: RowLayout, episodes: np.ndarray) -> np.ndarray:
-    """(n,) int64: all flat states of some ascending episodes."""
+def _states_of(layout: RowLayout, episodes: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "states"]:
+    """All flat states of some ascending episodes."""
     return _ranges(np.cumsum(layout.lengths) - layout.lengths, layout.lengths, episodes)
 
 
-def _rows_of(layout: RowLayout, episodes: np.ndarray) -> np.ndarray:
-    """(n,) int64: all rows of some ascending episodes."""
+def _rows_of(layout: RowLayout, episodes: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "rows"]:
+    """All rows of some ascending episodes."""
     per_episode = layout.rows_per_episode
     return _ranges(np.cumsum(per_episode) - per_episode, per_episode, episodes)
 
 
-def _ranges(begins: np.ndarray, lengths: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """The numbers begins[i], ..., begins[i] + lengths[i] - 1 of each i, one after the other."""
+def _ranges(
+    begins: Int[np.ndarray, "all"], lengths: Int[np.ndarray, "all"], which: Int[np.ndarray, "n"]
+) -> Int64[np.ndarray, "numbers"]:
+    """The numbers begins[i], ..., begins[i] + lengths[i] - 1 of each i in `which`, one after the other.
+
+    >>> _ranges(np.array([0, 10, 20]), np.array([2, 3, 4]), np.array([0, 2])).tolist()
+    [0, 1, 20, 21, 22, 23]
+    """
     chosen = lengths[which]
     within = np.arange(int(chosen.sum())) - np.repeat(np.cumsum(chosen) - chosen, chosen)
     return np.repeat(begins[which], chosen) + within

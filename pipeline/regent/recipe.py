@@ -63,7 +63,7 @@ class Recipe:
     @property
     def one_task(self) -> str:
         """The task. Raises InvalidInput where none or several were asked for."""
-        if not isinstance(self.task, str):
+        if not isinstance(self.task, str) or self.task == "all":
             raise InvalidInput(f"This needs one task: for example task={self.domain.tasks[0]}")
         return self.task
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool, Int, Int32, Int64, Shaped
 
 
 @dataclass(frozen=True)
@@ -16,29 +17,39 @@ class RowLayout:
     Rows are numbered through all episodes; an episode never shares a row with another (JAT, `tokenize_stream.py`).
 
     Attributes:
-        lengths: (n,) int64, states of each episode.
-        width: B, steps in a full row.
+        lengths: states of each episode.
+        width: steps in a full row.
+
+    Episodes of five and two states in rows of three:
+
+    >>> layout = RowLayout(np.array([5, 2]), 3)
+    >>> layout.first_states.tolist(), layout.row_lengths.tolist()
+    ([0, 3, 5], [3, 2, 2])
+    >>> layout.gather(np.arange(3)).tolist()
+    [[0, 1, 2], [3, 4, 3], [5, 6, 5]]
+    >>> layout.locate(np.array([4, 5])).tolist()
+    [[1, 1], [2, 0]]
     """
 
-    lengths: np.ndarray
+    lengths: Int64[np.ndarray, "episodes"]
     width: int
 
     @cached_property
-    def rows_per_episode(self) -> np.ndarray:
-        """(n,) int64: ceil(length / width)."""
+    def rows_per_episode(self) -> Int64[np.ndarray, "episodes"]:
+        """Ceil(length / width)."""
         return -(-self.lengths // self.width)
 
     @cached_property
-    def first_states(self) -> np.ndarray:
-        """(R,) int64: the flat state in column 0 of each row."""
+    def first_states(self) -> Int64[np.ndarray, "rows"]:
+        """The flat state in column 0 of each row."""
         starts = np.cumsum(self.lengths) - self.lengths
         first_rows = np.cumsum(self.rows_per_episode) - self.rows_per_episode
         within = np.arange(self.rows) - np.repeat(first_rows, self.rows_per_episode)
         return np.repeat(starts, self.rows_per_episode) + within * self.width
 
     @cached_property
-    def row_lengths(self) -> np.ndarray:
-        """(R,) int64: real steps of each row; the other columns are padding."""
+    def row_lengths(self) -> Int64[np.ndarray, "rows"]:
+        """Real steps of each row; the other columns are padding."""
         return np.diff(self.first_states, append=self.lengths.sum())
 
     @property
@@ -46,8 +57,8 @@ class RowLayout:
         return int(self.rows_per_episode.sum())
 
     @cached_property
-    def starts_episode(self) -> np.ndarray:
-        """(R,) bool: whether the row is the first of its episode."""
+    def starts_episode(self) -> Bool[np.ndarray, "rows"]:
+        """Whether the row is the first of its episode."""
         starts = np.zeros(self.rows, np.bool_)
         starts[np.cumsum(self.rows_per_episode) - self.rows_per_episode] = True
         return starts
@@ -60,30 +71,34 @@ class RowLayout:
         """How many states the first `rows` rows hold."""
         return int(self.row_lengths[:rows].sum())
 
-    def locate(self, states: np.ndarray) -> np.ndarray:
-        """(...,) flat states -> (..., 2) int32 row and column."""
+    def locate(self, states: Int[np.ndarray, "*shape"]) -> Int32[np.ndarray, "*shape 2"]:
+        """Row and column of some flat states."""
         rows = np.searchsorted(self.first_states, states, "right") - 1
         return np.stack([rows, states - self.first_states[rows]], axis=-1).astype(np.int32)
 
-    def gather(self, rows: np.ndarray) -> np.ndarray:
-        """(n, width) int64: the flat state of every column of some rows; padding repeats column 0."""
+    def gather(self, rows: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "n width"]:
+        """The flat state of every column of some rows; padding repeats column 0."""
         columns = np.arange(self.width)
         real = columns < self.row_lengths[rows, None]
         return self.first_states[rows, None] + np.where(real, columns, 0)
 
 
-ReadStates = Callable[[int, int], np.ndarray]
-"""(start, stop) -> the rows of one array at those flat states."""
+ReadStates = Callable[[int, int], Shaped[np.ndarray, "n *shape"]]
+"""(start, stop) -> one array at those flat states."""
 
 WINDOW = 65_536
 GAP = 1_024
 """States that are read and thrown away rather than reading twice."""
 
 
-def read_states(read: ReadStates, states: np.ndarray) -> np.ndarray:
-    """Rows of an array at some flat states, (n,) ascending, without repeats; at least one.
+def read_states(read: ReadStates, states: Int[np.ndarray, "n"]) -> Shaped[np.ndarray, "n *shape"]:
+    """An array at some flat states, ascending, without repeats; at least one.
 
     Reads stretches of at most 65,536 states, and skips what lies between states that are far apart.
+
+    >>> squares = np.arange(10_000) ** 2
+    >>> read_states(lambda start, stop: squares[start:stop], np.array([2, 3, 9_000])).tolist()
+    [4, 9, 81000000]
     """
     if states[-1] - states[0] + 1 == len(states):
         return read(int(states[0]), int(states[-1]) + 1)

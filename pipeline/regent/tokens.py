@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int32
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import digest_file
@@ -18,7 +19,7 @@ from pipeline.machine.extras import import_extra
 from pipeline.regent.rows import ReadStates
 
 NO_TOKEN = -1
-"""In every column where nothing tells the tokens."""
+"""In every column where the tokens are not known."""
 
 END = "<|endoftext|>"
 """Pads where the tokenizer's file names no padding: GPT-2 has no token of its own for it."""
@@ -56,7 +57,7 @@ def read_tokens(dataset: EpisodeDataset, tokenizer: Tokenizer) -> ReadStates:
     missions, episodes = np.unique(np.array(dataset.texts("mission"), object), return_inverse=True)
     table = _encoded(_file(tokenizer), missions.tolist())
 
-    def read(start: int, stop: int) -> np.ndarray:
+    def read(start: int, stop: int) -> Int32[np.ndarray, "n 64"]:
         return table[episodes[np.searchsorted(dataset.state_ends, np.arange(start, stop), "right")]]
 
     return read
@@ -72,7 +73,8 @@ def _file(tokenizer: Tokenizer) -> Path:
     return path
 
 
-def _encoded(path: Path, missions: list[str]) -> np.ndarray:
+def _encoded(path: Path, missions: list[str]) -> Int32[np.ndarray, "missions 64"]:
+    """The tokens of each mission, padded on the right."""
     library = import_extra("tokenizers", "tokenizers")
     try:
         encoder = library.Tokenizer.from_file(str(path))

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from jaxtyping import Int
 
 from pipeline.machine.files import write_atomic
 from pipeline.regent.rows import RowLayout
 
 
-def write_retrieved(path: Path, neighbours: Iterable[np.ndarray], rows: np.ndarray, layout: RowLayout) -> None:
+def write_retrieved(
+    path: Path, neighbours: Iterable[Int[np.ndarray, "n k"]], rows: Int[np.ndarray, "rows"], layout: RowLayout
+) -> None:
     """`{row: {column: [[row, column], ... k pairs]}}` of all columns, as `offline_retrieval.py` writes it.
 
-    `neighbours` are blocks of (n, k) flat states, a line for each state of the ascending `rows`. A column of padding
+    `neighbours` are blocks of flat states, a line for each state of the ascending `rows`. A column of padding
     holds k pairs [0, 0], as upstream's. Written row by row: 200 kB a row are never all in memory.
     """
 
@@ -35,6 +38,6 @@ def write_retrieved(path: Path, neighbours: Iterable[np.ndarray], rows: np.ndarr
     write_atomic(path, write)
 
 
-def _lines(neighbours: Iterable[np.ndarray], layout: RowLayout) -> Iterator[list[list[int]]]:
+def _lines(neighbours: Iterable[Int[np.ndarray, "n k"]], layout: RowLayout) -> Iterator[list[list[int]]]:
     for block in neighbours:
         yield from layout.locate(block).tolist()

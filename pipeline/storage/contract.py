@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ CHUNK_BYTES = 128 * 2**10
 """How many raw bytes are compressed together: small enough for random windows, large enough to compress."""
 
 
+@runtime_checkable
 class ReadableArray(Protocol):
     """An array on disk; slicing its leading axis reads just those rows."""
 

@@ -10,11 +10,10 @@ import zarr
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
-from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput
+from pipeline.errors import DamagedArtifact, DigestMismatch, InvalidInput
 from pipeline.regent.chain import bins_name
-from pipeline.regent.recipe import Recipe
 from pipeline.storage.choice import open_arrays
-from stages import catalog, distances, parquet, retrieval, verify
+from stages import catalog, distances, retrieval, verify
 from tests.conftest import collected, derived
 
 
@@ -228,15 +227,6 @@ def test_a_short_pool_repeats_the_last_candidate_and_is_reported(toy, workspace)
     assert any("3 episodes, 5 were asked" in warning for warning in found.manifest.warnings)
 
 
-def test_a_stage_without_its_input_names_the_command_to_run_first(toy, workspace):
-    asked = {"recipe": Recipe(toy, "corner", "scripted-v1"), "workspace": workspace, "force": False}
-    with pytest.raises(ArtifactNotFound, match=r"stage=collect domain=toy task=corner dataset=scripted-v1"):
-        retrieval.run(**asked)
-    collected(toy, workspace)
-    with pytest.raises(ArtifactNotFound, match=r"python run\.py stage=retrieval domain=toy task=corner"):
-        parquet.run(**asked)
-
-
 def test_a_pool_that_is_the_querys_own_episode_is_refused_before_anything_is_built(made):
     toy, workspace = made
     before = workspace.of_kind("toy", "corner", "retrieval")
@@ -244,12 +234,6 @@ def test_a_pool_that_is_the_querys_own_episode_is_refused_before_anything_is_bui
         derived(toy, workspace, demos=1)
     assert workspace.of_kind("toy", "corner", "retrieval") == before
     assert derived(toy, workspace, demos=2)["retrieval"].built
-
-
-def test_too_few_neighbours_are_refused(made):
-    toy, workspace = made
-    with pytest.raises(InvalidInput, match="first 19"):
-        derived(toy, workspace, neighbours=18)
 
 
 def test_verify_finds_every_kind_of_damage(made):
