@@ -1,58 +1,63 @@
 """The one door: Hydra composes the configuration, the stages do the work. `python run.py --help`"""
 
+from __future__ import annotations
+
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-os.environ.setdefault("REPERTOIRE_PROJECT", str(Path(__file__).resolve().parent))
+if TYPE_CHECKING:
+    from pipeline.campaign.run import Campaign
+    from pipeline.campaign.stage import StageFacts
+    from pipeline.policies.checkpoints import Checkpoint
+
+CONF = Path(__file__).resolve().parent / "conf"
+
+os.environ.setdefault("REPERTOIRE_PROJECT", str(CONF.parent))
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     """One job: the asked stages for the asked tasks and, where a policy has several checkpoints, for each of those."""
-    from pipeline.campaign.run import run_stages
+    from pipeline.campaign.run import run_campaign
     from pipeline.machine.memory import keep_freed_memory
 
     keep_freed_memory()
-    options = HydraConfig.get()
-    asked = list(_stages(cfg))
-    run_stages(
-        asked,
-        datasets=partial(_datasets, cfg),
-        facts={name: _facts(cfg, name) for name in asked},
-        ask=partial(_ask, cfg),
-        domain=instantiate(cfg.get("domain"), _convert_="object"),
-        task=instantiate(cfg.task, _convert_="object") if not isinstance(cfg.task, str) else cfg.task,
-        workspace=instantiate(cfg.workspace),
-        inputs=cfg.inputs,
-        build_input=partial(_build_input, list(options.overrides.task)),
-        folder=Path(options.runtime.output_dir),
-    )
+    run_campaign(partial(_campaign, cfg), Path(HydraConfig.get().runtime.output_dir))
 
 
-def _call(node: DictConfig) -> Any:
-    """Build what a node describes, then call it here: called by Hydra, its errors would be wrapped."""
-    return instantiate(node, _convert_="object", _partial_=True)()
+def _campaign(cfg: DictConfig) -> Campaign:
+    from pipeline.campaign.run import Campaign
 
-
-def _run_stage(cfg: DictConfig, stage: str, **asked: str | None) -> Any:
-    """Call a stage as configured; `task=` puts one task, or none, in the place of those that were asked for."""
-    own = deepcopy(cfg)
-    if asked:
-        own.task = asked["task"]
-    return _call(own.stage[stage])
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    with _plain_errors():
+        return Campaign(
+            stages={name: _facts(node) for name, node in _stages(cfg).items()},
+            datasets=_datasets(cfg),
+            domain=instantiate(cfg.get("domain"), _convert_="object"),
+            task=cfg.task if isinstance(cfg.task, str) else instantiate(cfg.task, _convert_="object"),
+            store=instantiate(cfg.workspace),
+            inputs=cfg.inputs,
+            build_input=partial(_build_input, overrides),
+        )
 
 
 def _stages(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -71,28 +76,58 @@ def _source() -> str | None:
     return source
 
 
-def _facts(cfg: DictConfig, stage: str) -> Any:
-    """What the stage's module declares about it, a StageFacts."""
-    return import_module(cfg.stage[stage]._target_.rpartition(".")[0]).FACTS
+def _facts(node: DictConfig) -> StageFacts:
+    """What the stage's module declares about it."""
+    facts: StageFacts = import_module(node._target_.rpartition(".")[0]).FACTS
+    return facts
 
 
-def _ask(cfg: DictConfig, stage: str, question: Callable[..., Any], task: str | None = None) -> Any:
-    """Call a function that a stage declares with those of the stage's settings that it takes, as one task has them."""
-    own = deepcopy(cfg)
-    own.task = task
-    settings = instantiate(own.stage[stage], _convert_="object", _partial_=True).keywords
-    return question(**{name: settings[name] for name in signature(question).parameters})
+@dataclass(frozen=True)
+class Composed:
+    """The composed settings of one dataset (pipeline.campaign.stage.Settings)."""
+
+    cfg: DictConfig
+
+    def call(self, stage: str, task: str | None) -> Any:
+        """Build what the stage is given, then call it here: called by Hydra, its errors would be wrapped."""
+        return self._bound(stage, task)()
+
+    def ask(self, stage: str, question: Callable[..., Any], task: str | None) -> Any:
+        """Call a function that the stage declares with those of the stage's settings that it names."""
+        settings = self._bound(stage, task).keywords
+        return question(**{name: settings[name] for name in signature(question).parameters})
+
+    def _bound(self, stage: str, task: str | None) -> partial[Any]:
+        own = deepcopy(self.cfg)
+        own.task = own.task if task is None else task
+        return _bound(own.stage[stage])
 
 
-def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
-    """The asked stages by the name of the dataset that they make or read: one for each checkpoint of a policy."""
-    from pipeline.errors import InvalidInput
+def _bound(node: DictConfig) -> partial[Any]:
+    with _plain_errors():
+        bound: partial[Any] = instantiate(node, _convert_="object", _partial_=True)
+        return bound
 
-    checkpoints = [] if _source() or "each" not in cfg.policy else _call(cfg.policy.each)
+
+def _datasets(cfg: DictConfig) -> dict[str, Composed]:
+    """The settings by the name of the dataset that is made or read: one for each checkpoint of a policy."""
+    checkpoints = [] if _source() or "each" not in cfg.policy else _bound(cfg.policy.each)()
     if not checkpoints:
         door = (_source() or HydraConfig.get().runtime.choices["policy"]).replace("_", "-")
         cfg.dataset = cfg.dataset or f"{door}-v1"
-        return {cfg.dataset: _calls(cfg)}
+        return {cfg.dataset: Composed(cfg)}
+    found = {}
+    for name, each in _named(cfg, checkpoints).items():
+        own = deepcopy(cfg)
+        own.dataset, own.policy.file = name, str(each.file)
+        found[name] = Composed(own)
+    return found
+
+
+def _named(cfg: DictConfig, checkpoints: list[Checkpoint]) -> dict[str, Checkpoint]:
+    """The checkpoints by the names of the datasets that they make. Raises InvalidInput where one name is not enough."""
+    from pipeline.errors import InvalidInput
+
     named = {f"{each.name}-v1": each for each in checkpoints}
     if cfg.dataset and len(named) == 1:
         named = {cfg.dataset: next(iter(named.values()))}
@@ -102,16 +137,7 @@ def _datasets(cfg: DictConfig) -> dict[str, dict[str, Callable[..., Any]]]:
         named = {cfg.dataset: named[cfg.dataset]}
     if len(named) > 1 and "publish" in _stages(cfg):
         raise InvalidInput(f"A repository holds one dataset of a task. Choose dataset=NAME: {', '.join(named)}")
-    found = {}
-    for name, each in named.items():
-        own = deepcopy(cfg)
-        own.dataset, own.policy.file = name, str(each.file)
-        found[name] = _calls(own)
-    return found
-
-
-def _calls(cfg: DictConfig) -> dict[str, Callable[..., Any]]:
-    return {name: partial(_run_stage, cfg, name) for name in _stages(cfg)}
+    return named
 
 
 def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, ...]) -> None:
@@ -119,9 +145,9 @@ def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, 
     replaced = {"stage", "task", "inputs", *(word.split("=")[0] for word in extra)}
     kept = [word for word in overrides if word.split("=")[0] not in replaced]
     cfg = hydra.compose("config", [*kept, f"stage={stage}", f"task={task}", *extra])
-    for stages in _datasets(cfg).values():
-        for call in stages.values():
-            call(task=task)
+    for composed in _datasets(cfg).values():
+        for name in _stages(cfg):
+            composed.call(name, task)
 
 
 class Failures(Callback):
@@ -140,5 +166,98 @@ class Failures(Callback):
             sys.exit(1)
 
 
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Put Hydra's and OmegaConf's errors into our words; our own errors leave what Hydra wrapped around them."""
+    from pipeline.errors import InvalidSettings
+
+    try:
+        yield
+    except InstantiationException as error:
+        raise _unwrapped(error) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvalidSettings(_in_words(error)) from error
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What went wrong while Hydra built a part: the part's own error, or that there is no such part."""
+    from pipeline.campaign import words
+    from pipeline.errors import InvalidSettings
+
+    message, outer = str(error), error
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        message, outer, error = str(error), error, error.__cause__
+    if isinstance(error, OmegaConfBaseException):
+        return InvalidSettings(_in_words(error))
+    if "locating target" in message or isinstance(error, InstantiationException):
+        return InvalidSettings(words.part_not_built(message, None if error is outer else error))
+    if isinstance(error, TypeError):
+        return InvalidSettings(words.part_not_fitting(message, error))
+    return error
+
+
+def _in_words(error: Exception) -> str:
+    """What a person is told instead of Hydra's or OmegaConf's own message."""
+    from pipeline.campaign import words
+
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return words.unknown_choice(error.missing_cfg_file, list(error.options or ()))
+    if isinstance(error, OverrideParseException):
+        return words.unreadable(error.override, sys.argv[1:], _choices())
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and isinstance(cause.parent_node, DictConfig):
+        root = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
+        return words.unknown_key(str(cause.full_key), {**dict.fromkeys(_choices()), **dict(root)})  # type: ignore[arg-type]
+    if isinstance(error, OmegaConfBaseException):
+        return words.unresolved(str(error))
+    return words.refused(str(error), str(cause or ""), sys.argv[1:])
+
+
+def _choices() -> dict[str, list[str]]:
+    """The configuration groups and the choices of each."""
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in sorted(CONF.iterdir())}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the run ends as it does after Ctrl-C, so that everything is closed."""
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def command() -> None:
+    """What is typed: run it, and say in plain words what is wrong with it. Ends the process with its exit status."""
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["REPERTOIRE_TRACEBACKS"] = "1" if full else "0"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors; else it prints them and ends the process
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _understood()
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("Stopped. What is finished is kept, and the same command goes on from there.", file=sys.stderr)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    except Exception as error:  # shown in plain words
+        if full:
+            raise
+        from pipeline.campaign.failures import plain_message
+
+        print(plain_message(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def _understood() -> None:
+    typed = sys.argv[1:]
+    if any(word.startswith(("-", "+")) for word in typed):
+        from pipeline.campaign.words import check_words, ordered
+
+        sys.argv[1:] = ordered(typed)
+        check_words(typed, _choices(), [*OmegaConf.load(CONF / "config.yaml")])
+    with _plain_errors():
+        main()
+
+
 if __name__ == "__main__":
-    main()
+    command()

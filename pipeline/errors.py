@@ -68,8 +68,20 @@ class TaskFailed(PipelineError):
     """A simulator or worker process failed; finished episodes are kept."""
 
 
+class CauseOfAll(PipelineError):
+    """A failure whose cause lies outside the task: no task that comes after it could do better."""
+
+
+class InvalidSettings(InvalidInput, CauseOfAll):
+    """Settings that no part can be built of, whichever task is asked for."""
+
+
 class HubError(PipelineError):
     """A hub that refused, failed, or could not be reached."""
+
+
+class Unreachable(HubError, InvalidInput, CauseOfAll):
+    """A hub or a bucket that does not answer, however often it is tried."""
 
 
 class NoRenderer(PipelineError):

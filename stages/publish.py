@@ -16,7 +16,7 @@ from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
-from pipeline.campaign.tasks import ALL_TASKS, tasks_for
+from pipeline.campaign.tasks import ALL_TASKS, Asked, tasks_for
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import HubError
@@ -48,7 +48,7 @@ def run(*, recipe: Recipe, workspace: Workspace, hub: Hub, force: bool) -> Artif
     """
     repository, domain = Repository(hub), recipe.domain
     label = f"{hub.repo} at {hub.address}"
-    names = tasks_for(["publish"], domain, recipe.task, [recipe.dataset], workspace, build=False)
+    names = tasks_for(Asked(["publish"], recipe.task, [recipe.dataset]), domain, workspace)
     sources = [_sources(Chain.of(recipe.for_task(name), workspace)) for name in names]
     tasks = [_task(source) for source in sources]
     if hub.dry_run:

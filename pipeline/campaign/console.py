@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from pipeline.artifacts.artifact import Artifact
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def wide_console(stderr: bool = False) -> Console:
     """A console that does not fold tables to 80 columns when its output goes to a file."""
+    from rich.console import Console  # half a command's time, and most commands print no table
+
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=200)
 

@@ -1,9 +1,12 @@
-"""What a stage declares about itself: the campaign asks this, and reads nothing out of the stage's settings."""
+"""What a campaign knows of a stage: what the stage declares about itself, and how it is called."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.artifacts.artifact import Artifact
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,13 @@ class StageFacts:
     begins: bool = False
     tasks: Callable[..., Sequence[str] | None] | None = None
     foresee: Callable[..., None] | None = None
+
+
+class Settings(Protocol):
+    """The composed settings of one dataset: they know how each stage is to be called."""
+
+    def call(self, stage: str, task: str | None) -> Artifact | None:
+        """Run a stage: for one task, or, where it runs once, for the tasks that the command names (`task` is None)."""
+
+    def ask(self, stage: str, question: Callable[..., Any], task: str | None) -> Any:
+        """Call one of a stage's declared functions with the settings that it names, as they are for `task`."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.artifacts.artifact import EPISODES
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
@@ -26,38 +27,53 @@ def chosen_tasks(domain: Domain | None, only: str | list[str] | None) -> list[st
     return [domain.task(name) if domain else name for name in names]
 
 
-def tasks_for(
-    stages: Sequence[str],
-    domain: Domain | None,
-    task: str | list[str] | None,
-    datasets: Sequence[str],
-    workspace: ArtifactStore,
-    build: bool,
-    held: Sequence[str] | None = None,
-) -> list[str]:
-    """The tasks to work on. Unset: those that have the dataset, or all of them where `build` makes datasets.
+@dataclass(frozen=True)
+class Asked:
+    """What a command says about its tasks.
 
-    `held` are those of all that can be had: from a source, from a repository.
+    Attributes:
+        stages: those that run for each task.
+        task: one task, several, `all`, or None.
+        datasets: the names of the datasets that are asked for.
+        begins: a dataset need not be there: the first stage makes it, or missing inputs are made.
+    """
+
+    stages: Sequence[str]
+    task: str | list[str] | None
+    datasets: Sequence[str]
+    begins: bool = False
+
+
+def tasks_for(
+    asked: Asked, domain: Domain | None, store: ArtifactStore, held: Sequence[str] | None = None
+) -> list[str]:
+    """The tasks to work on. Unset: those that have a dataset, or all of them where none need be there.
+
+    `held` are those of all that can be had: from a source, from a repository. Raises InvalidInput without a domain and
+    where no task has a dataset, UnknownName for a task that the domain does not have.
     """
     if domain is None:
-        raise InvalidInput(f"stage={','.join(stages)} needs a domain: for example domain=toy or domain=metaworld")
-    everything = [name for name in domain.tasks if held is None or name in held]
-    if task == ALL:
-        return everything
-    if task is not None:
-        return [domain.task(name) for name in ([task] if isinstance(task, str) else task)]
-    if build:
-        return everything
-    there = [t for t in domain.tasks if any(a.manifest.version in datasets for a in _datasets(workspace, domain, t))]
-    if skipped := [t for t in domain.tasks if t not in there]:
-        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), " or ".join(datasets), few(skipped))
+        raise InvalidInput(f"stage={','.join(asked.stages)} needs a domain: for example domain=toy or domain=metaworld")
+    if asked.task not in (None, ALL):
+        return chosen_tasks(domain, asked.task) or []
+    if asked.task == ALL or asked.begins:
+        return [name for name in domain.tasks if held is None or name in held]
+    return _with_dataset(domain, store, asked.datasets)
+
+
+def _with_dataset(domain: Domain, store: ArtifactStore, datasets: Sequence[str]) -> list[str]:
+    """The tasks that have one of the datasets; says which have none."""
+    names = " or ".join(datasets)
+    there = [
+        task
+        for task in domain.tasks
+        if any(each.manifest.version in datasets for each in store.of_kind(domain.name, task, EPISODES))
+    ]
+    if skipped := [task for task in domain.tasks if task not in there]:
+        log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), names, few(skipped))
     if not there:
         raise InvalidInput(
-            f"No task of {domain.name} has the dataset {' or '.join(datasets)} under {workspace.root}.\n"
+            f"No task of {domain.name} has the dataset {names} under {store.root}.\n"
             f"Make it first: python run.py stage=collect {domain.words} task={domain.tasks[0]}"
         )
     return there
-
-
-def _datasets(workspace: ArtifactStore, domain: Domain, task: str) -> list[Artifact]:
-    return workspace.of_kind(domain.name, task, EPISODES)

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from pipeline.errors import HubError, InvalidInput
+from pipeline.errors import HubError, InvalidInput, Unreachable
 from pipeline.remote.retry import Retry
 
 MAIN = "main"
@@ -117,7 +117,8 @@ def plain_errors(hub: Hub, doing: str) -> Iterator[None]:
         message = _message(cause, hub, doing)
         token = get_token()
         # from None: the client's own traceback goes into no file, whatever is in it
-        raise HubError(message.replace(token, "[token]") if token else message) from None
+        kind = HubError if isinstance(cause, HfHubHTTPError) and not may_pass(cause) else Unreachable
+        raise kind(message.replace(token, "[token]") if token else message) from None
 
 
 def require_token(hub: Hub) -> None:

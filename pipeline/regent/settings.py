@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beartype import beartype
+
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.search.metric import Metric, check_metric
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
+@beartype
 @dataclass(frozen=True)
 class RetrievalSettings:
     """Which states query, which may be retrieved, and how they are compared; None takes the domain's own value.

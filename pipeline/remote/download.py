@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, Unreachable
 from pipeline.machine.files import human_bytes, sync_folder, write_json
 from pipeline.machine.lease import held
 from pipeline.machine.progress import Advance, progress
@@ -175,7 +175,7 @@ class _Download:
                 f"for byte {start:,}). Run the same command again: it lists anew."
             ) from error
         except Failed as failed:
-            raise InvalidInput(
+            raise Unreachable(
                 f"Downloading {where} from {self.remote.address} {failed}. What has come is kept in "
                 f"{file.local.parent}: the same command goes on from there."
             ) from failed

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, Unreachable
 from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import Failed, Remote, connect, scrubbed, with_retries
 
@@ -186,13 +186,13 @@ class Bucket:
         return entries
 
     def _ask(self, remote: Remote, step: Any, path: str) -> Any:
-        """What a file system answers; None where there is no such path. Raises InvalidInput where it fails."""
+        """What a file system answers; None where there is no such path. Raises Unreachable where it fails."""
         try:
             return with_retries(step, f"listing {path} of {remote.address}")
         except FileNotFoundError:
             return None
         except Failed as failed:
-            raise InvalidInput(
+            raise Unreachable(
                 f"Listing {path} of {remote.address} {failed}. Check {ROOT} and the network, and run the "
                 f"same command again; or give a folder with a copy: {ROOT}=FOLDER"
             ) from failed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, Unreachable
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Repository:
                 allow_patterns=list(wanted),
             )
         except failures as error:
-            raise InvalidInput(
+            kind = InvalidInput if isinstance(error, (HfHubHTTPError, ValueError)) else Unreachable
+            raise kind(
                 f"{name} of the dataset {self} could not be downloaded: "
                 f"{str(error).strip() or type(error).__name__}\n"
                 f"Check {self.settings} and the network (HF_ENDPOINT, HF_TOKEN) and run again: what is complete is "

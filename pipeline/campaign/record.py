@@ -1,0 +1,81 @@
+"""What one run has made and what has failed, kept in its folder as it goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.campaign.console import success_rate
+from pipeline.campaign.failures import FAILED, Failure, failure_of
+from pipeline.campaign.tasks import ALL_TASKS
+from pipeline.domains.domain import Domain
+from pipeline.machine.files import write_json
+from pipeline.wording import few
+
+log = logging.getLogger(__name__)
+
+MADE = "artifacts.json"
+TRACEBACKS = "REPERTOIRE_TRACEBACKS"
+"""1: tracebacks are shown, too. run.py sets it where the user has set HYDRA_FULL_ERROR, jobs of a sweep inherit it."""
+
+
+@dataclass
+class RunRecord:
+    """`artifacts.json` and `failed.json` of one run folder, and the line on the terminal for each of their entries."""
+
+    folder: Path
+    made: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in (FAILED, MADE):  # a run folder that was named by hand may hold those of an earlier run
+            (self.folder / name).unlink(missing_ok=True)
+
+    def done(self, stage: str, artifact: Artifact | None) -> None:
+        """A stage has built or found an artifact, or has printed all that it had to say."""
+        if artifact is None:
+            self.made.append({"stage": stage})
+        else:
+            _log_artifact(stage, artifact)
+            manifest = artifact.manifest
+            keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version}
+            entry = {"stage": stage, "built": artifact.built, "path": str(artifact.path), **keys}
+            self.made.append({**entry, "digest": manifest.digest})
+        write_json(self.folder / MADE, self.made)
+
+    def failed(self, stage: str, task: str, error: Exception, domain: Domain | None) -> Failure:
+        """A stage of a task has failed, or the run before its first stage. The same cause is told in full once."""
+        failure = failure_of(stage, task, error, domain)
+        before = next((each for each in self.failures if each.message == failure.message), None)
+        log.error("%s", failure.line(before))
+        if os.environ.get(TRACEBACKS) == "1":
+            log.error("%s", failure.traceback)
+        self.failures.append(failure)
+        write_json(self.folder / FAILED, [asdict(each) for each in self.failures])
+        return failure
+
+    def not_tried(self, tasks: list[str]) -> None:
+        """The last failure is none of its task's, so these tasks were not tried."""
+        if tasks:
+            log.error("not tried, because the cause is no task's own: %s", few(tasks))
+            self.failures[-1] = self.failures[-1].before(tasks)
+            write_json(self.folder / FAILED, [asdict(each) for each in self.failures])
+
+
+def _log_artifact(stage: str, artifact: Artifact) -> None:
+    manifest = artifact.manifest
+    counts = manifest.counts
+    facts = [f"{counts[unit]:,} {unit}" for unit in ("episodes", "states") if unit in counts]
+    if rate := success_rate(artifact):
+        facts.append(f"success {rate}")
+    if artifact.built:
+        facts.append(f"{manifest.seconds:.1f} s")
+    label = manifest.task.removesuffix(f"/{ALL_TASKS}")
+    how = "built" if artifact.built else "found"
+    log.info("%s %s %s %s (%s)", stage, label, how, artifact.path, ", ".join(facts))
+    for warning in manifest.warnings if artifact.built else []:
+        log.warning("  note: %s", warning)

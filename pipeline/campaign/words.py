@@ -1,0 +1,191 @@
+"""What is wrong with the words of a command, in one or two lines and with the nearest names.
+
+Pure functions of texts: run.py knows Hydra and hands over what Hydra found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import InvalidInput, unknown_name
+
+SWEEP = ("-m", "--multirun")
+
+FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
+    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+)
+"""What Hydra understands of words that begin with a dash."""
+
+PLAIN = ("task", "dataset", "episodes", "states", "frames", "seed", "workers")
+"""Settings that people type without a value now and then."""
+
+Choices = Mapping[str, Sequence[str]]
+"""The configuration groups and the choices of each."""
+
+
+def ordered(words: Sequence[str]) -> list[str]:
+    """The words with `-m` in front: after a setting, Hydra would refuse all settings that follow it."""
+    return [word for word in words if word in SWEEP] + [word for word in words if word not in SWEEP]
+
+
+def check_words(words: Sequence[str], choices: Choices, keys: Sequence[str]) -> None:
+    """Raises InvalidInput for a flag that does not exist, and for a `+` before a key that nothing reads."""
+    for word in words:
+        if word.startswith("-"):
+            _check_flag(word)
+        elif word.startswith("+"):
+            _check_added(word, choices, keys)
+
+
+def _check_flag(word: str) -> None:
+    name, equals, _ = word.partition("=")
+    if name in FLAGS:
+        return
+    if equals:
+        raise InvalidInput(f"Settings have no dashes: {shlex.quote(word.lstrip('-'))}, not {word}")
+    raise unknown_name("flag", name, [flag for flag in FLAGS if flag.startswith("--")])
+
+
+def _check_added(word: str, choices: Choices, keys: Sequence[str]) -> None:
+    path = word.lstrip("+").partition("=")[0].partition("@")[0]
+    first = re.split(r"[./]", path)[0]
+    if path in choices or first in (*keys, "hydra") or (first in choices and first != "stage"):
+        return  # a part says itself what it does not take; a stage's settings are all there
+    raise InvalidInput(f"{word}: {unknown_key(path, dict.fromkeys([*choices, *keys]))}")
+
+
+def unknown_choice(path: str, options: Sequence[str]) -> str:
+    """Of `domain/metawrld`, what there is instead."""
+    group, _, name = path.rpartition("/")
+    known = [each for each in options if each != "default" or group == "hub"]
+    return str(unknown_name(group.removeprefix("hydra/"), name, known))
+
+
+def unknown_key(path: str, config: Mapping[str, Any]) -> str:
+    """Of `retrieval.demoes`, the nearest settings of the composed `config`: there, or anywhere under the same name."""
+    parent, _, name = path.rpartition(".")
+    inside: Any = config
+    for part in parent.split(".") if parent else []:
+        inside = inside.get(part, {}) if isinstance(inside, Mapping) else {}
+    names = [str(key) for key in inside if not str(key).startswith("_")] if isinstance(inside, Mapping) else []
+    near = [".".join(filter(None, (parent, each))) for each in difflib.get_close_matches(name, names, n=3, cutoff=0.6)]
+    same = [each for each in _paths(config) if each.rpartition(".")[2] == name and each not in near]
+    near += sorted(same, key=lambda each: each.count("."))[:3]
+    if near:
+        return f"There is no setting {path}. Nearest: {', '.join(near)}."
+    if parent and names:
+        return f"There is no setting {path}. Below {parent} there are: {', '.join(sorted(names))}."
+    return f"There is no setting {path}. python run.py --help shows those that there are."
+
+
+def _paths(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every setting by its full name, groups and stages of the composed configuration alone."""
+    for key, value in config.items():
+        path = f"{above}{key}"
+        yield path
+        if isinstance(value, Mapping):
+            yield from _paths({str(name): each for name, each in value.items()}, f"{path}.")
+
+
+def several_values(word: str) -> str:
+    """`task=a,b` where one value is wanted."""
+    key, _, value = word.partition("=")
+    return (
+        f"{word} are several values. For a list: {shlex.quote(f'{key}=[{value}]')}. "
+        f"For one job after the other, each with one of them: python run.py -m ... {word}"
+    )
+
+
+def unreadable(word: str, words: Sequence[str], choices: Choices) -> str:
+    """A word that is not of the form `key=value`, or whose value Hydra cannot read."""
+    if opened := _open_list(word, words):
+        first, whole = opened
+        if "=" in whole[len(first) :]:  # another setting follows: the bracket itself was forgotten
+            return f"A bracket is not closed in {first}: write {shlex.quote(f'{first}]')}"
+        return f"The shell has cut a list into pieces at its spaces. Put it into quotes: {shlex.quote(whole)}"
+    key, equals, value = word.partition("=")
+    if equals:
+        quoted = f'{key}="{value}"'
+        return f"{word} cannot be read. Put a text with special characters into quotes: {shlex.quote(quoted)}"
+    group = next((name for name, known in choices.items() if word in known), None)
+    if group is not None:
+        return f"{word} is no setting. Did you mean {group}={word}?"
+    if word in (*choices, *PLAIN):
+        return f"{word} needs a value: {word}=..."
+    before = words[words.index(word) - 1] if word in words[1:] else ""
+    if "=" in before:
+        return f"{word} is no setting. A value with spaces needs quotes: {shlex.quote(f'{before} {word}')}"
+    return f"{word} is no setting: settings are written key=value, for example stage=all domain=toy"
+
+
+def _open_list(word: str, words: Sequence[str]) -> tuple[str, str] | None:
+    """Of `stage=[collect,` and `report]`: the first word, and all up to the bracket that closes the list, joined.
+
+    None where `word` is no part of such a list.
+    """
+    start = words.index(word) if word in words else 0
+    while start > 0 and "=" not in words[start]:
+        start -= 1
+    whole = words[start]
+    if whole.count("[") <= whole.count("]"):
+        return None
+    for more in words[start + 1 :]:
+        whole += (" " if whole.endswith((",", "[")) else ", ") + more
+        if whole.count("[") <= whole.count("]"):
+            break
+    return words[start], whole
+
+
+def refused(message: str, cause: str, words: Sequence[str]) -> str:
+    """Anything else that Hydra does not accept, without its advice, which is about Hydra and not about this program."""
+    first = _first_line(message)
+    if several := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'( requires.*)?$", first):
+        return several_values(several[1])
+    if group := re.match(r"Could not override '([\w/]+)'\. No match in the defaults list", first):
+        word = next((each for each in words if each.partition("=")[0] == group[1]), f"{group[1]}=...")
+        return f"{word} is no choice that every command has: add it with a plus, +{word}"
+    if there := re.match(r"Could not append to config\. An item is already at '(.+?)'", first):
+        return f"{there[1]} is a setting that there is: write {there[1]}=... without the plus."
+    if there := re.match(r"(?:Multiple values for (\S+?)\.)|(?:(\S+) appears more than once)", first):
+        key = there[1] or there[2]
+        return f"{key} has a value already: write {key}=... without the plus."
+    return ". ".join(line.rstrip(".") for line in (first, _first_line(cause)) if line) + "."
+
+
+def _first_line(message: str) -> str:
+    return message.strip().splitlines()[0].strip() if message.strip() else ""
+
+
+def unresolved(message: str) -> str:
+    """A value that refers to another one (`${...}`) that is not there."""
+    key = _key_of(message)
+    first = _first_line(message).rstrip(".")
+    return f"The value of {key} cannot be resolved: {first}." if key else f"A value cannot be resolved: {first}."
+
+
+def part_not_built(message: str, cause: BaseException | None) -> str:
+    """A part of the configuration (`policy.function`) whose `_target_` cannot be used."""
+    why = _first_line(str(cause or ""))
+    named = re.search(r"target '(.+?)'", message)
+    what = f"{named[1]} cannot be imported" if named else _first_line(message).rstrip(".")
+    return f"{_key_of(message) or 'A setting'}: {what}" + (f" ({why})." if why else ".")
+
+
+def part_not_fitting(message: str, cause: BaseException) -> str:
+    """A part that does not take a setting (`+retrieval.x=1`), or cannot do with its value (`retrieval.demos=two`)."""
+    part = _key_of(message)
+    if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(cause)):
+        return f"There is no setting {part or 'here'}.{unknown[1]}: {part or 'what is built'} does not take it."
+    return f"A setting of {part or 'a part'} is of the wrong type: {_first_line(str(cause)).rstrip('.')}."
+
+
+def _key_of(message: str) -> str:
+    """The setting that a message of Hydra's or OmegaConf's is about."""
+    found = re.search(r"full_key: (?:stage\.\w+\.)?(\S+)", message)  # a stage is given what lies elsewhere
+    return found[1] if found else ""

@@ -1,0 +1,83 @@
+"""Failures in plain words."""
+
+import errno
+import json
+
+import pytest
+from beartype import beartype
+from beartype.roar import BeartypeCallHintViolation
+
+from pipeline.campaign.failures import FAILED, failure_of, plain_message, print_failures
+from pipeline.errors import InvalidInput, Unreachable
+
+
+@beartype
+def settings(episodes: int | None = None, seed: int = 0, path: str = "", trust: bool = False) -> None:
+    """Something that is given settings."""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"episodes": "abc"}, "episodes=abc is of the wrong type: it must be a whole number or null."),
+        ({"seed": 1.5}, "seed=1.5 is of the wrong type: it must be a whole number."),
+        ({"path": 3}, "path=3 is of the wrong type: it must be a text."),
+        ({"trust": "yes"}, "trust=yes is of the wrong type: it must be true or false."),
+    ],
+)
+def test_a_wrong_type_is_said_in_words(given, message):
+    with pytest.raises(BeartypeCallHintViolation) as caught:
+        settings(**given)
+    assert plain_message(caught.value) == message
+    assert failure_of("collect", "toy/corner", caught.value, None).shared
+
+
+def test_the_plain_error_inside_what_a_library_wrapped_around_it_is_shown():
+    outer = RuntimeError("a library")
+    outer.__cause__ = InvalidInput("the reason")
+    assert failure_of("bins", "toy/corner", outer, None).message == "the reason"
+
+
+def test_an_error_of_ours_names_its_type_and_where_the_traceback_is():
+    assert plain_message(ValueError("odd")) == "ValueError: odd (the traceback is in failed.json of the run folder)"
+
+
+def test_the_system_says_what_file_it_is_about():
+    assert plain_message(OSError(errno.EACCES, "Permission denied", "/x")) == "Permission denied: /x"
+    assert plain_message(OSError(errno.ENOSPC, "No space left", "/x")).startswith("The disk is full (/x). Free some")
+
+
+@pytest.mark.parametrize(
+    ("error", "shared"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), True),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (Unreachable("no network"), True),
+        (InvalidInput("too short"), False),
+    ],
+)
+def test_a_full_disk_and_a_dead_network_are_no_tasks_own(error, shared):
+    assert failure_of("collect", "toy/corner", error, None).shared == shared
+
+
+def entry(task, message, untried=()):
+    return {"stage": "bins", "task": task, "message": message, "untried": list(untried)}
+
+
+def test_failures_for_one_reason_share_a_row_whichever_job_they_are_of(tmp_path, capsys):
+    for job, entries in enumerate(
+        [[entry("toy/a", "full", ["b", "c"])], [entry("toy/d", "full"), entry("toy/e", "odd")]]
+    ):
+        (tmp_path / str(job)).mkdir()
+        (tmp_path / str(job) / FAILED).write_text(json.dumps(entries))
+    assert print_failures(tmp_path) == 3
+    table = capsys.readouterr().err
+    assert "3 failed" in table
+    assert "4 tasks: toy/a, b (not tried), c (not tried), toy/d" in table
+    assert (table.count("full"), table.count("odd"), table.count("toy/e")) == (1, 1, 1)
+
+
+def test_a_single_failure_was_told_already(tmp_path, capsys):
+    (tmp_path / FAILED).write_text(json.dumps([entry("toy/a", "full")]))
+    assert print_failures(tmp_path) == 1
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,160 @@
+"""What run.py says about a command that cannot be understood: one or two lines of its own, never Hydra's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_run import ROOT
+
+COLLECT = ("stage=collect", "domain=toy")
+
+COMMANDS: list[tuple[tuple[str, ...], str]] = [
+    (("stage=retreival", "domain=toy"), "There is no stage named retreival. Nearest: retrieval."),
+    (
+        ("stage=collect", "domain=metawrld"),
+        "There is no domain named metawrld. Known: atari, babyai, dmc, gym, metaworld, mujoco, toy.",
+    ),
+    ((*COLLECT, "storage=hdf5"), "There is no storage named hdf5. Known: bin, zarr."),
+    (
+        ("experiment=regent_ataris",),
+        "There is no experiment named regent_ataris. "
+        "Known: regent_atari, regent_babyai, regent_metaworld, regent_mujoco.",
+    ),
+    (
+        ("-m", *COLLECT, "+sweep=atari75"),
+        "There is no sweep named atari75. "
+        "Known: atari41, atari46, atari57, atari5_unseen, atari60, babyai39, metaworld50, mujoco11.",
+    ),
+    (
+        (*COLLECT, "sweep=atari57"),
+        "sweep=atari57 is no choice that every command has: add it with a plus, +sweep=atari57",
+    ),
+    (("-m", "hydra/launcher=jobli", *COLLECT), "There is no launcher named jobli. Known: basic, "),
+    ((*COLLECT, "episdes=5"), "There is no setting episdes. Nearest: episodes."),
+    ((*COLLECT, "demos=3"), "There is no setting demos. Nearest: retrieval.demos, domain.regent.demos."),
+    ((*COLLECT, "retrieval.demoes=3"), "There is no setting retrieval.demoes. Nearest: retrieval.demos."),
+    (
+        (*COLLECT, "domain.environment.max_stepss=3"),
+        "There is no setting domain.environment.max_stepss. Nearest: domain.environment.max_steps.",
+    ),
+    ((*COLLECT, "hydra.verbos=true"), "There is no setting hydra.verbos. Nearest: hydra.verbose."),
+    ((*COLLECT, "+episdes=1"), "+episdes=1: There is no setting episdes. Nearest: episodes."),
+    ((*COLLECT, "++xyzzy.x=1"), "++xyzzy.x=1: There is no setting xyzzy.x. python run.py --help shows those that"),
+    ((*COLLECT, "+stage.collect.x=1"), "+stage.collect.x=1: There is no setting stage.collect.x."),
+    ((*COLLECT, "+seed=1"), "seed is a setting that there is: write seed=... without the plus."),
+    ((*COLLECT, "+domain=toy"), "domain has a value already: write domain=... without the plus."),
+    (
+        (*COLLECT, "task=corner,maze"),
+        "task=corner,maze are several values. For a list: 'task=[corner,maze]'. "
+        "For one job after the other, each with one of them: python run.py -m ... task=corner,maze",
+    ),
+    (
+        ("stage=[collect,", "report]", "domain=toy"),
+        "The shell has cut a list into pieces at its spaces. Put it into quotes: 'stage=[collect, report]'",
+    ),
+    (
+        (*COLLECT, "task=[corner", "maze]"),
+        "The shell has cut a list into pieces at its spaces. Put it into quotes: 'task=[corner, maze]'",
+    ),
+    (
+        ("stage=[collect,report", "domain=toy"),
+        "A bracket is not closed in stage=[collect,report: write 'stage=[collect,report]'",
+    ),
+    (("collect", "domain=toy"), "collect is no setting. Did you mean stage=collect?"),
+    (("toy", "stage=collect"), "toy is no setting. Did you mean domain=toy?"),
+    ((*COLLECT, "episodes"), "episodes needs a value: episodes=..."),
+    (
+        ("domain.display_name=Pole", "on", "domain=toy"),
+        "on is no setting. A value with spaces needs quotes: 'domain.display_name=Pole on'",
+    ),
+    (("frobnicate",), "frobnicate is no setting: settings are written key=value, for example stage=all domain=toy"),
+    (
+        (*COLLECT, "dataset=a(b"),
+        "dataset=a(b cannot be read. Put a text with special characters into quotes: 'dataset=\"a(b\"'",
+    ),
+    (("--stage=collect",), "Settings have no dashes: stage=collect, not --stage=collect"),
+    (("--multirunn", *COLLECT), "There is no flag named --multirunn. Nearest: --multirun"),
+    ((*COLLECT, "dataset=${nope}"), "The value of dataset cannot be resolved: Interpolation key 'nope' not found."),
+    (
+        (*COLLECT, "episodes=${oc.env:NOPE}"),
+        "collect toy/corner failed: A value cannot be resolved: KeyError raised while resolving interpolation: "
+        "\"Environment variable 'NOPE' not found\".\nnot tried, because the cause is no task's own: maze, key",
+    ),
+    (
+        (*COLLECT, "task=corner", "~seed"),
+        "collect toy/corner failed: A value cannot be resolved: Interpolation key 'seed' not found.",
+    ),
+    (
+        (*COLLECT, "episodes=abc"),
+        "collect toy/corner failed: episodes=abc is of the wrong type: it must be a whole number or null.\n"
+        "not tried, because the cause is no task's own: maze, key",
+    ),
+    (
+        ("stage=retrieval", "domain=toy", "task=corner", "retrieval.demos=two"),
+        "retrieval toy/corner failed: demos=two is of the wrong type: it must be a whole number or null.",
+    ),
+    (
+        ("stage=retrieval", "domain=toy", "task=corner", "+retrieval.colour=red"),
+        "retrieval toy/corner failed: There is no setting retrieval.colour: retrieval does not take it.",
+    ),
+    (
+        (*COLLECT, "task=corner", "policy=callable", "policy.function._target_=nowhere.act"),
+        "collect toy/corner failed: policy.function: nowhere.act cannot be imported",
+    ),
+    (
+        ("stage=ingest", "domain=atari", "task=pong", "source=dqn_replay", "source.quality=best"),
+        "ingest atari/pong failed: There is no source.quality named best. Known: expert, mixed, random.",
+    ),
+    (("policy=sb3", *COLLECT), "Which agent? policy.path=FILE.zip, "),
+    (("paths.root=/dev/null/x", *COLLECT), "Not a directory: /dev/null/x"),
+]
+
+RUN = """
+import contextlib, io, json, os, runpy, sys
+sys.path.insert(0, os.getcwd())
+answers = []
+for words in json.load(sys.stdin):
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    sys.argv = ["run.py", *words]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            runpy.run_path("run.py", run_name="__main__")
+            status = 0
+        except SystemExit as end:
+            status = end.code
+    answers.append((status, text.getvalue()))
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Exit status and all that is printed, for each of the commands; one process runs them all."""
+    root = f"paths.root={tmp_path_factory.mktemp('words')}"
+    commands = [words if any("paths.root" in word for word in words) else (*words, root) for words, _ in COMMANDS]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], input=json.dumps(commands), capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    return dict(zip([words for words, _ in COMMANDS], json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize(("words", "message"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
+def test_a_command_that_cannot_be_understood_is_answered_in_one_or_two_lines(answers, words, message):
+    status, text = answers[words]
+    assert text.startswith(message), text
+    assert status == 1
+    assert len(text.splitlines()) <= 2
+    assert not [word for word in ("Traceback", "HYDRA_FULL_ERROR", "full_key", "hydra.cc") if word in text]
+
+
+def test_hydra_knows_no_other_flags():
+    from hydra._internal.utils import get_args_parser
+
+    from pipeline.campaign.words import FLAGS
+
+    assert {flag for action in get_args_parser()._actions for flag in action.option_strings} == set(FLAGS)
