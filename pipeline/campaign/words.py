@@ -187,5 +187,5 @@ def part_not_fitting(message: str, cause: BaseException) -> str:
 
 def _key_of(message: str) -> str:
     """The setting that a message of Hydra's or OmegaConf's is about."""
-    found = re.search(r"full_key: (?:stage\.\w+\.)?(\S+)", message)  # a stage is given what lies elsewhere
+    found = re.search(r"full_key: (?:stage\.\w+\.)?(?:recipe\.)?(\S+)", message)  # a stage is given what lies elsewhere
     return found[1] if found else ""
