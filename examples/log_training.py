@@ -21,11 +21,8 @@ from stable_baselines3.common.callbacks import CheckpointCallback
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from pipeline import EpisodeDataset, EpisodeLog, RecordEpisodes, environment_facts  # noqa: E402
 from pipeline.artifacts.artifact import Artifact  # noqa: E402
-from pipeline.dataset.reader import EpisodeDataset  # noqa: E402
-from pipeline.live.facts import environment_facts  # noqa: E402
-from pipeline.live.log import EpisodeLog  # noqa: E402
-from pipeline.live.single import RecordEpisodes  # noqa: E402
 
 ROWS, WIDTH = 12, 40
 

@@ -37,7 +37,7 @@ Exact nearest neighbours of any vectors:
 [[0], [1]]
 
 `EpisodeLog` and its wrappers `RecordEpisodes`, `RecordVectorEpisodes` and `RecordDmEpisodes` keep the episodes of a
-running program (docs/live.md); `Frames` reads pictures of episodes.
+running program, `environment_facts` says what its environment is (docs/live.md). `Frames` reads pictures of episodes.
 
 Each name is imported when it is first used, so that reading a dataset loads neither torch nor a simulator. All other
 modules are private to the house.
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pipeline.episode import Episode
     from pipeline.frames.store import Frames
     from pipeline.live.dm import RecordDmEpisodes
+    from pipeline.live.facts import environment_facts
     from pipeline.live.log import EpisodeLog
     from pipeline.live.single import RecordEpisodes
     from pipeline.live.vector import RecordVectorEpisodes
@@ -69,6 +70,7 @@ __all__ = [
     "RecordEpisodes",
     "RecordVectorEpisodes",
     "Workspace",
+    "environment_facts",
 ]
 
 _MODULES = {
@@ -82,6 +84,7 @@ _MODULES = {
     "RecordEpisodes": "pipeline.live.single",
     "RecordVectorEpisodes": "pipeline.live.vector",
     "Workspace": "pipeline.dataset.workspace",
+    "environment_facts": "pipeline.live.facts",
 }
 """Where each public name lives."""
 

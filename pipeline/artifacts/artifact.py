@@ -10,6 +10,8 @@ from typing import Any
 from pipeline.errors import DamagedArtifact
 from pipeline.fingerprint import fingerprint
 from pipeline.machine.files import read_json, write_json
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import ReadableArray
 
 MANIFEST = "manifest.json"
 ARRAYS = "arrays"
@@ -157,6 +159,10 @@ class Artifact:
     def arrays(self) -> Path:
         """The folder of a derived artifact's arrays."""
         return self.path / ARRAYS
+
+    def open(self) -> Mapping[str, ReadableArray]:
+        """A derived artifact's arrays by name; a slice reads just its rows."""
+        return open_arrays(self.arrays)
 
     @property
     def domain(self) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import tensorstore as ts
 from numcodecs import zstd
 
-from pipeline.errors import DamagedArtifact
+from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json, write_json
 from pipeline.storage.contract import ReadableArray, WritableArray, block_rows, chunk_rows
 
@@ -44,6 +44,7 @@ class ZarrArray:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
+        _require_no_fork(self._path)
         start, stop, step = rows.indices(len(self))
         if step != 1:
             raise IndexError("arrays on disk are read in contiguous slices")
@@ -160,7 +161,23 @@ def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context:
     return ts.open(spec, create=True, delete_existing=True, context=context)
 
 
+@cache
+def _process() -> int:
+    """The process that used tensorstore first; one that was forked from it inherits the answer."""
+    return os.getpid()
+
+
+def _require_no_fork(path: Path) -> None:
+    """Raises InvalidInput in a forked process: tensorstore's threads do not come along, so it would abort."""
+    if _process() != os.getpid():
+        raise InvalidInput(
+            f"{path} is a zarr array, which a forked process cannot read. Start workers by spawning: "
+            f'DataLoader(..., multiprocessing_context="spawn"); or keep the data as storage=bin.'
+        )
+
+
 def _open(path: Path) -> ZarrArray:
+    _require_no_fork(path)
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
     try:
         return ZarrArray(path, ts.open(spec, open=True, context=CONTEXT).result())

@@ -17,6 +17,7 @@ NEEDED = {
     "RecordDmEpisodes": {"dm_env"},
     "RecordEpisodes": {"gymnasium"},
     "RecordVectorEpisodes": {"gymnasium"},
+    "environment_facts": {"gymnasium"},
 }
 """Heavy packages that a name itself is made of."""
 

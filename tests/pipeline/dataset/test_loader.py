@@ -7,6 +7,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from pipeline import Contexts, EpisodeDataset, ExactIndex, Frames, Workspace
+from pipeline.errors import InvalidInput
 from tests.conftest import made_episode
 from tests.pipeline.dataset.test_writer import written
 
@@ -24,6 +25,16 @@ def test_a_loader_with_spawned_workers_reads_episodes_and_contexts(made):
     first, *_ = workers(contexts, batch_size=5)
     for name, column in contexts.batch(np.arange(5)).items():
         np.testing.assert_array_equal(first[name], column)
+
+
+def test_a_forked_worker_reads_bin_and_says_of_zarr_what_to_do(made):
+    _, workspace = made
+    loader = DataLoader(workspace["toy/corner/scripted-v1"], None, num_workers=1, multiprocessing_context="fork")
+    if workspace.storage.name == "bin":
+        assert len(list(loader)) == 20
+    else:
+        with pytest.raises(InvalidInput, match=r"forked process cannot read.*multiprocessing_context=.*spawn"):
+            list(loader)
 
 
 @pytest.mark.parametrize("storage", ["zarr", "bin"])

@@ -1,0 +1,37 @@
+"""The README's examples of reading run on what its tour makes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.dataset.workspace import Workspace
+from tests.conftest import collected, derived, toy_domain
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.fixture
+def tour(tmp_path, monkeypatch):
+    """A folder with the outputs of the tour."""
+    workspace = Workspace(str(tmp_path / "outputs"))
+    collected(toy_domain(), workspace)
+    derived(toy_domain(), workspace)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_examples_of_reading_run_one_after_the_other(tour):
+    section = README.read_text().split("## Reading the results")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 5
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), names)
+    states = names["dataset"].states
+    assert names["dataset"][0].length == 15  # as the comment says
+    assert names["batch"]["rewards"].shape == (32, 20)
+    assert names["distances"].shape == (len(names["contexts"]), 20) == (len(names["data"]), 20)
+    np.testing.assert_array_equal(np.asarray(names["data"]["distances"], np.float32), names["distances"])
+    assert 0 < len(names["data"]) <= states
