@@ -1,4 +1,4 @@
-"""Copies of what environments give out: they may write into the same arrays at their next step."""
+"""Observations as environments give them out: the arrays inside by name, and copies that no later step can change."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import numpy as np
 
 UNCHANGING = frozenset([bool, int, float, str, type(None)])
 """Types of most infos; asking for them first takes a tenth of the time of asking for a Mapping."""
+
+
+def observation_arrays(observation: Any, name: str = "") -> dict[str, np.ndarray]:
+    """The arrays of an observation by name: of a nested one `a` and `b/c`, each behind `name/` where a name is given.
+
+    >>> sorted(observation_arrays({"a": [1, 2], "b": {"c": 3}}, "observation"))
+    ['observation/a', 'observation/b/c']
+    >>> list(observation_arrays(np.zeros(3)))
+    ['']
+    """
+    if not isinstance(observation, Mapping):
+        return {name: np.asarray(observation)}
+    found: dict[str, np.ndarray] = {}
+    for key, inner in observation.items():
+        found.update(observation_arrays(inner, f"{name}/{key}" if name else str(key)))
+    return found
 
 
 def observation_copy(observation: Any) -> Any:

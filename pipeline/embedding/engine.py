@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from pipeline.embedding.preprocessing import prepare
 from pipeline.embedding.settings import WIDTHS, Embedding
 from pipeline.embedding.weights import load
 from pipeline.errors import InvalidInput
+from pipeline.machine.batch_rows import rows_stand_alone
 from pipeline.wording import last_line
 
 if TYPE_CHECKING:
@@ -126,12 +127,14 @@ class Engine:
         import torch
 
         rng = np.random.default_rng(0)
-        examples = torch.from_numpy(rng.integers(0, 256, (self._width, *self._shape), np.uint8))
-        straight = self._first(examples)
-        half = examples.clone()
-        half[1::2] = 0
-        turned, amid = self.start(examples.flip(0))(), self.start(half)()
-        if np.array_equal(straight, turned[::-1]) and np.array_equal(straight[::2], amid[::2]):
+        examples = rng.integers(0, 256, (self._width, *self._shape), np.uint8)
+        vectors = self._first(torch.from_numpy(examples))
+
+        def run(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            return [self.start(torch.from_numpy(rows["pictures"]).clone())()]
+
+        backwards = range(self._width - 1, -1, -1)
+        if rows_stand_alone(run, {"pictures": examples}, [backwards], [vectors]):
             return
         self._width = 1
         self.notes.append(

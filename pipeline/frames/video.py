@@ -111,8 +111,9 @@ def decoded(files: EpisodeFrames) -> Iterator[np.ndarray]:
 
 def check_encoder() -> None:
     """Raises InvalidInput where no video can be written here, with what to install."""
+    library = import_extra("video", "av")
     try:
-        import_extra("video", "av").Codec(ENCODER, "w")
+        library.Codec(ENCODER, "w")
     except ValueError as error:  # UnknownCodecError is one
         raise InvalidInput(
             f"The FFmpeg that PyAV uses here was built without {ENCODER}, so it cannot write H.264. PyAV's own wheels "

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment
 from pipeline.machine.source_code import name_and_source
-from pipeline.policies.inputs import by_name
+from pipeline.observation import observation_arrays
 from pipeline.policies.network import SLOTS
 from pipeline.policies.normalize import PLAIN
 
@@ -106,10 +106,10 @@ class Function:
 
     def _observations(self, decisions: Sequence[Decision]) -> Any:
         """Fresh rows: the function may write into them, or keep them."""
-        first = by_name(decisions[0].observation)
+        first = observation_arrays(decisions[0].observation)
         rows = {name: np.zeros((SLOTS, *array.shape), array.dtype) for name, array in first.items()}
         for decision in decisions:
-            for name, array in by_name(decision.observation).items():
+            for name, array in observation_arrays(decision.observation).items():
                 rows[name][decision.slot] = array
         return rows[PLAIN] if set(rows) == {PLAIN} else rows
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.interfaces import Observation
+from pipeline.observation import observation_arrays
 from pipeline.policies.network import zeros
-from pipeline.policies.normalize import PLAIN, Scaling
+from pipeline.policies.normalize import Scaling
 from pipeline.policies.stack import Arrangement, Stack
 
 if TYPE_CHECKING:
@@ -65,13 +66,6 @@ class Inputs:
 
     def push(self, slot: int, observation: Observation) -> None:
         """Take the slot's newest observation in; arrays that the network does not see are passed over."""
-        arrays = by_name(observation)
+        arrays = observation_arrays(observation)
         for name, each in self._inputs.items():
             each.push(slot, arrays[name])
-
-
-def by_name(observation: Observation) -> dict[str, np.ndarray]:
-    """The arrays of an observation."""
-    if isinstance(observation, Mapping):
-        return {name: np.asarray(each) for name, each in observation.items()}
-    return {PLAIN: np.asarray(observation)}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.machine.batch_rows import rows_stand_alone
+
 if TYPE_CHECKING:
     import torch
 
@@ -41,7 +43,7 @@ class Network:
 
     def __call__(self, slots: Sequence[int]) -> list[np.ndarray]:
         """The outputs, (SLOTS, ...) each; only the rows of `slots` mean anything."""
-        if self.rows_are_alike:
+        if self.rows_stand_alone:
             return self._run(self._inputs)
         alone = {name: tensor.new_zeros(tensor.shape) for name, tensor in self._inputs.items()}
         found: list[np.ndarray] = []
@@ -55,23 +57,16 @@ class Network:
         return found
 
     @cached_property
-    def rows_are_alike(self) -> bool:
-        """Whether a row's result depends on the row alone: tried with every row in every place, amid the others and
-        amid zeros.
-        """
+    def rows_stand_alone(self) -> bool:
+        """Whether a row's result depends on the row alone: tried with every row in every place."""
         import torch
 
-        rows = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in self._examples.items()}
-        straight = self._run({name: each.clone() for name, each in rows.items()})
-        half = torch.arange(SLOTS) % 2 == 0
-        for shift in range(1, SLOTS):
-            turned = self._run({name: each.roll(shift, 0) for name, each in rows.items()})
-            if any(_bits(np.roll(a, shift, 0)) != _bits(b) for a, b in zip(straight, turned, strict=True)):
-                return False
-        amid = self._run(
-            {name: each * half.view(-1, *[1] * (each.ndim - 1)).to(each.dtype) for name, each in rows.items()}
-        )
-        return all(_bits(a[::2]) == _bits(b[::2]) for a, b in zip(straight, amid, strict=True))
+        def run(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            # a clone lies in torch's memory, as the inputs do: some kernels round by the alignment
+            contiguous = {name: np.ascontiguousarray(each) for name, each in rows.items()}
+            return self._run({name: torch.from_numpy(each).clone() for name, each in contiguous.items()})
+
+        return rows_stand_alone(run, self._examples, [np.roll(np.arange(SLOTS), shift) for shift in range(1, SLOTS)])
 
     def _run(self, inputs: Tensors) -> list[np.ndarray]:
         import torch
@@ -100,7 +95,3 @@ def _one_thread() -> Iterator[None]:
     finally:
         if before != 1:
             torch.set_num_threads(before)
-
-
-def _bits(array: np.ndarray) -> bytes:
-    return np.ascontiguousarray(array).tobytes()

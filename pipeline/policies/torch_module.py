@@ -14,8 +14,9 @@ import numpy as np
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
+from pipeline.observation import observation_arrays
 from pipeline.policies import sampling
-from pipeline.policies.inputs import Input, Inputs, by_name
+from pipeline.policies.inputs import Input, Inputs
 from pipeline.policies.network import SLOTS, Network
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.stack import PADDINGS, stacked
@@ -198,7 +199,7 @@ class TorchModule:
         return Inputs(
             {
                 name: Input(stacked(seen.shape, self._stack, self._channels), self._dtype or seen.dtype, self._padding)
-                for name, seen in by_name(observation).items()
+                for name, seen in observation_arrays(observation).items()
             }
         )
 

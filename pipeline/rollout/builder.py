@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Observation, Transition
+from pipeline.observation import observation_arrays
 
 
 class EpisodeBuilder:
@@ -72,17 +73,14 @@ def _end_reason(last: Transition, unfinished: str) -> str:
     return "time_limit" if last.truncated else unfinished
 
 
-def _stack_observations(observations: Sequence[Observation], name: str = "observation") -> dict[str, np.ndarray]:
+def _stack_observations(observations: Sequence[Observation]) -> dict[str, np.ndarray]:
     """`observation`, or `observation/<key>` for each array of a nested one; (T+1, ...) each."""
-    if not isinstance(observations[0], Mapping):
-        array = np.stack([np.asarray(each) for each in observations])
+    rows = [observation_arrays(each, "observation") for each in observations]
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    for name, array in stacked.items():
         if array.dtype.kind not in "biufc":
             raise InvalidInput(f"{name} must hold numbers, it is {array.dtype}; a text belongs into the mission.")
-        return {name: array}
-    arrays: dict[str, np.ndarray] = {}
-    for key in observations[0]:
-        arrays.update(_stack_observations([each[key] for each in observations], f"{name}/{key}"))
-    return arrays
+    return stacked
 
 
 def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -6,22 +6,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.episode import Episode
 from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, TaskFailed
 from pipeline.fingerprint import canonical, differences
 from pipeline.interfaces import Environment, Observation
 from pipeline.machine.processes import spawn_context
+from pipeline.observation import observation_arrays
+from pipeline.rollout.rollout import reset_environment, step_environment
 from pipeline.wording import error_text
 
 Frames = dict[tuple[int, int], np.ndarray]
 """(episode, row) -> picture, (height, width, 3) uint8."""
-
-T = TypeVar("T")
 
 
 def replay_frames(
@@ -96,33 +96,31 @@ def _replay(simulator: Environment, number: int, episode: Episode, rows: frozens
     if last > episode.length:
         raise IndexError(f"row {last} of episode {number}, which has rows 0 to {episode.length}")
     for row in range(last + 1):
-        observation = _guarded(partial(_advance, simulator, episode, row), number, row)
+        if row == 0:
+            observation = reset_environment(simulator, episode.seed)
+        else:
+            observation = step_environment(
+                simulator, episode.steps["action"][row - 1], episode.seed, row - 1
+            ).observation
         if row in rows:
             _check_observation(observation, episode, number, row)
-            frames[number, row] = np.asarray(_guarded(simulator.render, number, row), np.uint8)
+            frames[number, row] = _render(simulator, number, row)
     return frames
 
 
-def _advance(simulator: Environment, episode: Episode, row: int) -> Observation:
-    """Go to a row from the one before it."""
-    if row == 0:
-        return simulator.reset(episode.seed)
-    return simulator.step(episode.steps["action"][row - 1]).observation
-
-
-def _guarded(call: Callable[[], T], number: int, row: int) -> T:
+def _render(simulator: Environment, number: int, row: int) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        return call()
+        return np.asarray(simulator.render(), np.uint8)
     except PipelineError:
         raise
-    except Exception as error:  # a simulator may raise anything; the message must say where to look
+    except Exception as error:  # a renderer may raise anything; the message must say where to look
         raise TaskFailed(
-            f"The simulator failed while episode {number} was replayed, at row {row}: {error_text(error)}"
+            f"The simulator could not draw row {row} of episode {number}, which was replayed: {error_text(error)}"
         ) from error
 
 
 def _check_observation(observation: Observation, episode: Episode, number: int, row: int) -> None:
-    for name, value in _arrays(observation).items():
+    for name, value in observation_arrays(observation, "observation").items():
         recorded = episode.steps[name][row]
         if np.array_equal(value, recorded):
             continue
@@ -138,12 +136,3 @@ def _how_far(value: np.ndarray, recorded: np.ndarray) -> str:
         return f" (shape {list(value.shape)}, recorded {list(recorded.shape)})"
     largest = np.abs(value.astype(np.float64) - recorded.astype(np.float64)).max()
     return f" (largest difference {largest:.3g})"
-
-
-def _arrays(observation: Observation, name: str = "observation") -> dict[str, np.ndarray]:
-    """The arrays of an observation under the names that an episode gives them."""
-    if not isinstance(observation, Mapping):
-        return {name: np.asarray(observation)}
-    return {
-        key: array for inner in observation for key, array in _arrays(observation[inner], f"{name}/{inner}").items()
-    }

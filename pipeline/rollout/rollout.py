@@ -117,7 +117,7 @@ class _Slot:
 
     @staticmethod
     def begin(environment: Environment, start: Start, watch: Watch | None) -> _Slot:
-        observation = _reset(environment, start.seed)
+        observation = reset_environment(environment, start.seed)
         building = EpisodeBuilder(observation, start.seed, mission=str(getattr(environment, "mission", "")))
         slot = _Slot(environment, start, environment.action_spec, observation, building, watch)
         slot.look()
@@ -134,7 +134,7 @@ class _Slot:
 
     def step(self, action: np.ndarray) -> bool:
         """Apply one action; says whether the episode is over."""
-        transition = _step(self.environment, action, self.start.seed, len(self.building))
+        transition = step_environment(self.environment, action, self.start.seed, len(self.building))
         self.observation = transition.observation
         self.building.add(action, transition)
         self.look()
@@ -149,7 +149,8 @@ class _Slot:
         return Played(self.start.index, episode, self.pictures, self.building.left_out)
 
 
-def _reset(environment: Environment, seed: int) -> Observation:
+def reset_environment(environment: Environment, seed: int) -> Observation:
+    """The first observation. Raises TaskFailed with the seed where the simulator fails or gives NaN."""
     try:
         observation = environment.reset(seed)
     except PipelineError:
@@ -161,12 +162,13 @@ def _reset(environment: Environment, seed: int) -> Observation:
     return observation
 
 
-def _step(environment: Environment, action: np.ndarray, seed: int, step: int) -> Transition:
+def step_environment(environment: Environment, action: np.ndarray, seed: int, step: int) -> Transition:
+    """What follows an action. Raises TaskFailed with the seed and the step where the simulator fails or gives NaN."""
     try:
         transition = environment.step(action)
     except PipelineError:
         raise
-    except Exception as error:  # as in _reset
+    except Exception as error:  # as in the reset
         raise TaskFailed(
             f"The simulator failed at step {step} of the episode with seed {seed}: {error_text(error)}"
         ) from error

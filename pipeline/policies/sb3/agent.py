@@ -13,7 +13,8 @@ from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
 from pipeline.machine.extras import extra_versions
-from pipeline.policies.inputs import Input, Inputs, by_name
+from pipeline.observation import observation_arrays
+from pipeline.policies.inputs import Input, Inputs
 from pipeline.policies.network import SLOTS, Network, zeros
 from pipeline.policies.normalize import PLAIN, Scaling, read_scalings, statistics_beside
 from pipeline.policies.sampling import finite
@@ -178,7 +179,7 @@ class StableBaselines:
 
     def _inputs_for(self, observation: Observation) -> Inputs:
         """Rows for such observations. Raises InvalidInput where the agent was trained to see others."""
-        seen, wanted = by_name(observation), self._wanted
+        seen, wanted = observation_arrays(observation), self._wanted
         if missing := set(wanted) - set(seen):
             raise InvalidInput(f"{self._agent.path} {_names_differ(missing, set(seen))}")
         scalings = read_scalings(self._statistics) if self._statistics else {}

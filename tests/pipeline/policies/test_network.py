@@ -69,7 +69,7 @@ def test_a_network_that_looks_at_its_neighbours_is_found_out():
         return (seen["x"] - seen["x"].mean(0),)
 
     made = Network(forward, {"x": torch.ones(SLOTS, 2)}, {"x": np.float32(np.arange(2 * SLOTS)).reshape(SLOTS, 2)})
-    assert not made.rows_are_alike
+    assert not made.rows_stand_alone
     (outputs,) = made([3])
     np.testing.assert_array_equal(outputs[3], [0.875, 0.875])  # 1, less the mean of one 1 and seven zeros
     assert set(calls) == {SLOTS}
