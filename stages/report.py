@@ -1,106 +1,93 @@
-"""Report: one HTML page that shows a task's episodes and whether its retrieval finds what looks alike."""
+"""Report: one HTML page that shows a task's episodes, and whether its retrieval finds what looks alike."""
 
 from __future__ import annotations
 
 import numpy as np
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
 from pipeline.campaign.stage import StageFacts
-from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import digest_arrays
-from pipeline.domains.domain import Domain
-from pipeline.embedding.settings import Embedding
-from pipeline.errors import InvalidInput
 from pipeline.fingerprint import canonical
-from pipeline.frames.video import check_encoder
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.machine.provenance import Stopwatch
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.recipe import Recipe
 from pipeline.report.figures import Figures, Media
-from pipeline.report.gather import PageSources, figures_of, page_sources, pictures_of, places_of
-from pipeline.report.page import render_page
-from pipeline.report.videos import why_no_frames, write_videos
+from pipeline.report.gather import figures_of, places_of
+from pipeline.report.identity import best_page, page_spec
+from pipeline.report.page import picture_file, render_page
+from pipeline.report.pictures import NONE, Pictures, film_of, no_encoder, picture_words, pictures_of
+from pipeline.report.sources import PageSources, page_sources
+from pipeline.report.videos import write_videos
+from pipeline.report.wording import without_folders
 
-REPORT_FORMAT = 3
-PAGE, INDEX, FIGURES, VIDEOS = "page", "index.html", "figures.json", "videos"
+PAGE, INDEX, FIGURES, VIDEOS, THUMBNAIL = "page", "index.html", "figures.json", "videos", "thumbnail.webp"
+
 
 FACTS = StageFacts()
 
 
 @beartype
-def run(
-    *,
-    domain: Domain,
-    task: str,
-    workspace: Workspace,
-    dataset: str,
-    episodes: int | None,
-    retrieval: RetrievalSettings,
-    embedding: Embedding | None = None,
-    force: bool,
-) -> Artifact:
+def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
     """The folder `page/` with `index.html` and its videos, and `figures.json`, the data that it shows.
 
-    Where nothing can draw or nothing can write videos, the page says why and shows the rest. It is then another
-    artifact, so that the same command makes the better page once it can. Observations that are no vectors give a page
-    without retrieval, unless `embedding` makes vectors of them.
+    Only the episodes are needed. What else is there, embeddings, neighbours, distances and frames, is shown; where it
+    is not there, or nothing can draw or write videos, the page says why. It is then another artifact, so that the same
+    command makes the better page once it can. Raises ArtifactNotFound where there is no such dataset.
     """
-    sources = page_sources(domain, task, workspace, dataset, episodes, retrieval, embedding)
-    if not force and (page := workspace.get(_spec(sources, pictures=True, videos=sources.frames is not None))):
+    sources = page_sources(recipe, workspace)
+    if not force and (page := workspace.get(best_page(sources))):
         return page
     stopwatch = Stopwatch()
-    figures = figures_of(sources)
-    pictures, no_pictures = pictures_of(domain, task, sources, places_of(figures))
-    no_videos = _no_videos(sources)
-    spec = _spec(sources, pictures=not no_pictures, videos=not no_videos)
+    pictures = pictures_of(sources, places_of(sources))
+    made_of = film_of(sources)[0]
+    no_videos = no_encoder() if made_of != NONE else ""
+    spec = page_spec(sources, pictures.origin, NONE if no_videos else made_of)
 
     def write(draft: Draft) -> None:
-        _write(sources, figures, Media(pictures, no_pictures, no_videos=no_videos), draft)
+        media = Media(pictures.frames, picture_words(pictures.origin, sources.screens), pictures.why)
+        media.no_videos = no_videos
+        figures = figures_of(sources)
+        problems = [] if no_videos else _write_videos(sources, figures, media, draft)
+        _write(sources, figures, media, workspace, draft)
+        draft.warnings.extend(without_folders(each) for each in (*_warnings(pictures, no_videos), *problems))
 
     return workspace.build(spec, write, force, stopwatch)
 
 
-def _no_videos(sources: PageSources) -> str:
-    if sources.frames is None:
-        return why_no_frames(sources.artifact, sources.domain.words)
-    try:
-        check_encoder()
-    except InvalidInput as error:
-        return str(error)
-    return ""
+def _warnings(pictures: Pictures, no_videos: str) -> list[str]:
+    warnings = []
+    if pictures.origin == NONE:
+        warnings.append(f"The page has no pictures: {pictures.why}")
+    elif pictures.wrong:
+        warnings.append(f"The pictures are the observations: {pictures.why}")
+    return warnings + ([f"The page has no videos: {no_videos}"] if no_videos else [])
 
 
-def _spec(sources: PageSources, pictures: bool, videos: bool) -> Spec:
-    """The page shows every episode of the dataset, not only those that retrieve: growth gives another page. So do
-    frames, which it shows.
-    """
-    artifact, *others = sources.artifacts
-    whole = episodes_parent(artifact, sources.dataset, len(sources.dataset))
-    parents = (whole, *(other.as_parent() for other in others))
-    parameters: dict[str, object] = {"pictures": pictures, "videos": videos}
-    if sources.domain.display_name:
-        parameters["display_name"] = sources.domain.display_name
-    return Spec(artifact.domain, artifact.task, "report", REPORT_FORMAT, parameters, parents)
+def _write_videos(sources: PageSources, figures: Figures, media: Media, draft: Draft) -> list[str]:
+    """Write the videos; returns why some could not be written."""
+    made_of, _, pictures = film_of(sources)
+    if made_of == NONE:
+        return []
+    folder = draft.folder(PAGE) / VIDEOS
+    folder.mkdir()
+    media.video_origin = picture_words(made_of, sources.screens)
+    media.videos, problems = write_videos(pictures, [each.episode for each in figures.videos], folder)
+    return problems
 
 
-def _write(sources: PageSources, figures: Figures, media: Media, draft: Draft) -> None:
-    folder = draft.folder(PAGE)
-    problems: list[str] = []
-    if sources.frames is not None and not media.no_videos:
-        (folder / VIDEOS).mkdir()
-        media.videos, problems = write_videos(sources.frames, figures.videos, folder / VIDEOS)
-    html = render_page(figures, media, sources.domain.label, sources.no_search, sources.artifacts)
+def _write(sources: PageSources, figures: Figures, media: Media, workspace: Workspace, draft: Draft) -> None:
+    folder = draft.path / PAGE if media.videos else draft.folder(PAGE)
+    html = render_page(sources, figures, media, workspace.root)
     write_atomic(folder / INDEX, lambda file: file.write(html.encode()))
+    if media.pictures:
+        middle = figures.strip[len(figures.strip) // 2]
+        image = picture_file(media.pictures[middle.episode, middle.step])
+        write_atomic(folder / THUMBNAIL, lambda file: file.write(image))
     write_json(draft.path / FIGURES, figures.to_json())
     # The digest is that of the data: pixels differ between renderers, commands and versions between runs.
     draft.content(FIGURES, digest_arrays({FIGURES: np.frombuffer(canonical(figures.to_json()).encode(), np.uint8)}))
     draft.counts |= {"episodes": len(figures.returns), "states": figures.states, "pictures": len(media.pictures)}
     draft.counts["videos"] = len(media.videos)
-    if media.no_pictures:
-        draft.warnings.append(f"The page has no pictures: {media.no_pictures}")
-    if media.no_videos and sources.frames is not None:
-        draft.warnings.append(f"The page has no videos: {media.no_videos}")
-    draft.warnings.extend(problems)

@@ -122,6 +122,22 @@ class EpisodeDataset:
             filled += len(block)
         return out
 
+    def episode_rows(self, name: str, index: int, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
+        """Rows [start, stop) of a step array of one episode, counted from its first to its last, which is no state.
+
+        Raises IndexError for rows that the episode does not have, UnknownName where no episode has the array.
+        """
+        rows = int(self.lengths[index]) + 1
+        if not (0 <= index < self._count and 0 <= start <= stop <= rows):
+            raise IndexError(f"rows {start} to {stop} of episode {index} of {self.name}, which has the rows 0 to {rows}")
+        row = self._row(name)
+        part = int(np.searchsorted(self._first, index, "right")) - 1
+        arrays = self._open(part)
+        if (array := arrays.get(f"{STEPS}{name}")) is None:
+            return absent(name, row, step_arrays(arrays), stop - start)
+        first = int(self.state_ends[index] - self.lengths[index]) + index - self._row_offset(part)
+        return array[first + start : first + stop]
+
     def __len__(self) -> int:
         return self._count
 

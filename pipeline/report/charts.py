@@ -12,6 +12,8 @@ THIN_SPACE = "\u202f"
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 34, 56
+SMALL_WIDTH, SMALL_HEIGHT, SMALL_FLOOR = 200, 96, 72
+BAR_ROW, BAR_LEFT, BAR_RIGHT = 22, 132, 84
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,52 @@ def dots(
     return _svg(summary, _grid(across, up) + (_level(up, mark) if mark else "") + drawn)
 
 
+def small_histogram(counts: Sequence[int], low: float, high: float, summary: str) -> str:
+    """Bars of equal width between `low` and `high`, with these two as the only labels."""
+    across = Axis(low, high, 2, SMALL_WIDTH - 2, "")
+    up = Axis(0, max(*counts, 1), SMALL_FLOOR, 4, "")
+    width = (high - low) / len(counts)
+    bars = "".join(
+        _bar(across.at(low + index * width), across.at(low + (index + 1) * width), up.at(count), up.start)
+        for index, count in enumerate(counts)
+        if count
+    )
+    labels = _text(2, SMALL_HEIGHT - 6, number(low, 3), "start") + _text(
+        SMALL_WIDTH - 2, SMALL_HEIGHT - 6, number(high, 3), "end"
+    )
+    axis = f'<path class="axis" d="M2 {SMALL_FLOOR}H{SMALL_WIDTH - 2}"/>'
+    return _svg(summary, f'<path class="bars" d="{bars}"/>{axis}{labels}', SMALL_WIDTH, SMALL_HEIGHT, "small chart")
+
+
+def bars(names: Sequence[str], counts: Sequence[int], summary: str) -> str:
+    """A bar for each name, one below the other, with its count."""
+    along = Axis(0, max(*counts, 1), BAR_LEFT, WIDTH - BAR_RIGHT, "")
+    drawn, total = [], sum(counts) or 1
+    for row, (name, count) in enumerate(zip(names, counts, strict=True)):
+        top = row * BAR_ROW
+        end = along.at(count)
+        told = f"{number(count)} ({_percent(count, total)})"
+        drawn += [_text(BAR_LEFT - 8, top + 15, name, "end", "label"), _text(end + 6, top + 15, told, "start")]
+        if count:
+            drawn.append(
+                f'<path class="bars" d="M{BAR_LEFT} {top + 4}H{max(end, BAR_LEFT + 1):g}V{top + 18}H{BAR_LEFT}Z"/>'
+            )
+    axis = f'<path class="axis" d="M{BAR_LEFT} 0V{len(names) * BAR_ROW}"/>'
+    return _svg(summary, "".join(drawn) + axis, WIDTH, len(names) * BAR_ROW + 2)
+
+
+def lines(curves: Sequence[tuple[str, Sequence[int], Sequence[float]]], label: str, counted: str, summary: str) -> str:
+    """A line for each (class of the style sheet, places, values)."""
+    values = [value for _, _, held in curves for value in held]
+    across = Axis(0, max(max(places) for _, places, _ in curves), LEFT, WIDTH - RIGHT, counted, whole=True)
+    up = Axis(*padded(min(values), max(values)), HEIGHT - BOTTOM, TOP, label)
+    drawn = ""
+    for name, places, held in curves:
+        points = "L".join(f"{across.at(x):g} {up.at(y):g}" for x, y in zip(places, held, strict=True))
+        drawn += f'<path class="line {name}" d="M{points}"/>'
+    return _svg(summary, _grid(across, up) + drawn)
+
+
 def padded(low: float, high: float) -> tuple[float, float]:
     """A range with some room around it, also around a single value."""
     room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
@@ -119,10 +167,18 @@ def _grouped(value: float, decimals: int) -> str:
     return "0" if text == "−0" else text
 
 
-def _svg(summary: str, content: str) -> str:
+def _svg(summary: str, content: str, width: int = WIDTH, height: int = HEIGHT, name: str = "chart") -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(summary)}">{content}</svg>'
+        f'<svg class="{name}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(summary)}">{content}</svg>'
     )
+
+
+def _percent(count: int, total: int) -> str:
+    """A share in per cent that says 0 or 100 only where it is exactly so."""
+    share = 100 * count / total
+    if 0 < share < 0.1:
+        return "< 0.1 %"
+    return f"{share:.0f} %" if share in (0, 100) else f"{min(share, 99.9):.1f} %"
 
 
 def _grid(across: Axis, up: Axis) -> str:

@@ -8,9 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.dataset.rewards import Bounds
 from pipeline.frames.video import Video
+from pipeline.report.actions import Actions
+from pipeline.report.curves import Curve
+from pipeline.report.ranges import Range
 from pipeline.report.tallies import Tally
 
 BINS = 48
@@ -64,7 +68,7 @@ class Search:
     """What retrieval found.
 
     Attributes:
-        distances: between the states of a context.
+        distances: between the states of a context; None where they are not measured.
         queries, pool_states, pool_episodes: the size of the retrieval.
         single: the task has one query episode, which may retrieve from itself.
         unit: of distances.
@@ -72,7 +76,7 @@ class Search:
     """
 
     lookups: tuple[Lookup, ...]
-    distances: Spread
+    distances: Spread | None
     queries: int
     pool_states: int
     pool_episodes: int
@@ -100,11 +104,13 @@ class Figures:
         digest: of the episodes that are shown.
         returns, lengths, success: of each episode; success is 1, 0 or -1 where it is not known.
         end_reasons: how many episodes ended for which reason.
-        actions: all numbers of all actions.
+        actions: of all states.
         rewards: of all states; zeros are counted, and left out of the histogram.
         reward_clipping: the bounds to which the source had clipped rewards, so that returns are no scores; or None.
+        curves: how the return grows within a few episodes.
+        ranges: of each array of the observations, and of embeddings, over all states.
         strip: rows of the episode with the median return.
-        filmed: leading episodes that have frames, at most all.
+        filmed: leading episodes that can be shown as videos, at most all.
         videos: some of those.
         search: None where nothing is retrieved.
     """
@@ -114,9 +120,11 @@ class Figures:
     lengths: tuple[int, ...]
     success: tuple[int, ...]
     end_reasons: Mapping[str, int]
-    actions: Tally
+    actions: Actions
     rewards: Tally
     reward_clipping: Bounds | None
+    curves: tuple[Curve, ...]
+    ranges: tuple[Range, ...]
     strip: tuple[Place, ...]
     filmed: int
     videos: tuple[Shown, ...]
@@ -155,12 +163,16 @@ class Media:
 
     Attributes:
         pictures: (episode, step) -> (height, width, 3) uint8; those that are missing are left out.
-        no_pictures: why there are none; empty where there are.
+        origin: what the pictures are, in words; empty where there are none.
+        no_pictures: why there are none, or none of a better origin; empty where there is nothing to say.
         videos: the files `videos/episode-<n>.mp4` and `.png` by episode; those that are missing are left out.
+        video_origin: what the videos are made of, in words; empty where there are none.
         no_videos: why there are none; empty where there are.
     """
 
-    pictures: Mapping[tuple[int, int], np.ndarray]
+    pictures: Mapping[tuple[int, int], UInt8[np.ndarray, "h w 3"]]
+    origin: str
     no_pictures: str
     videos: Mapping[int, Video] = field(default_factory=dict)
+    video_origin: str = ""
     no_videos: str = ""

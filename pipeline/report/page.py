@@ -6,22 +6,24 @@ import base64
 import importlib
 import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from jaxtyping import UInt8
 
-from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.rewards import clipping_note, return_words, reward_words
 from pipeline.errors import InvalidInput
 from pipeline.frames.video import FPS
 from pipeline.report import charts
 from pipeline.report.charts import Mark, number
-from pipeline.report.figures import BINS, Figures, Media, Spread
+from pipeline.report.figures import BINS, Figures, Media, Search, Spread
+from pipeline.report.ranges import Range
+from pipeline.report.sources import PageSources
 from pipeline.report.tallies import Tally
+from pipeline.report.wording import short_command, without_folders
 
-TEMPLATE = Path(__file__).with_name("page_template.html.j2")
+TEMPLATES = Path(__file__).parent
 PICTURE_WIDTH = 192
 """Pixels; a larger picture is shrunk to it."""
 
@@ -29,62 +31,91 @@ MOST_DOTS = 5_000
 """Episodes that still get a dot each; more are shown as a histogram."""
 
 
-def render_page(figures: Figures, media: Media, domain: str, no_search: str, artifacts: Sequence[Artifact]) -> str:
-    """The page as HTML.
+def render_page(sources: PageSources, figures: Figures, media: Media, root: Path) -> str:
+    """The page as HTML, without the folders of this machine.
 
     Args:
+        sources: what it is made from.
         figures: what is told.
         media: what is seen.
-        domain: as people call it.
-        no_search: why nothing is retrieved; empty where it is.
-        artifacts: what the page is made from, the dataset first.
+        root: the folder of all artifacts, from which on their places are told.
 
     Raises InvalidInput where jinja2 or Pillow is missing.
     """
+    artifacts = sources.artifacts
+    warnings = [(a.manifest.kind, without_folders(warning)) for a in artifacts for warning in a.manifest.warnings]
+    return render(
+        "page_template.html.j2",
+        domain=sources.domain.label,
+        task=artifacts[0].task,
+        dataset=artifacts[0].manifest.version,
+        figures=figures,
+        search=figures.search,
+        missing={"neighbours": sources.no_neighbours, "distances": sources.no_distances, "frames": sources.no_frames},
+        dotted=_dotted(figures),
+        most=_most_matches(figures.search),
+        rate=rate_words(*figures.successes),
+        returned=return_words(figures.reward_clipping),
+        clipped=clipping_note(figures.reward_clipping),
+        charts=_charts(figures),
+        pictures={place: picture_uri(picture_file(frame)) for place, frame in media.pictures.items()},
+        small=max((frame.shape[1] for frame in media.pictures.values()), default=PICTURE_WIDTH) < PICTURE_WIDTH / 2,
+        media=media,
+        why_pictures=without_folders(media.no_pictures),
+        why_videos=without_folders(media.no_videos),
+        fps=FPS,
+        made=[(a, _place(a.path, root), short_command(a.manifest.command)) for a in artifacts],
+        warnings=warnings,
+    )
+
+
+def render(template: str, **values: object) -> str:
+    """A template of this folder as text. Raises InvalidInput where jinja2 is missing."""
     jinja2 = _package("jinja2")
     templates = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    templates.filters["number"] = templates.globals["number"] = number
-    dataset, search = artifacts[0], figures.search
-    return str(
-        templates.from_string(TEMPLATE.read_text("utf-8")).render(
-            domain=domain,
-            task=dataset.task,
-            dataset=dataset.manifest.version,
-            figures=figures,
-            search=search,
-            no_search=no_search,
-            dotted=_dotted(figures),
-            most=max((len(lookup.matches) for lookup in search.lookups), default=0) if search else 0,
-            rate=_rate(*figures.successes),
-            returned=return_words(figures.reward_clipping),
-            clipped=clipping_note(figures.reward_clipping),
-            charts=_charts(figures),
-            pictures={place: picture_uri(frame) for place, frame in media.pictures.items()},
-            no_pictures=media.no_pictures,
-            videos=media.videos,
-            no_videos=media.no_videos,
-            fps=FPS,
-            artifacts=[artifact.manifest for artifact in artifacts],
-            warnings=[(a.manifest.kind, warning) for a in artifacts for warning in a.manifest.warnings],
-        )
-    )
+    templates.filters |= {"number": number, "plain": without_folders, "limit": _limit}
+    templates.globals["number"] = number
+    return str(templates.get_template(template).render(**values))
 
 
-def picture_uri(frame: np.ndarray) -> str:
-    """A data URI of a picture, shrunk to at most `PICTURE_WIDTH`: lossless WebP, a third smaller than PNG."""
+def _most_matches(search: Search | None) -> int:
+    return max((len(lookup.matches) for lookup in search.lookups), default=0) if search else 0
+
+
+def _limit(value: float, like: Range | Tally) -> str:
+    """A smallest or largest number: whole where all of them are."""
+    whole = like.whole if isinstance(like, Tally) else np.dtype(like.dtype).kind in "iub"
+    return number(int(value) if whole else value)
+
+
+def _place(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def picture_file(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """A picture as a WebP file, shrunk to at most `PICTURE_WIDTH`: lossless, a third smaller than PNG."""
     pillow = _package("PIL.Image")
-    image = pillow.fromarray(frame)
+    image = pillow.fromarray(np.ascontiguousarray(picture))
     if image.width > PICTURE_WIDTH:
         size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
         image = image.resize(size, pillow.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "WEBP", lossless=True, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()
 
 
-def _rate(succeeded: int, known: int) -> str:
+def picture_uri(file: bytes) -> str:
+    """A data URI of a WebP file."""
+    return f"data:image/webp;base64,{base64.b64encode(file).decode()}"
+
+
+def rate_words(succeeded: int, known: int) -> str:
     """A percentage that says 0 or 100 only where it is exactly so."""
     if succeeded in (0, known):
         return "100" if succeeded else "0"
@@ -92,15 +123,43 @@ def _rate(succeeded: int, known: int) -> str:
 
 
 def _charts(figures: Figures) -> dict[str, str]:
+    spread = figures.search.distances if figures.search else None
     return {
         "returns": _returns(figures),
+        "curves": _curves(figures),
         "lengths": _lengths(figures),
-        "actions": _tallied(figures.actions, figures.states, "action", "Actions"),
+        "choices": _choices(figures),
         "rewards": _tallied(
             figures.rewards, figures.states, reward_words(figures.reward_clipping), "Rewards that are not 0"
         ),
-        "distances": _distances(figures.search.distances, figures.search.unit) if figures.search else "",
-    }
+        "distances": _distances(spread, figures.search.unit) if spread and figures.search else "",
+    } | {f"dimension {k}": _dimension(k, tally) for k, tally in enumerate(figures.actions.dimensions)}
+
+
+def _curves(figures: Figures) -> str:
+    label = f"return so far ({return_words(figures.reward_clipping)})"
+    told = ", ".join(
+        f"{curve.rank}: {number(curve.sums[-1])} after {curve.steps[-1]} steps" for curve in figures.curves
+    )
+    drawn = [(curve.rank, curve.steps, curve.sums) for curve in figures.curves]
+    return charts.lines(drawn, label, "step", f"Return within an episode. {told}")
+
+
+def _choices(figures: Figures) -> str:
+    choices = figures.actions.choices
+    if not choices:
+        return ""
+    told = ", ".join(f"{choice.name} {choice.count}" for choice in choices)
+    return charts.bars(
+        [c.name for c in choices], [c.count for c in choices], f"Actions by how often they were taken: {told}"
+    )
+
+
+def _dimension(index: int, tally: Tally) -> str:
+    if not tally.counts:
+        return ""
+    summary = f"Action dimension {index}: from {number(tally.least)} to {number(tally.largest)}"
+    return charts.small_histogram(tally.counts, tally.low, tally.high, summary)
 
 
 def _dotted(figures: Figures) -> bool:

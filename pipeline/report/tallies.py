@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64, Int64, Shaped
 
 Blocks = Callable[[], Iterable[np.ndarray]]
 """Gives the same arrays of numbers at each call."""
@@ -38,26 +39,81 @@ class Tally:
 
 
 def tally(blocks: Blocks, bins: int, without_zeros: bool = False) -> Tally:
-    """Count numbers in at most `bins` bins; `without_zeros` leaves zeros out of them."""
-    least, largest, whole = math.inf, -math.inf, True
-    entries = zeros = not_finite = 0
+    """Count numbers in at most `bins` bins; `without_zeros` leaves zeros out of them.
+
+    >>> tally(lambda: [np.array([1, 3, 3])], bins=3).counts
+    (1, 0, 2)
+    """
+    return tally_columns(lambda: (block.reshape(-1, 1) for block in blocks()), bins, without_zeros)[0]
+
+
+def tally_columns(blocks: Blocks, bins: int, without_zeros: bool = False) -> tuple[Tally, ...]:
+    """The tally of each column of blocks of (n, d) numbers, at least one block."""
+    columns: list[_Column] = []
     for block in blocks():
-        entries += block.size
-        zeros += int((block == 0).sum())
-        counted = _counted(block, without_zeros)
-        not_finite += block.size - int(np.isfinite(block).sum())
+        columns = columns or [_Column(without_zeros) for _ in range(block.shape[1])]
+        for column, values in zip(columns, block.T, strict=True):
+            column.look(values)
+    for column in columns:
+        column.prepare(bins)
+    for block in blocks():
+        for column, values in zip(columns, block.T, strict=True):
+            column.count(values)
+    return tuple(column.tally() for column in columns)
+
+
+class _Column:
+    """One column of numbers: what the first pass finds and the second one counts."""
+
+    def __init__(self, without_zeros: bool) -> None:
+        self._without_zeros = without_zeros
+        self._least, self._largest, self._whole = math.inf, -math.inf, True
+        self._entries = self._zeros = self._not_finite = 0
+        self._low = self._high = 0.0
+        self._counts: Int64[np.ndarray, " bins"] = np.zeros(0, np.int64)
+
+    def look(self, values: Shaped[np.ndarray, " n"]) -> None:
+        counted = self._counted(values)
+        self._entries += values.size
+        self._zeros += int((values == 0).sum())
+        self._not_finite += values.size - int(np.isfinite(values).sum())
         if counted.size:
-            least, largest = min(least, float(counted.min())), max(largest, float(counted.max()))
-            whole = whole and bool((counted == np.floor(counted)).all())
-    if least > largest:
-        return Tally((), 0.0, 0.0, 0.0, 0.0, True, entries, zeros, not_finite)
-    number, low, high = whole_bins(least, largest, bins) if whole else (bins, least, largest)
-    if low == high:
-        low, high = low - abs(low) / 2, high + abs(high) / 2
-    counts = np.zeros(number, np.int64)
-    for block in blocks():
-        counts += np.histogram(_counted(block, without_zeros), number, (low, high))[0]
-    return Tally(tuple(counts.tolist()), low, high, least, largest, whole, entries, zeros, not_finite)
+            self._least = min(self._least, float(counted.min()))
+            self._largest = max(self._largest, float(counted.max()))
+            self._whole = self._whole and bool((counted == np.floor(counted)).all())
+
+    def prepare(self, bins: int) -> None:
+        if self._least > self._largest:
+            self._least = self._largest = 0.0
+            return
+        number, low, high = bins, self._least, self._largest
+        if self._whole:
+            number, low, high = whole_bins(low, high, bins)
+        if low == high:
+            low, high = low - abs(low) / 2, high + abs(high) / 2
+        self._low, self._high, self._counts = low, high, np.zeros(number, np.int64)
+
+    def count(self, values: Shaped[np.ndarray, " n"]) -> None:
+        if self._counts.size:
+            self._counts += np.histogram(self._counted(values), self._counts.size, (self._low, self._high))[0]
+
+    def tally(self) -> Tally:
+        return Tally(
+            tuple(self._counts.tolist()),
+            self._low,
+            self._high,
+            self._least,
+            self._largest,
+            self._whole,
+            self._entries,
+            self._zeros,
+            self._not_finite,
+        )
+
+    def _counted(self, values: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, " m"]:
+        numbers = values.astype(np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        return numbers[numbers != 0] if self._without_zeros else numbers
 
 
 def whole_bins(least: float, largest: float, bins: int) -> tuple[int, float, float]:
@@ -66,9 +122,3 @@ def whole_bins(least: float, largest: float, bins: int) -> tuple[int, float, flo
     width = max(1, math.ceil(span / bins))
     number = math.ceil(span / width)
     return number, least - 0.5, least - 0.5 + number * width
-
-
-def _counted(block: np.ndarray, without_zeros: bool) -> np.ndarray:
-    values = block.ravel().astype(np.float64)
-    values = values[np.isfinite(values)]
-    return values[values != 0] if without_zeros else values

@@ -1,0 +1,47 @@
+"""Texts for a page that others will see: without the folders of the machine on which it was made."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+ABSOLUTE = re.compile(r"(?<![\w/:.…~-])~?/(?:[^\s'\"/,;()\[\]]+/)+([^\s'\"/,;()\[\]]*)")
+"""A path of at least two folders from the root or home on; no part of a URL or of a relative path."""
+PLAIN = re.compile(r"[\w@%+=:,./…-]+")
+
+
+def without_folders(text: str) -> str:
+    """Absolute paths shortened to their last name; the project's, the home's and all others.
+
+    >>> without_folders("no weights at /home/me/nets/resnet.pt: see https://example.org/a/b")
+    'no weights at …/resnet.pt: see https://example.org/a/b'
+    """
+    for folder in sorted({str(Path.cwd()), str(Path.home())}, key=len, reverse=True):
+        if len(folder) > 1:  # spaces in it would hide it from the pattern
+            text = re.sub(rf"(?<![\w/]){re.escape(folder)}(?![\w-])", "/…/…", text)
+    return ABSOLUTE.sub(lambda found: f"…/{found[1]}".rstrip("/"), text)
+
+
+def short_command(command: str) -> str:
+    """A command as it was typed, its absolute paths shortened; quoted where a shell needs it.
+
+    >>> short_command("python run.py stage=report 'paths.root=/mnt/my data/out'")
+    'python run.py stage=report paths.root=…/out'
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no command of a shell
+        return without_folders(command)
+    return " ".join(_quoted(_short(word)) for word in words)
+
+
+def _short(word: str) -> str:
+    key, equals, value = word.rpartition("=")
+    if value.startswith(("/", "~/")):
+        return f"{key}{equals}…/{Path(value).name}"
+    return without_folders(word)
+
+
+def _quoted(word: str) -> str:
+    return word if PLAIN.fullmatch(word) else "'" + word.replace("'", "'\"'\"'") + "'"
