@@ -129,7 +129,9 @@ class EpisodeDataset:
         """
         rows = int(self.lengths[index]) + 1
         if not (0 <= index < self._count and 0 <= start <= stop <= rows):
-            raise IndexError(f"rows {start} to {stop} of episode {index} of {self.name}, which has the rows 0 to {rows}")
+            raise IndexError(
+                f"rows {start} to {stop} of episode {index} of {self.name}, which has the rows 0 to {rows}"
+            )
         row = self._row(name)
         part = int(np.searchsorted(self._first, index, "right")) - 1
         arrays = self._open(part)

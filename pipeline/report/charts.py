@@ -90,19 +90,17 @@ def dots(
     return _svg(summary, _grid(across, up) + (_level(up, mark) if mark else "") + drawn)
 
 
-def small_histogram(counts: Sequence[int], low: float, high: float, summary: str) -> str:
-    """Bars of equal width between `low` and `high`, with these two as the only labels."""
-    across = Axis(low, high, 2, SMALL_WIDTH - 2, "")
+def small_histogram(counts: Sequence[int], least: float, largest: float, summary: str) -> str:
+    """Bars of equal width, with the least and the largest number as the only labels."""
     up = Axis(0, max(*counts, 1), SMALL_FLOOR, 4, "")
-    width = (high - low) / len(counts)
+    width = (SMALL_WIDTH - 4) / len(counts)
     bars = "".join(
-        _bar(across.at(low + index * width), across.at(low + (index + 1) * width), up.at(count), up.start)
+        _bar(round(2 + index * width, 1), round(2 + (index + 1) * width, 1), up.at(count), up.start)
         for index, count in enumerate(counts)
         if count
     )
-    labels = _text(2, SMALL_HEIGHT - 6, number(low, 3), "start") + _text(
-        SMALL_WIDTH - 2, SMALL_HEIGHT - 6, number(high, 3), "end"
-    )
+    labels = _text(2, SMALL_HEIGHT - 6, number(least), "start")
+    labels += _text(SMALL_WIDTH - 2, SMALL_HEIGHT - 6, number(largest), "end")
     axis = f'<path class="axis" d="M2 {SMALL_FLOOR}H{SMALL_WIDTH - 2}"/>'
     return _svg(summary, f'<path class="bars" d="{bars}"/>{axis}{labels}', SMALL_WIDTH, SMALL_HEIGHT, "small chart")
 

@@ -28,16 +28,15 @@ class Curve:
 def ranked(returns: Float64[np.ndarray, " n"]) -> dict[int, str]:
     """Episodes with the highest, the middle and the lowest return, in this order -> which of them it is.
 
-    The middle is the lower one of two. An episode that is several of these is only the first.
+    The middle is the lower one of two. Of an episode that is several of these, the middle is left out first.
 
     >>> ranked(np.array([3.0, 9.0, 5.0]))
     {1: 'highest', 2: 'middle', 0: 'lowest'}
     """
-    order = np.argsort(returns, kind="stable")
-    found: dict[int, str] = {}
-    for rank, episode in zip(RANKS, (order[-1], order[(len(order) - 1) // 2], order[0]), strict=True):
-        found.setdefault(int(episode), rank)
-    return found
+    order = np.argsort(returns, kind="stable").tolist()
+    highest, middle, lowest = order[-1], order[(len(order) - 1) // 2], order[0]
+    found = {middle: "middle", lowest: "lowest", highest: "highest"}  # the last one stays
+    return dict(sorted(found.items(), key=lambda each: RANKS.index(each[1])))
 
 
 def curves_of(dataset: EpisodeDataset) -> tuple[Curve, ...]:

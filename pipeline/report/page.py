@@ -49,6 +49,7 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
         domain=sources.domain.label,
         task=artifacts[0].task,
         dataset=artifacts[0].manifest.version,
+        sources=sources,
         figures=figures,
         search=figures.search,
         missing={"neighbours": sources.no_neighbours, "distances": sources.no_distances, "frames": sources.no_frames},
@@ -88,10 +89,9 @@ def _most_matches(search: Search | None) -> int:
     return max((len(lookup.matches) for lookup in search.lookups), default=0) if search else 0
 
 
-def _limit(value: float, like: Range | Tally) -> str:
-    """A smallest or largest number: whole where all of them are."""
-    whole = like.whole if isinstance(like, Tally) else np.dtype(like.dtype).kind in "iub"
-    return number(int(value) if whole else value)
+def _limit(value: float, of: Range) -> str:
+    """The smallest or largest number of a range: whole where all of them are."""
+    return number(int(value) if np.dtype(of.dtype).kind in "iub" else value)
 
 
 def _place(path: Path, root: Path) -> str:
@@ -158,8 +158,9 @@ def _choices(figures: Figures) -> str:
 def _dimension(index: int, tally: Tally) -> str:
     if not tally.counts:
         return ""
-    summary = f"Action dimension {index}: from {number(tally.least)} to {number(tally.largest)}"
-    return charts.small_histogram(tally.counts, tally.low, tally.high, summary)
+    least, largest = (int(each) if tally.whole else each for each in (tally.least, tally.largest))
+    summary = f"Action dimension {index}: from {number(least)} to {number(largest)}"
+    return charts.small_histogram(tally.counts, least, largest, summary)
 
 
 def _dotted(figures: Figures) -> bool:

@@ -70,12 +70,11 @@ def pictures_of(sources: PageSources, places: Sequence[Place | Match]) -> Pictur
 
 
 def picture_words(origin: str, screens: Screens | None) -> str:
-    """What pictures of this origin are; empty where there are none."""
+    """What pictures of this origin are, in words; empty where there are none."""
     if origin == OBSERVATIONS and screens:
         return f"the observations themselves, {screens.words}"
-    return {FRAMES: "the frames of these episodes", REPLAY: "the simulator, in which they were replayed"}.get(
-        origin, ""
-    )
+    words = {FRAMES: "frames of the simulator", REPLAY: "drawn by the simulator, which replayed the episode"}
+    return words.get(origin, "")
 
 
 def film_of(sources: PageSources) -> tuple[str, int, Callable[[int], Iterable[UInt8[np.ndarray, "h w 3"]]]]:

@@ -34,10 +34,10 @@ class Screens:
 
     @property
     def words(self) -> str:
-        """What is shown of an array: `observation (grey, 84 x 84, the newest of 4 frames)`."""
+        """What is shown of an array: `array observation, grey, 84 x 84, the newest of 4 frames`."""
         stacked, height, width, kind = _layout(self.shape)
         newest = f", the newest of {stacked} frames" if stacked > 1 else ""
-        return f"{self.array} ({kind}, {width} × {height}{newest})"
+        return f"array {self.array}, {kind}, {width} × {height}{newest}"
 
     def rows(self, episode: int) -> int:
         """The rows of an episode that show something: not the last one where its source dropped it."""
@@ -74,16 +74,16 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, str]:
     if len(shape) == 2 and min(shape) >= LEAST_SIDE:
         return 1, shape[0], shape[1], "grey"
     if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) >= LEAST_SIDE:
-        return 1, shape[0], shape[1], "grey" if shape[2] == 1 else "colours"
+        return 1, shape[0], shape[1], "grey" if shape[2] == 1 else "in colour"
     if len(shape) == 3 and shape[0] <= MOST_FRAMES and min(shape[1:]) >= LEAST_SIDE:
-        frames, kind = (1, "colours") if shape[0] == 3 else (shape[0], "grey")
+        frames, kind = (1, "in colour") if shape[0] == 3 else (shape[0], "grey")
         return frames, shape[1], shape[2], kind
     return 0, 0, 0, ""
 
 
 def _colours(rows: UInt8[np.ndarray, "n ..."], shape: tuple[int, ...]) -> UInt8[np.ndarray, "n h w 3"]:
     _, height, width, kind = _layout(shape)
-    if kind == "colours":
+    if kind == "in colour":
         return rows.transpose(0, 2, 3, 1) if shape[0] == 3 and shape[2] not in (3, 4) else rows[..., :3]
     grey = rows.reshape(len(rows), -1, height, width)[:, -1] if len(shape) == 2 or shape[-1] != 1 else rows[..., 0]
     return np.repeat(grey[..., None], 3, axis=-1)

@@ -97,8 +97,10 @@ def page_sources(recipe: Recipe, workspace: Workspace) -> PageSources:
 def _no_frames(domain: Domain, artifact: Artifact) -> Missing:
     if "environment" not in artifact.manifest.parameters:
         return Missing("there are no frames of these episodes, and no simulator here can play them again.")
-    why = "there are no frames of these episodes yet. Make them, then this page again:"
-    return Missing(why, _command(domain, artifact, ["frames", "report"]))
+    return Missing(
+        "there are no frames of these episodes yet. Make them, then this page again:",
+        _command(domain, artifact, ["frames", "report"]),
+    )
 
 
 def _command(domain: Domain, artifact: Artifact, stages: Sequence[str]) -> str:
