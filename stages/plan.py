@@ -19,7 +19,7 @@ from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound
 from pipeline.machine.files import human_bytes
 from pipeline.regent.chain import KINDS, Chain
-from pipeline.regent.plan import Plan, nominal, plan_of
+from pipeline.regent.plan import TaskPlan, nominal, plan_of
 from pipeline.regent.recipe import Recipe
 
 
@@ -31,7 +31,7 @@ class Rates:
     memory: Mapping[str, int]
 
     def time(self, kinds: Sequence[str], states: int) -> str:
-        """Of some kinds together; nothing where one of them was never made here."""
+        """Of some kinds together; empty where one of them was never made here."""
         if not states or any(kind not in self.seconds for kind in kinds):
             return ""
         return duration(sum(self.seconds[kind] for kind in kinds) * states)
@@ -58,7 +58,7 @@ def run(*, recipe: Recipe, workspace: Workspace) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("task", "episodes", "states", "queries", "pool", *kinds, "there", "time left", "memory"):
         justify: JustifyMethod = "left" if column in ("task", "there") else "right"
-        table.add_column(column, justify=justify, no_wrap=column != "there")  # what stands in the way may be long
+        table.add_column(column, justify=justify, no_wrap=column != "there")  # a reason why not may be long
     rates = _rates(workspace, domain, kinds)
     for task in tasks:
         plan = _plan(recipe.for_task(task), workspace, kinds)
@@ -72,7 +72,7 @@ def run(*, recipe: Recipe, workspace: Workspace) -> None:
     console.print("Sizes before compression; time and memory as finished artifacts of this workspace took them.")
 
 
-def _plan(recipe: Recipe, workspace: Workspace, kinds: Sequence[str]) -> Plan:
+def _plan(recipe: Recipe, workspace: Workspace, kinds: Sequence[str]) -> TaskPlan:
     """What the chain would make of one task, and which kinds were made already."""
     try:
         chain = Chain.of(recipe, workspace)

@@ -69,13 +69,13 @@ def _sources(chain: Chain) -> Sources:
 
 def _publish(repository: Repository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool) -> Artifact:
     snapshot = repository.look()
-    standing = workspace.get(spec)
-    if standing and not force:
+    earlier = workspace.get(spec)
+    if earlier and not force:
         whole = snapshot is not None and CARD in snapshot.files
-        if whole and not any(_changes(_known(tasks, standing), snapshot, spec.domain)):
-            return standing
-        log.info("publish %s: the repository no longer holds what %s says; once more", spec.domain, standing.path)
-        shutil.rmtree(standing.path)
+        if whole and not any(_changes(_known(tasks, earlier), snapshot, spec.domain)):
+            return earlier
+        log.info("publish %s: the repository no longer holds what %s says; once more", spec.domain, earlier.path)
+        shutil.rmtree(earlier.path)
     if snapshot is None:
         repository.check_kind()
         repository.create()
@@ -137,9 +137,9 @@ def _changes(tasks: Sequence[Task], snapshot: Snapshot | None, domain: str) -> l
     return changes
 
 
-def _known(tasks: Sequence[Task], standing: Artifact) -> list[Task]:
+def _known(tasks: Sequence[Task], earlier: Artifact) -> list[Task]:
     """The tasks with the checksums that were written down when they were published, so that no shard is read again."""
-    files = read_json(standing.path / RECORD)["files"]
+    files = read_json(earlier.path / RECORD)["files"]
 
     def known(upload: Upload) -> Upload:
         record = files.get(upload.path)

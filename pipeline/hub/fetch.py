@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int, Int64, Shaped
 
 from pipeline.artifacts.artifact import Spec
 from pipeline.artifacts.draft import Draft
@@ -121,7 +122,12 @@ def _unpack(wanted: PublishedTask, spec: Spec, arrived: Path, folder: Path, draf
 
 
 def _bin(
-    draft: Draft, folder: Path, key: str, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
+    draft: Draft,
+    folder: Path,
+    key: str,
+    blocks: Iterable[Shaped[np.ndarray, "r *shape"]],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
 ) -> None:
     draft.content(key, write_bin(folder, key, blocks, shape, dtype))
     draft.listed(key, shape, dtype, "as published")
@@ -186,8 +192,8 @@ def _complete(folder: Path, shapes: dict[str, list[int]], suffix: str, draft: Dr
     )
 
 
-def own_rows(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Dataset rows in the order of the bins: the rows of the last entries of (n, 20, 2) indices, which go through them.
+def own_rows(parts: Iterable[Int[np.ndarray, "n 20 2"]]) -> Int64[np.ndarray, "rows"]:
+    """Dataset rows in the order of the bins: those of the last entries of the indices, which go through them.
 
     Rows of the bins ascend in dataset rows, and each has at least one state, so each appears.
     """
@@ -202,5 +208,5 @@ def own_rows(parts: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def guessed_suffix(domain: Domain, embedding: Embedding | None) -> str:
-    """The end of upstream's folder names where no description tells: `-100demos`, empty for tasks with missions."""
+    """The end of upstream's folder names where there is no description: `-100demos`, empty for tasks with missions."""
     return folder_suffix(domain.regent.demos, embedding.label if embedding else "", domain.regent.missions)

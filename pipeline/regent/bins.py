@@ -125,8 +125,8 @@ def _block(array: RowArray, layout: RowLayout, rows: Int[np.ndarray, "r"]) -> Sh
     if array.shift:
         # Column 0 of an episode's first row received nothing yet; padding repeats column 0, so it is zero there, too.
         padding = np.arange(layout.width) >= layout.row_lengths[rows, None]
-        nothing = layout.starts_episode[rows, None] & ((np.arange(layout.width) == 0) | padding)
-        block[nothing] = 0
+        without = layout.starts_episode[rows, None] & ((np.arange(layout.width) == 0) | padding)
+        block[without] = 0
     return block
 
 

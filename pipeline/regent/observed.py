@@ -115,7 +115,7 @@ class ObservedPictures:
     Attributes:
         embedding: with the padding that the dataset's own stacks had.
         images: whether the pictures stand in the rows.
-        actions: the place among all 18 of each action of the dataset; empty where nothing tells.
+        actions: the place among all 18 of each action of the dataset; empty where that is not known.
         embedded: finds the artifact of the vectors.
         label: names the task in messages.
     """
@@ -194,7 +194,7 @@ def require_vectors(dataset: EpisodeDataset, label: str) -> None:
 
 
 def atari_actions(episodes: Artifact) -> list[int]:
-    """The place among all 18 of each action that was collected or logged; empty where nothing tells."""
+    """The place among all 18 of each action that was collected or logged; empty where that is not known."""
     parameters = episodes.manifest.parameters
     if "source" in parameters:
         return list(parameters["source"].get("actions", []))

@@ -19,8 +19,8 @@ NUMBER = 4
 
 
 @dataclass
-class Plan:
-    """One line: counts (0 where nothing tells them), bytes by kind, kinds that are there, or what stands in the way."""
+class TaskPlan:
+    """One line: counts (0 where they are not known), bytes by kind, kinds that are there, or why there are none."""
 
     episodes: int = 0
     states: int = 0
@@ -31,24 +31,24 @@ class Plan:
     note: str = ""
 
 
-def plan_of(chain: Chain) -> Plan:
+def plan_of(chain: Chain) -> TaskPlan:
     """What the chain would make of a dataset."""
     dataset = chain.dataset
     try:
         plan = chain.plan
         arrays = chain.row_arrays()
     except InvalidInput as error:
-        return Plan(len(dataset), dataset.states, note=str(error))
+        return TaskPlan(len(dataset), dataset.states, note=str(error))
     sizes = _sizes(chain.recipe, plan.queries, plan.pool)
     if EMBEDDINGS in sizes:
         sizes[EMBEDDINGS] = chain.embedding.dimensions * NUMBER * int(dataset.state_ends[plan.episodes - 1])
     step = sum(prod(array.shape) for array in arrays)
     bins = len(plan.rows) * chain.layout.width * NUMBER * step + 3 * sizes["distances"]
     sizes |= {"bins": bins, "parquet": bins}
-    return Plan(len(dataset), dataset.states, plan.queries, plan.pool, sizes)
+    return TaskPlan(len(dataset), dataset.states, plan.queries, plan.pool, sizes)
 
 
-def nominal(recipe: Recipe) -> Plan:
+def nominal(recipe: Recipe) -> TaskPlan:
     """What JAT's episodes give, else the domain's own numbers, where there is no dataset yet.
 
     A held-out task's depend on its episodes.
@@ -59,9 +59,9 @@ def nominal(recipe: Recipe) -> Plan:
     published = expected(recipe.domain.name, recipe.one_task) if as_published else None
     states = published.states if published else None
     if states is None and recipe.unseen:
-        return Plan(note=note)
+        return TaskPlan(note=note)
     states = states or recipe.states
-    return Plan(queries=states, sizes=_sizes(recipe, states, 0), note=note)
+    return TaskPlan(queries=states, sizes=_sizes(recipe, states, 0), note=note)
 
 
 def _sizes(recipe: Recipe, queries: int, pool: int) -> dict[str, int]:

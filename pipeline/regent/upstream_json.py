@@ -28,9 +28,9 @@ def write_retrieved(
         begin = "{"
         for row in rows.tolist():
             real = [next(lines) for _ in range(int(layout.row_lengths[row]))]
-            nothing = [[0, 0]] * len(real[0])
+            padding = [[0, 0]] * len(real[0])
             columns = {str(column): each for column, each in enumerate(real)}
-            columns |= {str(column): nothing for column in range(len(real), layout.width)}
+            columns |= {str(column): padding for column in range(len(real), layout.width)}
             file.write(f"{begin}{json.dumps(str(row))}: {json.dumps(columns)}".encode())
             begin = ", "
         file.write(b"}\n")

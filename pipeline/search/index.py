@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
-from numpy.typing import NDArray
 
 from pipeline.machine.threads import available_cores
 from pipeline.search.metric import Metric, check_metric
 from pipeline.search.panels import Panels, pack
 from pipeline.search.pool import DistinctVectors, distinct
-from pipeline.search.tiles import Search, run
+from pipeline.search.tiles import SearchTask, run
 from pipeline.search.vectors import first_not_finite, unit_vectors
 
 if TYPE_CHECKING:
@@ -120,7 +119,9 @@ class ExactIndex:
         self._fill(rows, np.ascontiguousarray(queries), ranges)
         return Neighbours(rows=rows, candidates=n - (ranges[:, 1] - ranges[:, 0]))
 
-    def _fill(self, rows: NDArray[np.int32], queries: NDArray[np.float32], ranges: NDArray[np.int64]) -> None:
+    def _fill(
+        self, rows: Int32[np.ndarray, "q k"], queries: Float32[np.ndarray, "q d"], ranges: Int64[np.ndarray, "q 2"]
+    ) -> None:
         if self.metric == "cosine":
             queries = unit_vectors(queries)
             directed = queries.any(axis=1)
@@ -132,14 +133,19 @@ class ExactIndex:
                 return
         self._run(rows, queries, ranges)
 
-    def _run(self, rows: NDArray[np.int32], queries: NDArray[np.float32], ranges: NDArray[np.int64]) -> None:
+    def _run(
+        self, rows: Int32[np.ndarray, "q k"], queries: Float32[np.ndarray, "q d"], ranges: Int64[np.ndarray, "q 2"]
+    ) -> None:
         pool = self._pool
         work = len(queries) * pool.vectors.size
         if self._device is not None and (self._device.type != "cuda" or work >= DEVICE_WORK):
             self._on_device.run(queries, ranges, rows)
             return
         panels = self._panels if 2 * rows.shape[1] < len(pool) else None
-        run(Search(pool, panels, queries, ranges, pool.spans(ranges), rows), self.threads if work > SMALL_WORK else 1)
+        run(
+            SearchTask(pool, panels, queries, ranges, pool.spans(ranges), rows),
+            self.threads if work > SMALL_WORK else 1,
+        )
 
     @functools.cached_property
     def _pool(self) -> DistinctVectors:
@@ -164,14 +170,14 @@ def _torch_device(name: str) -> torch.device:
     return torch_device(name)
 
 
-def _first_rows(ranges: NDArray[np.int64], k: int, n: int) -> NDArray[np.int32]:
+def _first_rows(ranges: Int64[np.ndarray, "q 2"], k: int, n: int) -> Int32[np.ndarray, "q k"]:
     """(q, k) int32: the first eligible rows, the last one repeated where there are fewer."""
     start, stop = ranges[:, :1], ranges[:, 1:]
     eligible = np.minimum(np.arange(k), n - (stop - start) - 1)
     return np.where(eligible < start, eligible, eligible + (stop - start)).astype(np.int32)
 
 
-def _check_vectors(name: str, vectors: NDArray[np.float32]) -> None:
+def _check_vectors(name: str, vectors: Float32[np.ndarray, "n d"]) -> None:
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         raise ValueError(f"{name}: wanted a 2-d float32 array, found {vectors.ndim}-d {vectors.dtype}")
     row = first_not_finite(np.ascontiguousarray(vectors).view(np.uint32))
@@ -179,7 +185,7 @@ def _check_vectors(name: str, vectors: NDArray[np.float32]) -> None:
         raise ValueError(f"{name}: wanted finite values, found {vectors[row]} in row {row}")
 
 
-def _check_ranges(excluded: NDArray[np.int64] | None, queries: int, keys: int) -> NDArray[np.int64]:
+def _check_ranges(excluded: Int64[np.ndarray, "q 2"] | None, queries: int, keys: int) -> Int64[np.ndarray, "q 2"]:
     if excluded is None:
         return np.zeros((queries, 2), dtype=np.int64)
     if excluded.shape != (queries, 2) or not np.issubdtype(excluded.dtype, np.integer):

@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, Float64
 
 from pipeline.machine.compiled import compiled
 from pipeline.search.shortlist import NEVER
@@ -52,23 +51,23 @@ class Panels:
     tile_keys: keys of each tile but the last, which may hold fewer and is padded to whole groups.
     """
 
-    centre: NDArray[np.float64]
+    centre: Float64[np.ndarray, "d"]
     scale: float
-    offsets: NDArray[np.float64]
-    norms: NDArray[np.float32]
+    offsets: Float64[np.ndarray, "n"]
+    norms: Float32[np.ndarray, "n"]
     largest: float
     length: float
     tile_keys: int
-    tiles: list[NDArray[np.float32]]
+    tiles: list[Float32[np.ndarray, "d+2 _"]]
 
 
-def place(keys: NDArray[np.float32], cosine: bool) -> tuple[NDArray[np.float64], float]:
+def place(keys: Float32[np.ndarray, "n d"], cosine: bool) -> tuple[Float64[np.ndarray, "d"], float]:
     """The mean of keys (n, d), and the power of two that puts the widest coordinate about it between 1/2 and 1."""
     centre, peak = _centre(keys)
     return centre, math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000))
 
 
-def pack(keys: NDArray[np.float32], cosine: bool = False) -> Panels:
+def pack(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Panels:
     """Keys (n, d), n >= 1, ready to be scored; of length one or zero for the cosine."""
     n, d = keys.shape
     centre, scale = place(keys, cosine)
@@ -87,7 +86,7 @@ def pack(keys: NDArray[np.float32], cosine: bool = False) -> Panels:
 
 
 @compiled(fastmath={"reassoc", "nsz"})
-def _centre(keys: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+def _centre(keys: Float32[np.ndarray, "n d"]) -> tuple[Float64[np.ndarray, "d"], float]:
     """The mean of the keys, to rounding, and the largest distance of a coordinate from it."""
     n, d = keys.shape
     centre = np.zeros(d)
@@ -104,13 +103,13 @@ def _centre(keys: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
 
 @compiled(fastmath={"reassoc", "nsz"})
 def _fill(
-    keys: NDArray[np.float32],
-    centre: NDArray[np.float64],
+    keys: Float32[np.ndarray, "n d"],
+    centre: Float64[np.ndarray, "d"],
     scale: float,
     cosine: bool,
-    tile: NDArray[np.float32],
-    offsets: NDArray[np.float64],
-    norms: NDArray[np.float32],
+    tile: Float32[np.ndarray, "d+2 depth groups"],
+    offsets: Float64[np.ndarray, "n"],
+    norms: Float32[np.ndarray, "n"],
 ) -> None:
     """Put the columns of each key into the tile (d + 2, GROUP, groups), and its share of the error beside."""
     n, d = keys.shape
@@ -134,13 +133,13 @@ def _fill(
 class Scored:
     """A query tile as the left-hand side of the score product, with its error terms."""
 
-    left: NDArray[np.float32]
-    widths: NDArray[np.float32]
-    pads: NDArray[np.float64]
-    far: NDArray[np.bool_]
+    left: Float32[np.ndarray, "m columns"]
+    widths: Float32[np.ndarray, "m"]
+    pads: Float64[np.ndarray, "m"]
+    far: Bool[np.ndarray, "m"]
 
 
-def score_side(queries: NDArray[np.float32], panels: Panels) -> Scored:
+def score_side(queries: Float32[np.ndarray, "m d"], panels: Panels) -> Scored:
     """Queries (m, d), ready to be scored against the keys. Hopelessly far ones are marked and score nothing."""
     m, d = queries.shape
     moved = (queries - panels.centre) * panels.scale
@@ -155,5 +154,5 @@ def score_side(queries: NDArray[np.float32], panels: Panels) -> Scored:
     return Scored(left, widths, pads, far)
 
 
-def _round_up(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    return cast(NDArray[np.float32], np.nextafter(values.astype(np.float32), np.float32(np.inf)))
+def _round_up(values: Float64[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
+    return np.asarray(np.nextafter(values.astype(np.float32), np.float32(np.inf)))

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int32, Int64, UInt32, UInt64
 
 from pipeline.machine.compiled import compiled
 
@@ -23,9 +23,9 @@ class DistinctVectors:
     cosine: whether the ranking is by inner product, of vectors of length one or zero, and not by squared distance.
     """
 
-    vectors: NDArray[np.float32]
-    members: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    vectors: Float32[np.ndarray, "u d"]
+    members: Int32[np.ndarray, "n"]
+    starts: Int64[np.ndarray, "u+1"]
     cosine: bool
 
     def __len__(self) -> int:
@@ -42,16 +42,16 @@ class DistinctVectors:
         return len(self.vectors) == len(self.members)
 
     @functools.cached_property
-    def firsts(self) -> NDArray[np.int32]:
+    def firsts(self) -> Int32[np.ndarray, "u"]:
         """(u,) the first row of each vector; ascends."""
         return self.members[self.starts[:-1]]
 
     @functools.cached_property
-    def lasts(self) -> NDArray[np.int32]:
+    def lasts(self) -> Int32[np.ndarray, "u"]:
         """(u,) the last row of each vector."""
         return self.members[self.starts[1:] - 1]
 
-    def spans(self, ranges: NDArray[np.int64]) -> NDArray[np.int64]:
+    def spans(self, ranges: Int64[np.ndarray, "q 2"]) -> Int64[np.ndarray, "q 2"]:
         """For ranges of rows (q, 2), the ranges of vectors whose first row lies inside.
 
         A range hides a vector when its first and its last row lie inside.
@@ -59,7 +59,7 @@ class DistinctVectors:
         return ranges if self.plain else np.searchsorted(self.firsts, ranges)
 
 
-def distinct(vectors: NDArray[np.float32], cosine: bool) -> DistinctVectors:
+def distinct(vectors: Float32[np.ndarray, "n d"], cosine: bool) -> DistinctVectors:
     """Vectors (n, d), n >= 1, C-contiguous; shared with the pool when no two are equal."""
     owners, firsts = _owners(vectors)
     n, u = len(vectors), len(firsts)
@@ -71,7 +71,7 @@ def distinct(vectors: NDArray[np.float32], cosine: bool) -> DistinctVectors:
 
 
 @compiled()
-def _owners(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _owners(vectors: Float32[np.ndarray, "n d"]) -> tuple[Int32[np.ndarray, "n"], Int32[np.ndarray, "u"]]:
     """The number of each row's vector, and the first row of each vector; a hash table with open addresses."""
     n, d = vectors.shape
     size = 1
@@ -104,7 +104,7 @@ def _owners(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np
 
 
 @compiled()
-def _hashes(bits: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def _hashes(bits: UInt32[np.ndarray, "n d"]) -> UInt64[np.ndarray, "n"]:
     """(n,): the sum of each row's words times fixed odd numbers, modulo 2^64; the high half is well mixed."""
     n, d = bits.shape
     factors = np.empty(d, dtype=np.uint64)

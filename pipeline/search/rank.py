@@ -7,7 +7,7 @@ sum over dimensions, in order, of terms taken and added in float64.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from pipeline.machine.compiled import compiled
 
@@ -16,11 +16,11 @@ RANKED_BY_COUNTING = 512  # entries up to which counting beats a sort
 
 @compiled()
 def _scores(
-    query: NDArray[np.float64],
-    vectors: NDArray[np.float32],
-    listed: NDArray[np.int32],
+    query: Float64[np.ndarray, "d"],
+    vectors: Float32[np.ndarray, "u d"],
+    listed: Int32[np.ndarray, "m"],
     cosine: bool,
-    out: NDArray[np.float64],
+    out: Float64[np.ndarray, "m"],
 ) -> None:
     """Scores of the listed vectors; several independent sums at a time hide the latency of adding."""
     d = query.size
@@ -65,7 +65,7 @@ def _scores(
 
 
 @compiled()
-def _order(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def _order(scores: Float64[np.ndarray, "m"]) -> Int64[np.ndarray, "m"]:
     """Positions by (score, position).
 
     Short lists are ranked by counting the smaller ones, in float32 because that runs on wide vectors without a branch;
@@ -101,12 +101,12 @@ def _order(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 @compiled()
 def _merge(
-    out: NDArray[np.int32],
+    out: Int32[np.ndarray, "k"],
     filled: int,
-    tied: NDArray[np.int32],
-    excluded: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    members: NDArray[np.int32],
+    tied: Int32[np.ndarray, "t"],
+    excluded: Int64[np.ndarray, "2"],
+    starts: Int64[np.ndarray, "starts"],
+    members: Int32[np.ndarray, "n"],
 ) -> int:
     """Append the eligible rows of equally near vectors, the smallest first, while there is room."""
     wanted = out.size - filled
@@ -132,12 +132,12 @@ def _merge(
 
 @compiled()
 def _write(
-    out: NDArray[np.int32],
-    vectors: NDArray[np.int32],
-    scores: NDArray[np.float64],
-    excluded: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    members: NDArray[np.int32],
+    out: Int32[np.ndarray, "k"],
+    vectors: Int32[np.ndarray, "m"],
+    scores: Float64[np.ndarray, "m"],
+    excluded: Int64[np.ndarray, "2"],
+    starts: Int64[np.ndarray, "starts"],
+    members: Int32[np.ndarray, "n"],
 ) -> None:
     """Rows by (score, row) of vectors given in ascending order; missing rows repeat the last eligible key."""
     order = _order(scores)
@@ -159,12 +159,14 @@ def _write(
 
 
 @compiled()
-def _last_eligible(excluded: NDArray[np.int64], n: int) -> int:
+def _last_eligible(excluded: Int64[np.ndarray, "2"], n: int) -> int:
     return n - 1 if excluded[0] == excluded[1] or excluded[1] < n else excluded[0] - 1
 
 
 @compiled()
-def fill_missing(out: NDArray[np.int32], counts: NDArray[np.int64], ranges: NDArray[np.int64], n: int) -> None:
+def fill_missing(
+    out: Int32[np.ndarray, "q k"], counts: Int64[np.ndarray, "q"], ranges: Int64[np.ndarray, "q 2"], n: int
+) -> None:
     """Repeat the last eligible of n keys in the places of each row from counts[i] on."""
     for i in range(out.shape[0]):
         if counts[i] < out.shape[1]:
@@ -173,15 +175,15 @@ def fill_missing(out: NDArray[np.int32], counts: NDArray[np.int64], ranges: NDAr
 
 @compiled()
 def rank_shortlists(
-    queries: NDArray[np.float32],
-    vectors: NDArray[np.float32],
+    queries: Float32[np.ndarray, "q d"],
+    vectors: Float32[np.ndarray, "u d"],
     cosine: bool,
-    listed: NDArray[np.int32],
-    counts: NDArray[np.int64],
-    ranges: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    members: NDArray[np.int32],
-    out: NDArray[np.int32],
+    listed: Int32[np.ndarray, "q room"],
+    counts: Int64[np.ndarray, "q"],
+    ranges: Int64[np.ndarray, "q 2"],
+    starts: Int64[np.ndarray, "u+1"],
+    members: Int32[np.ndarray, "n"],
+    out: Int32[np.ndarray, "q k"],
 ) -> None:
     """Order the first counts[i] listed vectors of each query; a count of -1 leaves out[i] alone."""
     scores = np.empty(listed.shape[1])
@@ -198,13 +200,13 @@ def rank_shortlists(
 
 @compiled()
 def rank_scored(
-    scores: NDArray[np.float64],
-    listed: NDArray[np.int32],
-    counts: NDArray[np.int64],
-    ranges: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    members: NDArray[np.int32],
-    out: NDArray[np.int32],
+    scores: Float64[np.ndarray, "q room"],
+    listed: Int32[np.ndarray, "q room"],
+    counts: Int64[np.ndarray, "q"],
+    ranges: Int64[np.ndarray, "q 2"],
+    starts: Int64[np.ndarray, "starts"],
+    members: Int32[np.ndarray, "n"],
+    out: Int32[np.ndarray, "q k"],
 ) -> None:
     """Order the first counts[i] listed vectors of each query, whose float64 scores are known."""
     for i in range(scores.shape[0]):

@@ -8,7 +8,7 @@ the float64 scores that define the order.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from pipeline.machine.compiled import compiled
 from pipeline.search.panels import EPS32, EPS64, UNDERFLOW, Panels
@@ -23,14 +23,14 @@ _BEYOND = 1e38  # more than any squared distance that float32 holds safely
 
 
 def difference_scan(
-    queries: NDArray[np.float32],
+    queries: Float32[np.ndarray, "m d"],
     pool: DistinctVectors,
     panels: Panels,
-    spans: NDArray[np.int64],
-    ranges: NDArray[np.int64],
+    spans: Int64[np.ndarray, "m 2"],
+    ranges: Int64[np.ndarray, "m 2"],
     capacity: int,
-    out: NDArray[np.int32],
-) -> NDArray[np.bool_]:
+    out: Int32[np.ndarray, "m k"],
+) -> Bool[np.ndarray, "m"]:
     """Fill those rows of `out` (m, k) that at most `capacity` candidates decide; return (m,) which they are."""
     d = queries.shape[1]
     if not 1 / _TAME <= panels.scale <= _TAME:
@@ -53,11 +53,11 @@ def difference_scan(
 
 
 def full_scan(
-    queries: NDArray[np.float32],
+    queries: Float32[np.ndarray, "m d"],
     pool: DistinctVectors,
-    spans: NDArray[np.int64],
-    ranges: NDArray[np.int64],
-    out: NDArray[np.int32],
+    spans: Int64[np.ndarray, "m 2"],
+    ranges: Int64[np.ndarray, "m 2"],
+    out: Int32[np.ndarray, "m k"],
 ) -> None:
     """Fill `out` (m, k) for a few queries; holds m x u scores at once."""
     scores = _all_scores(queries, pool.vectors, pool.cosine, SCAN_VECTORS)
@@ -68,8 +68,8 @@ def full_scan(
 
 @compiled()
 def _all_scores(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], cosine: bool, block_size: int
-) -> NDArray[np.float64]:
+    queries: Float32[np.ndarray, "m d"], vectors: Float32[np.ndarray, "u d"], cosine: bool, block_size: int
+) -> Float64[np.ndarray, "m u"]:
     """(m, u) scores that define the order: terms added over dimensions in order."""
     u, d = vectors.shape
     m = queries.shape[0]
@@ -100,8 +100,8 @@ def _all_scores(
 # The bound allows any order of adding.
 @compiled(fastmath={"reassoc", "contract", "nsz"})
 def _difference_scores(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], scale: np.float32, block_size: int
-) -> NDArray[np.float64]:
+    queries: Float32[np.ndarray, "m d"], vectors: Float32[np.ndarray, "u d"], scale: np.float32, block_size: int
+) -> Float64[np.ndarray, "m u"]:
     """(m, u) squared distances in float32, of vectors multiplied by the scale."""
     u, d = vectors.shape
     m = queries.shape[0]
@@ -121,8 +121,11 @@ def _difference_scores(
 
 @compiled()
 def _eligible(
-    scores: NDArray[np.float64], spans: NDArray[np.int64], ranges: NDArray[np.int64], lasts: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    scores: Float64[np.ndarray, "m u"],
+    spans: Int64[np.ndarray, "m 2"],
+    ranges: Int64[np.ndarray, "m 2"],
+    lasts: Int32[np.ndarray, "u"],
+) -> tuple[Int32[np.ndarray, "m u"], Int64[np.ndarray, "m"]]:
     """Move the scores of vectors that are not hidden to the front of each row; return their numbers and counts."""
     m, u = scores.shape
     listed = np.empty((m, u), dtype=np.int32)
@@ -142,7 +145,10 @@ def _eligible(
 
 @compiled()
 def _keep(
-    scores: NDArray[np.float64], listed: NDArray[np.int32], counts: NDArray[np.int64], limits: NDArray[np.float64]
+    scores: Float64[np.ndarray, "m u"],
+    listed: Int32[np.ndarray, "m u"],
+    counts: Int64[np.ndarray, "m"],
+    limits: Float64[np.ndarray, "m"],
 ) -> None:
     """Drop the scores above each row's limit."""
     for i in range(scores.shape[0]):

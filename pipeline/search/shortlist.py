@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64, Int32, Int64
 
 from pipeline.machine.compiled import compiled
 
@@ -17,7 +17,7 @@ _selects = compiled(fastmath={"nnan", "nsz"})
 
 
 @_selects
-def _kth_bound(values: NDArray[Any], k: int, slack: int) -> Any:
+def _kth_bound(values: Float[np.ndarray, "n"], k: int, slack: int) -> Any:
     """A value with at least k of `values` at or below it, and no more than k + slack unless they nearly tie."""
     low = values[0]
     high = values[0]
@@ -42,12 +42,12 @@ def _kth_bound(values: NDArray[Any], k: int, slack: int) -> Any:
 
 @_selects
 def _tighten(
-    lows: NDArray[np.float32],
-    rows: NDArray[np.int32],
+    lows: Float32[np.ndarray, "room"],
+    rows: Int32[np.ndarray, "room"],
     count: int,
     k: int,
     slack: int,
-    norms: NDArray[np.float32],
+    norms: Float32[np.ndarray, "u"],
     width: float,
     pad: float,
 ) -> tuple[np.float32, int]:
@@ -69,14 +69,14 @@ def _tighten(
 
 @_selects
 def _collect(
-    scores: NDArray[np.float32],
+    scores: Float32[np.ndarray, "8 groups"],
     first: int,
     limit: float,
-    lows: NDArray[np.float32],
-    rows: NDArray[np.int32],
+    lows: Float32[np.ndarray, "room"],
+    rows: Int32[np.ndarray, "room"],
     count: int,
-    lowest: NDArray[np.float32],
-    hits: NDArray[np.int32],
+    lowest: Float32[np.ndarray, "groups"],
+    hits: Int32[np.ndarray, "groups"],
 ) -> int:
     """Append the keys of one score row (GROUP, groups) at or below `limit`, in key order; return the new count.
 
@@ -103,18 +103,18 @@ def _collect(
 
 @_selects
 def shortlist(
-    scores: NDArray[np.float32],
+    scores: Float32[np.ndarray, "m 8 groups"],
     first: int,
-    spans: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    lasts: NDArray[np.int32],
-    limits: NDArray[np.float32],
-    lows: NDArray[np.float32],
-    rows: NDArray[np.int32],
-    counts: NDArray[np.int64],
-    norms: NDArray[np.float32],
-    widths: NDArray[np.float32],
-    pads: NDArray[np.float64],
+    spans: Int64[np.ndarray, "m 2"],
+    stops: Int64[np.ndarray, "m"],
+    lasts: Int32[np.ndarray, "u"],
+    limits: Float32[np.ndarray, "m"],
+    lows: Float32[np.ndarray, "tile room"],
+    rows: Int32[np.ndarray, "tile room"],
+    counts: Int64[np.ndarray, "m"],
+    norms: Float32[np.ndarray, "u"],
+    widths: Float32[np.ndarray, "m"],
+    pads: Float64[np.ndarray, "m"],
     k: int,
     capacity: int,
     full: int,
@@ -152,12 +152,12 @@ def shortlist(
 
 @_selects
 def finish(
-    lows: NDArray[np.float32],
-    rows: NDArray[np.int32],
-    counts: NDArray[np.int64],
-    norms: NDArray[np.float32],
-    widths: NDArray[np.float32],
-    pads: NDArray[np.float64],
+    lows: Float32[np.ndarray, "tile room"],
+    rows: Int32[np.ndarray, "tile room"],
+    counts: Int64[np.ndarray, "m"],
+    norms: Float32[np.ndarray, "u"],
+    widths: Float32[np.ndarray, "m"],
+    pads: Float64[np.ndarray, "m"],
     k: int,
 ) -> None:
     """After the last tile: drop all that a shortlist longer than k can do without."""
@@ -167,7 +167,9 @@ def finish(
 
 
 @_selects
-def nearest_limits(scores: NDArray[np.float64], counts: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+def nearest_limits(
+    scores: Float64[np.ndarray, "m u"], counts: Int64[np.ndarray, "m"], k: int
+) -> Float64[np.ndarray, "m"]:
     """For the first counts[i] >= 1 scores of each row, a limit that at least k of them (or all) keep."""
     limits = np.empty(scores.shape[0])
     for i in range(scores.shape[0]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int32, Int64
 
 from pipeline.machine.threads import one_blas_thread
 from pipeline.search.panels import GROUP, Panels, Scored, score_side
@@ -26,7 +26,7 @@ _BUFFER_BYTES = 5 << 20  # shortlists of one query tile
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchTask:
     """One call of `search`; `panels` is None when k is so large that a shortlist would hold nearly every vector.
 
     spans: the excluded ranges in terms of the pool's vectors.
@@ -34,17 +34,17 @@ class Search:
 
     pool: DistinctVectors
     panels: Panels | None
-    queries: NDArray[np.float32]
-    ranges: NDArray[np.int64]
-    spans: NDArray[np.int64]
-    rows: NDArray[np.int32]
+    queries: Float32[np.ndarray, "q d"]
+    ranges: Int64[np.ndarray, "q 2"]
+    spans: Int64[np.ndarray, "q 2"]
+    rows: Int32[np.ndarray, "q k"]
 
-    def part(self, which: slice | NDArray[np.int64], rows: NDArray[np.int32]) -> Search:
+    def part(self, which: slice | Int64[np.ndarray, "m"], rows: Int32[np.ndarray, "m k"]) -> SearchTask:
         """The same search for some of the queries, answered in `rows`."""
-        return Search(self.pool, self.panels, self.queries[which], self.ranges[which], self.spans[which], rows)
+        return SearchTask(self.pool, self.panels, self.queries[which], self.ranges[which], self.spans[which], rows)
 
 
-def run(task: Search, threads: int) -> None:
+def run(task: SearchTask, threads: int) -> None:
     """Fill the rows of the search."""
     if len(task.queries) == 0:
         return
@@ -86,13 +86,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not survive a fork
 
 
-def _capacity(task: Search) -> int:
+def _capacity(task: SearchTask) -> int:
     """Entries a shortlist may hold before the next key tile; beyond, the bound separates too little."""
     k: int = task.rows.shape[1]
     return min(len(task.pool), max(4 * k, k + SPARE))
 
 
-def _products(task: Search, starts: Iterator[int], tile: int) -> None:
+def _products(task: SearchTask, starts: Iterator[int], tile: int) -> None:
     """Shortlists from matrix products, then scans for the queries whose shortlists proved too long."""
     panels = cast(Panels, task.panels)
     capacity, full = _capacity(task), panels.tile_keys
@@ -109,13 +109,13 @@ def _products(task: Search, starts: Iterator[int], tile: int) -> None:
 
 
 def _shortlists(
-    task: Search,
+    task: SearchTask,
     side: Scored,
-    scratch: NDArray[np.float32],
-    lows: NDArray[np.float32],
-    listed: NDArray[np.int32],
+    scratch: Float32[np.ndarray, "scores"],
+    lows: Float32[np.ndarray, "tile room"],
+    listed: Int32[np.ndarray, "tile room"],
     capacity: int,
-) -> NDArray[np.int64]:
+) -> Int64[np.ndarray, "m"]:
     panels = cast(Panels, task.panels)
     m, k = task.rows.shape
     counts = np.where(side.far, -1, 0)
@@ -134,13 +134,13 @@ def _shortlists(
     return counts
 
 
-def _rank(task: Search, listed: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
+def _rank(task: SearchTask, listed: Int32[np.ndarray, "tile room"], counts: Int64[np.ndarray, "m"]) -> None:
     pool = task.pool
     members = (pool.starts, pool.members)
     rank_shortlists(task.queries, pool.vectors, pool.cosine, listed, counts, task.ranges, *members, task.rows)
 
 
-def _undecided(task: Search, near: NDArray[np.int64], far: NDArray[np.int64], capacity: int) -> None:
+def _undecided(task: SearchTask, near: Int64[np.ndarray, "near"], far: Int64[np.ndarray, "far"], capacity: int) -> None:
     """Scan for the listed queries: by float32 differences those near the keys, in float64 what that leaves."""
     pool, panels = task.pool, cast(Panels, task.panels)
     left = [far]
@@ -155,11 +155,11 @@ def _undecided(task: Search, near: NDArray[np.int64], far: NDArray[np.int64], ca
         task.rows[some] = part.rows
 
 
-def _batches(queries: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _batches(queries: Int64[np.ndarray, "m"]) -> list[Int64[np.ndarray, "_"]]:
     return np.array_split(queries, -(-len(queries) // SCAN_TILE)) if len(queries) else []
 
 
-def _scans(task: Search, starts: Iterator[int], tile: int) -> None:
+def _scans(task: SearchTask, starts: Iterator[int], tile: int) -> None:
     for start in starts:
         part = task.part(slice(start, start + tile), task.rows[start : start + tile])
         full_scan(part.queries, part.pool, part.spans, part.ranges, part.rows)

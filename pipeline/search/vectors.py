@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, UInt32
 
 from pipeline.machine.compiled import compiled
 
 
 @compiled()
-def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_vectors(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
     """Each row (n, d) divided by its length; a zero row stays zero.
 
     The length is the root of the sum of squares, added in order in float64; the quotient is rounded once to float32.
@@ -29,7 +29,7 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled()
-def first_not_finite(bits: NDArray[np.uint32]) -> int:
+def first_not_finite(bits: UInt32[np.ndarray, "n d"]) -> int:
     """The first row of float32 numbers, given as words (n, d), that holds an infinity or a NaN; -1 if none does."""
     exponent = np.uint32(0x7F800000)
     for i in range(bits.shape[0]):
