@@ -18,7 +18,10 @@ from pipeline.episode import Episode, with_last_row
 from pipeline.policies.scripted import Scripted
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.storage.choice import storages
 from stages import bins, collect, distances, parquet, retrieval
+
+STORAGES = [storage.name for storage in storages()]
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -63,7 +66,7 @@ def toy_domain() -> Domain:
     )
 
 
-@pytest.fixture(scope="session", params=["zarr", "bin"])
+@pytest.fixture(scope="session", params=STORAGES)
 def prepared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Path, str]:
     """A workspace with a collected toy dataset and all that is derived from it; copied by each test that uses it."""
     root = tmp_path_factory.mktemp(f"prepared-{request.param}")
@@ -81,7 +84,7 @@ def made(prepared: tuple[Path, str], tmp_path: Path) -> tuple[Domain, Workspace]
     return toy_domain(), Workspace(str(tmp_path / "made"), storage)
 
 
-@pytest.fixture(params=["zarr", "bin"])
+@pytest.fixture(params=STORAGES)
 def workspace(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
     return Workspace(str(tmp_path), request.param)
 

@@ -14,7 +14,7 @@ from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.lineage import one_matching
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName
 from pipeline.machine.provenance import Stopwatch
-from pipeline.storage.choice import storage_named
+from pipeline.storage.choice import storage_named, storages
 from pipeline.storage.contract import Storage
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class ArtifactStore:
 
     def require(self, spec: Spec, stage: str, overrides: tuple[str, ...] = ()) -> Artifact:
         """The finished artifact in any storage. Raises ArtifactNotFound with the command that makes it."""
-        for storage in (self.storage, storage_named("zarr"), storage_named("bin")):
+        for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
                 return Artifact(folder, Manifest.read(folder))

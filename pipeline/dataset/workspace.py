@@ -9,7 +9,7 @@ from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, 
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.storage.choice import storage_named
+from pipeline.storage.choice import storages
 
 
 class Workspace(ArtifactStore):
@@ -42,7 +42,7 @@ class Workspace(ArtifactStore):
         """A dataset's artifact by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
         spec = Spec(domain, task, EPISODES, 0, {}, name=check_dataset_name(name))
         fits = []
-        for storage in (self.storage, storage_named("zarr"), storage_named("bin")):
+        for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
                 manifest = Manifest.read(folder)
@@ -63,6 +63,9 @@ class Workspace(ArtifactStore):
 
 def check_dataset_name(name: str) -> str:
     """A dataset's name is the name of its folder. Raises InvalidInput."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name.endswith("-bin"):
-        raise InvalidInput(f"{name!r} cannot name a dataset: use letters, digits, - _ and ., not ending in -bin.")
+    suffixes = tuple(storage.suffix for storage in storages() if storage.suffix)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name.endswith(suffixes):
+        raise InvalidInput(
+            f"{name!r} cannot name a dataset: use letters, digits, - _ and ., not ending in {' or '.join(suffixes)}."
+        )
     return name

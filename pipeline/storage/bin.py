@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,49 @@ import numpy as np
 
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json, write_json
-from pipeline.storage.contract import ReadableArray, WritableArray, row_bytes
+from pipeline.storage.contract import ReadableArray, Rows, WritableArray, row_bytes
 
 SHAPES = "shapes.json"
 
 
 class BinArray:
-    """Positioned writes into one preallocated file."""
+    """One file; slices of the leading axis are views of its memory map, and writes go straight to their place."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._path, self._shape, self._dtype = path, shape, dtype
+        self._path, self.shape, self.dtype = path, shape, dtype
 
-    def write(self, start: int, block: np.ndarray) -> None:
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Rows:
+        return self._map[rows]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BinArray, (self._path, self.shape, self.dtype)  # not the map: pickling that would copy the file
+
+    def write(self, start: int, block: Rows) -> None:
         with self._path.open("r+b") as file:
-            file.seek(start * row_bytes(self._shape, self._dtype))
-            file.write(np.ascontiguousarray(block, self._dtype).data)
+            file.seek(start * row_bytes(self.shape, self.dtype))
+            file.write(np.ascontiguousarray(block, self.dtype).data)
             file.flush()
             os.fsync(file.fileno())
+
+    def check(self) -> None:
+        """Raises DamagedArtifact where the file is not there or has another size."""
+        wanted = _bytes(self.shape, self.dtype)
+        have = self._path.stat().st_size if self._path.is_file() else None
+        if have != wanted:
+            there = "the file is missing" if have is None else f"it has {have} bytes"
+            raise DamagedArtifact(
+                f"{self._path} should hold {list(self.shape)} {self.dtype} = {wanted} bytes, but {there}."
+            )
+
+    @cached_property
+    def _map(self) -> Rows:
+        self.check()
+        if not _bytes(self.shape, self.dtype):  # an empty file cannot be mapped
+            return np.empty(self.shape, self.dtype)
+        return np.memmap(self._path, self.dtype, "r", shape=self.shape)
 
 
 class BinStorage:
@@ -37,6 +64,8 @@ class BinStorage:
 
     name = "bin"
     suffix = "-bin"
+    marker = SHAPES
+    compressed = False
 
     def create_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,13 +76,13 @@ class BinStorage:
         path = folder / f"{name}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            file.truncate(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+            file.truncate(_bytes(shape, dtype))
         shapes = read_json(folder / SHAPES)
         shapes[name] = {"shape": list(shape), "dtype": dtype.str}
         write_json(folder / SHAPES, shapes)
         return BinArray(path, shape, dtype)
 
-    def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
         shapes = read_json(folder / SHAPES) if (folder / SHAPES).exists() else {}
         for name, array in arrays.items():
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
@@ -68,24 +97,22 @@ class BinStorage:
         copy = path.with_suffix(".copy")
         shutil.copyfile(path, copy)  # another inode: a holder that lost its lease writes into the old one
         copy.replace(path)
-        entry = read_json(folder / SHAPES)[name]
-        return BinArray(path, tuple(entry["shape"]), np.dtype(entry["dtype"]))
+        return _array(folder, name, read_json(folder / SHAPES)[name])
 
     def open(self, folder: Path) -> Mapping[str, ReadableArray]:
-        return {name: _map(folder / f"{name}.bin", entry) for name, entry in read_json(folder / SHAPES).items()}
+        arrays = {name: _array(folder, name, entry) for name, entry in read_json(folder / SHAPES).items()}
+        for array in arrays.values():
+            array.check()
+        return arrays
 
     def sweep(self, folder: Path) -> None:
         for copy in folder.rglob("*.copy"):
             copy.unlink()
 
 
-def _map(path: Path, entry: dict[str, Any]) -> np.ndarray:
-    shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
-    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    have = path.stat().st_size if path.is_file() else None
-    if have != wanted:
-        there = "the file is missing" if have is None else f"it has {have} bytes"
-        raise DamagedArtifact(f"{path} should hold {list(shape)} {dtype} = {wanted} bytes, but {there}.")
-    if wanted == 0:  # an empty file cannot be mapped
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", shape=shape)
+def _array(folder: Path, name: str, entry: Mapping[str, Any]) -> BinArray:
+    return BinArray(folder / f"{name}.bin", tuple(entry["shape"]), np.dtype(entry["dtype"]))
+
+
+def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

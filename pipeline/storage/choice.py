@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from pipeline.errors import DamagedArtifact, unknown_name
 from pipeline.storage.contract import ReadableArray, Storage
 
 
-def storage_named(name: str) -> Storage:
-    """The storage called `zarr` or `bin`; the libraries are imported only here."""
+@cache
+def storages() -> tuple[Storage, ...]:
+    """All storages, the usual one first; their libraries are imported when one is first asked for."""
     from pipeline.storage.bin import BinStorage
     from pipeline.storage.zarr import ZarrStorage
 
-    storages: dict[str, Storage] = {"zarr": ZarrStorage(), "bin": BinStorage()}
-    if name not in storages:
-        raise unknown_name("storage", name, storages)
-    return storages[name]
+    return (
+        ZarrStorage(),
+        BinStorage(),
+    )
+
+
+def storage_named(name: str) -> Storage:
+    """The storage of that name. Raises UnknownName."""
+    named = {storage.name: storage for storage in storages()}
+    if name not in named:
+        raise unknown_name("storage", name, named)
+    return named[name]
 
 
 def storage_of(folder: Path) -> Storage:
-    """The storage that wrote `folder`: folders say themselves what they are."""
-    if (folder / "zarr.json").is_file():
-        return storage_named("zarr")
-    if (folder / "shapes.json").is_file():
-        return storage_named("bin")
-    raise DamagedArtifact(f"{folder} holds neither zarr.json nor shapes.json, so it is no folder of arrays.")
+    """The storage that wrote `folder`: folders say themselves what they are. Raises DamagedArtifact."""
+    for storage in storages():
+        if (folder / storage.marker).is_file():
+            return storage
+    markers = " nor ".join(storage.marker for storage in storages())
+    raise DamagedArtifact(f"{folder} holds neither {markers}, so it is no folder of arrays.")
 
 
 def open_arrays(folder: Path) -> Mapping[str, ReadableArray]:

@@ -1,4 +1,4 @@
-"""Folders of arrays: what a storage must offer, and how a folder is recognised."""
+"""Folders of arrays: what a storage offers, and how arrays are cut into blocks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Shaped
+
+from pipeline.errors import DamagedArtifact
 
 SHARD_BYTES = 64 * 2**20
 """How many raw bytes one file of a sharded array holds, and the unit in which long arrays are written and resumed."""
@@ -14,10 +17,20 @@ SHARD_BYTES = 64 * 2**20
 CHUNK_BYTES = 128 * 2**10
 """How many raw bytes are compressed together: small enough for random windows, large enough to compress."""
 
+Rows = Shaped[np.ndarray, "n ..."]
+"""Some rows of the leading axis."""
+
+
+class MissingArray(DamagedArtifact, KeyError):
+    """An array that a folder does not hold."""
+
+    def __str__(self) -> str:  # KeyError would print the message with quotes around it
+        return str(self.args[0])
+
 
 @runtime_checkable
 class ReadableArray(Protocol):
-    """An array on disk; slicing its leading axis reads just those rows."""
+    """An array on disk; slicing its leading axis reads just those rows. It is sent to other processes by its path."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -25,7 +38,7 @@ class ReadableArray(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
-    def __getitem__(self, rows: slice) -> np.ndarray: ...
+    def __getitem__(self, rows: slice) -> Rows: ...
 
     def __len__(self) -> int: ...
 
@@ -33,15 +46,27 @@ class ReadableArray(Protocol):
 class WritableArray(Protocol):
     """An array of known shape that is written in blocks of its leading axis; a block is durable once written."""
 
-    def write(self, start: int, block: np.ndarray) -> None:
+    def write(self, start: int, block: Rows) -> None:
         """Write rows [start, start + len(block)). `start` is a multiple of `block_rows`."""
 
 
+@runtime_checkable
 class Storage(Protocol):
-    """One way to lay arrays on disk. All storages hold the same content under the same digest."""
+    """One way to lay arrays on disk. All storages hold the same content under the same digest.
+
+    Arrays are of booleans, integers or floats and have at least one axis, which may be of length 0. Names may hold `/`.
+
+    Attributes:
+        name: as in `storage=NAME`.
+        suffix: ends the names of this storage's folders, so that two storages can stand side by side; "" for one.
+        marker: name of a file that lies in each folder of this storage and of no other.
+        compressed: whether an array takes fewer bytes on disk than in memory.
+    """
 
     name: str
     suffix: str
+    marker: str
+    compressed: bool
 
     def create_folder(self, folder: Path) -> None:
         """Make `folder` recognisable as one of this storage, holding no array yet."""
@@ -49,7 +74,7 @@ class Storage(Protocol):
     def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
         """Begin an array in `folder`."""
 
-    def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
         """Write whole, contiguous arrays at once, into a folder that may hold others.
 
         Nothing is flushed: durability is the caller's matter.
@@ -59,7 +84,10 @@ class Storage(Protocol):
         """Go on writing an array that another process began, never into a file that it could still have open."""
 
     def open(self, folder: Path) -> Mapping[str, ReadableArray]:
-        """All arrays of `folder` by name. Reads nothing yet."""
+        """All arrays of `folder` by name. Reads no rows yet.
+
+        Here or when rows are read, raises DamagedArtifact with the path of a file that is cut, gone or changed.
+        """
 
     def sweep(self, folder: Path) -> None:
         """Remove what writing left behind, such as lock files."""
@@ -81,12 +109,14 @@ def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return chunk * max(1, SHARD_BYTES // (chunk * row_bytes(shape, dtype)))
 
 
-def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write whole arrays at once; `files.sync_tree` makes them durable."""
+def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, Rows]) -> None:
+    """Write whole arrays at once; `files.sync_tree` makes them durable. Raises ValueError for one without an axis."""
+    if scalars := sorted(name for name, array in arrays.items() if not array.ndim):
+        raise ValueError(f"Arrays on disk have at least one axis; {', '.join(scalars)} has none.")
     storage.write(folder, {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
 
 
-def blocks(array: ReadableArray, rows: int | None = None) -> Iterable[np.ndarray]:
+def blocks(array: ReadableArray, rows: int | None = None) -> Iterable[Rows]:
     """The array's leading axis in blocks of `rows` (default: one durable block)."""
     step = rows or block_rows(array.shape, array.dtype)
     for start in range(0, len(array), step):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.digest import ArrayDigest
 from pipeline.machine.files import read_json, write_json
-from pipeline.storage.contract import Storage, block_rows
+from pipeline.storage.contract import Rows, Storage, block_rows
 
 PROGRESS = "progress.json"
 
@@ -44,7 +44,7 @@ class ArrayWriter:
         self._buffer = np.empty((rows, *shape[1:]), self.dtype)
         self._filled = 0
 
-    def append(self, block: np.ndarray) -> None:
+    def append(self, block: Rows) -> None:
         """Add rows. A block becomes durable when the buffer is full or the array is complete."""
         if block.dtype != self.dtype or block.shape[1:] != self.shape[1:]:
             raise ValueError(f"{self.name} takes {self.dtype} {self.shape[1:]}, got {block.dtype} {block.shape[1:]}")

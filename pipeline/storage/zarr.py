@@ -16,8 +16,9 @@ from numcodecs import zstd
 
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json, write_json
-from pipeline.storage.contract import ReadableArray, WritableArray, block_rows, chunk_rows
+from pipeline.storage.contract import MissingArray, ReadableArray, Rows, WritableArray, block_rows, chunk_rows
 
+ZARR_JSON = "zarr.json"
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 ZSTD_LEVEL = 1
@@ -43,41 +44,49 @@ class ZarrArray:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open, (self._path,)
+
+    def __getitem__(self, rows: slice) -> Rows:
         _require_no_fork(self._path)
         start, stop, step = rows.indices(len(self))
         if step != 1:
             raise IndexError("arrays on disk are read in contiguous slices")
         try:
-            block: np.ndarray = self._store[start : max(start, stop)].read().result()
+            block: Rows = self._store[start : max(start, stop)].read().result()
         except ValueError as error:  # tensorstore reports a bad checksum or a torn chunk this way
             raise DamagedArtifact(f"{self._path} cannot be read: {error}") from error
         return block
 
-    def write(self, start: int, block: np.ndarray) -> None:
+    def write(self, start: int, block: Rows) -> None:
         _write(self._store, start, np.ascontiguousarray(block)).result()
 
 
 class ZarrStorage:
-    """A zarr group per folder; names with `/` are arrays of nested groups. zarr-python reads all of it."""
+    """A zarr group per folder; names with `/` are arrays of nested groups. zarr-python reads all of it.
+
+    A chunk's file that is gone reads as zeros, as zarr wants it of what was never written; stage=verify misses it.
+    """
 
     name = "zarr"
     suffix = ""
+    marker = ZARR_JSON
+    compressed = True
 
     def create_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "zarr.json", GROUP)
+        write_json(folder / ZARR_JSON, GROUP)
 
     def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
         for group in _groups(folder, name):
-            if not (group / "zarr.json").exists():
+            if not (group / ZARR_JSON).exists():
                 self.create_folder(group)
         return ZarrArray(folder / name, _creation(folder / name, shape, np.dtype(dtype), CONTEXT).result())
 
-    def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
         for group in {folder, *(group for name in arrays for group in _groups(folder, name))}:
             group.mkdir(parents=True, exist_ok=True)
-            (group / "zarr.json").write_text(json.dumps(GROUP, indent=1) + "\n")
+            (group / ZARR_JSON).write_text(json.dumps(GROUP, indent=1) + "\n")
         opened = {}
         for name, array in arrays.items():
             if _is_one_chunk(array.shape, array.dtype):
@@ -112,10 +121,15 @@ class _Arrays(Mapping[str, ReadableArray]):
         self._folder = folder
         self._opened: dict[str, ZarrArray] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Arrays, (self._folder,)
+
     def __getitem__(self, name: str) -> ReadableArray:
         if name not in self._opened:
             if not _is_array(self._folder / name):
-                raise KeyError(name)
+                raise MissingArray(
+                    f"{self._folder} holds no array {name}: {self._folder / name / ZARR_JSON} is missing."
+                )
             self._opened[name] = _open(self._folder / name)
         return self._opened[name]
 
@@ -136,11 +150,11 @@ class _Arrays(Mapping[str, ReadableArray]):
 
 
 def _is_array(folder: Path) -> bool:
-    metadata = folder / "zarr.json"
+    metadata = folder / ZARR_JSON
     return metadata.is_file() and read_json(metadata).get("node_type") == "array"
 
 
-def _write(store: Any, start: int, block: np.ndarray) -> Any:
+def _write(store: Any, start: int, block: Rows) -> Any:
     """A future of writing rows; they are not copied first, so the block must stay as it is until then."""
     return store[start : start + len(block)].write(block, can_reference_source_data_indefinitely=True)
 
@@ -189,10 +203,10 @@ def _is_one_chunk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return shape[0] <= chunk_rows(shape, dtype)
 
 
-def _write_chunk(path: Path, array: np.ndarray) -> None:
+def _write_chunk(path: Path, array: Rows) -> None:
     """A small array as a whole: a part has many, and tensorstore takes a millisecond for each, mostly to open it."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "zarr.json").write_text(json.dumps(_metadata(array.shape, array.dtype)))
+    (path / ZARR_JSON).write_text(json.dumps(_metadata(array.shape, array.dtype)))
     if array.size:
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         (path / ("c" + ".0" * array.ndim)).write_bytes(zstd.compress(little, ZSTD_LEVEL, checksum=True))

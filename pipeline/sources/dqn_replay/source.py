@@ -238,7 +238,7 @@ def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path
     """
     rows = rows_to_read(reading, found)
     bytes_needed = rows * ROW_BYTES
-    if storage.name != "bin":
+    if storage.compressed:
         needed = checkpoints_needed(found)
         size = sum(file.size for number in needed for file in run.files(number, frames=True))
         capacity = sum(shard.capacity for shard in run.shards if shard.number in needed)
@@ -250,5 +250,5 @@ def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path
             f"{run.label}: {rows:,} rows need about {human_bytes(bytes_needed)} as storage={storage.name}, and "
             f"{human_bytes(free)} are free in {scratch}. Free some space, set paths.root to a larger disk, or ask "
             f"for less: source.max_transitions, source.num_slices"
-            f"{', or storage=zarr, which compresses' if storage.name == 'bin' else ''}."
+            f"{'' if storage.compressed else ', or storage=zarr, which compresses'}."
         )

@@ -1,0 +1,30 @@
+"""bin: raw files whose sizes their shapes foretell."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DamagedArtifact
+from pipeline.storage.bin import BinStorage
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import write_arrays
+from tests.contracts.storage import StorageContract
+
+
+class TestBin(StorageContract):
+    def storage(self):
+        return BinStorage()
+
+
+def test_a_truncated_file_is_named_with_what_it_should_hold(tmp_path):
+    write_arrays(BinStorage(), tmp_path / "x", {"a": np.arange(10)})
+    (tmp_path / "x" / "a.bin").write_bytes(b"12345")
+    with pytest.raises(DamagedArtifact, match=r"a\.bin should hold .* 80 bytes, but it has 5 bytes"):
+        open_arrays(tmp_path / "x")
+
+
+def test_rows_are_views_of_the_file(tmp_path):
+    write_arrays(BinStorage(), tmp_path / "x", {"a": np.arange(10)})
+    rows = open_arrays(tmp_path / "x")["a"][3:5]
+    assert isinstance(rows, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        rows[0] = 7
