@@ -9,7 +9,7 @@ from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, 
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.storage.choice import storages
+from pipeline.storage.choice import storages, without_suffix
 
 
 class Workspace(ArtifactStore):
@@ -34,7 +34,7 @@ class Workspace(ArtifactStore):
     def __iter__(self) -> Iterator[str]:
         """The names of all datasets, sorted."""
         folders = (path.parent for path in self.root.glob(f"*/*/{EPISODES}/[!.]*/{MANIFEST}"))
-        return iter(sorted({"/".join((*path.parts[-4:-2], path.name.removesuffix("-bin"))) for path in folders}))
+        return iter(sorted({"/".join((*path.parts[-4:-2], without_suffix(path.name))) for path in folders}))
 
     def dataset(
         self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect"

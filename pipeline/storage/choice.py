@@ -39,6 +39,13 @@ def storage_of(folder: Path) -> Storage:
     raise DamagedArtifact(f"{folder} holds neither {markers}, so it is no folder of arrays.")
 
 
+def without_suffix(folder: str) -> str:
+    """A folder's name without what its storage adds: `scripted-v1-bin` is `scripted-v1`."""
+    for storage in storages():
+        folder = folder.removesuffix(storage.suffix)
+    return folder
+
+
 def open_arrays(folder: Path) -> Mapping[str, ReadableArray]:
     """All arrays of a folder, whatever storage wrote it."""
     return storage_of(folder).open(folder)
