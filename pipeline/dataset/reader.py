@@ -160,9 +160,7 @@ class EpisodeDataset:
             return EpisodeSlice(self, range(self._count)[index])
         number = operator.index(index)
         if not -self._count <= number < self._count:
-            raise IndexError(
-                f"episode {number} of {self.name}, which has {self._count}: {-self._count} to {self._count - 1}"
-            )
+            raise _no_episode(number, self.name, self._count)
         number %= self._count
         part = int(np.searchsorted(self._first, number, "right")) - 1
         return unpack(_one(self._open(part), number - int(self._first[part])))[0]
@@ -247,7 +245,7 @@ class EpisodeSlice(Sequence[Episode]):
         if isinstance(index, slice):
             return EpisodeSlice(self._dataset, self._numbers[index])
         if not -len(self) <= index < len(self):
-            raise IndexError(f"episode {index} of {self}, which has {len(self)}: {-len(self)} to {len(self) - 1}")
+            raise _no_episode(index, repr(self), len(self))
         return self._dataset[self._numbers[index]]
 
     def __iter__(self) -> Iterator[Episode]:
@@ -258,6 +256,12 @@ class EpisodeSlice(Sequence[Episode]):
     def __repr__(self) -> str:
         numbers = self._numbers
         return f"{self._dataset.name}[{numbers.start}:{numbers.stop}{f':{numbers.step}' if numbers.step != 1 else ''}]"
+
+
+def _no_episode(index: int, where: str, count: int) -> IndexError:
+    return IndexError(
+        f"episode {index} of {where}, which has {f'{count}: {-count} to {count - 1}' if count else 'none'}"
+    )
 
 
 def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, np.ndarray]:

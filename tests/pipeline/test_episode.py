@@ -1,10 +1,11 @@
 """The episode: T transitions in T+1 rows, checked once, hashed by content."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from blake3 import blake3
 
-from pipeline.dataset.parts import pack, unpack
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidEpisode
 from tests.conftest import made_episode
@@ -82,13 +83,11 @@ def test_every_fact_moves_the_digest(rng):
     assert len(digests) == 7
 
 
-def test_pack_and_unpack_are_inverse(rng):
-    episodes = [made_episode(rng, length, mission="é" * length, seed=length) for length in (1, 5, 2)]
-    back = unpack(pack(episodes))
-    assert [e.digest() for e in back] == [e.digest() for e in episodes]
-    np.testing.assert_array_equal(pack(episodes)["episode_ends"], [2, 8, 11])
-
-
-def test_episodes_of_other_layouts_do_not_share_a_part(rng):
-    with pytest.raises(InvalidEpisode, match="Episode 1 of this part has .*\\[4\\].* first has .*\\[3\\]"):
-        pack([made_episode(rng, 2), made_episode(rng, 2, width=4)])
+def test_a_mask_that_says_nothing_is_no_mask(rng: np.random.Generator):
+    episode = made_episode(rng, 3)
+    steps = {**episode.steps, "info/x": np.zeros(4)}
+    for mask in ([True, True, True, False], [False] * 4, [True, False, False, True], [1, 0, 0, 0]):
+        with pytest.raises(InvalidEpisode, match="info_present/x"):
+            dataclasses.replace(episode, steps={**steps, "info_present/x": np.asarray(mask)})
+    with pytest.raises(InvalidEpisode, match="info_present/y"):
+        dataclasses.replace(episode, steps={**steps, "info_present/y": np.asarray([True, False, False, False])})

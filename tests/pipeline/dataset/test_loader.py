@@ -4,27 +4,27 @@ import pickle
 
 import numpy as np
 import pytest
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, StackDataset, Subset
 
 from pipeline import Contexts, EpisodeDataset, ExactIndex, Frames, Workspace
 from pipeline.errors import InvalidInput
-from tests.conftest import made_episode
-from tests.pipeline.dataset.test_writer import written
+from tests.conftest import collected, derived, made_episode, toy_domain
+from tests.pipeline.dataset.made import written
 
 
-def workers(dataset, **options):
-    return DataLoader(dataset, num_workers=2, multiprocessing_context="spawn", **options)
-
-
-def test_a_loader_with_spawned_workers_reads_episodes_and_contexts(made):
-    _, workspace = made
+def test_spawned_workers_read_episodes_and_contexts(tmp_path):
+    workspace = Workspace(str(tmp_path))
+    collected(toy_domain(), workspace)
+    derived(toy_domain(), workspace)
     dataset = workspace["toy/corner/scripted-v1"]
-    read = [episode.digest() for batch in workers(dataset, batch_size=6, collate_fn=list) for episode in batch]
-    assert read == [episode.digest() for episode in dataset]
     contexts = Contexts.of(workspace.find("bins", "toy/corner"))
-    first, *_ = workers(contexts, batch_size=5)
-    for name, column in contexts.batch(np.arange(5)).items():
-        np.testing.assert_array_equal(first[name], column)
+    both = StackDataset(dataset, Subset(contexts, range(len(dataset))))
+    loader = DataLoader(both, batch_size=6, num_workers=2, multiprocessing_context="spawn", collate_fn=list)
+    for number, (episode, context) in enumerate(item for batch in loader for item in batch):
+        assert episode.digest() == dataset[number].digest()
+        for name, column in contexts[number].items():
+            np.testing.assert_array_equal(context[name], column)
+    assert number == 19
 
 
 def test_a_forked_worker_reads_bin_and_says_of_zarr_what_to_do(made):
@@ -63,8 +63,6 @@ def test_a_slice_a_workspace_and_an_index_can_be_sent(made, rng):
 
 
 def test_pictures_can_be_sent(tmp_path):
-    from tests.conftest import collected, toy_domain
-
     workspace = Workspace(str(tmp_path))
     collected(toy_domain(), workspace, episodes=2, render=True)
     frames = Frames(workspace.find("frames", "toy/corner"))
