@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,11 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline.machine.interrupts import Stopped, answer_interrupts, hold_interrupts, start_tracker
+
+if __name__ == "__main__":
+    hold_interrupts()
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -151,7 +155,10 @@ def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, 
 
 
 class Failures(Callback):
-    """Shows every failure of a run or sweep as a table and sets the exit status."""
+    """Shows every failure of a run or sweep as a table and sets the exit status; jobs of a sweep never see Ctrl-C."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        start_tracker()  # the jobs may be processes
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._end(config.hydra.run.dir)
@@ -218,27 +225,18 @@ def _choices() -> dict[str, list[str]]:
     return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in sorted(CONF.iterdir())}
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: the run ends as it does after Ctrl-C, so that everything is closed."""
-
-
-def _terminate(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
-
-
 def command() -> None:
     """What is typed: run it, and say in plain words what is wrong with it. Ends the process with its exit status."""
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")  # it reports what killed jobs could not tidy up
     os.environ["REPERTOIRE_TRACEBACKS"] = "1" if full else "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors; else it prints them and ends the process
-    signal.signal(signal.SIGTERM, _terminate)
     try:
+        answer_interrupts()
         _understood()
-    except KeyboardInterrupt as stop:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except Stopped as stopped:
         print("Stopped. What is finished is kept, and the same command goes on from there.", file=sys.stderr)
-        sys.exit(143 if isinstance(stop, Terminated) else 130)
+        sys.exit(stopped.status)
     except Exception as error:  # shown in plain words
         if full:
             raise

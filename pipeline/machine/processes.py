@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing.context import SpawnContext
 
+from pipeline.machine.interrupts import start_tracker
+
 
 def spawn_context() -> SpawnContext:
     """Children that start a fresh interpreter: fork would copy this process's threads and locks in an unknown state.
@@ -14,4 +16,5 @@ def spawn_context() -> SpawnContext:
     """
     if multiprocessing.get_start_method(allow_none=True) != "spawn":
         multiprocessing.set_start_method("spawn", force=True)
+    start_tracker()
     return multiprocessing.get_context("spawn")
