@@ -30,6 +30,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 if TYPE_CHECKING:
     from pipeline.campaign.run import Campaign
     from pipeline.campaign.stage import StageFacts
+    from pipeline.command import Command, Typed
     from pipeline.policies.checkpoints import Checkpoint
 
 CONF = Path(__file__).resolve().parent / "conf"
@@ -41,17 +42,28 @@ os.environ.setdefault("REPERTOIRE_PROJECT", str(CONF.parent))
 def main(cfg: DictConfig) -> None:
     """One job: the asked stages for the asked tasks and, where a policy has several checkpoints, for each of those."""
     from pipeline.campaign.run import run_campaign
+    from pipeline.command import user_typed
     from pipeline.machine.memory import keep_freed_memory
 
     keep_freed_memory()
-    run_campaign(partial(_campaign, cfg), Path(HydraConfig.get().runtime.output_dir))
+    with user_typed(_typed()):
+        run_campaign(partial(_campaign, cfg), Path(HydraConfig.get().runtime.output_dir))
+
+
+def _typed() -> Typed:
+    """What the user typed for this job, for the commands that messages tell."""
+    from pipeline.command import Typed
+
+    script = Path(sys.argv[0])
+    here = Path("run.py").resolve() == Path(__file__).resolve() or script.name != "run.py"
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # ${...} stays as it was typed
+    assert isinstance(words, list)
+    return Typed(tuple(words), "run.py" if here else str(script), "ingest" if _source() else "collect")
 
 
 def _campaign(cfg: DictConfig) -> Campaign:
     from pipeline.campaign.run import Campaign
 
-    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    assert isinstance(overrides, list)
     with _plain_errors():
         return Campaign(
             stages={name: _facts(node) for name, node in _stages(cfg).items()},
@@ -60,7 +72,7 @@ def _campaign(cfg: DictConfig) -> Campaign:
             task=cfg.task if isinstance(cfg.task, str) else instantiate(cfg.task, _convert_="object"),
             store=instantiate(cfg.workspace),
             inputs=cfg.inputs,
-            build_input=partial(_build_input, overrides),
+            build_input=_build_input,
         )
 
 
@@ -144,14 +156,12 @@ def _named(cfg: DictConfig, checkpoints: list[Checkpoint]) -> dict[str, Checkpoi
     return named
 
 
-def _build_input(overrides: list[str], stage: str, task: str, extra: tuple[str, ...]) -> None:
-    """Compose the configuration of a missing input's stage from this command's own overrides, and run it."""
-    replaced = {"stage", "task", "inputs", *(word.split("=")[0] for word in extra)}
-    kept = [word for word in overrides if word.split("=")[0] not in replaced]
-    cfg = hydra.compose("config", [*kept, f"stage={stage}", f"task={task}", *extra])
+def _build_input(command: Command) -> None:
+    """Run the command that makes a missing input, as if it had been pasted."""
+    cfg = hydra.compose("config", command.words())
     for composed in _datasets(cfg).values():
         for name in _stages(cfg):
-            composed.call(name, task)
+            composed.call(name, command.task)
 
 
 class Failures(Callback):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from pipeline.command import Command, Typed, again, typed, with_name
+
 
 class PipelineError(Exception):
     """Base of all errors that are shown as a plain message, without a traceback."""
@@ -30,22 +32,24 @@ class IdentityMismatch(InvalidInput):
 
 
 class ArtifactNotFound(PipelineError, FileNotFoundError):
-    """An input that no stage has made yet: `stage` makes it, with the settings `overrides`, for `task` of `domain`.
+    """An input that no stage has made yet; `command` makes it.
 
-    `domain` is what a command says to mean the domain. Who raises this may know its name alone (`domain=gym`); who
-    knows more sets it before the message is shown.
+    The command knows the domain's name alone where no command line is known; who knows more (`domain.words`) sets it
+    before the message is shown.
     """
 
-    def __init__(self, message: str, domain: str, stage: str, overrides: tuple[str, ...] = (), task: str = "") -> None:
+    def __init__(self, message: str, command: Command) -> None:
         super().__init__(message)
-        self.domain = domain
-        self.stage = stage
-        self.overrides = overrides
-        self.task = task
+        self.command = command
+
+    def __reduce__(self) -> tuple[type[ArtifactNotFound], tuple[str, Command]]:
+        return type(self), (str(self.args[0]), self.command)
 
     def __str__(self) -> str:
-        command = " ".join([f"stage={self.stage}", self.domain, f"task={self.task}", *self.overrides])
-        return f"{self.args[0]}\nMake it first: python run.py {command}\nOr add inputs=build."
+        message = f"{self.args[0]}\nMake it first: {self.command.line()}"
+        if Typed() == typed():
+            return f"{message}\nOr add inputs=build."
+        return f"{message}\nOr make all that is missing on the way: {again(inputs='build')}"
 
 
 class DamagedArtifact(PipelineError):
@@ -89,7 +93,10 @@ class NoRenderer(PipelineError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
-    """An UnknownName that lists the nearest known names (or all of them when there are few)."""
+    """An UnknownName that lists the nearest known names (or all of them when there are few).
+
+    Where the name was typed, the message holds the same command with the nearest name in its place.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if len(names) <= 8:
@@ -98,4 +105,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
         there = f"Nearest: {', '.join(near)}."
     else:
         there = f"{len(names)} are known, among them {', '.join(names[:6])}."
-    return UnknownName(f"There is no {kind} named {name}. {there}{' ' + hint if hint else ''}")
+    command = with_name(name, near[0]) if near else ""
+    meant = f"\nIf you meant {near[0]}: {command}" if command else ""
+    return UnknownName(f"There is no {kind} named {name}. {there}{' ' + hint if hint else ''}{meant}")

@@ -10,6 +10,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.campaign.console import success_rate, wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
+from pipeline.command import Command, typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.machine.files import human_bytes, size_of
@@ -38,7 +39,9 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
     for line in damage:
         console.print(f"damaged: {line}", markup=False)
     if not found and not damage:
-        console.print(f"Nothing is there yet under {workspace.root}. Begin with: python run.py stage=all domain=toy")
+        begin = Command(typed().door, domain.tasks[0], domain.words) if domain else Command("all", domain="domain=toy")
+        console.print(f"Nothing is there yet under {workspace.root}.", markup=False, soft_wrap=True)
+        console.print(f"Begin with: {begin.line()}", markup=False, soft_wrap=True)
 
 
 def _row(artifact: Artifact) -> list[str]:

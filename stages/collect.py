@@ -10,6 +10,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.campaign.stage import StageFacts
+from pipeline.command import again
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
@@ -88,9 +89,12 @@ def _budget(frames: int | None, episodes: int | None) -> int | None:
     if frames is None:
         return None
     if episodes is None:
-        raise InvalidInput(f"frames={frames} is shared out among episodes: say how many, for example episodes=3.")
+        raise InvalidInput(f"frames={frames} is shared out among episodes: say how many: {again(episodes=3)}")
     if frames < max(1, episodes):
-        raise InvalidInput(f"frames={frames} is not enough for episodes={episodes}: each needs at least one decision.")
+        raise InvalidInput(
+            f"frames={frames} is not enough for episodes={episodes}: each needs at least one decision.\n"
+            f"One for each: {again(frames=episodes)}"
+        )
     return frames // episodes
 
 

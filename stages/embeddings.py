@@ -9,6 +9,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.campaign.stage import StageFacts
+from pipeline.command import again
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.embedding.artifact import earlier_embeddings, embeddings_spec
@@ -43,7 +44,8 @@ def run(*, recipe: Recipe, all_states: bool, workspace: Workspace, force: bool) 
     chain = Chain.of(recipe, workspace)
     picture_shape(chain.dataset, chain.label)  # vectors need no network
     if recipe.embedding is None:
-        raise InvalidInput("Which network? For example embedding=resnet18_regent embedding.weights=FILE (or random)")
+        command = again(embedding="resnet18_regent", embedding__weights="FILE")
+        raise InvalidInput(f"Which network? With its weights, or random, in the place of FILE: {command}")
     embedding = chain.embedding
     if embedding != recipe.embedding:
         log.info("embedding.padding=%s, as the stacks of the source had it", embedding.padding)

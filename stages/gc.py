@@ -14,6 +14,7 @@ from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact
 from pipeline.artifacts.claim import DRAFT, STALE, lease_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
+from pipeline.command import Command
 from pipeline.dataset.parts import PARTS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -41,7 +42,8 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
         if delete:
             shutil.rmtree(path)
     if total and not delete:
-        log.info("%s in all; remove it with: python run.py stage=gc stage.gc.delete=true", human_bytes(total))
+        command = Command("gc", settings={"stage.gc.delete": True})
+        log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
     elif not total:
         log.info("nothing to remove under %s", workspace.root)
 

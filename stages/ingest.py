@@ -11,6 +11,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.campaign.stage import StageFacts
+from pipeline.command import again
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
@@ -54,7 +55,8 @@ def run(
     downloaded.
     """
     if source is None:
-        raise InvalidInput("stage=ingest needs a source: for example source=jat source.path=FOLDER")
+        command = again(source="jat", source__path="FOLDER")
+        raise InvalidInput(f"stage=ingest needs a source. With a folder of JAT's in the place of FOLDER: {command}")
     if isinstance(source, BulkSource) and source.download_only:
         source.download(domain.name, task)
         return None
@@ -81,7 +83,10 @@ def run(
         log.info("ingest %s: %s", spec.label, counted)
     have = int(artifact.manifest.counts["episodes"])
     if episodes and have < episodes:
-        raise InvalidInput(f"The source has {have} episodes of {spec.label}, episodes={episodes} asked for more.")
+        raise InvalidInput(
+            f"The source has {have} episodes of {spec.label}, episodes={episodes} asked for more.\n"
+            f"Take them all: {again(episodes=None)}"
+        )
     return artifact
 
 

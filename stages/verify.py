@@ -11,8 +11,9 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.artifacts.checks import damaged_files, wrong_arrays
+from pipeline.artifacts.remake import audited, remake
 from pipeline.campaign.stage import StageFacts
-from pipeline.campaign.tasks import chosen_tasks
+from pipeline.campaign.tasks import chosen_tasks, needs_domain
 from pipeline.dataset.checks import wrong_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -32,6 +33,7 @@ from pipeline.rollout.audit import audit as replay_audit
 from pipeline.rollout.frames import FRAMES
 
 REPLAY = "replay"
+SHOWN = 20
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +62,11 @@ def run(
     if audit not in (None, REPLAY):
         raise unknown_name("audit", audit, [REPLAY])
     if audit and domain is None:
-        raise InvalidInput("stage.verify.audit=replay needs a domain: for example domain=metaworld")
+        raise needs_domain(["verify"], workspace)
     tasks = chosen_tasks(domain, only)
     damage: list[str] = []
     unaudited: list[str] = []
+    again: list[str] = []
     artifacts = [a for a in workspace.all(domain.name if domain else None, damage) if tasks is None or a.task in tasks]
     with progress("verify", "all", "artifacts", len(artifacts)) as advance:
         for artifact in artifacts:
@@ -72,21 +75,23 @@ def run(
                 try:
                     found += _replayed(artifact, domain, workers or available_cores())
                 except OtherSettings as error:
-                    unaudited.append(str(error))
+                    unaudited.append(f"{error}\n  {audited(artifact).line()}")
             log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else "whole")
             damage += [f"{artifact.path}: {line}" for line in found]
+            again += [remake(artifact)] if found else []
             advance(1)
     if damage:
-        shown = "\n  ".join(damage[:20]) + (f"\n  and {len(damage) - 20} more" if len(damage) > 20 else "")
+        shown = "\n  ".join(damage[:SHOWN]) + (f"\n  and {len(damage) - SHOWN} more" if len(damage) > SHOWN else "")
+        how = "".join(f"\n  {command}" for command in again[:SHOWN])
         raise DamagedArtifact(
-            f"{len(damage)} damaged places were found:\n  {shown}\nRemove a damaged folder and run its command again "
-            f"(stage=catalog shows it)."
+            f"{len(damage)} damaged places were found:\n  {shown}\nRemove a damaged folder and make it again"
+            + (f":{how}" if how else ", where a command made it.")
         )
     if unaudited:
         raise InvalidInput(
             f"{len(unaudited)} datasets were collected with other settings of the simulator, and not stepped again:\n  "
             + "\n  ".join(unaudited)
-            + "\nAudit them with those that were used; stage=catalog shows the commands. All else is whole."
+            + "\nThe commands step them with the settings that were used. All else is whole."
         )
     log.info("%d artifacts are whole", len(artifacts))
 

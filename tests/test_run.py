@@ -99,7 +99,7 @@ def test_kill_9_at_any_moment_and_the_same_command_again_give_the_same_digests(u
 
 def test_a_missing_input_prints_the_command_and_inputs_build_runs_it(tmp_path):
     text = run(tmp_path, "stage=parquet", "domain=toy", "task=maze", status=1)
-    assert "python run.py stage=collect domain=toy task=maze dataset=scripted-v1" in text
+    assert "run.py stage=collect domain=toy task=maze dataset=scripted-v1" in text
     text = run(tmp_path, "stage=parquet", "domain=toy", "task=maze", "inputs=build")
     assert "parquet toy/maze built" in text
     assert set(digests(tmp_path, "maze")) == {"episodes", *REGENT}

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest, Spec
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Spec
 from pipeline.artifacts.claim import DRAFT, STALE, claim
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.lineage import one_matching
+from pipeline.artifacts.remake import verified
+from pipeline.command import Command
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName
 from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import storage_named, storages
@@ -70,16 +72,18 @@ class ArtifactStore:
             folder.commit()
         return Artifact(folder.final, manifest, built=True)
 
-    def require(self, spec: Spec, stage: str, overrides: tuple[str, ...] = ()) -> Artifact:
+    def require(self, spec: Spec, stage: str) -> Artifact:
         """The finished artifact in any storage. Raises ArtifactNotFound with the command that makes it."""
         for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
                 return Artifact(folder, Manifest.read(folder))
         near = [artifact.path.name for artifact in self.of_kind(spec.domain, spec.task, spec.kind)]
-        others = f"Others are there, made with other settings or inputs: {', '.join(near)}." if near else ""
-        raise self.missing(
-            f"There is no {spec.kind} of {spec.label} for these settings. {others}", spec, stage, overrides
+        others = f" Others are there, made with other settings or inputs: {', '.join(near)}." if near else ""
+        of = next((parent.version for parent in spec.parents if parent.kind == EPISODES), None)
+        raise ArtifactNotFound(
+            f"There is no {spec.kind} of {spec.label} for these settings.{others}",
+            Command(stage, spec.task, f"domain={spec.domain}", {"dataset": of} if of else {}),
         )
 
     def find(self, kind: str, task: str, **asked: Any) -> Artifact:
@@ -107,10 +111,6 @@ class ArtifactStore:
                 f"python run.py stage=catalog lists everything that is there."
             )
         return one_matching(list(found.values()), asked, self._parents)
-
-    def missing(self, message: str, spec: Spec, stage: str, overrides: tuple[str, ...]) -> ArtifactNotFound:
-        """The error that names the one command to run first."""
-        return ArtifactNotFound(message.strip(), f"domain={spec.domain}", stage, overrides, spec.task)
 
     def _parents(self, artifact: Artifact) -> Iterator[Artifact]:
         """The parents that are still there."""
@@ -152,7 +152,7 @@ def same_content(standing: Artifact, digest: str) -> Artifact:
         raise DigestMismatch(
             f"Rebuilding {standing.path} gave other content: digest {digest[:16]}, the manifest says "
             f"{standing.manifest.digest[:16]}. The old artifact was left as it is. Look for another simulator or "
-            f"library version (the manifest lists them), or check the files with stage=verify."
+            f"library version (the manifest lists them).\nCheck the files: {verified(standing).line()}"
         )
     log.info("rebuilt %s: same digest %s", standing.path, digest[:16])
     return dataclasses.replace(standing, built=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from beartype.roar import BeartypeCallHintViolation
 
+from pipeline.command import Command
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
 from pipeline.wording import few
@@ -66,7 +67,7 @@ def failure_of(stage: str, task: str, error: Exception, domain: Domain | None) -
     """Why a stage of a task did not finish, in plain words."""
     error = _root(error)
     if isinstance(error, ArtifactNotFound) and domain is not None:
-        error.domain = domain.words
+        error.command = replace(error.command, domain=domain.words)
     trace = "".join(traceback.format_exception(error))
     return Failure(stage, task, plain_message(error), trace, _is_shared(error))
 
@@ -86,8 +87,9 @@ def _of_the_system(error: OSError) -> str:
     message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
     if error.errno in NO_ROOM or "No space left" in message:
         return (
-            f"The disk is full ({error.filename or 'see the log'}). Free some space, or set paths.root to a larger "
-            f"disk, and run the same command again: it goes on where it stopped."
+            f"The disk is full ({error.filename or 'see the log'}). Free some space and run the same command "
+            f"again: it goes on where it stopped. Or begin on a larger disk: paths.root=FOLDER\n"
+            f"What can go: {Command('gc').line()}"
         )
     return message
 

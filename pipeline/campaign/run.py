@@ -13,6 +13,7 @@ from pipeline.campaign.failures import Failure
 from pipeline.campaign.record import RunRecord
 from pipeline.campaign.stage import Settings, StageFacts
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
+from pipeline.command import COLLECT, Command
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, InvalidInput, unknown_name
 from pipeline.machine.progress import over_tasks
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 
 INPUTS = REQUIRE, BUILD = ("require", "build")
 
-BuildInput = Callable[[str, str, tuple[str, ...]], None]
-"""(stage, task, overrides) -> None: runs one stage first."""
+BuildInput = Callable[[Command], None]
+"""Runs one command first."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Campaign:
     def __post_init__(self) -> None:
         if not self.stages:
             raise InvalidInput(
-                "Say which stage: for example stage=all domain=toy. python run.py --help shows them all."
+                f"Say which stage: stage=NAME. --help shows them all.\n"
+                f"Begin with: {Command(COLLECT, domain='domain=toy').line()}"
             )
         if self.inputs not in INPUTS:
             raise unknown_name("way with missing inputs", self.inputs, INPUTS)
@@ -154,14 +156,14 @@ def _run_once(campaign: Campaign, record: RunRecord) -> None:
 
 def _with_inputs(campaign: Campaign, settings: Settings, stage: str, task: str | None) -> Artifact | None:
     """Run a stage; with `inputs=build`, make one missing input after the other first."""
-    asked: set[tuple[str, str]] = set()
+    asked: list[Command] = []
     while True:
         try:
             return settings.call(stage, task)
         except ArtifactNotFound as error:
-            need = (error.stage, task or error.task)
+            need = error.command
             if campaign.inputs != BUILD or need in asked:
                 raise
-            asked.add(need)
-            log.info("%s %s needs %s first", stage, need[1], error.stage)
-            campaign.build_input(*need, error.overrides)
+            asked.append(need)
+            log.info("%s %s needs %s first", stage, task or need.task, need.stages[0])
+            campaign.build_input(need)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.artifacts.artifact import EPISODES
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.command import COLLECT, DOORS, Command, domain_words, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.wording import few
@@ -53,7 +54,7 @@ def tasks_for(
     where no task has a dataset, UnknownName for a task that the domain does not have.
     """
     if domain is None:
-        raise InvalidInput(f"stage={','.join(asked.stages)} needs a domain: for example domain=toy or domain=metaworld")
+        raise needs_domain(asked.stages, store)
     if asked.task not in (None, ALL):
         return chosen_tasks(domain, asked.task) or []
     if asked.task == ALL or asked.begins:
@@ -72,8 +73,19 @@ def _with_dataset(domain: Domain, store: ArtifactStore, datasets: Sequence[str])
     if skipped := [task for task in domain.tasks if task not in there]:
         log.info("skipped %d tasks that have no dataset %s: %s", len(skipped), names, few(skipped))
     if not there:
+        command = Command(typed().door, domain.tasks[0], domain.words, {"dataset": datasets[0]})
         raise InvalidInput(
-            f"No task of {domain.name} has the dataset {names} under {store.root}.\n"
-            f"Make it first: python run.py stage=collect {domain.words} task={domain.tasks[0]}"
+            f"No task of {domain.name} has the dataset {names} under {store.root}.\nMake it first: {command.line()}"
         )
     return there
+
+
+def needs_domain(stages: Sequence[str], store: ArtifactStore) -> InvalidInput:
+    """The error of a stage without a domain: what to type, with a domain that has artifacts where there is one."""
+    message = f"stage={','.join(stages)} needs a domain: domain=NAME"
+    first = next(store.all(None, []), None)
+    if first is not None:
+        words = domain_words(first.manifest.command, first.domain)
+        return InvalidInput(f"{message}\nThe first that has artifacts here: {Command(domain=words).line()}")
+    toy = Command("" if stages[0] in DOORS else COLLECT, domain="domain=toy")
+    return InvalidInput(f"{message}\nBegin with a small one: {toy.line()}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from pipeline.command import again
 from pipeline.errors import InvalidInput
 
 
@@ -36,7 +37,7 @@ class Amount:
             if value is not None and value < 1:
                 raise InvalidInput(f"{name}={value} asks for nothing; it must be at least 1.")
         if self.episodes is not None and self.states is not None:
-            raise InvalidInput("Set episodes= or states=, not both.")
+            raise InvalidInput(f"Set episodes= or states=, not both.\nEpisodes alone: {again(states=None)}")
 
     @property
     def everything(self) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.artifacts.artifact import Artifact, Manifest, Part, Spec
+from pipeline.artifacts.artifact import WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
+from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import ArtifactStore, same_content
+from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.parts import PARTS, FileTable, unpack
 from pipeline.dataset.reader import EpisodeDataset
@@ -25,9 +28,6 @@ from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import open_arrays
 
 EPISODES_FORMAT = 1
-
-WHOLE_SOURCE = "whole_source"
-"""Count of a manifest that says: the source held this many episodes when it was read to its end."""
 
 
 class Noticed(NamedTuple):
@@ -96,16 +96,20 @@ def same_settings(store: ArtifactStore, spec: Spec) -> Artifact | None:
             raise IdentityMismatch(
                 f"Dataset {spec.name} of {spec.label} is there with other settings ({artifact.path}):\n  "
                 + "\n  ".join(lines)
-                + f"\nUse the same settings, or another name: dataset={_next_name(spec.name or '')}"
+                + f"\nUse the same settings, or another name: {again(dataset=_free_name(store, spec))}"
             )
         if artifact.path != store.folder(spec):
             other_storage = artifact
     return other_storage
 
 
-def _next_name(name: str) -> str:
-    stem, _, number = name.rpartition("-v")
-    return f"{stem}-v{int(number) + 1}" if stem and number.isdigit() else f"{name}-2"
+def _free_name(store: ArtifactStore, spec: Spec) -> str:
+    """The dataset's name with the next number of a version that is not there yet."""
+    taken = {artifact.manifest.version for artifact in store.of_kind(spec.domain, spec.task, spec.kind)}
+    stem, _, number = str(spec.name).rpartition("-v")
+    start = int(number) + 1 if stem and number.isdigit() else 2
+    names = (f"{stem if stem and number.isdigit() else spec.name}-v{each}" for each in count(start))
+    return next(name for name in names if name not in taken)
 
 
 def _copy(other_storage: Artifact, writer: DatasetWriter, amount: Amount) -> None:
@@ -135,8 +139,8 @@ def _check_digests(episodes: Sequence[Episode], arrays: Mapping[str, np.ndarray]
     for number, (episode, digest) in enumerate(zip(episodes, arrays["episodes/digest"], strict=True)):
         if episode.digest() != digest.tobytes():
             raise DamagedArtifact(
-                f"Episode {number} of a part of {artifact.path} does not match its digest. stage=verify lists damaged "
-                f"files. Remove that folder and run the same command again: its episodes are made anew."
+                f"Episode {number} of a part of {artifact.path} does not match its digest.\n"
+                f"Remove that folder, and its episodes are made anew: {again_without(artifact.path)}"
             )
 
 

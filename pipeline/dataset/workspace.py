@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Spec
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, WHOLE_SOURCE, Artifact, Manifest, Spec
+from pipeline.artifacts.remake import larger
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.command import Command, again, typed
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.errors import InvalidInput, unknown_name
+from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError, unknown_name
 from pipeline.storage.choice import storages, without_suffix
 
 
@@ -36,29 +38,38 @@ class Workspace(ArtifactStore):
         folders = (path.parent for path in self.root.glob(f"*/*/{EPISODES}/[!.]*/{MANIFEST}"))
         return iter(sorted({"/".join((*path.parts[-4:-2], without_suffix(path.name))) for path in folders}))
 
-    def dataset(
-        self, domain: str, task: str, name: str, episodes: int | None = None, stage: str = "collect"
-    ) -> Artifact:
-        """A dataset's artifact by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
+    def dataset(self, domain: str, task: str, name: str, episodes: int | None = None) -> Artifact:
+        """A dataset by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
         spec = Spec(domain, task, EPISODES, 0, {}, name=check_dataset_name(name))
-        fits = []
+        small: list[Artifact] = []
         for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
-                manifest = Manifest.read(folder)
-                if episodes is None or manifest.counts["episodes"] >= episodes:
-                    return Artifact(folder, manifest, episodes=episodes)
-                fits.append(f"{folder.name} has {manifest.counts['episodes']}")
-        overrides = (f"dataset={name}", *([f"episodes={episodes}"] if episodes else []))
-        if fits:
-            message = f"Dataset {name} of {domain}/{task} has too few episodes: {episodes} asked, {', '.join(fits)}."
-            raise self.missing(message, spec, stage, overrides)
+                artifact = Artifact(folder, Manifest.read(folder), episodes=episodes)
+                if episodes is None or artifact.manifest.counts["episodes"] >= episodes:
+                    return artifact
+                small.append(artifact)
+        if small and episodes:
+            have = dict.fromkeys(f"{each.path.name} has {each.manifest.counts['episodes']}" for each in small)
+            message = f"Dataset {name} of {domain}/{task} has too few episodes: {episodes} asked, {', '.join(have)}."
+            raise _too_few(small[0], message, episodes)
         there = ", ".join(sorted({a.manifest.version for a in self.of_kind(domain, task, EPISODES)})) or "none"
         message = f"There is no dataset {name} of {domain}/{task} under {self.root}. Datasets of this task: {there}."
-        raise self.missing(message, spec, stage, overrides)
+        settings = {"dataset": name} | ({"episodes": episodes, "states": None} if episodes else {})
+        raise ArtifactNotFound(message, Command(typed().door, task, f"domain={domain}", settings))
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root.parent)!r}, {self.storage.name!r})"
+
+
+def _too_few(dataset: Artifact, message: str, episodes: int) -> PipelineError:
+    """What to say of a dataset that is too small: how to make it larger, where that can be."""
+    parameters, counts = dataset.manifest.parameters, dataset.manifest.counts
+    if "source" in parameters and counts.get(WHOLE_SOURCE) == counts["episodes"]:
+        return InvalidInput(f"{message} Its source has no more.\nUse them all: {again(episodes=None)}")
+    if "facts" in parameters:
+        return InvalidInput(f"{message} A training loop recorded it: record more.\nUse all: {again(episodes=None)}")
+    return ArtifactNotFound(message, larger(dataset, episodes))
 
 
 def check_dataset_name(name: str) -> str:

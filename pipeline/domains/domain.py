@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.command import override
 from pipeline.errors import unknown_name
 from pipeline.interfaces import Environment
-
-NO_TEXTS = ("true", "false", "null", "nan", "inf")
-"""Words that a command line takes for something else than a text."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class Domain:
     @property
     def words(self) -> str:
         """What a command says to mean this domain, quoted for a shell: `domain=gym domain.env_id=CartPole-v1`."""
-        return " ".join([f"domain={self.name}", *(_word(key, value) for key, value in self.settings.items())])
+        return shlex.join([f"domain={self.name}", *(override(f"domain.{k}", v) for k, v in self.settings.items())])
 
     @property
     def label(self) -> str:
@@ -88,21 +84,6 @@ class Domain:
 
     def _spellings(self, name: str) -> list[str]:
         return [name, *(pattern.format(task=name) for pattern in self.spellings)]
-
-
-def _word(key: str, value: Any) -> str:
-    new = "+" if isinstance(value, Mapping) else ""  # its keys are not in the configuration
-    return shlex.quote(f"{new}domain.{key}={_typed(value)}")
-
-
-def _typed(value: Any) -> str:
-    """A value as it is typed on the command line: keys have no quotes, texts only where they are needed."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_typed(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_typed, value)) + "]"
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./:-]*", value, re.ASCII)
-    return value if plain and value.lower() not in NO_TEXTS else json.dumps(value, ensure_ascii=False)
 
 
 def _plain(name: Any) -> str:

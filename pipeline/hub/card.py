@@ -6,11 +6,13 @@ ours.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from pipeline.command import Command, Typed, override
 from pipeline.dataset.rewards import return_words, reward_clipping
 from pipeline.errors import InvalidInput
 from pipeline.hub.names import DESCRIPTION, EXTRAS, Listed
@@ -56,7 +58,7 @@ data = load_dataset("{repo}", "{example}", split="train")
 As bin files, byte for byte those that it was made from, with repertoire:
 
 ```
-python run.py stage=fetch hub.repo_id={repo} domain={domain} task={task}
+{fetch}
 ```
 
 `{extras}/<task>/` holds what the parquet files leave out: `shapes.json`, `dist_stats.json` (mean, percentiles), the
@@ -107,6 +109,7 @@ def _entry(config: str) -> dict[str, Any]:
 def _section(repo: str, tasks: Mapping[str, Listed], described: Mapping[str, Mapping[str, Any]]) -> str:
     first = next(iter(tasks.values()))
     domain, _, task = first.name.partition("-")
+    facts = described.get(first.name, {}).get("dataset", {}).get("made_by", {}).get("environment", {})
     return TEXT.format(
         begin=BEGIN,
         end=END,
@@ -115,11 +118,20 @@ def _section(repo: str, tasks: Mapping[str, Listed], described: Mapping[str, Map
         notes=_notes(list(described.values())),
         repo=repo,
         example=next(iter(first.shards)),
-        domain=domain,
-        task=task,
+        fetch=Command("fetch", task, _domain_words(domain, task, facts), {"hub.repo_id": repo}).line(Typed()),
         extras=EXTRAS,
         description=DESCRIPTION,
     )
+
+
+def _domain_words(domain: str, task: str, environment: Mapping[str, Any]) -> str:
+    """What a command must say to mean the domain of a published task, whose simulator gave these facts."""
+    settings: dict[str, Any] = {}
+    if domain == "gym":
+        settings["domain.env_id"] = environment.get("id", task)
+    elif environment.get("entry_point") and domain == "dmc":
+        settings["domain.entry_point"] = environment["entry_point"]
+    return shlex.join([f"domain={domain}", *(override(key, value) for key, value in settings.items())])
 
 
 def _task_row(task: Listed, facts: Mapping[str, Any] | None) -> str:

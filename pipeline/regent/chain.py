@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.remake import larger
+from pipeline.command import again
 from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -27,7 +29,7 @@ from pipeline.regent.observed import (
     shows_pictures,
     stored_array,
 )
-from pipeline.regent.pools import QueryPlan
+from pipeline.regent.pools import NothingToRetrieve, QueryPlan
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.rows import RowLayout, read_states
 
@@ -81,15 +83,25 @@ class Chain:
     @cached_property
     def plan(self) -> QueryPlan:
         """Queries and pools. Raises InvalidInput where nothing is left to retrieve."""
-        return self.recipe.choose(self.layout, lambda: self.dataset.texts("mission"))
+        try:
+            return self.recipe.choose(self.layout, lambda: self.dataset.texts("mission"))
+        except NothingToRetrieve as error:
+            raise InvalidInput(f"{error} {self.with_two_episodes()}") from error
+
+    def with_two_episodes(self) -> str:
+        """What to say where one episode is not enough."""
+        if self.episodes.manifest.counts["episodes"] > 1:
+            return f"Use at least two episodes: {again(episodes=None, retrieval__demos=2)}"
+        return f"Make at least two episodes: {larger(self.episodes, 2).line()}"
 
     @cached_property
     def embedding(self) -> Embedding:
         """The recipe's, padded as the dataset's own stacks were. Raises InvalidInput where there is none."""
         if self.recipe.embedding is None:
+            command = again(embedding="resnet18_regent", embedding__weights="FILE", inputs="build")
             raise InvalidInput(
-                f"The observations of {self.label} are pictures; retrieval compares vectors of them. Say which "
-                "network makes those: embedding=resnet18_regent embedding.weights=FILE (or random)"
+                f"The observations of {self.label} are pictures; retrieval compares vectors of them. Say which network "
+                f"makes those, with its weights, or random, in the place of FILE: {command}"
             )
         return as_recorded(self.recipe.embedding, self.episodes)
 

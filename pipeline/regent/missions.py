@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Int64
 
+from pipeline.command import again
 from pipeline.errors import InvalidInput
 
 MISSION_DEMOS = 20
@@ -70,8 +71,8 @@ def mission_queries(
     if not (count >= least).any():
         raise InvalidInput(
             f"No mission has {least} episodes: there are {len(numbers)} missions in {len(missions)} episodes, and the "
-            f"most frequent has {count.max()}. Take more episodes, or fewer demonstrations a mission: "
-            f"retrieval.demos={max(int(count.max()), 1)}"
+            f"most frequent has {count.max()}. Take more episodes, or fewer demonstrations a mission.\n"
+            f"With as many as there are: {again(retrieval__demos=max(int(count.max()), 1))}"
         )
     taking_part = np.flatnonzero(count[mission] >= least)
     order = taking_part[np.argsort(mission[taking_part], kind="stable")]  # by mission, ascending inside each

@@ -17,6 +17,10 @@ SINGLE_EPISODE = "single_episode"
 """The fact in a retrieval's manifest: all its queries are of one episode, which therefore is its own pool."""
 
 
+class NothingToRetrieve(InvalidInput):
+    """So few episodes that no state has another one beside it."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """States that some queries may retrieve.
@@ -136,9 +140,9 @@ def choose(layout: RowLayout, demos: int, states: int, unseen: bool, rows_per_de
     if single:
         pool = layout.states_in(pool_rows // 2)
         if pool == 0:
-            raise InvalidInput(
+            raise NothingToRetrieve(
                 f"Retrieval with one episode uses the first half of its rows of {layout.width} steps as the pool, "
-                f"but there is only {pool_rows} row. Collect at least two episodes: episodes=2"
+                f"but there is only {pool_rows} row."
             )
     return QueryPlan(
         rows=np.arange(rows),

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.command import Command, again
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
@@ -45,7 +46,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.domain, Domain):
-            raise InvalidInput("The stages of the chain need a domain: for example domain=metaworld")
+            raise InvalidInput(
+                f"The stages of the chain need a domain: domain=NAME\nWhat is there: {Command('catalog').line()}"
+            )
         _check_type("dataset", self.dataset, str, "the name of a dataset")
         if self.episodes is not None:
             _check_type("episodes", self.episodes, int, "a whole number")
@@ -64,7 +67,7 @@ class Recipe:
     def one_task(self) -> str:
         """The task. Raises InvalidInput where none or several were asked for."""
         if not isinstance(self.task, str) or self.task == "all":
-            raise InvalidInput(f"This needs one task: for example task={self.domain.tasks[0]}")
+            raise InvalidInput(f"This needs one task: {again(task=self.domain.tasks[0])}")
         return self.task
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Int32
 
+from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.regent.chain import Chain
 from pipeline.regent.pools import Pool
@@ -68,14 +69,15 @@ def check_candidates(chain: Chain, candidates: Int[np.ndarray, "queries"]) -> No
     if plan.single:
         raise InvalidInput(
             f"Retrieval for {chain.label}: state {state} is the whole pool, so it has no candidate. "
-            "Collect more episodes or raise retrieval.demos"
+            f"{chain.with_two_episodes()}"
         )
     episode = int(np.searchsorted(chain.dataset.state_ends, state, "right"))
     mission = plan.pools[int(plan.owner[query])].mission
     of = f" of the mission {mission!r}" if mission else ""
     raise InvalidInput(
         f"Retrieval for {chain.label}: episode {episode} is the whole pool{of}, so its states have no candidate. "
-        f"Found retrieval.demos={chain.recipe.demos}, wanted at least 2: retrieval.demos=2"
+        f"A pool needs two episodes, retrieval.demos={chain.recipe.demos} gives it one.\n"
+        f"With two: {again(retrieval__demos=2)}"
     )
 
 

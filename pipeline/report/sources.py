@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.command import Command, typed
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
@@ -75,7 +76,7 @@ def page_sources(recipe: Recipe, workspace: Workspace) -> PageSources:
         distances = chain.require("distances")
     except ArtifactNotFound as error:
         chained = ("embeddings", "retrieval", "distances")
-        missing = chained[chained.index(error.stage) :]
+        missing = chained[chained.index(error.command.stages[0]) :]
         no_distances = Missing(str(error.args[0]), _command(recipe.domain, chain.episodes, [*missing, "report"]))
     except InvalidInput as error:
         no_distances = Missing(str(error))
@@ -105,6 +106,6 @@ def _no_frames(domain: Domain, artifact: Artifact) -> Missing:
 
 def _command(domain: Domain, artifact: Artifact, stages: Sequence[str]) -> str:
     """Make what is missing, then this page again."""
-    limit = f" episodes={artifact.episodes}" if artifact.episodes else ""
-    stage = f"'stage=[{','.join(stages)}]'"
-    return f"python run.py {stage} {domain.words} task={artifact.task} dataset={artifact.manifest.version}{limit}"
+    settings = {"dataset": artifact.manifest.version, "episodes": artifact.episodes}
+    command = Command(tuple(stages), artifact.task, domain.words, settings)
+    return command.line(replace(typed(), script="run.py"))  # a page is read elsewhere, too

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.artifacts.claim import DRAFT
 from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.remake import verified
 from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -129,7 +130,7 @@ def _replay(
                 raise DigestMismatch(
                     f"Episode {each.episode} of {dataset.path} replays differently from row {each.row} on "
                     f"({each.what}). Pictures of it would be wrong, so none were made. Look for a simulator that is "
-                    f"not deterministic, or check the dataset's files with stage=verify."
+                    f"not deterministic.\nCheck the dataset's files: {verified(dataset).line()}"
                 )
             advance(1)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from pipeline.command import Command
 from pipeline.episode import Episode
 from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, TaskFailed
 from pipeline.fingerprint import canonical, differences
@@ -127,7 +128,7 @@ def _check_observation(observation: Observation, episode: Episode, number: int, 
         raise DigestMismatch(
             f"Replaying episode {number} from seed {episode.seed} gave another {name} at row {row} than the dataset "
             f"holds{_how_far(value, recorded)}. Pictures of it would be wrong, so none were made. Look for a simulator "
-            f"that is not deterministic, or check the dataset's files with stage=verify."
+            f"that is not deterministic.\nCheck the dataset's files: {Command('verify').line()}"
         )
 
 

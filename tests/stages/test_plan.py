@@ -42,7 +42,7 @@ def test_settings_that_leave_nothing_are_told_in_the_line(made, capsys):
 
 
 def test_a_domain_is_needed(made, capsys):
-    with pytest.raises(InvalidInput, match="need a domain: for example domain=metaworld"):
+    with pytest.raises(InvalidInput, match="need a domain: domain=NAME"):
         planned(capsys, None, made[1])
 
 

@@ -230,7 +230,7 @@ def test_a_short_pool_repeats_the_last_candidate_and_is_reported(toy, workspace)
 def test_a_pool_that_is_the_querys_own_episode_is_refused_before_anything_is_built(made):
     toy, workspace = made
     before = workspace.of_kind("toy", "corner", "retrieval")
-    with pytest.raises(InvalidInput, match=r"toy/corner: episode 0 is the whole pool.*retrieval\.demos=2"):
+    with pytest.raises(InvalidInput, match=r"toy/corner: episode 0 is the whole pool[\s\S]*retrieval\.demos=2"):
         derived(toy, workspace, demos=1)
     assert workspace.of_kind("toy", "corner", "retrieval") == before
     assert derived(toy, workspace, demos=2)["retrieval"].built

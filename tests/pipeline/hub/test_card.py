@@ -30,7 +30,7 @@ def test_a_task_without_description_has_its_configurations():
     assert head(card)["configs"][0]["data_files"] == [{"split": "train", "path": "metaworld-assembly_newdata/train-*"}]
     assert "not described" in card
     assert 'load_dataset("me/x", "metaworld-assembly_newdata", split="train")' in card
-    assert "stage=fetch hub.repo_id=me/x domain=metaworld task=assembly" in card
+    assert "python run.py stage=fetch domain=metaworld task=assembly hub.repo_id=me/x\n" in card
 
 
 def test_a_card_is_the_same_when_it_is_made_again():

@@ -86,7 +86,7 @@ def test_queries_and_pools_are_those_of_a_loop_by_hand(
 
 def test_no_mission_with_enough_episodes_is_refused_with_what_would_do():
     with pytest.raises(
-        InvalidInput, match=r"No mission has 20 episodes: .*2 missions in 3 episodes.*retrieval.demos=2"
+        InvalidInput, match=r"No mission has 20 episodes: .*2 missions in 3 episodes[\s\S]*retrieval.demos=2"
     ):
         mission_queries(["a", "b", "a"], np.array([1, 1, 1]), 10)
     with pytest.raises(InvalidInput, match="No mission has 20 episodes"):

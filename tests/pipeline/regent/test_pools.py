@@ -103,7 +103,7 @@ def test_a_single_episode_retrieves_from_the_first_half_of_its_rows_without_itse
     chosen = choose(layout, demos=1, states=100, unseen=False)
     assert (chosen.single, chosen.pool, chosen.queries) == (True, 4, 10)
     np.testing.assert_array_equal(chosen.excluded(np.array([10]), np.arange(2, 6)), [[2, 3], [3, 4], [4, 4], [4, 4]])
-    with pytest.raises(InvalidInput, match="episodes=2"):
+    with pytest.raises(InvalidInput, match="there is only 1 row"):
         choose(RowLayout(np.array([10]), 256), demos=1, states=100, unseen=False)
 
 

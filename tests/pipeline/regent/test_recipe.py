@@ -57,14 +57,14 @@ def test_a_recipe_for_several_tasks_gives_that_of_each(toy):
     several = recipe(toy, ["corner", "key"])
     assert [several.for_task(task).unseen for task in several.task] == [False, True]
     for task in (None, "all", ["corner", "key"]):
-        with pytest.raises(InvalidInput, match="one task: for example task=corner"):
+        with pytest.raises(InvalidInput, match="one task: task=corner"):
             _ = recipe(toy, task).one_task
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"domain": None}, "need a domain: for example domain=metaworld"),
+        ({"domain": None}, "need a domain: domain=NAME"),
         ({"dataset": 5}, "dataset=5 is not the name of a dataset"),
         ({"episodes": "abc"}, "episodes=abc is not a whole number"),
         ({"episodes": True}, "episodes=True is not a whole number"),

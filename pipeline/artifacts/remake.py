@@ -1,0 +1,65 @@
+"""The commands that make an artifact larger, or again, from the command that it was made by."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.command import COLLECT, INGEST, Command
+from pipeline.storage.choice import storage_named
+
+
+def larger(dataset: Artifact, episodes: int) -> Command:
+    """The command that grows a dataset, with the policy, seed or source that it was made with."""
+    settings = {"dataset": dataset.manifest.version, **_amount(dataset, episodes)}
+    return Command(_door(dataset), dataset.task, f"domain={dataset.domain}", settings, dataset.manifest.command)
+
+
+def remake(artifact: Artifact) -> str:
+    """What removes a damaged artifact and makes it again: two commands for a shell, of which the first deletes."""
+    return f"rm -r {shlex.quote(str(artifact.path))} && {_made_by(artifact).line()}"
+
+
+def again_without(folder: Path) -> str:
+    """What removes a damaged folder and runs the command that met it again."""
+    return f"rm -r {shlex.quote(str(folder))} && {Command().line()}"
+
+
+def verified(artifact: Artifact) -> Command:
+    """The command that checks the files of an artifact's task."""
+    return Command("verify", artifact.task, f"domain={artifact.domain}", recorded=artifact.manifest.command)
+
+
+def audited(dataset: Artifact) -> Command:
+    """The command that steps a dataset's episodes again with the simulator's settings that it was made with."""
+    settings = {"stage.verify.audit": "replay"}
+    return Command("verify", dataset.task, f"domain={dataset.domain}", settings, dataset.manifest.command)
+
+
+def _made_by(artifact: Artifact) -> Command:
+    manifest = artifact.manifest
+    in_bin = artifact.path.name == manifest.version + storage_named("bin").suffix
+    settings: dict[str, Any] = {"storage": "bin" if in_bin else None}
+    if manifest.parts:  # a dataset
+        return Command(
+            _door(artifact),
+            artifact.task,
+            f"domain={artifact.domain}",
+            {"dataset": manifest.version, **_amount(artifact, int(manifest.counts["episodes"])), **settings},
+            manifest.command,
+        )
+    stage = "fetch" if manifest.kind == "bins" and not manifest.parents else manifest.kind
+    settings["dataset"] = next((parent["version"] for parent in manifest.parents if parent["episodes"]), None)
+    return Command(stage, artifact.task, f"domain={artifact.domain}", settings, manifest.command)
+
+
+def _door(dataset: Artifact) -> str:
+    return INGEST if "source" in dataset.manifest.parameters else COLLECT
+
+
+def _amount(dataset: Artifact, episodes: int) -> dict[str, Any]:
+    """So many episodes, each with the share of decisions that those which are there had."""
+    budget = dataset.manifest.parameters.get("budget")
+    return {"episodes": episodes, "states": None, "frames": budget * episodes if budget else None}

@@ -1,0 +1,209 @@
+"""The command that a message tells to run next: what it is about, and all that the user typed and that still matters.
+
+    Command("retrieval", "maze", settings={"dataset": "random-v1"}).line()
+    python run.py stage=retrieval domain=toy task=maze dataset=random-v1 'paths.root=my data' storage=bin
+
+`run.py` hands over the typed words once for each job (`user_typed`); that is the only state here. Without them, as when
+the library is called from Python, a command holds what the code itself knows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+COLLECT, INGEST = DOORS = ("collect", "ingest")
+"""The two stages by which episodes come in."""
+
+CHAIN = ("embeddings", "retrieval", "distances", "bins", "parquet", "report", "plan", "publish")
+RECIPES = ("all", "regent")
+"""Stages that stand for several others."""
+
+NEVER = ("stage", "task", "inputs", "force", "sweep")
+"""Words of the command that failed which no other command repeats."""
+
+PLACES = ("paths", "storage", "workspace")
+"""Where and how artifacts lie: no recorded command says that of today."""
+
+STAGES_OF: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("policy", "trust", "seed", "frames", "render"), (COLLECT,)),
+    "source": (INGEST,),
+    "states": DOORS,
+    "workers": (*DOORS, "frames", "verify"),
+    **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", *CHAIN)),
+    "retrieval": CHAIN,
+    "embedding": (*CHAIN, "fetch"),
+    **dict.fromkeys(("tokenizer", "bins"), ("bins", "parquet", "publish", "plan")),
+    "hub": ("publish", "fetch"),
+}
+"""The stages that read a setting. What is not listed matters to all of them."""
+
+FIRST = ("stage", "domain", "task", "dataset")
+"""The order in which people write a command; the rest follows as it was typed."""
+
+NO_TEXTS = ("true", "false", "null", "nan", "inf")
+"""Words that a command line takes for something else than a text."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What the user typed.
+
+    Attributes:
+        words: one job's overrides, without those of Hydra itself.
+        script: the path of run.py from where the user stands.
+        door: the stage by which episodes come in: `ingest` where the configuration has a source.
+    """
+
+    words: tuple[str, ...] = ()
+    script: str = "run.py"
+    door: str = COLLECT
+
+
+_typed = Typed()
+
+
+def typed() -> Typed:
+    """What the user typed; nothing where no command line is known."""
+    return _typed
+
+
+@contextmanager
+def user_typed(words: Typed) -> Iterator[None]:
+    """Commands hold these words until the end of the block."""
+    global _typed
+    before, _typed = _typed, words
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command that can be pasted.
+
+    Attributes:
+        stage: what to run, one or several; empty: the stages that were typed, with all other words, too.
+        task: of which task; empty: of those that were typed.
+        domain: the words that mean the domain, for where nobody typed one.
+        settings: values to set; None takes a typed word away. They replace typed words.
+        recorded: the command of a manifest. Its words count in the place of the typed ones, except for those that say
+            where artifacts lie.
+    """
+
+    stage: str | tuple[str, ...] = ""
+    task: str = ""
+    domain: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    recorded: str = ""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages to run; none where those are meant that were typed."""
+        return ((self.stage,) if self.stage else ()) if isinstance(self.stage, str) else self.stage
+
+    def words(self, said: Typed | None = None) -> list[str]:
+        """The overrides, in order and not quoted. `said` stands for what was typed."""
+        kept = [word for word in self._base(typed() if said is None else said) if self._matters(word)]
+        own = [override("stage", self.stage)] if self.stage else []
+        own += [override("task", self.task)] if self.task else []
+        if not any(key_of(word) in ("domain", "experiment") for word in kept):
+            own += shlex.split(self.domain)
+        own += [override(key, value) for key, value in self.settings.items() if value is not None]
+        return sorted([*own, *kept], key=_place)
+
+    def line(self, said: Typed | None = None) -> str:
+        """The whole command, quoted for a shell."""
+        said = typed() if said is None else said
+        return f"python {shlex.quote(said.script)} {shlex.join(self.words(said))}".rstrip()
+
+    def _base(self, said: Typed) -> list[str]:
+        if not self.recorded:
+            return list(said.words)
+        places = [word for word in said.words if _group(word) in PLACES]
+        return [word for word in _overrides(self.recorded) if _group(word) not in (*PLACES, "stage")] + places
+
+    def _matters(self, word: str) -> bool:
+        key, group = key_of(word), _group(word)
+        if key in self.settings or (key == "task" and self.task) or (key == "stage" and self.stage):
+            return False
+        if not self.stage or key == "task":
+            return True
+        if key.startswith("stage."):
+            return key.split(".")[1] in self.stages
+        if group in NEVER:
+            return False
+        readers = STAGES_OF.get(group, self.stages)
+        return any(stage in RECIPES or stage in readers for stage in self.stages)
+
+
+def again(**settings: Any) -> str:
+    """The command that was typed, with some settings changed (None takes one away); dots of names are written `__`.
+
+    Without a command line: the settings alone.
+    """
+    changed = {key.replace("__", "."): value for key, value in settings.items()}
+    if typed().words:
+        return Command(settings=changed).line()
+    return shlex.join(override(key, value) for key, value in changed.items() if value is not None)
+
+
+def with_name(wrong: str, right: str) -> str:
+    """The command that was typed with another name in the place of a wrong one; empty where that was not typed."""
+    name = re.compile(rf"(?<![^,\[ ]){re.escape(wrong)}(?![^,\] ])")
+    words = tuple(_renamed(word, name, right) for word in typed().words)
+    return Command().line(replace(typed(), words=words)) if words != typed().words else ""
+
+
+def _renamed(word: str, wrong: re.Pattern[str], right: str) -> str:
+    key, equals, value = word.partition("=")
+    return key + equals + wrong.sub(lambda _: right, value)
+
+
+def domain_words(recorded: str, name: str) -> str:
+    """The words that mean the domain in a manifest's command, quoted for a shell; else its name alone."""
+    return shlex.join([word for word in _overrides(recorded) if _group(word) == "domain"] or [f"domain={name}"])
+
+
+def override(key: str, value: Any) -> str:
+    """One word of a command line, not quoted: `retrieval.demos=2`, `+domain.env_kwargs={rows: 10}`."""
+    new = "+" if isinstance(value, Mapping) else ""  # its keys are not in the configuration
+    return f"{new}{key}={_value(value)}"
+
+
+def key_of(word: str) -> str:
+    """The setting that a word sets: `domain.env_kwargs` of `+domain.env_kwargs={rows: 10}`."""
+    return word.split("=", 1)[0].lstrip("+~").split("@")[0]
+
+
+def _group(word: str) -> str:
+    return re.split(r"[./]", key_of(word))[0]
+
+
+def _place(word: str) -> int:
+    group = _group(word)
+    return len(FIRST) if group not in FIRST or key_of(word).startswith("stage.") else FIRST.index(group)
+
+
+def _overrides(command: str) -> list[str]:
+    """The overrides of a recorded command, without Hydra's; none of one that did not run `run.py`."""
+    words = shlex.split(command)
+    if not any(word.endswith("run.py") for word in words[:2]):
+        return []
+    return [word for word in words[2:] if "=" in word and _group(word) != "hydra"]
+
+
+def _value(value: Any) -> str:
+    """A value as it is typed on the command line: keys have no quotes, texts only where they are needed."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(_value, value)) + "]"
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./:-]*", value, re.ASCII)
+    return value if plain and value.lower() not in NO_TEXTS else json.dumps(value, ensure_ascii=False)
