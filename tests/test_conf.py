@@ -164,3 +164,15 @@ def test_every_stage_declares_its_facts_and_asks_only_for_settings_that_it_has(s
     assert isinstance(facts, StageFacts)
     for question in (facts.tasks, facts.foresee):
         assert question is None or set(inspect.signature(question).parameters) <= set(node)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((CONF / "source").glob("*.yaml"))])
+def test_every_source_has_the_settings_of_its_class_and_begins_with_a_command(name):
+    text = (CONF / "source" / f"{name}.yaml").read_text()
+    settings = yaml.safe_load(text)
+    module, _, kind = settings.pop("_target_").rpartition(".")
+    source = getattr(import_module(module), kind)
+    assert source.name == name
+    assert set(settings) == set(inspect.signature(source).parameters)
+    assert text.startswith("# python run.py stage=ingest ")
+    assert f"source={name}" in text.splitlines()[0]

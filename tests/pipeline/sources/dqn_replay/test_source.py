@@ -27,11 +27,11 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
-from pipeline.sources.contract import BulkSource
 from pipeline.sources.dqn_replay.selection import chronological_numbers, upstream_numbers
 from pipeline.sources.dqn_replay.source import DqnReplaySource
 from stages import ingest
 from tests import dqn_replay_files as files
+from tests.contracts.bulk_source import BulkSourceContract
 from tests.dqn_replay_files import FIELDS, FULL_ACTIONS, PADDING, ReplayRun, Wanted, played_run, write_array
 
 ROOT = Path(__file__).parents[4]
@@ -224,8 +224,14 @@ def test_files_hold_what_the_public_ones_were_seen_to_hold(tmp_path: Path):
 # Whole episodes
 
 
-def test_a_dqn_replay_source_is_a_source_that_comes_in_pieces(tmp_path: Path):
-    assert isinstance(DqnReplaySource(root=str(tmp_path)), BulkSource)
+class TestDqnReplay(BulkSourceContract):
+    domain, task = "atari", "pong"
+
+    def write(self, folder: Path) -> None:
+        played_run(80, [*random_lengths(11, 9, 40), 170, 3, 9], unfinished=True).write_bucket(folder)
+
+    def source(self, folder: Path) -> DqnReplaySource:
+        return DqnReplaySource(root=str(folder))
 
 
 @pytest.mark.parametrize("dumps", [1, 2, 3, 4, 5])

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.sources.contract import Source
 from pipeline.sources.jat import rows as jat_rows
 from pipeline.sources.jat.source import JatSource
+from tests.contracts.source import SourceContract
 from tests.hub_server import serving
-from tests.jat_files import SCHEMA, JatTask, make_jat, make_missions, write_rows
+from tests.jat_files import SCHEMA, JatTask, make_jat, make_missions, make_screens, write_rows
 
 ROOT = Path(__file__).parents[4]
 
@@ -62,8 +62,38 @@ def regent_arrays(episodes: list[Episode], width: int) -> dict[str, np.ndarray]:
     return {name: np.stack(chunks) for name, chunks in rows.items()}
 
 
-def test_a_jat_source_is_a_source(tmp_path: Path):
-    assert isinstance(JatSource(str(tmp_path)), Source)
+class TestVectors(SourceContract):
+    """Without metadata some ends are inferred: a quirk."""
+
+    domain, task = "mujoco", "ant"
+
+    def write(self, folder: Path) -> None:
+        make_jat(folder, [300, 256, 5, 256, 9], files=2, row_group_rows=2, metadata=False)
+
+    def source(self, folder: Path) -> JatSource:
+        return JatSource(str(folder))
+
+
+class TestScreens(SourceContract):
+    """Without metadata frames tell which rows go on, so those before the start are read, too."""
+
+    domain, task = "atari", "pong"
+
+    def write(self, folder: Path) -> None:
+        make_screens(folder, [64, 5, 70], metadata=False)
+
+    def source(self, folder: Path) -> JatSource:
+        return JatSource(str(folder))
+
+
+class TestMissions(SourceContract):
+    domain, task = "babyai", "goto"
+
+    def write(self, folder: Path) -> None:
+        make_missions(folder, [300, 4, 9], name="babyai-goto")
+
+    def source(self, folder: Path) -> JatSource:
+        return JatSource(str(folder))
 
 
 @pytest.mark.parametrize("metadata", [True, False])
