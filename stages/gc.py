@@ -13,7 +13,7 @@ from beartype import beartype
 from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact
 from pipeline.artifacts.claim import DRAFT, STALE, lease_of
 from pipeline.campaign.stage import StageFacts
-from pipeline.campaign.tasks import chosen_tasks
+from pipeline.campaign.tasks import ALL_TASKS, chosen_tasks
 from pipeline.command import Command
 from pipeline.dataset.parts import PARTS
 from pipeline.dataset.reader import EpisodeDataset
@@ -94,12 +94,18 @@ def _orphan(artifact: Artifact, workspace: Workspace, gone: set[tuple[str, str, 
     for parent in artifact.manifest.parents:
         same = [
             other
-            for other in workspace.of_kind(artifact.domain, artifact.task, parent["kind"])
+            for task in (_tasks(workspace, artifact.domain) if artifact.task == ALL_TASKS else [artifact.task])
+            for other in workspace.of_kind(artifact.domain, task, parent["kind"])
             if other.manifest.version == parent["version"] and _key(other) not in gone
         ]
         if not any(_content(other, parent["episodes"]) == parent["digest"] for other in same):
             return True
     return False
+
+
+def _tasks(workspace: Workspace, domain: str) -> list[str]:
+    """Every task of a domain that has a folder: what spans tasks has its parents there."""
+    return sorted(path.name for path in (workspace.root / domain).iterdir() if path.is_dir())
 
 
 def _content(artifact: Artifact, episodes: int | None) -> str:

@@ -17,13 +17,14 @@ from pipeline.regent.recipe import Recipe
 from pipeline.report.figures import Figures, Media
 from pipeline.report.gather import figures_of, places_of
 from pipeline.report.identity import best_page, page_spec
+from pipeline.report.index import FIGURES, INDEX, PAGE, THUMBNAIL
 from pipeline.report.page import picture_file, render_page
 from pipeline.report.pictures import NONE, Pictures, film_of, no_encoder, picture_words, pictures_of
 from pipeline.report.sources import PageSources, page_sources
 from pipeline.report.videos import write_videos
 from pipeline.report.wording import without_folders
 
-PAGE, INDEX, FIGURES, VIDEOS, THUMBNAIL = "page", "index.html", "figures.json", "videos", "thumbnail.webp"
+VIDEOS = "videos"
 
 
 FACTS = StageFacts()

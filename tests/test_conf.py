@@ -17,7 +17,7 @@ from tests.pipeline.policies.test_checkpoints import written
 CONF = Path(__file__).parent.parent / "conf"
 FUNCTIONS = (
     *("collect", "ingest", "frames", "embeddings", "retrieval", "distances", "bins", "parquet"),
-    *("plan", "publish", "fetch", "report", "catalog", "verify", "gc"),
+    *("plan", "publish", "fetch", "report", "report_index", "catalog", "verify", "gc"),
 )
 REGENT = ["embeddings", "retrieval", "distances", "bins", "parquet"]
 FILE = "policy.file=${oc.env:REPERTOIRE_PROJECT}/agent.zip"
@@ -69,7 +69,7 @@ def test_every_stage_file_is_tested_here():
         ("[distances,retrieval]", ["distances", "retrieval"]),
         ("regent", REGENT),
         ("all", ["collect", "ingest", *REGENT]),
-        ("[all,report]", ["collect", "ingest", *REGENT, "report"]),
+        ("[all,report]", ["collect", "ingest", *REGENT, "report", "report_index"]),
     ],
 )
 def test_one_stage_a_list_and_a_recipe_give_one_ordered_mapping(asked, order):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 import math
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from pipeline.dataset.rewards import clipping_note, return_words, reward_words
-from pipeline.errors import InvalidInput
 from pipeline.frames.video import FPS
+from pipeline.machine.extras import import_extra
 from pipeline.report import charts
 from pipeline.report.charts import Mark, number
 from pipeline.report.figures import BINS, Figures, Media, Search, Spread
@@ -40,7 +39,7 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
         media: what is seen.
         root: the folder of all artifacts, from which on their places are told.
 
-    Raises InvalidInput where jinja2 or Pillow is missing.
+    Raises InvalidInput where jinja2 is missing.
     """
     artifacts = sources.artifacts
     warnings = [(a.manifest.kind, without_folders(warning)) for a in artifacts for warning in a.manifest.warnings]
@@ -72,7 +71,7 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
 
 def render(template: str, **values: object) -> str:
     """A template of this folder as text. Raises InvalidInput where jinja2 is missing."""
-    jinja2 = _package("jinja2")
+    jinja2 = import_extra("report", "jinja2")
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -100,11 +99,10 @@ def _place(path: Path, root: Path) -> str:
 
 def picture_file(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """A picture as a WebP file, shrunk to at most `PICTURE_WIDTH`: lossless, a third smaller than PNG."""
-    pillow = _package("PIL.Image")
-    image = pillow.fromarray(np.ascontiguousarray(picture))
+    image = Image.fromarray(np.ascontiguousarray(picture))
     if image.width > PICTURE_WIDTH:
         size = (PICTURE_WIDTH, round(image.height * PICTURE_WIDTH / image.width))
-        image = image.resize(size, pillow.Resampling.LANCZOS)
+        image = image.resize(size, Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "WEBP", lossless=True, method=4)
     return file.getvalue()
@@ -213,13 +211,3 @@ def _distances(spread: Spread, unit: str) -> str:
     )
     mark = Mark(spread.p95, f"p95 = {number(spread.p95)}")
     return charts.histogram(spread.counts, 0.0, spread.upper, f"distance ({unit})", "entries", summary, mark)
-
-
-def _package(name: str) -> ModuleType:
-    """jinja2 or Pillow, imported only when a page is made: the other stages do without them."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != name.split(".")[0]:
-            raise
-        raise InvalidInput("Pages need jinja2 and Pillow. Install them: pip install 'repertoire[report]'") from error
