@@ -13,7 +13,9 @@ THIN_SPACE = "\u202f"
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 34, 56
 SMALL_WIDTH, SMALL_HEIGHT, SMALL_FLOOR = 200, 96, 72
-BAR_ROW, BAR_LEFT, BAR_RIGHT = 22, 132, 84
+BAR_ROW, BAR_RIGHT = 22, 134
+LETTER = 9
+"""Pixels that a letter takes on a small screen."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,17 @@ def small_histogram(counts: Sequence[int], least: float, largest: float, summary
 
 def bars(names: Sequence[str], counts: Sequence[int], summary: str) -> str:
     """A bar for each name, one below the other, with its count."""
-    along = Axis(0, max(*counts, 1), BAR_LEFT, WIDTH - BAR_RIGHT, "")
+    left = 16 + LETTER * max(map(len, names))
+    along = Axis(0, max(*counts, 1), left, WIDTH - BAR_RIGHT, "")
     drawn, total = [], sum(counts) or 1
     for row, (name, count) in enumerate(zip(names, counts, strict=True)):
         top = row * BAR_ROW
         end = along.at(count)
         told = f"{number(count)} ({_percent(count, total)})"
-        drawn += [_text(BAR_LEFT - 8, top + 15, name, "end", "label"), _text(end + 6, top + 15, told, "start")]
+        drawn += [_text(left - 8, top + 15, name, "end", "label"), _text(end + 6, top + 15, told, "start")]
         if count:
-            drawn.append(
-                f'<path class="bars" d="M{BAR_LEFT} {top + 4}H{max(end, BAR_LEFT + 1):g}V{top + 18}H{BAR_LEFT}Z"/>'
-            )
-    axis = f'<path class="axis" d="M{BAR_LEFT} 0V{len(names) * BAR_ROW}"/>'
+            drawn.append(f'<path class="bars" d="M{left} {top + 4}H{max(end, left + 1):g}V{top + 18}H{left}Z"/>')
+    axis = f'<path class="axis" d="M{left} 0V{len(names) * BAR_ROW}"/>'
     return _svg(summary, "".join(drawn) + axis, WIDTH, len(names) * BAR_ROW + 2)
 
 

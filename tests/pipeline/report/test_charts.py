@@ -49,3 +49,21 @@ def test_equal_values_still_have_an_axis():
 
 def test_labels_are_escaped():
     assert "a &lt; b" in charts.dots([1.0], [True], "a < b", "episode", "summary")
+
+
+def test_each_name_has_a_bar_as_long_as_its_count():
+    svg = charts.bars(["NOOP", "FIRE", "UP"], [10, 0, 40], "summary")
+    starts, ends = zip(*re.findall(r'class="bars" d="M(\d+) \d+H([\d.]+)V', svg), strict=True)
+    assert len(ends) == 2
+    assert (float(ends[1]) - float(starts[1])) / (float(ends[0]) - float(starts[0])) == pytest.approx(4, abs=0.05)
+    assert [">10 (20.0 %)<" in svg, ">0 (0 %)<" in svg, ">40 (80.0 %)<" in svg] == [True, True, True]
+
+
+def test_lines_share_their_axes():
+    svg = charts.lines([("highest", [0, 4], [0.0, 8.0]), ("lowest", [0, 2], [0.0, -8.0])], "return", "step", "summary")
+    paths = re.findall(r'class="line (\w+)" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', svg)
+    assert [path[0] for path in paths] == ["highest", "lowest"]
+    (_, x0, y0, x1, y1), (_, x2, y2, x3, y3) = ([path[0], *map(float, path[1:])] for path in paths)
+    assert (x0, y0) == (x2, y2)
+    assert (x1 - x0) == pytest.approx(2 * (x3 - x2), abs=0.2)
+    assert (y1 - y0) == pytest.approx(-(y3 - y2), abs=0.2)
