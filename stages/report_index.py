@@ -9,6 +9,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
+from pipeline.command import Command
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import digest_arrays
 from pipeline.errors import InvalidInput
@@ -33,9 +34,10 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact | None
         return None
     pages = list(made_pages(recipe, tasks, workspace).values())
     if not pages:
+        both = Command("report", domain=domain.words, settings={"dataset": recipe.dataset})
         raise InvalidInput(
-            f"No task of {domain.name} has a page of the dataset {recipe.dataset}. Make pages and index together: "
-            f"python run.py stage=report {domain.words} dataset={recipe.dataset}"
+            f"No task of {domain.name} has a page of the dataset {recipe.dataset}.\n"
+            f"Make pages and index together: {both.line()}"
         )
     if len(pages) == 1:
         return None

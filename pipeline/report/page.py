@@ -79,7 +79,7 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"number": number, "plain": without_folders, "limit": _limit}
+    templates.filters |= {"number": number, "plain": without_folders, "short": short_command, "limit": _limit}
     templates.globals["number"] = number
     return str(templates.get_template(template).render(**values))
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.command import Typed, user_typed
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.envs.toy import Toy
@@ -286,7 +287,12 @@ def test_a_simulator_that_drifts_gives_no_pictures_and_a_warning(tmp_path: Path)
     assert "gave another observation at row" in page.manifest.warnings[0]
 
 
-def test_no_folder_of_this_machine_is_on_the_page(page: Artifact, workspace: Workspace):
+def test_no_folder_of_this_machine_is_on_the_page(tmp_path: Path):
+    workspace, root = Workspace(str(tmp_path)), f"paths.root={tmp_path}"
+    collected(DOMAIN, workspace, "maze", episodes=2)
+    with user_typed(Typed(("stage=report", "domain=toy", "task=maze", root))):
+        page = report.run(**settings(workspace))
+    assert f"task=maze dataset=scripted-v1 paths.root=…/{tmp_path.name}" in text_of(html_of(page))
     for file in (page.path / "page" / "index.html", page.path / "figures.json"):
         for folder in (workspace.root, Path.home(), Path.cwd()):
             assert str(folder) not in file.read_text()
