@@ -108,7 +108,7 @@ class ArtifactStore:
             there = sorted(folder.name for folder in _folders(self.root / domain / name)) or ["nothing"]
             raise UnknownName(
                 f"There are no {kind} of {task} under {self.root}; there are: {', '.join(there)}.\n"
-                f"python run.py stage=catalog lists everything that is there."
+                f"What is there: {Command('catalog').line()}"
             )
         return one_matching(list(found.values()), asked, self._parents)
 

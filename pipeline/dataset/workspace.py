@@ -28,7 +28,7 @@ class Workspace(ArtifactStore):
         known = list(self)
         if name not in known:
             of_task = [each for each in known if each.startswith(f"{name}/")]
-            hint = "A name is domain/task/dataset. python run.py stage=catalog lists everything that is there."
+            hint = f"A name is domain/task/dataset.\nWhat is there: {Command('catalog').line()}"
             raise unknown_name("dataset", f"{name} under {self.root}", of_task or known, hint)
         domain, task, dataset = name.split("/")
         return EpisodeDataset.of(self.dataset(domain, task, dataset))

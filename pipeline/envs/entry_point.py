@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from pipeline.command import Command
 from pipeline.digest import digest_source
 from pipeline.envs.gym.versions import version_of
 from pipeline.errors import InvalidInput, unknown_name
@@ -76,7 +77,7 @@ def import_named(module: str, setting: str) -> ModuleType:
         if missing and (module == missing or module.startswith(f"{missing}.")):
             raise InvalidInput(
                 f"{setting}: there is no module {missing}. Install its package, or put the "
-                f"folder that holds it on PYTHONPATH: PYTHONPATH=FOLDER python run.py ..."
+                f"folder that holds it on PYTHONPATH: PYTHONPATH=FOLDER {Command().line()}"
             ) from error
         raise InvalidInput(
             f"{setting}: the module {module} needs {missing or error}, which is not there. "
