@@ -41,18 +41,40 @@ def undisturbed(tmp_path_factory):
     return root
 
 
-def test_help_is_quick_and_imports_nothing_heavy(tmp_path):
-    code = (
-        "import sys, runpy; sys.argv = ['run.py', '--help']\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "heavy = ('torch', 'faiss', 'mujoco', 'metaworld', 'pyarrow', 'numba', 'tensorstore')\n"
-        "print([m for m in heavy if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+LOADED = """
+import runpy, sys
+sys.argv = ["run.py", *sys.argv[1:]]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit:
+    pass
+print(*sys.modules)
+"""
+
+
+def loaded(*words):
+    """What a command prints, and the modules that it has imported."""
+    code = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(code, capture_output=True, text=True, cwd=ROOT, check=True)
+    text, _, modules = done.stdout.rstrip().rpartition("\n")
+    return text, set(modules.split())
+
+
+HEAVY = {"torch", "faiss", "mujoco", "metaworld", "numba", "numcodecs", "rich", "datasets", "huggingface_hub"}
+
+
+def test_help_loads_hydra_alone():
+    text, modules = loaded("--help")
     for word in ("metaworld", "retrieval", "storage: bin, zarr", "inputs=build", "stage=catalog"):
-        assert word in done.stdout
+        assert word in text
+    assert not modules & {*HEAVY, "numpy", "beartype", "pyarrow", "tensorstore"}
+
+
+def test_a_command_that_finds_everything_loads_nothing_that_only_work_needs(undisturbed):
+    words = ("stage=all", "domain=toy", "task=corner", "episodes=150", "retrieval.states=1000")
+    text, modules = loaded(*words, f"paths.root={undisturbed}")
+    assert text.count(" found ") == 5
+    assert not modules & HEAVY
 
 
 def test_all_stages_run_and_a_second_time_everything_is_found(undisturbed):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def wide_console(stderr: bool = False) -> Console:
     """A console that does not fold tables to 80 columns when its output goes to a file."""
-    from rich.console import Console  # half a command's time, and most commands print no table
+    from rich.console import Console  # here, for it takes long to load and most commands print no table
 
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=200)
