@@ -95,7 +95,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("stage=retrieval", "domain=toy", "task=corner", "retrieval.demos=two"),
-        "retrieval toy/corner failed: demos=two is of the wrong type: it must be a whole number or null.",
+        "retrieval toy/corner failed: retrieval.demos=two is of the wrong type: it must be a whole number or null.",
     ),
     (
         ("stage=retrieval", "domain=toy", "task=corner", "+retrieval.colour=red"),

@@ -18,17 +18,17 @@ from pipeline.storage.contract import blocks
 def wrong_neighbours(artifact: Artifact, episodes: EpisodeDataset) -> Iterator[str]:
     """Neighbours outside the query's pool, or of the query's own episode."""
     arrays = open_arrays(artifact.arrays)
-    pool = arrays["pool"][:]
-    by_mission = "query_pool" in arrays
-    ends = arrays["pool_ends"][:] if by_mission else np.array([len(pool)])
+    pool, count = arrays["pool"][:], arrays["neighbours"].shape[0]
+    queries, query_pool, ends = np.arange(count), np.zeros(count, np.int32), np.array([len(pool)])
+    if "query_pool" in arrays:  # each mission has a pool of its own
+        queries, query_pool, ends = (arrays[name][:] for name in ("queries", "query_pool", "pool_ends"))
     owner_of = np.full(episodes.states, -1)
     owner_of[pool] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     single = is_single_episode(artifact, episodes)
     start = 0
     for block in blocks(arrays["neighbours"], 65_536):
         stop = start + len(block)
-        states = (arrays["queries"][start:stop] if by_mission else np.arange(start, stop))[:, None]
-        owners = arrays["query_pool"][start:stop][:, None] if by_mission else 0
+        states, owners = queries[start:stop, None], query_pool[start:stop, None]
         inside = (block >= 0) & (block < episodes.states)
         if not (inside & (owner_of[np.where(inside, block, 0)] == owners)).all():
             yield f"queries {start} to {stop} have neighbours outside their pool"

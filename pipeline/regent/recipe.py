@@ -13,7 +13,7 @@ from pipeline.errors import InvalidInput
 from pipeline.regent.context import RETRIEVED
 from pipeline.regent.pools import QueryPlan, choose, choose_by_mission
 from pipeline.regent.rows import RowLayout
-from pipeline.regent.settings import RetrievalSettings
+from pipeline.regent.settings import RetrievalSettings, check_type
 from pipeline.regent.tokens import Tokenizer
 
 
@@ -49,11 +49,10 @@ class Recipe:
             raise InvalidInput(
                 f"The stages of the chain need a domain: domain=NAME\nWhat is there: {Command('catalog').line()}"
             )
-        _check_type("dataset", self.dataset, str, "the name of a dataset")
-        if self.episodes is not None:
-            _check_type("episodes", self.episodes, int, "a whole number")
-        _check_type("bins.images", self.images, bool, "true or false")
-        _check_type("bins.upstream_json", self.upstream_json, bool, "true or false")
+        check_type("dataset", self.dataset, str, "a text")
+        check_type("episodes", self.episodes, int | None, "a whole number or null")
+        check_type("bins.images", self.images, bool, "true or false")
+        check_type("bins.upstream_json", self.upstream_json, bool, "true or false")
         if self.neighbours < RETRIEVED:
             raise InvalidInput(
                 f"retrieval.neighbours={self.neighbours} is too few: distances and bins use the first {RETRIEVED}."
@@ -121,8 +120,3 @@ class Recipe:
             **rule,
             "row_width": regent.row_width,
         }
-
-
-def _check_type(setting: str, value: object, kind: type, meaning: str) -> None:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InvalidInput(f"{setting}={value} is not {meaning}.")

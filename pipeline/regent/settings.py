@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from beartype import beartype
+from types import UnionType
 
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.search.metric import Metric, check_metric
@@ -12,7 +11,6 @@ from pipeline.search.metric import Metric, check_metric
 DEVICES = ("auto", "cpu", "cuda")
 
 
-@beartype
 @dataclass(frozen=True)
 class RetrievalSettings:
     """Which states query, which may be retrieved, and how they are compared; None takes the domain's own value.
@@ -37,5 +35,12 @@ class RetrievalSettings:
         check_metric(self.metric, "retrieval.metric")
         for name in ("demos", "neighbours", "states"):
             value = getattr(self, name)
+            check_type(f"retrieval.{name}", value, int | None, "a whole number or null")
             if value is not None and value < 1:
                 raise InvalidInput(f"retrieval.{name}={value} must be at least 1.")
+
+
+def check_type(setting: str, value: object, kind: type | UnionType, meaning: str) -> None:
+    """Raises InvalidInput for a setting of another type. Truth values are no numbers."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InvalidInput(f"{setting}={value} is of the wrong type: it must be {meaning}.")

@@ -65,11 +65,11 @@ def test_a_recipe_for_several_tasks_gives_that_of_each(toy):
     ("wrong", "message"),
     [
         ({"domain": None}, "need a domain: domain=NAME"),
-        ({"dataset": 5}, "dataset=5 is not the name of a dataset"),
-        ({"episodes": "abc"}, "episodes=abc is not a whole number"),
-        ({"episodes": True}, "episodes=True is not a whole number"),
-        ({"images": "maybe"}, "bins.images=maybe is not true or false"),
-        ({"upstream_json": 1}, "bins.upstream_json=1 is not true or false"),
+        ({"dataset": 5}, "dataset=5 is of the wrong type: it must be a text"),
+        ({"episodes": "abc"}, "episodes=abc is of the wrong type: it must be a whole number or null"),
+        ({"episodes": True}, "episodes=True is of the wrong type"),
+        ({"images": "maybe"}, "bins.images=maybe is of the wrong type: it must be true or false"),
+        ({"upstream_json": 1}, "bins.upstream_json=1 is of the wrong type"),
         ({"retrieval": RetrievalSettings(neighbours=RETRIEVED - 1)}, "neighbours=18 is too few: .* first 19"),
     ],
 )
