@@ -59,16 +59,16 @@ class ArtifactStore:
             return found
         stopwatch = stopwatch or Stopwatch()
         with claim(self.folder(spec), spec.fingerprint) as folder:
-            standing = self.get(spec)
-            if standing and not force:  # the other process has made it while we waited
+            existing = self.get(spec)
+            if existing and not force:  # the other process has made it while we waited
                 folder.discard()
-                return standing
+                return existing
             draft = Draft(folder, self.storage)
             make(draft)
             manifest = draft.finish(spec, stopwatch)
-            if standing:
+            if existing:
                 folder.discard()
-                return same_content(standing, manifest.digest)
+                return same_content(existing, manifest.digest)
             folder.commit()
         return Artifact(folder.final, manifest, built=True)
 
@@ -146,16 +146,16 @@ def artifacts_below(folder: Path, damage: list[str] | None = None) -> Iterator[A
                 damage.append(str(error))
 
 
-def same_content(standing: Artifact, digest: str) -> Artifact:
-    """The standing artifact, when a rebuild gave the same digest. Raises DigestMismatch."""
-    if digest != standing.manifest.digest:
+def same_content(existing: Artifact, digest: str) -> Artifact:
+    """The existing artifact, when a rebuild gave the same digest. Raises DigestMismatch."""
+    if digest != existing.manifest.digest:
         raise DigestMismatch(
-            f"Rebuilding {standing.path} gave other content: digest {digest[:16]}, the manifest says "
-            f"{standing.manifest.digest[:16]}. The old artifact was left as it is. Look for another simulator or "
-            f"library version (the manifest lists them).\nCheck the files: {verified(standing).line()}"
+            f"Rebuilding {existing.path} gave other content: digest {digest[:16]}, the manifest says "
+            f"{existing.manifest.digest[:16]}. The old artifact was left as it is. Look for another simulator or "
+            f"library version (the manifest lists them).\nCheck the files: {verified(existing).line()}"
         )
-    log.info("rebuilt %s: same digest %s", standing.path, digest[:16])
-    return dataclasses.replace(standing, built=True)
+    log.info("rebuilt %s: same digest %s", existing.path, digest[:16])
+    return dataclasses.replace(existing, built=True)
 
 
 def _folders(folder: Path) -> list[Path]:

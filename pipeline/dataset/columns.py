@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidEpisode
@@ -174,7 +175,7 @@ def without_absent(steps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return own
 
 
-def absent(name: str, row: RowSpec, there: Container[str], count: int) -> np.ndarray:
+def absent(name: str, row: RowSpec, there: Container[str], count: int) -> Shaped[np.ndarray, "count ..."]:
     """What `count` states of a part show of an info or mask `name` that the part lacks; `there` are its step arrays.
 
     Zeros for an info. A mask is missing where no episode has the info, or where all have it at every step.

@@ -143,7 +143,7 @@ class EpisodeLog:
             self.require_open()
             take_spilled(self._writer)  # an interrupt may have come between the two halves of `append`
             if not self._fresh:
-                return self._standing
+                return self._existing
             begun = time.monotonic()
             try:
                 self._publish()
@@ -153,7 +153,7 @@ class EpisodeLog:
                 self._release()
                 raise
             self._pause_s = max(self._commit_s, (time.monotonic() - begun) / COMMIT_SHARE)
-            return self._standing
+            return self._existing
 
     def close(self) -> Artifact | None:
         """Settle the episodes under way, commit, and let the log go. Returns the dataset, None where it is empty.
@@ -174,7 +174,7 @@ class EpisodeLog:
                     self._draft.discard()
             finally:
                 self._release()
-            return self._standing
+            return self._existing
 
     def begin(self, recording: Unfinished) -> None:
         """An episode is under way: `recording` is stopped before the log closes, unless it calls `end` first."""
@@ -208,10 +208,10 @@ class EpisodeLog:
 
     def _begin(self) -> None:
         """Go on from what is committed, and from what a killed session left."""
-        self._standing = self._workspace.get(self._spec)
+        self._existing = self._workspace.get(self._spec)
         recover_parts(self._draft.path, self.path)
         self._writer = DatasetWriter(self._draft.path, self.path, self._workspace.storage, self.part_bytes)
-        self._committed = int(self._standing.manifest.counts["episodes"]) if self._standing else 0
+        self._committed = int(self._existing.manifest.counts["episodes"]) if self._existing else 0
         self._packed = self._writer.packed
         self._stopwatch, self._begun, self._pause_s = Stopwatch(), time.monotonic(), self._commit_s
         if take_spilled(self._writer):
@@ -221,8 +221,8 @@ class EpisodeLog:
         """What is finished becomes the dataset; the draft is gone then."""
         self._draft.check()
         notes = [*self._notes, *self._writer.notes]
-        commit(self._spec, self._writer, self._draft, self._standing, self._stopwatch, Noticed(notes), whole=False)
-        self._standing = self._workspace.get(self._spec)
+        commit(self._spec, self._writer, self._draft, self._existing, self._stopwatch, Noticed(notes), whole=False)
+        self._existing = self._workspace.get(self._spec)
         log.info("%s holds %d episodes", self.path, len(self))
 
     def _due(self) -> bool:
