@@ -142,17 +142,22 @@ def _datasets(cfg: DictConfig) -> dict[str, Composed]:
 
 def _named(cfg: DictConfig, checkpoints: list[Checkpoint]) -> dict[str, Checkpoint]:
     """The checkpoints by the names of the datasets that they make. Raises InvalidInput where one name is not enough."""
+    from pipeline.command import again
     from pipeline.errors import InvalidInput
 
     named = {f"{each.name}-v1": each for each in checkpoints}
     if cfg.dataset and len(named) == 1:
         named = {cfg.dataset: next(iter(named.values()))}
     elif cfg.dataset and cfg.dataset not in named:
-        raise InvalidInput(f"dataset={cfg.dataset} names one dataset, the checkpoints make {', '.join(named)}.")
+        there = ", ".join(named)
+        raise InvalidInput(
+            f"dataset={cfg.dataset} names one dataset, the checkpoints make {there}.\nAll: {again(dataset=None)}"
+        )
     elif cfg.dataset:
         named = {cfg.dataset: named[cfg.dataset]}
     if len(named) > 1 and "publish" in _stages(cfg):
-        raise InvalidInput(f"A repository holds one dataset of a task. Choose dataset=NAME: {', '.join(named)}")
+        first = again(dataset=next(iter(named)))
+        raise InvalidInput(f"A repository holds one dataset of a task: {', '.join(named)}.\nThe first: {first}")
     return named
 
 

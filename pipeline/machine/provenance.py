@@ -8,10 +8,13 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from pipeline.command import Command, typed
 
 PACKAGES = (
     *("repertoire", "numpy", "tensorstore", "pyarrow", "numba", "torch", "torchvision"),
@@ -33,8 +36,15 @@ class Stopwatch:
             "host": platform.node(),
             "seconds": round(time.monotonic() - self._start, 3),
             "peak_memory_bytes": peak_memory(),
-            "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": _command(),
         }
+
+
+def _command() -> str:
+    """What was typed for this job, of a sweep only its own words, so that the command makes this artifact alone."""
+    if typed().words:
+        return Command().line(replace(typed(), script="run.py"))
+    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def peak_memory() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.command import again
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
@@ -73,7 +74,8 @@ class TorchModule:
             raise InvalidInput(f"policy.stack is a number of observations, at least 1; it is {stack}.")
         if not trust:
             raise InvalidInput(
-                f"{file} is a program, and playing it runs it. If you know where it comes from, allow it: trust=true"
+                f"{file} is a program, and playing it runs it. If you know where it comes from, allow it: "
+                f"{again(trust=True)}"
             )
         self._file, self.name = Path(file).expanduser(), Path(file).stem
         self._output, self._deterministic, self._stack = output, deterministic, stack

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.command import again
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
@@ -63,7 +64,7 @@ class StableBaselines:
         if not trust:
             raise InvalidInput(
                 f"Loading {file} runs code that is in it, as with every Stable-Baselines3 zip. "
-                f"If you know where it comes from, allow it: trust=true"
+                f"If you know where it comes from, allow it: {again(trust=True)}"
             )
         self._agent = AgentFile(Path(file), algorithm)
         self._deterministic, self._device = deterministic, device
