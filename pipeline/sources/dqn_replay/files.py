@@ -40,7 +40,7 @@ class LoggedArray:
     def __init__(self, path: Path, dtype: Any, row_shape: tuple[int, ...]) -> None:
         self.path, self._dtype, self._row_shape = path, np.dtype(dtype), row_shape
         self._at = 0
-        with told(path):
+        with naming(path):
             self._file = gzip_ng.GzipNGFile(path, "rb")
             # the file's own `readinto` makes a copy; the reader inside, which all versions so far have, does not
             self._decoder = getattr(self._file, "_buffer", self._file)
@@ -69,7 +69,7 @@ class LoggedArray:
         """Fill `out` (n, *row_shape), contiguous, with the next n rows."""
         if len(out) == 0:
             return
-        with told(self.path):
+        with naming(self.path):
             wanted = out.reshape(-1).view(np.uint8).data
             while len(wanted):
                 got = self._decoder.readinto(wanted)
@@ -87,7 +87,7 @@ class LoggedArray:
     def finish(self) -> None:
         """Come to the end of the stream, where its checksum is, and see that nothing follows."""
         self.go_to(self.rows)
-        with told(self.path):
+        with naming(self.path):
             if self._file.read(1):
                 raise ValueError(f"more bytes follow the {self.rows} rows that its header promises")
 
@@ -105,7 +105,7 @@ def read_whole(path: Path, dtype: Any, like: tuple[int, Path] | None = None) -> 
 
 def read_number(path: Path) -> int:
     """The one integer of an `add_count` file."""
-    with told(path), gzip_ng.GzipNGFile(path, "rb") as file:
+    with naming(path), gzip_ng.GzipNGFile(path, "rb") as file:
         shape, _, dtype = _header(path, file)
         if shape not in ((), (1,)) or dtype.kind not in "iu":
             raise InvalidInput(f"{path} must hold one integer; it holds {dtype} {list(shape)}. {AGAIN}")
@@ -119,7 +119,7 @@ def read_number(path: Path) -> int:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turns what the libraries raise for a broken file into an InvalidInput that names it."""
     try:
         yield

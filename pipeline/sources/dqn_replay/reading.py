@@ -100,7 +100,7 @@ def make_parts(
     scratch.mkdir(parents=True, exist_ok=True)
     quota = Quota(reading.limits) if reading.limits.skips else Quota(reading.limits, *start)
     to_pass = start.episodes if reading.limits.skips else 0
-    with _crew(_jobs(reading, found), scratch, storage, workers, advance) as (running, tools):
+    with _running_jobs(_jobs(reading, found), scratch, storage, workers, advance) as (running, tools):
         for need in found:
             for part in _parts_of(need, reading, running, scratch, tools):
                 keep = quota.take(part.lengths)
@@ -150,13 +150,13 @@ def _jobs(reading: Reading, found: Sequence[Need]) -> list[Job]:
 
 
 @contextmanager
-def _crew(
+def _running_jobs(
     jobs: Sequence[Job], scratch: Path, storage: Storage, workers: int, advance: Callable[[int], None]
 ) -> Iterator[tuple[dict[int, Running], Tools]]:
     """All jobs under way, `workers` at a time; leaving ends them."""
     lock, stop = threading.Lock(), threading.Event()
 
-    def told(rows: int) -> None:
+    def report(rows: int) -> None:
         with lock:
             advance(rows)
 
@@ -165,7 +165,7 @@ def _crew(
         ThreadPoolExecutor(workers * (MOST_BUFFERS - 1), "write") as writers,
         ThreadPoolExecutor(workers, "read") as readers,
     ):
-        tools = Tools(storage, writers, finishers, told, stop)
+        tools = Tools(storage, writers, finishers, report, stop)
         try:
             yield {job.number: readers.submit(run_job, job, _folder(scratch, job.number), tools) for job in jobs}, tools
         finally:

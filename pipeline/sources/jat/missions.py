@@ -65,7 +65,7 @@ def raw_metadata(raw: RawTask, width: int) -> Metadata:
     return Metadata(raw.folder, owner, dict(enumerate(raw.lengths.tolist())), raw.folder, RAW)
 
 
-def told_missions(folders: list[Path], metadata: Metadata | None) -> list[str] | None:
+def missions_beside(folders: list[Path], metadata: Metadata | None) -> list[str] | None:
     """The missions of the episodes, in order, as the first folder with `eps_2_text.json` tells them, or None."""
     path = next((folder / EPISODES_TO_TEXT for folder in folders if (folder / EPISODES_TO_TEXT).is_file()), None)
     if path is None:

@@ -17,7 +17,7 @@ from pipeline.sources.jat.hub import Repository
 from pipeline.sources.jat.kinds import kind_of
 from pipeline.sources.jat.layout import AfterFullRow, Layout, Metadata, read_layout, read_metadata
 from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_TEXT, REGENT
-from pipeline.sources.jat.missions import RAW, Missions, RawTask, raw_metadata, read_raw, told_missions
+from pipeline.sources.jat.missions import RAW, Missions, RawTask, missions_beside, raw_metadata, read_raw
 from pipeline.sources.jat.rows import row_files, row_shapes
 from pipeline.sources.jat.screens import REPEAT, ZEROS, FrameStack
 from pipeline.sources.quirks import Quirk, Quirks
@@ -163,7 +163,7 @@ class JatSource(Source):
     def _missions(self, name: str, folders: list[Path], metadata: Metadata | None, raw: RawTask | None) -> Missions:
         if self.missions == "tokens":
             return Missions(None)
-        texts = raw.missions if raw else told_missions(folders, metadata)
+        texts = raw.missions if raw else missions_beside(folders, metadata)
         if texts is None:
             raise InvalidInput(
                 f"The rows of {name} hold missions as tokens only; their texts are needed. Put REGENT's "
