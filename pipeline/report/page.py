@@ -29,6 +29,8 @@ PICTURE_WIDTH = 192
 MOST_DOTS = 5_000
 """Episodes that still get a dot each; more are shown as a histogram."""
 
+FEW_BARS = 4
+
 
 def render_page(sources: PageSources, figures: Figures, media: Media, root: Path) -> str:
     """The page as HTML, without the folders of this machine.
@@ -201,7 +203,11 @@ def _tallied(tallied: Tally, states: int, label: str, name: str) -> str:
     summary = (
         f"{name}: {number(sum(tallied.counts))} {counted}, from {number(tallied.least)} to {number(tallied.largest)}"
     )
-    return charts.histogram(tallied.counts, tallied.low, tallied.high, label, counted, summary, whole=tallied.whole)
+    counts, low, high = tallied.counts, tallied.low, tallied.high
+    if len(counts) < FEW_BARS:  # room beside them, so that one bar does not fill the chart
+        room = 2 * (high - low) / len(counts)
+        counts, low, high = (0, 0, *counts, 0, 0), low - room, high + room
+    return charts.histogram(counts, low, high, label, counted, summary, whole=tallied.whole)
 
 
 def _distances(spread: Spread, unit: str) -> str:
