@@ -13,6 +13,7 @@ from tests.test_run import ROOT
 COLLECT = ("stage=collect", "domain=toy")
 
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
+    ((), "Say which stage: stage=NAME. --help shows them all."),
     (("stage=retreival", "domain=toy"), "There is no stage named retreival. Nearest: retrieval."),
     (
         ("stage=collect", "domain=metawrld"),

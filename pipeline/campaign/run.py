@@ -72,21 +72,23 @@ class Campaign:
         """Those of the first dataset: what all of them agree on."""
         return next(iter(self.datasets.values()))
 
-    def tasks(self) -> list[str]:
-        """The tasks of the stages that run for each; none where all stages run once."""
-        if not self.looped:
-            return []
-        first = self.looped[0]
-        facts = self.stages[first]
-        held = None
-        if facts.tasks is not None and self.domain is not None and self.task in (None, ALL):
-            held = self.settings.ask(first, facts.tasks, None)
-        asked = Asked(self.looped, self.task, list(self.datasets), facts.begins or self.inputs == BUILD)
-        return tasks_for(asked, self.domain, self.store, held)
-
     def label(self, task: str = "") -> str:
         """`metaworld/assembly`, or `metaworld` where no task is meant."""
         return "/".join(word for word in (self.domain.name if self.domain else "", task) if word)
+
+
+def _tasks(campaign: Campaign) -> list[str]:
+    """The tasks of the stages that run for each; none where all stages run once."""
+    if not campaign.looped:
+        return []
+    first = campaign.looped[0]
+    facts = campaign.stages[first]
+    held = None
+    if facts.tasks is not None and campaign.domain is not None and campaign.task in (None, ALL):
+        held = campaign.settings.ask(first, facts.tasks, None)
+    begins = facts.begins or campaign.inputs == BUILD
+    asked = Asked(campaign.looped, campaign.task, list(campaign.datasets), begins)
+    return tasks_for(asked, campaign.domain, campaign.store, held)
 
 
 def run_campaign(compose: Callable[[], Campaign], folder: Path) -> list[Failure]:
@@ -99,7 +101,7 @@ def run_campaign(compose: Callable[[], Campaign], folder: Path) -> list[Failure]
     campaign: Campaign | None = None
     try:
         campaign = compose()
-        tasks = campaign.tasks()
+        tasks = _tasks(campaign)
     except Exception as error:  # reported like the failure of a task
         stage = next(iter(campaign.stages)) if campaign else ""
         record.failed(stage, campaign.label() if campaign else "", error, campaign.domain if campaign else None)
