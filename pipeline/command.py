@@ -108,9 +108,9 @@ class Command:
         """The stages to run; none where those are meant that were typed."""
         return ((self.stage,) if self.stage else ()) if isinstance(self.stage, str) else self.stage
 
-    def words(self, said: Typed | None = None) -> list[str]:
-        """The overrides, in order and not quoted. `said` stands for what was typed."""
-        kept = [word for word in self._base(typed() if said is None else said) if self._matters(word)]
+    def words(self, given: Typed | None = None) -> list[str]:
+        """The overrides, in order and not quoted. `given` stands for what was typed."""
+        kept = [word for word in self._base(typed() if given is None else given) if self._matters(word)]
         own = [override("stage", self.stage)] if self.stage else []
         own += [override("task", self.task)] if self.task else []
         if not any(key_of(word) in ("domain", "experiment") for word in kept):
@@ -118,15 +118,15 @@ class Command:
         own += [override(key, value) for key, value in self.settings.items() if value is not None]
         return sorted([*own, *kept], key=_place)
 
-    def line(self, said: Typed | None = None) -> str:
+    def line(self, given: Typed | None = None) -> str:
         """The whole command, quoted for a shell."""
-        said = typed() if said is None else said
-        return f"python {shlex.quote(said.script)} {shlex.join(self.words(said))}".rstrip()
+        given = typed() if given is None else given
+        return f"python {shlex.quote(given.script)} {shlex.join(self.words(given))}".rstrip()
 
-    def _base(self, said: Typed) -> list[str]:
+    def _base(self, given: Typed) -> list[str]:
         if not self.recorded:
-            return list(said.words)
-        places = [word for word in said.words if _group(word) in PLACES]
+            return list(given.words)
+        places = [word for word in given.words if _group(word) in PLACES]
         return [word for word in _overrides(self.recorded) if _group(word) not in (*PLACES, "stage")] + places
 
     def _matters(self, word: str) -> bool:

@@ -11,7 +11,7 @@ from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.hub.connection import Hub
 from pipeline.hub.fetch import find_task, guessed_suffix, offered, spec_of, write_bins
-from pipeline.hub.repository import Repository
+from pipeline.hub.repository import DatasetRepository
 
 FACTS = StageFacts(begins=True, tasks=offered)
 
@@ -32,7 +32,7 @@ def run(
     lookup and statistics are then made from them, and a warning says so. Pictures are never brought back.
     `embedding` only names the folder of such bins, as upstream names those of pictures.
     """
-    wanted = find_task(Repository(hub), f"{domain.name}-{task}")
+    wanted = find_task(DatasetRepository(hub), f"{domain.name}-{task}")
     suffix = str(wanted.facts["bins"]["suffix"]) if wanted.facts else guessed_suffix(domain, embedding)
     spec = spec_of(domain, task, wanted, suffix)
     return workspace.build(spec, lambda draft: write_bins(wanted, spec, draft), force)

@@ -24,7 +24,7 @@ from pipeline.hub.columns import IMAGES
 from pipeline.hub.connection import Hub, require_token
 from pipeline.hub.description import Sources, describe
 from pipeline.hub.names import CARD
-from pipeline.hub.repository import Repository, Snapshot
+from pipeline.hub.repository import DatasetRepository, Snapshot
 from pipeline.hub.upload import Change, Task, Upload, changed_card, compare, counted, send_task, task_files
 from pipeline.machine.files import human_bytes, read_json, write_json
 from pipeline.machine.progress import progress
@@ -46,7 +46,7 @@ def run(*, recipe: Recipe, workspace: Workspace, hub: Hub, force: bool) -> Artif
 
     What the repository holds already is not sent. With `hub.dry_run` a table of what would be sent, and None.
     """
-    repository, domain = Repository(hub), recipe.domain
+    repository, domain = DatasetRepository(hub), recipe.domain
     label = f"{hub.repo} at {hub.address}"
     names = tasks_for(Asked(["publish"], recipe.task, [recipe.dataset]), domain, workspace)
     sources = [_sources(Chain.of(recipe.for_task(name), workspace)) for name in names]
@@ -67,7 +67,9 @@ def _sources(chain: Chain) -> Sources:
     )
 
 
-def _publish(repository: Repository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool) -> Artifact:
+def _publish(
+    repository: DatasetRepository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool
+) -> Artifact:
     snapshot = repository.look()
     earlier = workspace.get(spec)
     if earlier and not force:
@@ -82,7 +84,7 @@ def _publish(repository: Repository, spec: Spec, tasks: Sequence[Task], workspac
     return workspace.build(spec, lambda draft: _send(repository, spec.domain, tasks, draft), force)
 
 
-def _send(repository: Repository, domain: str, tasks: Sequence[Task], draft: Draft) -> None:
+def _send(repository: DatasetRepository, domain: str, tasks: Sequence[Task], draft: Draft) -> None:
     uploads = [upload for task in tasks for upload in task.uploads]
     with progress("publish", f"{domain}: checksums", "bytes", sum(upload.size for upload in uploads)) as advance:
         for upload in uploads:
@@ -100,7 +102,9 @@ def _send(repository: Repository, domain: str, tasks: Sequence[Task], draft: Dra
     draft.counts |= {"tasks": len(tasks), "states": states, "files": len(uploads), "bytes": size}
 
 
-def _record(repository: Repository, domain: str, tasks: Sequence[Task], commits: dict[str, str], draft: Draft) -> None:
+def _record(
+    repository: DatasetRepository, domain: str, tasks: Sequence[Task], commits: dict[str, str], draft: Draft
+) -> None:
     """Look at the repository once more, and write down what is in it."""
     hub, snapshot = repository.hub, repository.require()
     if lost := [upload.path for change in _changes(tasks, snapshot, domain) for upload in change.send]:
@@ -149,7 +153,7 @@ def _known(tasks: Sequence[Task], earlier: Artifact) -> list[Task]:
     return [replace(task, uploads=[known(upload) for upload in task.uploads]) for task in tasks]
 
 
-def _show(repository: Repository, domain: str, tasks: Sequence[Task], snapshot: Snapshot | None) -> None:
+def _show(repository: DatasetRepository, domain: str, tasks: Sequence[Task], snapshot: Snapshot | None) -> None:
     """The dry run's table: a line for each task, one for the card, and the sum."""
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:

@@ -26,11 +26,11 @@ class _Block:
     fresh: torch.Tensor
 
 
-Rows = tuple[np.ndarray, int]
+VectorBlock = tuple[np.ndarray, int]
 """Vectors of consecutive states, (n, d) float32, and for how many of them the network ran."""
 
 
-def embedded(engine: Engine, inputs: StateInputs, start: int, stop: int, block: int) -> Iterator[Rows]:
+def embedded(engine: Engine, inputs: StateInputs, start: int, stop: int, block: int) -> Iterator[VectorBlock]:
     """The vectors of the flat states [start, stop), in order.
 
     While the network runs, a thread reads, hashes and gathers the next block. Equal inputs are embedded once, as far
@@ -47,7 +47,7 @@ def embedded(engine: Engine, inputs: StateInputs, start: int, stop: int, block: 
         read.take(new, fresh.numpy())
         return _Block(where, where[new], fresh)
 
-    def finished(made: _Block, vectors: np.ndarray) -> Rows:
+    def finished(made: _Block, vectors: np.ndarray) -> VectorBlock:
         memory[made.fresh_slots] = vectors
         return memory[made.slots], len(made.fresh_slots)
 

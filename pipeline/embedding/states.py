@@ -19,7 +19,7 @@ BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Inputs:
+class InputRows:
     """The inputs of consecutive states.
 
     Attributes:
@@ -73,11 +73,11 @@ class StateInputs:
         """States whose inputs fit into a block of memory."""
         return max(1, BLOCK_BYTES // int(np.prod(self.shape)))
 
-    def read(self, start: int, stop: int) -> Inputs:
+    def read(self, start: int, stop: int) -> InputRows:
         """The inputs of the flat states [start, stop)."""
         if self._depth is not None:
             stacks = self._dataset.state_rows("observation", start, stop)[:, -self._frames :]
-            return Inputs([_key(stack) for stack in stacks], lambda chosen, out: _copy(stacks, chosen, out))
+            return InputRows([_key(stack) for stack in stacks], lambda chosen, out: _copy(stacks, chosen, out))
         index = window(self._dataset.state_ends, start, stop, self._frames, self._zero)
         first = int(index[index >= 0].min())
         rows = self._dataset.state_rows("observation", first, stop).reshape(-1, *self.shape[1:])
@@ -89,7 +89,7 @@ class StateInputs:
             _copy(rows, index[chosen], out)
             out[index[chosen] < 0] = 0
 
-        return Inputs(joined, take)
+        return InputRows(joined, take)
 
 
 def window(state_ends: np.ndarray, start: int, stop: int, frames: int, zero: bool) -> np.ndarray:
@@ -109,21 +109,21 @@ def picture_shape(dataset: EpisodeDataset, label: str) -> tuple[int, ...]:
     """The shape of one observation. Raises InvalidInput where it is no picture, with what to do instead."""
     names = [name for name in dataset.array_names() if name.split("/")[0] == "observation"]
     shapes = {name: dataset.spec(name) for name in names}
-    told = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in shapes.items())
+    shown = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in shapes.items())
     if names == ["observation"] and len(shapes["observation"][0]) == 1:
         raise InvalidInput(
-            f"The observations of {label} are vectors ({told}): they need no embeddings stage. Retrieval reads them as "
-            "they are: leave the stage out."
+            f"The observations of {label} are vectors ({shown}): they need no embeddings stage. Retrieval reads them "
+            "as they are: leave the stage out."
         )
     if names != ["observation"]:
-        raise InvalidInput(f"An embedding takes one picture for each state; the observations of {label} are {told}.")
+        raise InvalidInput(f"An embedding takes one picture for each state; the observations of {label} are {shown}.")
     shape, dtype = shapes["observation"]
     grey = len(shape) == 2
     colour = len(shape) == 3 and shape[-1] in (1, 3)
     if dtype != np.uint8 or not (grey or colour or _is_stack(shape)):
         raise InvalidInput(
             f"An embedding takes uint8 pictures (H, W), (H, W, 1), (H, W, 3) or stacks of grey frames (k, H, W); the "
-            f"observations of {label} are {told}."
+            f"observations of {label} are {shown}."
         )
     return shape
 

@@ -28,17 +28,17 @@ PNG, ENDS, EPISODE_ENDS, DIGESTS = "png", "ends", "episode_ends", "digests"
 
 
 @dataclass(frozen=True)
-class Picture:
+class EncodedPicture:
     """One encoded picture and the digest of its pixels, which does not depend on the encoder."""
 
     png: bytes
     digest: bytes
 
 
-def picture_of(environment: Environment) -> Picture:
+def picture_of(environment: Environment) -> EncodedPicture:
     """What the environment shows now."""
     pixels = np.ascontiguousarray(environment.render())
-    return Picture(encode_png(pixels), pixel_digest(pixels))
+    return EncodedPicture(encode_png(pixels), pixel_digest(pixels))
 
 
 def pixel_digest(pixels: np.ndarray) -> bytes:
@@ -66,7 +66,7 @@ class EpisodeFrames:
     digest: bytes
 
     @staticmethod
-    def of(pictures: Sequence[Picture]) -> EpisodeFrames:
+    def of(pictures: Sequence[EncodedPicture]) -> EpisodeFrames:
         """Joins pictures."""
         png = np.frombuffer(b"".join(each.png for each in pictures), np.uint8)
         ends = np.cumsum([len(each.png) for each in pictures], dtype=np.int64)

@@ -20,7 +20,7 @@ LEAST, MOST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
-class Column:
+class ParquetColumn:
     """One column of a configuration.
 
     Attributes:
@@ -49,7 +49,7 @@ class Column:
         return block.astype(self.dtype, copy=False)
 
 
-def columns(files: Sequence[Path]) -> list[Column]:
+def columns(files: Sequence[Path]) -> list[ParquetColumn]:
     """The columns of a configuration's files, in order, without pictures. Raises InvalidInput for what is no number."""
     rows = 0
     for path in files:
@@ -63,7 +63,7 @@ def columns(files: Sequence[Path]) -> list[Column]:
         return [_column(name, files, rows, head.column(name)) for name in names]
 
 
-def _column(name: str, files: Sequence[Path], rows: int, head: pa.Array) -> Column:
+def _column(name: str, files: Sequence[Path], rows: int, head: pa.Array) -> ParquetColumn:
     sizes = []
     while isinstance(head, (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)):
         sizes.append(len(head[0]))
@@ -71,7 +71,7 @@ def _column(name: str, files: Sequence[Path], rows: int, head: pa.Array) -> Colu
     if not (pa.types.is_floating(head.type) or pa.types.is_integer(head.type)):
         raise InvalidInput(f"{name} holds {head.type}, not numbers; such a column makes no bin file.")
     stored = np.dtype(head.type.to_pandas_dtype())
-    return Column(name, files, (rows, *sizes), np.dtype("<f4" if stored.kind == "f" else "<i4"), stored)
+    return ParquetColumn(name, files, (rows, *sizes), np.dtype("<f4" if stored.kind == "f" else "<i4"), stored)
 
 
 def _numbers(array: pa.Array, shape: Sequence[int], where: str) -> np.ndarray:

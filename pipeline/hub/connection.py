@@ -94,10 +94,10 @@ class Hub:
 
         The client itself repeats single uploads and listings; this is for everything else.
         """
-        return Retry(may_pass, _describe, self.retries + 1, _asked_pause)(step, "the hub")
+        return Retry(hub_may_recover, _describe, self.retries + 1, _asked_pause)(step, "the hub")
 
 
-def may_pass(error: BaseException) -> bool:
+def hub_may_recover(error: BaseException) -> bool:
     """Whether a step that failed so may succeed a moment later."""
     found = _cause(error)
     if isinstance(found, HfHubHTTPError):
@@ -117,7 +117,7 @@ def plain_errors(hub: Hub, doing: str) -> Iterator[None]:
         message = _message(cause, hub, doing)
         token = get_token()
         # from None: the client's own traceback goes into no file, whatever is in it
-        kind = HubError if isinstance(cause, HfHubHTTPError) and not may_pass(cause) else Unreachable
+        kind = HubError if isinstance(cause, HfHubHTTPError) and not hub_may_recover(cause) else Unreachable
         raise kind(message.replace(token, "[token]") if token else message) from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import DamagedArtifact
 from pipeline.hub.connection import plain_errors
-from pipeline.hub.repository import DATASET, Repository, Snapshot
+from pipeline.hub.repository import DATASET, DatasetRepository, Snapshot
 from pipeline.hub.upload import no_bars
 from pipeline.machine.progress import Advance
 
@@ -16,7 +16,9 @@ TOGETHER = 4
 """Files that come at the same time."""
 
 
-def download(repository: Repository, snapshot: Snapshot, paths: Sequence[str], folder: Path, advance: Advance) -> None:
+def download_files(
+    repository: DatasetRepository, snapshot: Snapshot, paths: Sequence[str], folder: Path, advance: Advance
+) -> None:
     """Bring `paths` below `folder`, which may hold some of them already; `advance` counts bytes.
 
     A connection that breaks is taken up where it broke; after a kill, files that were complete are not sent again.
@@ -40,7 +42,7 @@ def download(repository: Repository, snapshot: Snapshot, paths: Sequence[str], f
             advance(snapshot.files[path].size)
 
 
-def _check(repository: Repository, snapshot: Snapshot, path: str, folder: Path) -> None:
+def _check(repository: DatasetRepository, snapshot: Snapshot, path: str, folder: Path) -> None:
     if snapshot.files[path].holds(folder / path):
         return
     (folder / path).unlink()

@@ -17,12 +17,12 @@ from pipeline.digest import digest_file
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import DamagedArtifact, HubError, UnknownName
-from pipeline.hub.columns import IMAGES, Column, columns
+from pipeline.hub.columns import IMAGES, ParquetColumn, columns
 from pipeline.hub.connection import Hub
 from pipeline.hub.description import read_description
-from pipeline.hub.download import download
-from pipeline.hub.names import DESCRIPTION, NEWDATA, SUBSET, Listed, listed, plain_name
-from pipeline.hub.repository import Repository, Snapshot
+from pipeline.hub.download import download_files
+from pipeline.hub.names import DESCRIPTION, NEWDATA, SUBSET, Listed, listed_tasks, plain_name
+from pipeline.hub.repository import DatasetRepository, Snapshot
 from pipeline.machine.files import read_json, write_json
 from pipeline.machine.progress import progress
 from pipeline.regent.bins import SHAPES, STATISTICS, folder_suffix, write_bin, write_lookup
@@ -39,7 +39,7 @@ ARRIVED = "arrived"
 class PublishedTask:
     """One task in a repository, as of one commit. `facts` is its description, where it has one."""
 
-    repository: Repository
+    repository: DatasetRepository
     snapshot: Snapshot
     files: Listed
     facts: Mapping[str, Any] | None
@@ -47,17 +47,17 @@ class PublishedTask:
 
 def offered(domain: Domain, hub: Hub) -> list[str]:
     """The domain's tasks that the repository has, in the domain's order. Raises HubError where it has none."""
-    there = listed(Repository(hub).require().files)
+    there = listed_tasks(DatasetRepository(hub).require().files)
     names = [task for task in domain.tasks if f"{domain.name}-{task}" in there]
     if not names:
         raise HubError(f"{hub.repo} at {hub.address} has no task of {domain.name}. {_has(there)}")
     return names
 
 
-def find_task(repository: Repository, name: str) -> PublishedTask:
+def find_task(repository: DatasetRepository, name: str) -> PublishedTask:
     """The task called `metaworld-assembly` in a repository. Raises UnknownName where it is not there."""
     snapshot = repository.require()
-    there = listed(snapshot.files)
+    there = listed_tasks(snapshot.files)
     if name not in there:
         raise UnknownName(f"{repository.hub.repo} has no {name}_{SUBSET} and no {name}_{NEWDATA}. {_has(there)}")
     files = there[name]
@@ -88,7 +88,7 @@ def write_bins(wanted: PublishedTask, spec: Spec, draft: Draft) -> None:
     arrived = draft.path / ARRIVED
     paths = wanted.files.paths
     with progress("fetch", spec.label, "bytes", sum(wanted.snapshot.files[path].size for path in paths)) as advance:
-        download(wanted.repository, wanted.snapshot, paths, arrived, advance)
+        download_files(wanted.repository, wanted.snapshot, paths, arrived, advance)
     folder = draft.folder(f"{wanted.files.name}{spec.parameters['suffix']}")
     shapes = _unpack(wanted, spec, arrived, folder, draft)
     if wanted.facts is None:
@@ -104,7 +104,7 @@ def write_bins(wanted: PublishedTask, spec: Spec, draft: Draft) -> None:
 
 def _unpack(wanted: PublishedTask, spec: Spec, arrived: Path, folder: Path, draft: Draft) -> dict[str, list[int]]:
     """Every column as a bin file; returns their shapes."""
-    found: list[Column] = []
+    found: list[ParquetColumn] = []
     for shards in wanted.files.shards.values():
         found += columns([arrived / shard for shard in shards])
     with progress("unpack", spec.label, "files", len(found)) as advance:

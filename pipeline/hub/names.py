@@ -58,7 +58,7 @@ def extras_folder(name: str) -> str:
     return f"{EXTRAS}/{name}"
 
 
-def listed(paths: Iterable[str]) -> dict[str, Listed]:
+def listed_tasks(paths: Iterable[str]) -> dict[str, Listed]:
     """The tasks of a repository by name, each with at least one configuration."""
     tasks: dict[str, Listed] = {}
     paths = sorted(paths)

@@ -20,7 +20,7 @@ OTHERS = ("model", "space")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFile:
     """One file of a repository.
 
     Attributes:
@@ -44,11 +44,11 @@ class Snapshot:
     """A repository's files by path, as of one commit."""
 
     commit: str
-    files: Mapping[str, Stored]
+    files: Mapping[str, StoredFile]
 
 
 @dataclass
-class Repository:
+class DatasetRepository:
     """Looks at one repository of a hub. Small files that were read are remembered by their checksums."""
 
     hub: Hub
@@ -128,12 +128,12 @@ class Repository:
         return bytes(response.content)
 
 
-def _files(api: HfApi, repo: str, commit: str) -> dict[str, Stored]:
+def _files(api: HfApi, repo: str, commit: str) -> dict[str, StoredFile]:
     files = {}
     for entry in api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=DATASET):
         if isinstance(entry, RepoFile):
             checksum = entry.lfs.sha256 if entry.lfs else entry.blob_id
-            files[entry.path] = Stored(entry.size, checksum, entry.lfs is not None)
+            files[entry.path] = StoredFile(entry.size, checksum, entry.lfs is not None)
     return files
 
 

@@ -18,8 +18,8 @@ from pipeline.errors import InvalidInput
 from pipeline.hub.card import repository_card
 from pipeline.hub.connection import plain_errors
 from pipeline.hub.description import read_description
-from pipeline.hub.names import CARD, DESCRIPTION, extras_folder, listed
-from pipeline.hub.repository import DATASET, Repository, Snapshot, Stored, git_sha1, sha256
+from pipeline.hub.names import CARD, DESCRIPTION, extras_folder, listed_tasks
+from pipeline.hub.repository import DATASET, DatasetRepository, Snapshot, StoredFile, git_sha1, sha256
 from pipeline.machine.progress import Advance
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Upload:
             return self.known
         return hashlib.sha256(self.source).hexdigest() if isinstance(self.source, bytes) else sha256(self.source)
 
-    def equals(self, stored: Stored | None) -> bool:
+    def equals(self, stored: StoredFile | None) -> bool:
         """Whether the repository holds this very content."""
         if stored is None or stored.size != self.size:
             return False
@@ -102,21 +102,21 @@ def task_files(name: str, data: Path, extras: Sequence[Path], description: bytes
 
 def compare(task: Task, snapshot: Snapshot | None) -> Change:
     """What of the task is missing, the same, or too much in the repository."""
-    files: Mapping[str, Stored] = snapshot.files if snapshot else {}
+    files: Mapping[str, StoredFile] = snapshot.files if snapshot else {}
     equal = [upload for upload in task.uploads if upload.equals(files.get(upload.path))]
     send = [upload for upload in task.uploads if upload not in equal]
-    there = listed(files).get(task.name)
+    there = listed_tasks(files).get(task.name)
     wanted = {upload.path for upload in task.uploads}
     return Change(task.name, send, equal, [path for path in there.paths if path not in wanted] if there else [])
 
 
 def changed_card(
-    repository: Repository, tasks: Sequence[Task], changes: Sequence[Change], snapshot: Snapshot | None
+    repository: DatasetRepository, tasks: Sequence[Task], changes: Sequence[Change], snapshot: Snapshot | None
 ) -> bytes | None:
     """The card once `changes` have been made for `tasks`, or None where it stays as it is."""
     files = dict(snapshot.files) if snapshot else {}
     removed = {path for change in changes for path in change.remove}
-    there = listed((files.keys() - removed) | {upload.path for task in tasks for upload in task.uploads})
+    there = listed_tasks((files.keys() - removed) | {upload.path for task in tasks for upload in task.uploads})
     described = {task.name: read_description(task.description, task.name) for task in tasks}
     for name, other in there.items():
         if name not in described and snapshot and other.description:
@@ -127,7 +127,7 @@ def changed_card(
     return None if card == present else card
 
 
-def send_task(repository: Repository, task: Task, advance: Callable[[Upload], object]) -> str:
+def send_task(repository: DatasetRepository, task: Task, advance: Callable[[Upload], object]) -> str:
     """Bring the repository up to date with one task, in one commit; returns the commit that holds it.
 
     Files that are there already are not sent, so a step that failed or was killed goes on where it was.
@@ -136,7 +136,7 @@ def send_task(repository: Repository, task: Task, advance: Callable[[Upload], ob
         return repository.hub.with_retries(lambda: _send(repository, task, advance))
 
 
-def _send(repository: Repository, task: Task, advance: Callable[[Upload], object]) -> str:
+def _send(repository: DatasetRepository, task: Task, advance: Callable[[Upload], object]) -> str:
     snapshot = repository.require()
     change = compare(task, snapshot)
     card = changed_card(repository, [task], [change], snapshot)

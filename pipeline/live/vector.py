@@ -88,7 +88,7 @@ class RecordVectorEpisodes(VectorWrapper):
         return split_observations(self.single_observation_space, observations, self.num_envs)
 
     def _final(self, infos: Any, i: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """The last observation and info of an episode, told at the step at which the next one began."""
+        """The last observation and info of an episode, declared at the step at which the next one began."""
         info = one_info(infos, i, self.num_envs)
         if FINAL_OBSERVATION not in info:
             raise InvalidInput(f"Environment {i} of {self.env} ended, but infos hold no {FINAL_OBSERVATION} of it.")
@@ -103,9 +103,9 @@ class RecordVectorEpisodes(VectorWrapper):
 
 
 def _mode(env: VectorEnv, given: AutoresetMode | None) -> AutoresetMode:
-    told = env.metadata.get(AUTORESET_MODE)
-    if given is not None and told is not None and AutoresetMode(told) != AutoresetMode(given):
-        raise InvalidInput(f"{env} says {AUTORESET_MODE}={told}, autoreset_mode={given} was given.")
-    if (mode := told or given) is None:
+    declared = env.metadata.get(AUTORESET_MODE)
+    if given is not None and declared is not None and AutoresetMode(declared) != AutoresetMode(given):
+        raise InvalidInput(f"{env} says {AUTORESET_MODE}={declared}, autoreset_mode={given} was given.")
+    if (mode := declared or given) is None:
         raise InvalidInput(f"{env} does not say how it resets; say it with autoreset_mode=AutoresetMode.NEXT_STEP.")
     return AutoresetMode(mode)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-Rows = Mapping[str, np.ndarray]
+Batch = Mapping[str, np.ndarray]
 """The inputs of a batch by name, (rows, ...) each."""
 
 
 def rows_stand_alone(
-    run: Callable[[Rows], Sequence[np.ndarray]],
-    rows: Rows,
+    run: Callable[[Batch], Sequence[np.ndarray]],
+    rows: Batch,
     orders: Iterable[Sequence[int] | Int[np.ndarray, "rows"]],
     outputs: Sequence[np.ndarray] | None = None,
 ) -> bool:

@@ -54,9 +54,9 @@ def write_spilled(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary)
         temporary.replace(path)
     except SafetensorError as error:
-        if (told := re.search(r"os error (\d+)", str(error))) is None:
+        if (code := re.search(r"os error (\d+)", str(error))) is None:
             raise
-        raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

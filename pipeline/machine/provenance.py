@@ -32,7 +32,7 @@ class Stopwatch:
         """The fields of a manifest that describe this run."""
         return {
             "versions": versions(),
-            "commit": commit(),
+            "commit": program_commit(),
             "host": platform.node(),
             "seconds": round(time.monotonic() - self._start, 3),
             "peak_memory_bytes": peak_memory(),
@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def commit() -> str:
+def program_commit() -> str:
     """The git commit of this program, with `+` when files were changed since; empty outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():

@@ -49,7 +49,7 @@ class Input:
             self.rows.numpy()[slot] = self._after(self._stack.rows[slot])
 
 
-class Inputs:
+class NetworkInputs:
     """All arrays of an observation; one that is a single array has the name PLAIN."""
 
     def __init__(self, inputs: Mapping[str, Input]) -> None:

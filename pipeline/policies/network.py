@@ -20,7 +20,7 @@ SLOTS = 8
 Tensors = Mapping[str, "torch.Tensor"]
 
 
-class Network:
+class SlotNetwork:
     """Runs `forward` over all slots at once, on one thread, without gradients.
 
     Some matrix products round a row according to its place in the batch (seen with Intel's library for odd widths

@@ -75,7 +75,7 @@ def check_actions(agent: Space, environment: Environment, who: str) -> None:
     if (agent.kind != "box") == whole and has.shape == wants.shape and _same_bounds(has, wants):
         return
     raise InvalidInput(
-        f"{who} was trained to give {_told(has)}; this environment takes {_told(wants)}.{_hint(has, environment)}"
+        f"{who} was trained to give {_shown(has)}; this environment takes {_shown(wants)}.{_hint(has, environment)}"
     )
 
 
@@ -89,7 +89,7 @@ def _bounds(spec: ArraySpec) -> list[np.ndarray]:
     return [np.broadcast_to(np.asarray(none if end is None else end, np.float32), spec.shape) for end, none in ends]
 
 
-def _told(spec: ArraySpec) -> str:
+def _shown(spec: ArraySpec) -> str:
     if spec.shape == () and spec.dtype.kind in "iub" and spec.low is not None and spec.high is not None:
         return f"one of {int(spec.high) - int(spec.low) + 1} actions ({int(spec.low)} to {int(spec.high)})"
     kind = "whole numbers" if spec.dtype.kind in "iub" else "real numbers"

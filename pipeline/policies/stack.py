@@ -33,7 +33,9 @@ class Arrangement:
     channels_first: bool = False
 
 
-def arrange(observation: tuple[int, ...], shape: tuple[int, ...], frames: int | None = None) -> Arrangement | None:
+def fit_observation(
+    observation: tuple[int, ...], shape: tuple[int, ...], frames: int | None = None
+) -> Arrangement | None:
     """The way from an observation to an input of that shape, or None where there is none.
 
     (84, 84) fits into (84, 84), (4, 84, 84) and (84, 84, 4); (64, 64, 3) also into (64, 64, 12), (12, 64, 64) and

@@ -17,8 +17,8 @@ from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
 from pipeline.observation import observation_arrays
 from pipeline.policies import sampling
-from pipeline.policies.inputs import Input, Inputs
-from pipeline.policies.network import SLOTS, Network
+from pipeline.policies.inputs import Input, NetworkInputs
+from pipeline.policies.network import SLOTS, SlotNetwork
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.stack import PADDINGS, stacked
 from pipeline.wording import first_line, last_line
@@ -82,7 +82,7 @@ class TorchModule:
         self._channels, self._padding, self._device = channels, padding, device
         self._dtype = None if input_dtype is None else _dtype(input_dtype)
         self._spec: ArraySpec | None = None
-        self._inputs: Inputs | None = None
+        self._inputs: NetworkInputs | None = None
 
     def identity(self) -> Mapping[str, Any]:
         """BLAKE3 of the file, every option, and the version that computes."""
@@ -170,14 +170,14 @@ class TorchModule:
             ) from error
 
     @cached_property
-    def _network(self) -> Network:
+    def _network(self) -> SlotNetwork:
         assert self._inputs is not None
         rng, examples = np.random.default_rng(0), {}
         for name, tensor in self._inputs.tensors.items():
             shape, dtype = tuple(tensor.shape), tensor.numpy().dtype
             values = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, _most(dtype), shape, np.int64)
             examples[name] = values.astype(dtype)
-        return Network(self._forward, self._inputs.tensors, examples)
+        return SlotNetwork(self._forward, self._inputs.tensors, examples)
 
     def _forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
         import torch
@@ -197,8 +197,8 @@ class TorchModule:
             )
         return (output,)
 
-    def _inputs_for(self, observation: Observation) -> Inputs:
-        return Inputs(
+    def _inputs_for(self, observation: Observation) -> NetworkInputs:
+        return NetworkInputs(
             {
                 name: Input(stacked(seen.shape, self._stack, self._channels), self._dtype or seen.dtype, self._padding)
                 for name, seen in observation_arrays(observation).items()

@@ -85,9 +85,9 @@ def action_names(parameters: Mapping[str, Any]) -> dict[int, str]:
     {0: 'NOOP', 1: 'RIGHT'}
     """
     for maker in ("environment", "source"):
-        told = parameters.get(maker, {}).get("actions")
-        if isinstance(told, list) and all(_names_one(each) for each in told):
-            return {number: each if isinstance(each, str) else ACTIONS[each] for number, each in enumerate(told)}
+        stated = parameters.get(maker, {}).get("actions")
+        if isinstance(stated, list) and all(_names_one(each) for each in stated):
+            return {number: each if isinstance(each, str) else ACTIONS[each] for number, each in enumerate(stated)}
     return {}
 
 

@@ -115,8 +115,8 @@ def bars(names: Sequence[str], counts: Sequence[int], summary: str) -> str:
     for row, (name, count) in enumerate(zip(names, counts, strict=True)):
         top = row * BAR_ROW
         end = along.at(count)
-        told = f"{number(count)} ({_percent(count, total)})"
-        drawn += [_text(left - 8, top + 15, name, "end", "label"), _text(end + 6, top + 15, told, "start")]
+        label = f"{number(count)} ({_percent(count, total)})"
+        drawn += [_text(left - 8, top + 15, name, "end", "label"), _text(end + 6, top + 15, label, "start")]
         if count:
             drawn.append(f'<path class="bars" d="M{left} {top + 4}H{max(end, left + 1):g}V{top + 18}H{left}Z"/>')
     axis = f'<path class="axis" d="M{left} 0V{len(names) * BAR_ROW}"/>'

@@ -25,7 +25,7 @@ PAGE, INDEX, FIGURES, THUMBNAIL = "page", "index.html", "figures.json", "thumbna
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """What an index tells of one task. `link` leads from the index to the page, relative to the index."""
 
     task: str
@@ -58,11 +58,11 @@ def index_spec(domain: Domain, pages: Sequence[Artifact]) -> Spec:
     return Spec(domain.name, ALL_TASKS, REPORT, INDEX_FORMAT, parameters, tuple(page.as_parent() for page in pages))
 
 
-def entry_of(page: Artifact, domain: Domain) -> Entry:
+def entry_of(page: Artifact, domain: Domain) -> IndexEntry:
     """What the index tells of a page."""
     figures: dict[str, Any] = read_json(page.path / FIGURES)
     bounds = figures["reward_clipping"]
-    return Entry(
+    return IndexEntry(
         task=page.task,
         episodes=figures["episodes"],
         states=figures["states"],
@@ -75,7 +75,7 @@ def entry_of(page: Artifact, domain: Domain) -> Entry:
     )
 
 
-def render_index(domain: Domain, dataset: str, pages: Sequence[Artifact], entries: Sequence[Entry]) -> str:
+def render_index(domain: Domain, dataset: str, pages: Sequence[Artifact], entries: Sequence[IndexEntry]) -> str:
     """The index as HTML. Raises InvalidInput where jinja2 is missing."""
     return render(
         "index_template.html.j2",
@@ -91,7 +91,7 @@ def render_index(domain: Domain, dataset: str, pages: Sequence[Artifact], entrie
     )
 
 
-def index_figures(entries: Sequence[Entry], pages: Sequence[Artifact]) -> dict[str, Any]:
+def index_figures(entries: Sequence[IndexEntry], pages: Sequence[Artifact]) -> dict[str, Any]:
     """The data of the index, and nothing that depends on where or when it was made."""
     digests = {page.task: page.parent(EPISODES).digest for page in pages}
     return {"tasks": [{**asdict(entry), "digest": digests[entry.task]} for entry in entries]}

@@ -138,20 +138,20 @@ def _charts(figures: Figures) -> dict[str, str]:
 
 def _curves(figures: Figures) -> str:
     label = f"return so far ({return_words(figures.reward_clipping)})"
-    told = ", ".join(
+    listed = ", ".join(
         f"{curve.rank}: {number(curve.sums[-1])} after {curve.steps[-1]} steps" for curve in figures.curves
     )
     drawn = [(curve.rank, curve.steps, curve.sums) for curve in figures.curves]
-    return charts.lines(drawn, label, "step", f"Return within an episode. {told}")
+    return charts.lines(drawn, label, "step", f"Return within an episode. {listed}")
 
 
 def _choices(figures: Figures) -> str:
     choices = figures.actions.choices
     if not choices:
         return ""
-    told = ", ".join(f"{choice.name} {choice.count}" for choice in choices)
+    listed = ", ".join(f"{choice.name} {choice.count}" for choice in choices)
     return charts.bars(
-        [c.name for c in choices], [c.count for c in choices], f"Actions by how often they were taken: {told}"
+        [c.name for c in choices], [c.count for c in choices], f"Actions by how often they were taken: {listed}"
     )
 
 

@@ -12,12 +12,12 @@ from jaxtyping import UInt8
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput, NoRenderer, PipelineError
 from pipeline.frames.png import decode_png
-from pipeline.frames.store import Frames as StoredFrames
+from pipeline.frames.store import Frames
 from pipeline.frames.video import check_encoder, decoded
 from pipeline.report.figures import Match, Place
 from pipeline.report.screens import Screens
 from pipeline.report.sources import PageSources
-from pipeline.rollout.replay import Frames, replay_frames
+from pipeline.rollout.replay import RowPictures, replay_frames
 
 FRAMES, REPLAY, OBSERVATIONS, NONE = "frames", "replay", "observations", "none"
 """Where pictures come from, the nicest first."""
@@ -33,7 +33,7 @@ class Pictures:
         wrong: the simulator gave other observations than were recorded, or failed: who reads the page should know.
     """
 
-    frames: Frames
+    frames: RowPictures
     origin: str
     why: str = ""
     wrong: bool = False
@@ -41,7 +41,7 @@ class Pictures:
 
 def best_pictures(sources: PageSources, places: Sequence[Place | Match]) -> str:
     """The origin that pictures of these rows have where everything works."""
-    if sources.frames is not None and _last(places) < len(StoredFrames(sources.frames)):
+    if sources.frames is not None and _last(places) < len(Frames(sources.frames)):
         return FRAMES
     if not _why_no_replay(sources):
         return REPLAY
@@ -54,7 +54,7 @@ def pictures_of(sources: PageSources, places: Sequence[Place | Match]) -> Pictur
     for place in places:
         wanted.setdefault(place.episode, []).append(place.step)
     if best_pictures(sources, places) == FRAMES and sources.frames is not None:
-        files = {number: StoredFrames(sources.frames)[number] for number in wanted}
+        files = {number: Frames(sources.frames)[number] for number in wanted}
         return Pictures({(n, row): decode_png(files[n][row]) for n, rows in wanted.items() for row in rows}, FRAMES)
     why, wrong = _why_no_replay(sources), False
     if not why:
@@ -83,7 +83,7 @@ def film_of(sources: PageSources) -> tuple[str, int, Callable[[int], Iterable[UI
     Ready for NONE are no episodes.
     """
     if sources.frames is not None:
-        stored = StoredFrames(sources.frames)
+        stored = Frames(sources.frames)
         return FRAMES, min(len(stored), len(sources.dataset)), lambda number: decoded(stored[number])
     if sources.screens is not None:
         return OBSERVATIONS, len(sources.dataset), sources.screens.pictures
@@ -111,7 +111,7 @@ def _why_no_replay(sources: PageSources) -> str:
     return f"the episodes were read from a source ({name}) and cannot be played again in the simulator."
 
 
-def _replayed(sources: PageSources, wanted: dict[int, list[int]]) -> Frames:
+def _replayed(sources: PageSources, wanted: dict[int, list[int]]) -> RowPictures:
     environment = partial(sources.domain.environment, task=sources.artifact.task)
     episodes = {number: sources.dataset[number] for number in wanted}
     return replay_frames(environment, episodes, wanted, sources.artifact.manifest.parameters["environment"])

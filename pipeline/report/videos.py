@@ -20,7 +20,7 @@ from pipeline.report.curves import ranked
 from pipeline.report.figures import Shown
 from pipeline.rollout.frames import FRAMES
 
-Picture = UInt8[np.ndarray, "h w 3"]
+RgbPicture = UInt8[np.ndarray, "h w 3"]
 
 
 def frames_there(workspace: Workspace, dataset: Artifact) -> Artifact | None:
@@ -44,7 +44,7 @@ def shown_episodes(dataset: EpisodeDataset, count: int) -> tuple[Shown, ...]:
 
 
 def write_videos(
-    pictures: Callable[[int], Iterable[Picture]], episodes: Iterable[int], folder: Path
+    pictures: Callable[[int], Iterable[RgbPicture]], episodes: Iterable[int], folder: Path
 ) -> tuple[dict[int, Video], list[str]]:
     """`episode-<n>.mp4` and its poster, `episode-<n>.png`, by episode; and why some could not be written.
 
@@ -52,7 +52,7 @@ def write_videos(
     """
     written, problems = dict[int, Video](), list[str]()
     for number in episodes:
-        last_two: deque[Picture] = deque(maxlen=2)
+        last_two: deque[RgbPicture] = deque(maxlen=2)
         try:
             written[number] = write_video(folder / f"episode-{number}.mp4", _kept(pictures(number), last_two))
             write_thumbnail(folder / f"episode-{number}.png", last_two)
@@ -61,7 +61,7 @@ def write_videos(
     return written, problems
 
 
-def _kept(pictures: Iterable[Picture], last: deque[Picture]) -> Iterator[Picture]:
+def _kept(pictures: Iterable[RgbPicture], last: deque[RgbPicture]) -> Iterator[RgbPicture]:
     for picture in pictures:
         last.append(picture)
         yield picture

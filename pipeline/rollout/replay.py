@@ -21,7 +21,7 @@ from pipeline.observation import observation_arrays
 from pipeline.rollout.rollout import reset_environment, step_environment
 from pipeline.wording import error_text
 
-Frames = dict[tuple[int, int], np.ndarray]
+RowPictures = dict[tuple[int, int], np.ndarray]
 """(episode, row) -> picture, (height, width, 3) uint8."""
 
 
@@ -30,7 +30,7 @@ def replay_frames(
     episodes: Mapping[int, Episode],
     wanted: Mapping[int, Sequence[int]],
     identity: Mapping[str, Any] | None = None,
-) -> Frames:
+) -> RowPictures:
     """The pictures of the wanted rows, 0 to T of each episode.
 
     The simulator lives in a child process, because a native one may crash. At every wanted row the replayed observation
@@ -68,13 +68,13 @@ def _replay_all(
     episodes: Mapping[int, Episode],
     wanted: Mapping[int, Sequence[int]],
     identity: Mapping[str, Any] | None,
-) -> Frames:
+) -> RowPictures:
     """Runs in the child."""
     simulator = environment()
     try:
         if identity is not None:
             check_environment(identity, simulator.identity())
-        frames: Frames = {}
+        frames: RowPictures = {}
         for number in sorted(wanted):
             frames |= _replay(simulator, number, episodes[number], frozenset(wanted[number]))
         return frames
@@ -91,8 +91,8 @@ def check_environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> N
         )
 
 
-def _replay(simulator: Environment, number: int, episode: Episode, rows: frozenset[int]) -> Frames:
-    frames: Frames = {}
+def _replay(simulator: Environment, number: int, episode: Episode, rows: frozenset[int]) -> RowPictures:
+    frames: RowPictures = {}
     last = max(rows, default=-1)
     if last > episode.length:
         raise IndexError(f"row {last} of episode {number}, which has rows 0 to {episode.length}")

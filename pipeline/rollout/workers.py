@@ -81,7 +81,7 @@ class WorkerPool:
             workers = max(1, min(workers, missing))
         self._claims = _Claims(context, first, end)
         share = None if missing is None else max(1, -(-missing // workers))
-        self._workers = [_Worker.hire(context, job, self._claims, share) for _ in range(workers)]
+        self._workers = [_Worker.create(context, job, self._claims, share) for _ in range(workers)]
 
     def __enter__(self) -> WorkerPool:
         with _one_native_thread():
@@ -156,7 +156,7 @@ class _Worker:
     theirs: Connection
 
     @staticmethod
-    def hire(context: SpawnContext, job: EpisodeJob, claims: _Claims, share: int | None) -> _Worker:
+    def create(context: SpawnContext, job: EpisodeJob, claims: _Claims, share: int | None) -> _Worker:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(job, claims, share, theirs), daemon=True)
         return _Worker(process, ours, theirs)

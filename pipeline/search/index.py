@@ -11,9 +11,9 @@ from jaxtyping import Float32, Int32, Int64
 
 from pipeline.machine.threads import available_cores
 from pipeline.search.metric import Metric, check_metric
-from pipeline.search.panels import Panels, pack
+from pipeline.search.panels import Panels, pack_panels
 from pipeline.search.pool import DistinctVectors, distinct
-from pipeline.search.tiles import SearchTask, run
+from pipeline.search.tiles import SearchTask, fill_rows
 from pipeline.search.vectors import first_not_finite, unit_vectors
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ExactIndex:
             self._on_device.run(queries, ranges, rows)
             return
         panels = self._panels if 2 * rows.shape[1] < len(pool) else None
-        run(
+        fill_rows(
             SearchTask(pool, panels, queries, ranges, pool.spans(ranges), rows),
             self.threads if work > SMALL_WORK else 1,
         )
@@ -154,7 +154,7 @@ class ExactIndex:
 
     @functools.cached_property
     def _panels(self) -> Panels:
-        return pack(self._pool.vectors, self._pool.cosine)
+        return pack_panels(self._pool.vectors, self._pool.cosine)
 
     @functools.cached_property
     def _on_device(self) -> DeviceSearch:

@@ -67,7 +67,7 @@ def place(keys: Float32[np.ndarray, "n d"], cosine: bool) -> tuple[Float64[np.nd
     return centre, math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000))
 
 
-def pack(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Panels:
+def pack_panels(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Panels:
     """Keys (n, d), n >= 1, ready to be scored; of length one or zero for the cosine."""
     n, d = keys.shape
     centre, scale = place(keys, cosine)

@@ -44,7 +44,7 @@ class SearchTask:
         return SearchTask(self.pool, self.panels, self.queries[which], self.ranges[which], self.spans[which], rows)
 
 
-def run(task: SearchTask, threads: int) -> None:
+def fill_rows(task: SearchTask, threads: int) -> None:
     """Fill the rows of the search."""
     if len(task.queries) == 0:
         return

@@ -167,7 +167,7 @@ class _Console:
 
     def __init__(self, task: str, sticky: float) -> None:
         # numba's import takes longer than the emulator's: not for those who only ask what a game is.
-        from pipeline.envs.atari.screen import Screens
+        from pipeline.envs.atari.screen import ScreenReader
 
         self._rom, self._module = str(_rom(task)), importlib.import_module("ale_py")
         self._module.ALEInterface.setLoggerMode(self._module.LoggerMode.Error)  # else it greets on stderr
@@ -175,7 +175,7 @@ class _Console:
         self._ale.setFloat("repeat_action_probability", sticky)
         self._loaded = self._read()
         self.act, self.lives, self.rgb = self._ale.act, self._ale.lives, self._ale.getScreenRGB
-        self.screens = Screens(self._ale)
+        self.screens = ScreenReader(self._ale)
 
     def begin(self, seed: int) -> None:
         """Reset, as if the game had just been loaded with the emulator's generator at `seed` (32 bits)."""

@@ -20,7 +20,7 @@ _SLIVER = 1e-3  # of a pixel; a cell leaves out what it covers less than this
 _UNKNOWN = -1
 
 
-class Screens:
+class ScreenReader:
     """Looks at an emulator's screen, and makes observations of it.
 
     An observation is (84, 84) uint8, the caller's own: byte for byte OpenCV's INTER_AREA of the emulator's grey screen,
@@ -59,7 +59,7 @@ class Screens:
 
 
 class _Seen:
-    """A screen at which `Screens` has looked: its colour numbers and greys, (rows, 160) uint8 each."""
+    """A screen at which `ScreenReader` has looked: its colour numbers and greys, (rows, 160) uint8 each."""
 
     def __init__(self, emulator: Any) -> None:
         self.colours: np.ndarray = emulator.getScreen()

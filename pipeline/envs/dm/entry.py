@@ -16,7 +16,7 @@ SEED_ARGUMENTS = ("seed", "random", "random_state")
 """Tried in this order where the user names none."""
 
 
-class Entry:
+class EpisodeMaker:
     """What an entry point makes, anew for each episode: dm_env has no seeds, so an episode's seed is an argument.
 
     Args:

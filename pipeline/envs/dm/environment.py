@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from dm_env import specs  # type: ignore[import-untyped]
 
-from pipeline.envs.dm.entry import Entry
+from pipeline.envs.dm.entry import EpisodeMaker
 from pipeline.envs.dm.suite import Suite
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed, unknown_name
@@ -75,7 +75,9 @@ class DeepMind:
                 "domain.entry_point=module:Class"
             )
         self._simulator: Simulator = (
-            Suite(task, max_steps) if entry_point is None else Entry(entry_point, env_kwargs or {}, seed_argument)
+            Suite(task, max_steps)
+            if entry_point is None
+            else EpisodeMaker(entry_point, env_kwargs or {}, seed_argument)
         )
         self._limit = self._simulator.limit if max_steps is None else max_steps
         self._camera, self._size = camera, (height, width)

@@ -15,7 +15,7 @@ from pipeline.interfaces import ArraySpec
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of these with whole or real numbers alone"
 
 
-class Actions:
+class FlatActions:
     """The actions of one environment.
 
     A Box, Discrete, MultiDiscrete or MultiBinary is itself: its own shape and dtype, Discrete a scalar. The parts of a

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.envs.gym.actions import Actions
+from pipeline.envs.gym.actions import FlatActions
 from pipeline.envs.gym.infos import success_of
 from pipeline.envs.gym.make import EnvironmentRecipe, Made
 from pipeline.envs.gym.names import task_of_id
@@ -67,7 +67,7 @@ class Gym:
         self._fresh, self._mission_key, self._rounding = bool(fresh), mission, bool(rounding)
         self.mission = ""
         self._made: Made | None = None
-        self._learned: tuple[Observations, Actions, dict[str, str]] | None = None
+        self._learned: tuple[Observations, FlatActions, dict[str, str]] | None = None
         self._used = self._running = False
 
     @property
@@ -78,12 +78,12 @@ class Gym:
         return self._made
 
     @property
-    def _known(self) -> tuple[Observations, Actions, dict[str, str]]:
+    def _known(self) -> tuple[Observations, FlatActions, dict[str, str]]:
         """Observations, actions and versions, learned from the first environment made; they outlive `close`."""
         if self._learned is None:
             env = self._here.env
             observations = Observations(env.observation_space, self._mission_key, self._rounding)
-            self._learned = observations, Actions(env.action_space), environment_versions(env)
+            self._learned = observations, FlatActions(env.action_space), environment_versions(env)
         return self._learned
 
     @property

@@ -50,7 +50,7 @@ class Observations:
         if self._mission is None:
             return self._read(value), ""
         if not isinstance(value, Mapping) or not isinstance(value.get(self._mission), str):
-            raise InvalidInput(f"The observation should have the text {self._mission}; it is {_told(value)}.")
+            raise InvalidInput(f"The observation should have the text {self._mission}; it is {_shown(value)}.")
         return self._read({key: each for key, each in value.items() if key != self._mission}), value[self._mission]
 
 
@@ -86,7 +86,7 @@ class _Array:
         except ValueError:  # rows of several lengths
             given = np.empty((), object)
         if given.shape != self.shape or given.dtype.kind not in "biuf":
-            raise InvalidInput(f"{self._wanted} It is {_told(value)}.")
+            raise InvalidInput(f"{self._wanted} It is {_shown(value)}.")
         with np.errstate(all="ignore"):
             fitting = given.astype(self.dtype)
         if not _equal(fitting, given) and not (self.rounding and _rounded(fitting, given)):
@@ -108,7 +108,7 @@ class _Text:
 
     def __call__(self, value: Any) -> np.ndarray:
         if not isinstance(value, str):
-            raise InvalidInput(f"{_what(self.name)} should be a text, as its space says. It is {_told(value)}.")
+            raise InvalidInput(f"{_what(self.name)} should be a text, as its space says. It is {_shown(value)}.")
         try:
             return code_points(value, self.length)
         except InvalidInput as error:
@@ -126,7 +126,7 @@ class _Dict:
         keys = {key for key, _, _ in self._parts}
         if not isinstance(value, Mapping) or set(value) != keys:
             raise InvalidInput(
-                f"{_what(self._name)} should have the keys {_listed(keys)}, as its space says. It is {_told(value)}."
+                f"{_what(self._name)} should have the keys {_listed(keys)}, as its space says. It is {_shown(value)}."
             )
         return {written: read(value[key]) for key, written, read in self._parts}
 
@@ -140,7 +140,8 @@ class _Tuple:
     def __call__(self, value: Any) -> Observation:
         if not isinstance(value, tuple | list) or len(value) != len(self._parts):
             raise InvalidInput(
-                f"{_what(self._name)} should be a tuple of {len(self._parts)}, as its space says. It is {_told(value)}."
+                f"{_what(self._name)} should be a tuple of {len(self._parts)}, as its space says. "
+                f"It is {_shown(value)}."
             )
         return {str(place): read(each) for place, (read, each) in enumerate(zip(self._parts, value, strict=True))}
 
@@ -181,7 +182,7 @@ def _listed(keys: Any) -> str:
     return ", ".join(sorted(map(str, keys)))
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"a mapping with the keys {_listed(value)}"
     if isinstance(value, tuple | list):

@@ -15,14 +15,14 @@ from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
 from pipeline.machine.extras import extra_versions
 from pipeline.observation import observation_arrays
-from pipeline.policies.inputs import Input, Inputs
-from pipeline.policies.network import SLOTS, Network, zeros
+from pipeline.policies.inputs import Input, NetworkInputs
+from pipeline.policies.network import SLOTS, SlotNetwork, zeros
 from pipeline.policies.normalize import PLAIN, Scaling, read_scalings, statistics_beside
 from pipeline.policies.sampling import finite
 from pipeline.policies.sb3.network import CELL, HIDDEN, Head, build_policy, head
 from pipeline.policies.sb3.zip import CONTRIB, AgentFile
 from pipeline.policies.spaces import Space, check_actions, gymnasium_space
-from pipeline.policies.stack import arrange
+from pipeline.policies.stack import fit_observation
 
 
 class StableBaselines:
@@ -70,7 +70,7 @@ class StableBaselines:
         self._deterministic, self._device = deterministic, device
         self._frames, self._padding, self._normalize = stack, padding, normalize
         self._specs: dict[int, ArraySpec] = {}
-        self._inputs: Inputs | None = None
+        self._inputs: NetworkInputs | None = None
 
     @property
     def name(self) -> str:
@@ -162,7 +162,7 @@ class StableBaselines:
         return space.parts if space.kind == "dict" else {PLAIN: space}
 
     @cached_property
-    def _network(self) -> Network:
+    def _network(self) -> SlotNetwork:
         assert self._inputs is not None
         rng, wanted = np.random.default_rng(0), self._wanted
         examples = {}
@@ -173,23 +173,23 @@ class StableBaselines:
                 space = gymnasium_space(wanted[name])
                 space.seed(0)
                 examples[name] = np.stack([space.sample() for _ in range(SLOTS)]).astype(tensor.numpy().dtype)
-        return Network(self._forward, self._inputs.tensors | self._memory, examples)
+        return SlotNetwork(self._forward, self._inputs.tensors | self._memory, examples)
 
     def _forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
         return self._head.forward({name: tensor.to(self._device) for name, tensor in inputs.items()})
 
-    def _inputs_for(self, observation: Observation) -> Inputs:
+    def _inputs_for(self, observation: Observation) -> NetworkInputs:
         """Rows for such observations. Raises InvalidInput where the agent was trained to see others."""
         seen, wanted = observation_arrays(observation), self._wanted
         if missing := set(wanted) - set(seen):
             raise InvalidInput(f"{self._agent.path} {_names_differ(missing, set(seen))}")
         scalings = read_scalings(self._statistics) if self._statistics else {}
-        return Inputs({name: self._input(name, seen[name], wanted[name], scalings.get(name)) for name in wanted})
+        return NetworkInputs({name: self._input(name, seen[name], wanted[name], scalings.get(name)) for name in wanted})
 
     def _input(self, name: str, seen: np.ndarray, wanted: Space, scaling: Scaling | None) -> Input:
         where = f" {name}" if name else ""
         whole = wanted.spec.dtype.kind in "iub"
-        way = arrange(seen.shape, wanted.spec.shape, self._frames)
+        way = fit_observation(seen.shape, wanted.spec.shape, self._frames)
         if way is None or (
             not scaling and (whole != (seen.dtype.kind in "iub") or _narrower(wanted.spec.dtype, seen.dtype))
         ):

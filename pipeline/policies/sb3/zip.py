@@ -72,16 +72,18 @@ class AgentFile:
     @cached_property
     def algorithm(self) -> str:
         """The algorithm's name in RL Zoo. Raises InvalidInput where neither the zip nor the user tells."""
-        told = _algorithm(self.data)
+        stated = _algorithm(self.data)
         asked = None if self.asked is None else _known(self.asked)
-        if asked is None and told is None:
+        if asked is None and stated is None:
             raise InvalidInput(
                 f"{self.path} does not tell its algorithm. Say it: policy.algorithm=NAME, "
                 f"one of {', '.join(ALGORITHMS)}."
             )
-        if asked and told and asked != told and not (told == "ppo" and asked in ("ppo_lstm", "maskableppo")):
-            raise InvalidInput(f"policy.algorithm={self.asked}, but {self.path} was trained with {told}. Leave it out.")
-        return asked or str(told)
+        if asked and stated and asked != stated and not (stated == "ppo" and asked in ("ppo_lstm", "maskableppo")):
+            raise InvalidInput(
+                f"policy.algorithm={self.asked}, but {self.path} was trained with {stated}. Leave it out."
+            )
+        return asked or str(stated)
 
     @cached_property
     def step(self) -> int | None:

@@ -23,7 +23,7 @@ from pipeline.machine.files import read_json, sync_tree, write_json
 from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
 from pipeline.sources.dqn_replay.part import FRAME_BYTES, PADDING_ROWS, ROW_BYTES, PartBuilder, rows_needed
 from pipeline.sources.dqn_replay.plan import Inside, Piece
-from pipeline.sources.dqn_replay.shard import Steps, read_steps
+from pipeline.sources.dqn_replay.shard import StepArrays, read_steps
 from pipeline.storage.contract import Storage
 
 DONE = "job.json"
@@ -46,7 +46,7 @@ class Numbered(NamedTuple):
     part: StoredPart
 
 
-class Stopped(Exception):
+class JobStopped(Exception):
     """Another checkpoint has failed, or the user has interrupted."""
 
 
@@ -95,7 +95,7 @@ class Tools:
 
 
 def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
-    """Make `folder` unless it is there; the parts in it. Raises InvalidInput for broken files, Stopped when told to."""
+    """Make `folder` unless it is there, and give its parts. Raises InvalidInput for broken files, JobStopped if asked."""
     if _covers(folder, job):
         tools.advance(job.rows)
         return list(_parts_in(folder))
@@ -177,7 +177,7 @@ def _covers(folder: Path, job: Job) -> bool:
     )
 
 
-def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools) -> list[StoredPart]:
+def _read(job: Job, frames: LoggedArray, steps: StepArrays, folder: Path, tools: Tools) -> list[StoredPart]:
     """Go through the frames: pieces before the episodes, the episodes, pieces after them."""
     begin = int(job.inside.starts[0]) if len(job.inside) else 0
     at = 0
@@ -193,7 +193,7 @@ def _read(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tool
         return parts.results()
 
 
-def _read_episodes(job: Job, frames: LoggedArray, steps: Steps, folder: Path, tools: Tools, parts: _Parts) -> None:
+def _read_episodes(job: Job, frames: LoggedArray, steps: StepArrays, folder: Path, tools: Tools, parts: _Parts) -> None:
     """Fill one buffer after the other with the episodes of a part, while those before are written."""
     inside, slots = job.inside, job.inside.slots
     cuts = list(_cuts(slots))
@@ -202,7 +202,7 @@ def _read_episodes(job: Job, frames: LoggedArray, steps: Steps, folder: Path, to
         builder = PartBuilder(buffers.get())
         for begin, end in zip(inside.starts[start:stop].tolist(), inside.stops[start:stop].tolist(), strict=True):
             if tools.stop.is_set():
-                raise Stopped
+                raise JobStopped
             builder.add(frames, steps.rows(begin, end), job.strip)
             tools.advance(end - begin)
         parts.submit(builder, folder / f"{number:04d}", buffers)
@@ -274,7 +274,7 @@ def _save_piece(piece: Piece, frames: LoggedArray, folder: Path, tools: Tools) -
     with _piece_path(folder, piece).open("wb") as file:
         for start in range(0, rows, PIECE_ROWS):
             if tools.stop.is_set():
-                raise Stopped
+                raise JobStopped
             part = block[: min(PIECE_ROWS, rows - start)]
             frames.read_into(part)
             file.write(part.data)

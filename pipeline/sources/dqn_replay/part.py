@@ -13,7 +13,7 @@ from pipeline.dataset.summary import summary_of
 from pipeline.episode import Episode
 from pipeline.sources.dqn_replay.files import FRAME
 from pipeline.sources.dqn_replay.plan import HEAD, TAIL, WHOLE
-from pipeline.sources.dqn_replay.shard import PADDING, Steps
+from pipeline.sources.dqn_replay.shard import PADDING, StepArrays
 
 TIME_LIMIT = 27000
 """Decisions after which the logged runs cut an episode (108,000 frames of the console); the flag says terminal then."""
@@ -28,7 +28,7 @@ FRAME_BYTES = FRAME[0] * FRAME[1]
 ROW_BYTES = FRAME_BYTES + np.dtype(np.int32).itemsize + 2 * np.dtype(np.float64).itemsize
 
 
-class Frames(Protocol):
+class FrameRows(Protocol):
     """Frames of an episode in time order."""
 
     def read_into(self, out: np.ndarray) -> None:
@@ -51,7 +51,7 @@ class PartBuilder:
         self._episodes: list[Episode] = []
         self._padding: list[int] = []
 
-    def add(self, frames: Frames, steps: Steps, strip: bool, extent: str = WHOLE) -> None:
+    def add(self, frames: FrameRows, steps: StepArrays, strip: bool, extent: str = WHOLE) -> None:
         """Take the next episode: `steps` are its rows, padding included, which is left out if `strip`."""
         begin, slots, quiet = self._rows, len(steps.action), steps.quiet
         frames.read_into(self.buffer[begin : begin + quiet])

@@ -67,7 +67,7 @@ Unit = Inside | Across
 
 
 @dataclass
-class Plan:
+class ReadingPlan:
     """Units in the order in which they are stored, and what is left out.
 
     Attributes:
@@ -93,7 +93,7 @@ def plan(
     shards: Sequence[Shard],
     joined: AbstractSet[tuple[int, int]],
     keep_fragments: bool,
-) -> Plan:
+) -> ReadingPlan:
     """The episodes of `shards`, which are in reading order.
 
     `joined` holds the pairs of numbers that follow each other in time. Of fragments, those that may be nothing but
@@ -101,7 +101,7 @@ def plan(
     """
     by_number = {shard.number: shard for shard in shards}
     stored: dict[int, list[Unit]] = {shard.number: [] for shard in shards}
-    made = Plan()
+    made = ReadingPlan()
     for line in _lines(sorted(by_number), joined):
         for unit in _episodes([by_number[number] for number in line]):
             kept = keep_fragments and not (by_number[unit.shard].quiet_tail and _is_tail(unit))
@@ -113,12 +113,12 @@ def plan(
     return made
 
 
-def as_upstream(shards: Sequence[Shard]) -> Plan:
+def as_upstream(shards: Sequence[Shard]) -> ReadingPlan:
     """Each checkpoint alone, cut after every terminal row; its head counts as an episode, its tail is left out.
 
     So reads d3rlpy 1.1's MDPDataset what d4rl-atari gives it.
     """
-    made = Plan()
+    made = ReadingPlan()
     for shard in shards:
         if len(shard.ends):
             made.units.append(_inside(shard, 0, shard.ends))

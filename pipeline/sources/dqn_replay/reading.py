@@ -18,8 +18,8 @@ from pipeline.sources.dqn_replay.files import FRAME
 from pipeline.sources.dqn_replay.job import MOST_BUFFERS, Job, Numbered, Tools, piece_frames, run_job, save_episodes
 from pipeline.sources.dqn_replay.limits import ALLOW_LAST, Limits, Quota, enough
 from pipeline.sources.dqn_replay.part import PartBuilder, rows_needed
-from pipeline.sources.dqn_replay.plan import Across, Inside, Piece, Plan, Unit
-from pipeline.sources.dqn_replay.shard import PADDING, Steps, read_steps
+from pipeline.sources.dqn_replay.plan import Across, Inside, Piece, ReadingPlan, Unit
+from pipeline.sources.dqn_replay.shard import PADDING, StepArrays, read_steps
 from pipeline.storage.contract import Storage
 
 Running = Future[list[Numbered]]
@@ -44,7 +44,7 @@ class Reading:
         stale: rows of checkpoints that are copies of the one before.
     """
 
-    plan: Plan
+    plan: ReadingPlan
     files: Mapping[int, Mapping[str, Path]]
     strip: bool
     limits: Limits
@@ -224,7 +224,7 @@ def _across(unit: Across, reading: Reading, scratch: Path, storage: Storage) -> 
     builder = PartBuilder(np.empty((rows_needed(int(unit.slots[0]), 1), *FRAME), np.uint8))
     own = {number: read_steps(reading.files[number]) for number in numbers}
     rows = [own[piece.shard].rows(piece.start, piece.stop) for piece in unit.pieces]
-    steps = Steps(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    steps = StepArrays(*(np.concatenate(column) for column in zip(*rows, strict=True)))
     frames = _Pieces([piece_frames(_folder(scratch, piece.shard), piece) for piece in unit.pieces])
     builder.add(frames, steps, reading.strip and unit.may_be_padded, unit.extent)
     facts: dict[str, int | str] = {"checkpoint": "-".join(map(str, numbers))}

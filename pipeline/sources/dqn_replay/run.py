@@ -10,7 +10,7 @@ from pipeline.sources.dqn_replay.bucket import NEEDED, Listing, LogFile
 from pipeline.sources.dqn_replay.shard import (
     Rules,
     Shard,
-    Steps,
+    StepArrays,
     check_steps,
     make_shard,
     new_rows,
@@ -121,7 +121,7 @@ class Run:
             )
         return make_shard(number, steps, counter, rows)
 
-    def _before(self, number: int) -> Steps | None:
+    def _before(self, number: int) -> StepArrays | None:
         """The checkpoint before the last one, which alone can hold copies of it."""
         return read_steps(self.paths(number - 1)) if self._is_compared(number) else None
 

@@ -28,16 +28,16 @@ episode is shorter.
 If they are alike by chance, little is lost: they are part of a tail whose end is not read."""
 
 
-class Steps(NamedTuple):
+class StepArrays(NamedTuple):
     """Rows of a checkpoint without frames: (n,) int32 actions, (n,) float32 rewards, (n,) uint8 terminal flags."""
 
     action: np.ndarray
     reward: np.ndarray
     terminal: np.ndarray
 
-    def rows(self, start: int, stop: int) -> Steps:
+    def rows(self, start: int, stop: int) -> StepArrays:
         """The rows [start, stop)."""
-        return Steps(self.action[start:stop], self.reward[start:stop], self.terminal[start:stop])
+        return StepArrays(self.action[start:stop], self.reward[start:stop], self.terminal[start:stop])
 
     @property
     def quiet(self) -> int:
@@ -99,17 +99,17 @@ class Shard:
         return self.first_of_run or self.slot_ends
 
 
-def read_steps(files: Mapping[str, Path]) -> Steps:
+def read_steps(files: Mapping[str, Path]) -> StepArrays:
     """Actions, rewards and terminal flags of a checkpoint."""
     action = read_whole(files["action"], np.int32)
     like = (len(action), files["action"])
     reward, terminal = read_whole(files["reward"], np.float32, like), read_whole(files["terminal"], np.uint8, like)
     if len(action) < PADDING:
         raise InvalidInput(f"{files['action']} holds {len(action)} rows; a checkpoint holds far more.")
-    return Steps(action, reward, terminal)
+    return StepArrays(action, reward, terminal)
 
 
-def check_steps(steps: Steps, files: Mapping[str, Path], rules: Rules, first: int = 0) -> None:
+def check_steps(steps: StepArrays, files: Mapping[str, Path], rules: Rules, first: int = 0) -> None:
     """Raises InvalidInput for what a game cannot have; `first` is the number of the first row. Rows that were never
     written may hold anything, and are not to be asked about.
     """
@@ -134,7 +134,7 @@ def read_counter(files: Mapping[str, Path]) -> int | None:
     return read_number(files["add_count"]) if "add_count" in files else None
 
 
-def make_shard(number: int, steps: Steps, add_count: int | None, rows: int) -> Shard:
+def make_shard(number: int, steps: StepArrays, add_count: int | None, rows: int) -> Shard:
     """A checkpoint of which the first `rows` are read."""
     ends = np.flatnonzero(steps.terminal[:rows])
     tail = steps.rows(int(ends[-1]) + 1 if len(ends) else 0, rows)
@@ -151,7 +151,7 @@ def make_shard(number: int, steps: Steps, add_count: int | None, rows: int) -> S
     )
 
 
-def new_rows(steps: Steps, add_count: int | None, before: Steps | None) -> int:
+def new_rows(steps: StepArrays, add_count: int | None, before: StepArrays | None) -> int:
     """How many of the first rows are in time order and no copies of the checkpoint `before`.
 
     The counter tells. Without one, a long run of last rows that are those of the checkpoint before does; the few
@@ -166,12 +166,12 @@ def new_rows(steps: Steps, add_count: int | None, before: Steps | None) -> int:
     return capacity - 1 - same if same >= SAME_ROWS else capacity - 1
 
 
-def stale_rows_are_of(steps: Steps, rows: int, before: Steps) -> bool:
+def stale_rows_are_of(steps: StepArrays, rows: int, before: StepArrays) -> bool:
     """Whether the rows from `rows` to C-2 are those of the checkpoint `before`: then no cycle lies between them."""
     return len(before.action) == len(steps.action) and _last_rows_alike(steps, before) >= len(steps.action) - 1 - rows
 
 
-def _last_rows_alike(steps: Steps, before: Steps) -> int:
+def _last_rows_alike(steps: StepArrays, before: StepArrays) -> int:
     """Rows up to C-2, counted backwards, that agree in action, reward and terminal flag."""
     alike = np.ones(len(steps.action) - 1, np.bool_)
     for mine, theirs in zip(steps, before, strict=True):

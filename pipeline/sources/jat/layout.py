@@ -98,9 +98,9 @@ def read_layout(
 def read_metadata(folders: Sequence[Path], files: Sequence[RowFile], width: int) -> Metadata | None:
     """The episodes as the first folder with any of REGENT's JSON files tells them; None without such files."""
     for folder in folders:
-        told = {name: load_map(folder / name) for name in BOUNDARIES if (folder / name).is_file()}
-        if told:
-            return _metadata(folder, told, sum(file.rows for file in files), width)
+        stated = {name: load_map(folder / name) for name in BOUNDARIES if (folder / name).is_file()}
+        if stated:
+            return _metadata(folder, stated, sum(file.rows for file in files), width)
     return None
 
 
@@ -170,13 +170,13 @@ def _check_masks(files: Sequence[RowFile], lengths: np.ndarray, width: int, meta
         )
     if metadata.lengths is None:
         return
-    told = np.array([metadata.lengths[int(episode)] for episode in metadata.owner[first_rows[:-1]]])
+    stated = np.array([metadata.lengths[int(episode)] for episode in metadata.owner[first_rows[:-1]]])
     found = np.add.reduceat(lengths, first_rows[:-1])
-    bad = np.flatnonzero(told != found)
+    bad = np.flatnonzero(stated != found)
     if len(bad):
         row = first_rows[bad[0]]
         raise InvalidInput(
-            f"{metadata.lengths_at} says that episode {metadata.owner[row]} has {told[bad[0]]} steps; its rows, "
+            f"{metadata.lengths_at} says that episode {metadata.owner[row]} has {stated[bad[0]]} steps; its rows, "
             f"from {_place(files, row)} on, have {found[bad[0]]} by their masks. {metadata.repair}"
         )
 
@@ -195,16 +195,16 @@ def load_map(path: Path) -> dict[int, Any]:
         ) from error
 
 
-def _metadata(folder: Path, told: dict[str, dict[int, Any]], rows: int, width: int) -> Metadata:
+def _metadata(folder: Path, stated: dict[str, dict[int, Any]], rows: int, width: int) -> Metadata:
     lengths = None
-    if LENGTHS in told:
-        steps = _integers(folder / LENGTHS, list(told[LENGTHS].values()))
-        lengths = dict(zip(told[LENGTHS], steps.tolist(), strict=True))
+    if LENGTHS in stated:
+        steps = _integers(folder / LENGTHS, list(stated[LENGTHS].values()))
+        lengths = dict(zip(stated[LENGTHS], steps.tolist(), strict=True))
     owners: dict[str, np.ndarray] = {}
-    if ROWS_TO_EPISODES in told:
-        owners[ROWS_TO_EPISODES] = _by_row(folder / ROWS_TO_EPISODES, told[ROWS_TO_EPISODES], rows)
-    if EPISODES_TO_ROWS in told:
-        owners[EPISODES_TO_ROWS] = _by_episode(folder / EPISODES_TO_ROWS, told[EPISODES_TO_ROWS], rows)
+    if ROWS_TO_EPISODES in stated:
+        owners[ROWS_TO_EPISODES] = _by_row(folder / ROWS_TO_EPISODES, stated[ROWS_TO_EPISODES], rows)
+    if EPISODES_TO_ROWS in stated:
+        owners[EPISODES_TO_ROWS] = _by_episode(folder / EPISODES_TO_ROWS, stated[EPISODES_TO_ROWS], rows)
     if lengths is not None:
         owners[LENGTHS] = np.repeat(sorted(lengths), [-(-lengths[episode] // width) for episode in sorted(lengths)])
     names = list(owners)
@@ -231,27 +231,27 @@ def _check_owner(path: Path, owner: np.ndarray, first: np.ndarray, first_name: s
         )
 
 
-def _by_row(path: Path, told: dict[int, Any], rows: int) -> np.ndarray:
-    if sorted(told) != list(range(rows)):
-        strange = min(set(told) ^ set(range(rows)))
+def _by_row(path: Path, stated: dict[int, Any], rows: int) -> np.ndarray:
+    if sorted(stated) != list(range(rows)):
+        strange = min(set(stated) ^ set(range(rows)))
         raise InvalidInput(
-            f"{path} must name rows 0 to {rows - 1}, those of the parquet files, once each. It has {len(told)} rows; "
-            f"row {strange} is {'not one of the files' if strange in told else 'missing'}. {REPAIR}"
+            f"{path} must name rows 0 to {rows - 1}, those of the parquet files, once each. It has {len(stated)} rows; "
+            f"row {strange} is {'not one of the files' if strange in stated else 'missing'}. {REPAIR}"
         )
-    return _integers(path, [told[row] for row in range(rows)])
+    return _integers(path, [stated[row] for row in range(rows)])
 
 
-def _by_episode(path: Path, told: dict[int, Any], rows: int) -> np.ndarray:
-    if not all(isinstance(listed, list) for listed in told.values()):
+def _by_episode(path: Path, stated: dict[int, Any], rows: int) -> np.ndarray:
+    if not all(isinstance(listed, list) for listed in stated.values()):
         raise InvalidInput(f"{path} must give each episode a list of rows. {REPAIR}")
-    episodes = sorted(told)
-    listed = _integers(path, [row for episode in episodes for row in told[episode]])
+    episodes = sorted(stated)
+    listed = _integers(path, [row for episode in episodes for row in stated[episode]])
     if not np.array_equal(listed, np.arange(rows)):
         raise InvalidInput(
             f"{path} must name rows 0 to {rows - 1}, those of the parquet files, once each and ascending with the "
             f"episodes; it names {len(listed)}. {REPAIR}"
         )
-    return np.repeat(episodes, [len(told[episode]) for episode in episodes])
+    return np.repeat(episodes, [len(stated[episode]) for episode in episodes])
 
 
 def _integers(path: Path, values: list[Any]) -> np.ndarray:

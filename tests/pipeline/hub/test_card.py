@@ -7,9 +7,9 @@ import yaml
 
 from pipeline.errors import InvalidInput
 from pipeline.hub.card import repository_card
-from pipeline.hub.names import listed
+from pipeline.hub.names import listed_tasks
 
-TASKS = listed(
+TASKS = listed_tasks(
     [
         "metaworld-assembly_subset/train-00000-of-00001.parquet",
         "metaworld-assembly_newdata/train-00000-of-00001.parquet",

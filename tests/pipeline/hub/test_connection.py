@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.errors import HubError, InvalidInput
-from pipeline.hub.connection import Hub, may_pass, plain_errors
+from pipeline.hub.connection import Hub, hub_may_recover, plain_errors
 
 
 @pytest.mark.parametrize("name", ["data", "me/data/more", "/data", "me/", "me/a b", "me/.hidden", "https://x/y"])
@@ -43,14 +43,14 @@ def wrapped(error):
 
 def test_what_may_pass_is_tried_again_and_nothing_else():
     for status in (408, 409, 412, 429, 500, 502, 503, 504):
-        assert may_pass(failed(status))
-        assert may_pass(wrapped(failed(status)))
+        assert hub_may_recover(failed(status))
+        assert hub_may_recover(wrapped(failed(status)))
     for status in (400, 401, 403, 404, 413):
-        assert not may_pass(failed(status))
-    assert may_pass(httpx2.ReadError("reset"))
-    assert may_pass(json.JSONDecodeError("a page", "<html>", 0))
-    assert not may_pass(ValueError("ours"))
-    assert not may_pass(RuntimeError("ours"))
+        assert not hub_may_recover(failed(status))
+    assert hub_may_recover(httpx2.ReadError("reset"))
+    assert hub_may_recover(json.JSONDecodeError("a page", "<html>", 0))
+    assert not hub_may_recover(ValueError("ours"))
+    assert not hub_may_recover(RuntimeError("ours"))
 
 
 def test_an_error_that_is_not_the_hubs_goes_through_as_it_is():

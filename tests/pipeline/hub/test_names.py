@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import DamagedArtifact, InvalidInput
-from pipeline.hub.names import listed, plain_name
+from pipeline.hub.names import listed_tasks, plain_name
 
 PATHS = [
     "README.md",
@@ -22,7 +22,7 @@ PATHS = [
 
 
 def test_shards_come_in_order_and_small_files_with_their_task():
-    tasks = listed(PATHS)
+    tasks = listed_tasks(PATHS)
     assert list(tasks) == ["metaworld-assembly", "mujoco-ant"]
     assembly = tasks["metaworld-assembly"]
     assert assembly.shards["metaworld-assembly_subset"] == sorted(PATHS[2:4])
@@ -36,7 +36,7 @@ def test_shards_come_in_order_and_small_files_with_their_task():
     [["00001-of-00002"], ["00000-of-00002"], ["00000-of-00001", "00000-of-00002", "00001-of-00002"]],
 )
 def test_missing_or_mixed_shards_are_damage(shards):
-    (task,) = listed(f"a-b_subset/train-{shard}.parquet" for shard in shards).values()
+    (task,) = listed_tasks(f"a-b_subset/train-{shard}.parquet" for shard in shards).values()
     with pytest.raises(DamagedArtifact, match="a-b_subset"):
         task.check_complete()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.policies.network import SLOTS, Network, zeros
+from pipeline.policies.network import SLOTS, SlotNetwork, zeros
 
 
 def perceptron(*widths: int) -> torch.nn.Module:
@@ -34,12 +34,12 @@ NETWORKS = {
 }
 
 
-def network(name: str) -> Network:
+def network(name: str) -> SlotNetwork:
     module, shape = NETWORKS[name]
     rng = np.random.default_rng(0)
     inputs = {"x": zeros(shape, np.dtype(np.float32))}
     examples = {"x": rng.normal(size=(SLOTS, *shape)).astype(np.float32)}
-    return Network(lambda seen: (module(seen["x"]),), inputs, examples)
+    return SlotNetwork(lambda seen: (module(seen["x"]),), inputs, examples)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -68,7 +68,7 @@ def test_a_network_that_looks_at_its_neighbours_is_found_out():
         calls.append(len(seen["x"]))
         return (seen["x"] - seen["x"].mean(0),)
 
-    made = Network(forward, {"x": torch.ones(SLOTS, 2)}, {"x": np.float32(np.arange(2 * SLOTS)).reshape(SLOTS, 2)})
+    made = SlotNetwork(forward, {"x": torch.ones(SLOTS, 2)}, {"x": np.float32(np.arange(2 * SLOTS)).reshape(SLOTS, 2)})
     assert not made.rows_stand_alone
     (outputs,) = made([3])
     np.testing.assert_array_equal(outputs[3], [0.875, 0.875])  # 1, less the mean of one 1 and seven zeros
@@ -84,7 +84,7 @@ def test_the_number_of_threads_is_left_as_it_was():
 
     try:
         torch.set_num_threads(2)
-        Network(forward, {"x": torch.zeros(SLOTS, 1)}, {"x": np.zeros((SLOTS, 1), np.float32)})([0])
+        SlotNetwork(forward, {"x": torch.zeros(SLOTS, 1)}, {"x": np.zeros((SLOTS, 1), np.float32)})([0])
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -95,7 +95,7 @@ def test_several_outputs_and_inputs_keep_their_slots():
     inputs = {"a": torch.zeros(SLOTS, 1), "b": torch.zeros(SLOTS, 2, dtype=torch.uint8)}
     rng = np.random.default_rng(0)
     examples = {"a": rng.normal(size=(SLOTS, 1)).astype(np.float32), "b": rng.integers(0, 256, (SLOTS, 2), np.uint8)}
-    made = Network(lambda seen: (seen["a"] + 1, seen["b"]), inputs, examples)
+    made = SlotNetwork(lambda seen: (seen["a"] + 1, seen["b"]), inputs, examples)
     inputs["a"][5], inputs["b"][5] = 2, 7
     plus, same = made([5])
     assert plus[5] == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InvalidInput
-from pipeline.policies.stack import Stack, arrange, stacked
+from pipeline.policies.stack import Stack, fit_observation, stacked
 
 UNDERSTOOD = [
     ((84, 84), (84, 84), None, 1),
@@ -26,7 +26,7 @@ UNDERSTOOD = [
 
 @pytest.mark.parametrize(("observation", "shape", "frames", "expected"), UNDERSTOOD)
 def test_the_frames_follow_from_the_shapes(observation, shape, frames, expected):
-    way = arrange(observation, shape, frames)
+    way = fit_observation(observation, shape, frames)
     assert way is not None
     assert (way.frames, way.shape) == (expected, shape)
     stack = Stack(way, np.zeros((2, *shape)))
@@ -47,7 +47,7 @@ def test_the_frames_follow_from_the_shapes(observation, shape, frames, expected)
     ],
 )
 def test_other_shapes_are_not_guessed_at(observation, shape, frames):
-    assert arrange(observation, shape, frames) is None
+    assert fit_observation(observation, shape, frames) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_stack_that_begins_with_zeros_is_vecframestacks():
 
     rng = np.random.default_rng(0)
     theirs = StackedObservations(1, 3, spaces.Box(0, 255, (36, 40, 2), np.uint8))
-    way = arrange((36, 40, 2), (36, 40, 6))
+    way = fit_observation((36, 40, 2), (36, 40, 6))
     assert way is not None
     ours = Stack(way, np.zeros((4, 36, 40, 6), np.uint8))
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_stack_that_begins_with_the_first_observation_is_gymnasiums():
             return np.full((5, 6), self.count, np.float32), 0.0, False, False, {}
 
     env = FrameStackObservation(Counting(), 4)
-    way = arrange((5, 6), (4, 5, 6))
+    way = fit_observation((5, 6), (4, 5, 6))
     assert way is not None
     ours, expected = Stack(way, np.zeros((1, 4, 5, 6)), "first"), env.reset()[0]
     for number in range(1, 8):
@@ -113,7 +113,7 @@ def test_a_stack_that_begins_with_the_first_observation_is_gymnasiums():
 
 
 def test_unknown_paddings_and_changing_shapes_are_refused():
-    way = arrange((3,), (3,))
+    way = fit_observation((3,), (3,))
     assert way is not None
     with pytest.raises(InvalidInput, match=r"padding is one of zero, first; it is last"):
         Stack(way, np.zeros((1, 3)), "last")

@@ -66,7 +66,7 @@ def test_the_score_tile_brackets_the_true_score(spread):
     vectors = units((rng.normal(size=(80, 30)) * spread + rng.normal(size=30)).astype(np.float32))
     vectors[5] = 0
     keys, queries = vectors[:64], vectors[64:]
-    packed = panels.pack(keys, cosine=True)
+    packed = panels.pack_panels(keys, cosine=True)
     side = panels.score_side(queries, packed)
     in_key_order = packed.tiles[0].reshape(32, panels.GROUP, -1).swapaxes(1, 2).reshape(32, -1)[:, :64]
     low = (side.left @ in_key_order).astype(np.float64)

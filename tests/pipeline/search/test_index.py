@@ -237,7 +237,7 @@ def test_the_score_tile_brackets_the_true_score():
     rng = np.random.default_rng(7)
     keys = (rng.normal(size=(64, 30)) * np.geomspace(1e-3, 1e3, 64)[:, None] + 5).astype(np.float32)
     queries = (rng.normal(size=(16, 30)) * np.geomspace(1e-2, 1e4, 16)[:, None]).astype(np.float32)
-    packed = panels.pack(keys)
+    packed = panels.pack_panels(keys)
     assert len(packed.tiles) == 1
     side = panels.score_side(queries, packed)
     in_key_order = packed.tiles[0].reshape(32, panels.GROUP, -1).swapaxes(1, 2).reshape(32, -1)[:, :64]

@@ -229,8 +229,8 @@ def test_pictures_that_were_published_stay_away_and_the_shapes_say_so(home, serv
     facts = description(server)
     facts["bins"]["arrays"].append({"name": "image_observations", "shape": [3, 8], "dtype": "float32", "unit": ""})
     facts["bins"]["files"]["image_observations.bin"] = {"size": 96, "blake3": "0"}
-    listed = shapes(bins_of(home)) | {"image_observations": [3, 8]}
-    small = {"published.json": facts, "shapes.json": listed}
+    listed_tasks = shapes(bins_of(home)) | {"image_observations": [3, 8]}
+    small = {"published.json": facts, "shapes.json": listed_tasks}
     server.put(REPO, {f"regent/toy-corner/{name}": json.dumps(value).encode() for name, value in small.items()})
     bins = fetched(server, tmp_path / "there")
     assert content(bins).keys() == content(bins_of(home)).keys()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.domains.atari import ROMS, minimal_actions
-from pipeline.envs.atari.screen import Screens
+from pipeline.envs.atari.screen import ScreenReader
 
 HEIGHTS = (210, 214, 220, 230, 250)
 
@@ -48,7 +48,7 @@ def flat(colour: int, height: int = 210) -> np.ndarray:
 def test_every_observation_is_that_of_opencv(height: int, seed: int, colours: int, moving: float):
     rng = np.random.default_rng(seed)
     console = Console(flat(0, height), rng.integers(0, 256, 256, dtype=np.uint8))
-    screens = Screens(console)
+    screens = ScreenReader(console)
     for _ in range(4):
         rows = rng.random(height) < moving
         earlier, console.screen = console.screen, console.screen.copy()
@@ -64,7 +64,7 @@ def test_every_observation_is_that_of_opencv(height: int, seed: int, colours: in
 @pytest.mark.parametrize("height", HEIGHTS)
 def test_a_screen_of_one_grey_stays_so(height: int):
     console = Console(flat(0, height), np.arange(256, dtype=np.uint8))
-    screens = Screens(console)
+    screens = ScreenReader(console)
     for colour in range(256):
         console.screen = flat(colour, height)
         assert (screens.alone() == colour).all()
@@ -72,7 +72,7 @@ def test_a_screen_of_one_grey_stays_so(height: int):
 
 def test_a_grey_is_asked_for_when_its_colour_is_first_met():
     console = Console(flat(0), np.arange(255, -1, -1, dtype=np.uint8))
-    screens, asked = Screens(console), []
+    screens, asked = ScreenReader(console), []
     for colour in (3, 4, 3, 4, 255):
         console.screen, console.asked = flat(colour), 0
         screens.remember()
@@ -83,7 +83,7 @@ def test_a_grey_is_asked_for_when_its_colour_is_first_met():
 
 def test_an_observation_is_the_callers_own():
     console = Console(flat(7), np.arange(256, dtype=np.uint8))
-    screens = Screens(console)
+    screens = ScreenReader(console)
     first = screens.alone()
     first += 1
     assert (screens.alone() == 7).all()
@@ -98,7 +98,7 @@ def test_the_screens_of_a_game_are_those_of_opencv(task: str):
     emulator = ale_py.ALEInterface()
     emulator.setInt("random_seed", 0)
     emulator.loadROM(ale_py.roms.get_rom_path(ROMS[task]))
-    screens = Screens(emulator)
+    screens = ScreenReader(emulator)
     for action in np.random.default_rng(0).choice(minimal_actions(task), 100).tolist():
         for _ in range(3):
             emulator.act(action)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.envs.gym.actions import Actions
+from pipeline.envs.gym.actions import FlatActions
 from pipeline.errors import InvalidInput
 from pipeline.policies.random import uniform_action
 
@@ -70,7 +70,7 @@ def check_same(one: Any, other: Any) -> None:
 @given(st.one_of(nests(WHOLE), nests(REAL)), st.integers(0, 99))
 def test_one_array_becomes_what_the_space_itself_would_draw(space, seed):
     space.seed(seed)
-    wanted, actions = space.sample(), Actions(space)
+    wanted, actions = space.sample(), FlatActions(space)
     array = np.reshape(np.array(flat(space, wanted), actions.spec.dtype), actions.spec.shape)
     assert (array >= actions.spec.low).all()
     assert (array <= actions.spec.high).all()
@@ -85,19 +85,19 @@ def test_one_array_becomes_what_the_space_itself_would_draw(space, seed):
 
 
 def test_a_single_space_keeps_its_shape_and_dtype():
-    assert Actions(spaces.Discrete(4, start=2)).spec.shape == ()
-    assert Actions(spaces.Box(-1, 1, (2, 3))).spec.shape == (2, 3)
-    assert Actions(spaces.MultiBinary((2, 2))).spec.dtype == np.int8
+    assert FlatActions(spaces.Discrete(4, start=2)).spec.shape == ()
+    assert FlatActions(spaces.Box(-1, 1, (2, 3))).spec.shape == (2, 3)
+    assert FlatActions(spaces.MultiBinary((2, 2))).spec.dtype == np.int8
 
 
 def test_keys_are_joined_in_gymnasiums_own_order():
     space = spaces.Dict({"z": spaces.Discrete(2), "a": spaces.Tuple([spaces.Discrete(3), spaces.MultiBinary(2)])})
-    layout = Actions(space).layout
+    layout = FlatActions(space).layout
     assert [part["name"] for part in layout] == ["a/0", "a/1", "z"]
     assert layout[0] == {
         "name": "a/0", "space": "Discrete", "dtype": "int64", "shape": [], "at": [0, 1], "first": 0, "last": 2
     }  # fmt: skip
-    taken = Actions(space).taken_apart(np.array([2, 0, 1, 1]))
+    taken = FlatActions(space).taken_apart(np.array([2, 0, 1, 1]))
     assert (taken["a"][0], taken["a"][1].tolist(), taken["z"]) == (2, [0, 1], 1)
 
 
@@ -112,11 +112,11 @@ def test_keys_are_joined_in_gymnasiums_own_order():
 )
 def test_whole_numbers_beyond_their_bounds_are_refused(space, action):
     with pytest.raises(InvalidInput, match="takes actions from"):
-        Actions(space).taken_apart(np.asarray(action))
+        FlatActions(space).taken_apart(np.asarray(action))
 
 
 def test_real_numbers_beyond_their_bounds_are_the_environments_business():
-    assert Actions(spaces.Box(-1, 1, (1,))).taken_apart(np.float32([5])) == 5
+    assert FlatActions(spaces.Box(-1, 1, (1,))).taken_apart(np.float32([5])) == 5
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_real_numbers_beyond_their_bounds_are_the_environments_business():
 )
 def test_other_spaces_and_mixtures_are_refused_by_name(space, words):
     with pytest.raises(InvalidInput, match=words):
-        Actions(space)
+        FlatActions(space)
