@@ -95,7 +95,7 @@ class Tools:
 
 
 def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
-    """Make `folder` unless it is there, and give its parts. Raises InvalidInput for broken files, JobStopped if asked."""
+    """Make `folder` unless it is there, and give its parts. Raises InvalidInput, and JobStopped if asked."""
     if _covers(folder, job):
         tools.advance(job.rows)
         return list(_parts_in(folder))
