@@ -70,16 +70,16 @@ def missions_beside(folders: list[Path], metadata: Metadata | None) -> list[str]
     path = next((folder / EPISODES_TO_TEXT for folder in folders if (folder / EPISODES_TO_TEXT).is_file()), None)
     if path is None:
         return None
-    told = load_map(path)
-    if strange := [text for text in told.values() if not isinstance(text, str)]:
+    stated = load_map(path)
+    if strange := [text for text in stated.values() if not isinstance(text, str)]:
         raise InvalidInput(f"{path} must give each episode a text; it holds {json.dumps(strange[0])}. {RAW}")
-    episodes = sorted(told) if metadata is None else metadata.owner[metadata.first_rows[:-1]].tolist()
-    if missing := [episode for episode in episodes if episode not in told]:
+    episodes = sorted(stated) if metadata is None else metadata.owner[metadata.first_rows[:-1]].tolist()
+    if missing := [episode for episode in episodes if episode not in stated]:
         raise InvalidInput(
-            f"{path} must name the mission of every episode that has rows. It has {len(told)} episodes; episode "
+            f"{path} must name the mission of every episode that has rows. It has {len(stated)} episodes; episode "
             f"{missing[0]} is missing. Use the file of this very dataset, or remove it."
         )
-    return [told[episode] for episode in episodes]
+    return [stated[episode] for episode in episodes]
 
 
 def token_name(tokens: np.ndarray) -> str:
@@ -125,17 +125,17 @@ def _episodes(path: Path, row: int, batch: Any) -> tuple[np.ndarray, list[str]]:
     """Steps of each episode of a batch, and the texts of those that have steps."""
     steps = pc.list_value_length(batch.column(REWARDS)).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     column = batch.column(TEXTS)
-    told = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
-    if (differ := np.flatnonzero((steps > 0) & (told != steps))).size:
+    stated = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    if (differ := np.flatnonzero((steps > 0) & (stated != steps))).size:
         index = int(differ[0])
         raise InvalidInput(
-            f"Every step of the raw dataset has its mission. {path}, row {row + index}: {TEXTS} has {told[index]}, "
+            f"Every step of the raw dataset has its mission. {path}, row {row + index}: {TEXTS} has {stated[index]}, "
             f"{REWARDS} {steps[index]}. Download it again."
         )
     words = column.flatten().dictionary_encode()
     codes = words.indices.to_numpy(zero_copy_only=False)
     full = np.flatnonzero(steps)
-    ends = np.cumsum(told)[full]
+    ends = np.cumsum(stated)[full]
     least, most = (_of_ranges(function, codes, ends - steps[full], ends) for function in (np.minimum, np.maximum))
     if (differ := np.flatnonzero(~(least == most))).size:  # a null is NaN, which differs
         raise InvalidInput(
