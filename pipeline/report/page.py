@@ -20,7 +20,7 @@ from pipeline.report.figures import BINS, Figures, Media, Search, Spread
 from pipeline.report.ranges import Range
 from pipeline.report.sources import PageSources
 from pipeline.report.tallies import Tally
-from pipeline.report.wording import short_command, without_folders
+from pipeline.report.wording import portable_command, short_command, variables_of, without_folders
 
 TEMPLATES = Path(__file__).parent
 PICTURE_WIDTH = 192
@@ -81,7 +81,8 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"number": number, "plain": without_folders, "short": short_command, "limit": _limit}
+    templates.filters |= {"number": number, "plain": without_folders, "limit": _limit}
+    templates.filters |= {"portable": portable_command, "variables": variables_of}
     templates.globals["number"] = number
     return str(templates.get_template(template).render(**values))
 

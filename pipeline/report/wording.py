@@ -23,6 +23,26 @@ def without_folders(text: str) -> str:
     return ABSOLUTE.sub(lambda found: f"…/{found[1]}".rstrip("/"), text)
 
 
+def portable_command(command: str) -> str:
+    """A command to paste on any machine: each value with an absolute path becomes a variable that the shell asks for.
+
+    So it can run in no wrong folder: bash says `PATHS_ROOT: parameter null or not set`.
+
+    >>> portable_command("python run.py stage=report 'paths.root=/mnt/my data/out'")
+    'python run.py stage=report paths.root="${PATHS_ROOT:?}"'
+    """
+    return " ".join(map(_portable, shlex.split(command)))
+
+
+def variables_of(command: str) -> dict[str, str]:
+    """The variables of a portable command, and the setting that each holds.
+
+    >>> variables_of('python run.py paths.root="${PATHS_ROOT:?}"')
+    {'PATHS_ROOT': 'paths.root'}
+    """
+    return {name: key for key, name in re.findall(r'([\w.]+)="\$\{(\w+):\?\}"', command)}
+
+
 def short_command(command: str) -> str:
     """A command as it was typed, its absolute paths shortened; quoted where a shell needs it.
 
@@ -41,6 +61,13 @@ def _short(word: str) -> str:
     if value.startswith(("/", "~/")):
         return f"{key}{equals}…/{Path(value).name}"
     return without_folders(word)
+
+
+def _portable(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if without_folders(value) == value and not value.startswith(("/", "~/")):
+        return _quoted(word if equals else without_folders(word).removeprefix("…/"))
+    return f'{key}="${{{re.sub(r"[^A-Z]", "_", key.lstrip("+").upper())}:?}}"'
 
 
 def _quoted(word: str) -> str:

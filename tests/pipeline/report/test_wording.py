@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pipeline.report.wording import short_command, without_folders
+from pipeline.report.wording import portable_command, short_command, without_folders
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,15 @@ def test_absolute_paths_keep_their_last_name_only(text: str, short: str):
 )
 def test_a_command_keeps_its_words_and_loses_its_folders(command: str, short: str):
     assert short_command(command) == short
+
+
+def test_a_command_to_paste_asks_the_shell_for_folders_and_never_runs_in_a_wrong_one(tmp_path: Path):
+    line = portable_command(f"python {tmp_path}/run.py task=pong 'paths.root={tmp_path}/my data' 'source.path=my log'")
+    assert line == "python run.py task=pong paths.root=\"${PATHS_ROOT:?}\" 'source.path=my log'"
+    printed = line.replace("python run.py", "printf '%s|'")
+    unset = subprocess.run(["bash", "-c", printed], capture_output=True, text=True, env={}, check=False)
+    assert unset.returncode != 0
+    assert "PATHS_ROOT" in unset.stderr
+    put_in = {"PATHS_ROOT": f"{tmp_path}/my data"}
+    found = subprocess.run(["bash", "-c", printed], capture_output=True, text=True, env=put_in, check=True)
+    assert found.stdout == f"task=pong|paths.root={tmp_path}/my data|source.path=my log|"
