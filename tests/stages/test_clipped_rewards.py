@@ -15,7 +15,7 @@ from pipeline.episode import Episode, with_last_row
 from pipeline.frames.video import Video
 from pipeline.hub.card import repository_card
 from pipeline.hub.description import Sources, describe, read_description
-from pipeline.hub.names import listed
+from pipeline.hub.names import listed_tasks
 from pipeline.regent.chain import bins_name
 from pipeline.regent.recipe import Recipe
 from pipeline.report.figures import Media, Shown
@@ -129,7 +129,7 @@ def test_the_card_of_a_repository_says_it(made):
     folder = found["bins"].path / bins_name(found["bins"])
     sources = Sources(found["parquet"], found["bins"], found["retrieval"], found["episodes"], folder)
     facts = read_description(describe(sources), "here")
-    tasks = listed([path.removeprefix("data/") for path in found["parquet"].manifest.files])
+    tasks = listed_tasks([path.removeprefix("data/") for path in found["parquet"].manifest.files])
     card = repository_card("me/log", tasks, {"toy-corner": facts})
     row = next(line for line in card.splitlines() if line.startswith("| toy-corner |"))
     assert bool(re.search(rf"\(\S+ to \S+\), {re.escape(WORDS)} \|", row)) == ("clipped" in card) == clipped

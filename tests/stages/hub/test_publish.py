@@ -321,7 +321,7 @@ def test_a_task_without_parquet_says_which_command_makes_it(home, server):
     shutil.rmtree(home.of_kind("toy", "key", "parquet")[0].path)
     with pytest.raises(ArtifactNotFound, match="stage=parquet domain=toy task=key") as caught:
         published(home, server)
-    assert (caught.value.stage, caught.value.task) == ("parquet", "key")
+    assert (caught.value.command.stages, caught.value.command.task) == (("parquet",), "key")
     assert server.log == []
 
 
