@@ -5,11 +5,7 @@ any order of adding and so for any matrix library); what differs is how candidat
 the groups with the smallest minima are kept, of their scores the smallest, and of what is dropped the smallest: its
 `floor`. k kept vectors with upper bounds <= u prove the rest irrelevant when the floor lies above u. Queries without
 that proof get a float64 product and longer lists, and, where that does not do either, the float64 score of every
-vector.
-
-The float64 scores that define the order are added dimension by dimension, each operation a kernel of its own, so that
-no multiplication is fused with an addition and every bit agrees with the CPU's. Ties among equal scores go to the
-smaller row by a stable sort of what is sorted by row.
+vector (pipeline.search.device_order).
 
 Temporaries stay below about 2 * MEMORY; beside them the device holds the vectors twice, and three more times once a
 query has needed the float64 product. Speed on a GPU has not been measured.
@@ -19,19 +15,17 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int32, Int64
 
-from pipeline.errors import InvalidInput, PipelineError
+from pipeline.errors import InvalidInput
+from pipeline.search.device_order import DeviceOrder
 from pipeline.search.panels import FAR, UNDERFLOW, place
 from pipeline.search.pool import DistinctVectors
-from pipeline.search.rank import fill_missing, rank_scored
+from pipeline.search.precision import check_products, full_precision
 from pipeline.search.shortlist import NEVER, UNLIMITED
 
 MEMORY = 1 << 30  # bytes for the temporaries of one query tile
@@ -39,7 +33,6 @@ QUERY_TILE = 2048  # queries of one product, at most
 KEY_TILE = 1 << 17  # vectors of one product, at most; a multiple of GROUP
 RANK_TILE = 8192  # queries whose shortlists are ranked together: fewer and larger kernels
 GROUP = 32  # consecutive vectors of which only the smallest score is compared at first
-COLUMNS = 4  # dimensions whose terms are computed together
 
 _LOCK = threading.Lock()  # the precision of products belongs to the process: one caller at a time sets it
 _BLOCK = 1 << 16  # vectors widened to float64 at once
@@ -80,14 +73,15 @@ class DeviceSearch:
         self.device = device
         self.centre, self.scale = place(pool.vectors, pool.cosine)
         self.length = 2 * self.scale if pool.cosine else 0.0
-        self.columns = self._sent(pool.vectors).T.contiguous()
-        self.firsts, self.lasts = self._sent(pool.firsts), self._sent(pool.lasts)
+        self._order = DeviceOrder(pool, device)
 
-    def run(self, queries: NDArray[np.float32], ranges: NDArray[np.int64], rows: NDArray[np.int32]) -> None:
+    def run(
+        self, queries: Float32[np.ndarray, "q d"], ranges: Int64[np.ndarray, "q 2"], rows: Int32[np.ndarray, "q k"]
+    ) -> None:
         """Fill `rows` (q, k) for queries (q, d) with excluded ranges of rows (q, 2). Waits for other searches."""
         k = rows.shape[1]
-        with _LOCK, _full_precision():
-            _check_products(self.device)
+        with _LOCK, full_precision():
+            check_products(self.device)
             left = np.arange(len(queries))
             for dtype, spare in ((torch.float32, max(64, k // 4)), (torch.float64, 3 * k + 1024)):
                 kept = min(k + spare, len(self.pool))
@@ -99,10 +93,7 @@ class DeviceSearch:
                     left = np.append(left, self._products(dtype, queries, ranges, rows, some, kept))
             batch = max(1, MEMORY // (64 * len(self.pool)))
             for start in range(0, len(left), batch):
-                self._scan(queries, ranges, rows, left[start : start + batch])
-
-    def _sent(self, array: NDArray[Any]) -> torch.Tensor:
-        return torch.tensor(array, device=self.device)
+                self._order.rank_all(queries, ranges, rows, left[start : start + batch])
 
     @functools.cached_property
     def _single(self) -> Side:
@@ -113,15 +104,15 @@ class DeviceSearch:
         return self._side(torch.float64)
 
     def _side(self, dtype: torch.dtype) -> Side:
-        d, u = self.columns.shape
+        d, u = self._order.columns.shape
         padded = -(-u // GROUP) * GROUP
         right = torch.zeros((_padded_depth(d), padded), dtype=dtype, device=self.device)
         norms = torch.zeros(padded, dtype=dtype, device=self.device)
-        centre = self._sent(self.centre)[:, None]
+        centre = self._order.sent(self.centre)[:, None]
         right[d] = float(NEVER)
         for start in range(0, u, _BLOCK):
             part = slice(start, min(start + _BLOCK, u))
-            exact = self.columns[:, part].double()
+            exact = self._order.columns[:, part].double()
             block = ((exact - centre) * self.scale).to(dtype)
             squares = block.double().square().sum(dim=0)
             offsets = torch.zeros_like(squares)
@@ -136,18 +127,18 @@ class DeviceSearch:
     def _products(
         self,
         dtype: torch.dtype,
-        queries: NDArray[np.float32],
-        ranges: NDArray[np.int64],
-        rows: NDArray[np.int32],
-        some: NDArray[np.int64],
+        queries: Float32[np.ndarray, "q d"],
+        ranges: Int64[np.ndarray, "q 2"],
+        rows: Int32[np.ndarray, "q k"],
+        some: Int64[np.ndarray, "m"],
         kept: int,
-    ) -> NDArray[np.int64]:
+    ) -> Int64[np.ndarray, "left"]:
         """Answer the queries in `some` whose nearest are proven to be among `kept` candidates; return the others."""
         side = self._single if dtype == torch.float32 else self._double
         key_tile = min(KEY_TILE, side.right.shape[1])
         per_query = dtype.itemsize * key_tile + 3 * kept * GROUP * (dtype.itemsize + 8)
         tile = max(1, min(QUERY_TILE, MEMORY // per_query))
-        asked = self._sent(queries[some])
+        asked = self._order.sent(queries[some])
         found = []
         for start in range(0, len(some), tile):
             part = slice(start, start + tile)
@@ -156,17 +147,17 @@ class DeviceSearch:
         proven = counts >= 0
         decided = proven.cpu().numpy()
         if decided.any():
-            self._rank(asked[proven], listed[proven], counts[proven], ranges, rows, some[decided])
+            self._order.rank(asked[proven], listed[proven], counts[proven], ranges, rows, some[decided])
         return some[~decided]
 
     def _candidates(
-        self, side: Side, queries: torch.Tensor, ranges: NDArray[np.int64], k: int, kept: int, key_tile: int
+        self, side: Side, queries: torch.Tensor, ranges: Int64[np.ndarray, "q 2"], k: int, kept: int, key_tile: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(m, <= kept) vector numbers by lower bound, and (m,) how many may be among the nearest; -1 if unproven."""
         left, widths, pads, far = self._left(side, queries)
         m, u = len(queries), side.right.shape[1]
         spans = self.pool.spans(ranges)
-        bounds = self._sent(ranges)
+        bounds = self._order.sent(ranges)
         buffer = torch.empty(m * key_tile, dtype=left.dtype, device=self.device)
         lows = torch.empty((m, 0), dtype=left.dtype, device=self.device)
         listed = torch.empty((m, 0), dtype=torch.int64, device=self.device)
@@ -196,7 +187,7 @@ class DeviceSearch:
         """The queries (m, d) as the left-hand side, the error terms (m,) and which are too far to be scored."""
         m, d = queries.shape
         dtype = side.right.dtype
-        moved = (queries.double() - self._sent(self.centre)) * self.scale
+        moved = (queries.double() - self._order.sent(self.centre)) * self.scale
         norms = moved.square().sum(dim=1).sqrt()
         far = norms > FAR
         moved[far] = 0
@@ -207,101 +198,15 @@ class DeviceSearch:
         pads = 4 * (d + 3) * 2.0**-53 * ((norms + side.largest).square() + self.length**2) + UNDERFLOW
         return left, widths, pads, far
 
-    def _hide(self, scores: torch.Tensor, first: int, spans: NDArray[np.int64], bounds: torch.Tensor) -> None:
+    def _hide(self, scores: torch.Tensor, first: int, spans: Int64[np.ndarray, "m 2"], bounds: torch.Tensor) -> None:
         """Put the scores of excluded vectors above all others; spans (m, 2) on the host say where they may be."""
         used = spans[spans[:, 0] < spans[:, 1]]
         if len(used) == 0:
             return
         start, stop = max(int(used[:, 0].min()), first), min(int(used[:, 1].max()), first + scores.shape[1])
         if start < stop:
-            hidden = self._hidden(start, stop, bounds)
+            hidden = self._order.hidden(start, stop, bounds)
             scores[:, start - first : stop - first].masked_fill_(hidden, float(NEVER))
-
-    def _hidden(self, start: int, stop: int, bounds: torch.Tensor) -> torch.Tensor:
-        """(m, stop - start): which of these vectors have no row outside the excluded range of rows."""
-        return (self.firsts[start:stop] >= bounds[:, :1]) & (self.lasts[start:stop] < bounds[:, 1:])
-
-    def _rank(
-        self,
-        queries: torch.Tensor,
-        listed: torch.Tensor,
-        counts: torch.Tensor,
-        ranges: NDArray[np.int64],
-        rows: NDArray[np.int32],
-        some: NDArray[np.int64],
-    ) -> None:
-        """Order the first counts[i] listed vectors of each query by (float64 score, row) into rows[some]."""
-        width = int(counts.max())
-        beyond = torch.arange(width, device=self.device) >= counts[:, None]
-        listed, _ = listed[:, :width].masked_fill(beyond, len(self.pool)).sort(dim=1)
-        scores = self._scores(queries, listed.clamp(max=len(self.pool) - 1))
-        scores.masked_fill_(beyond, float("inf"))  # the sort has moved them behind the others
-        self._write(listed, scores, counts, ranges, rows, some)
-
-    def _write(
-        self,
-        listed: torch.Tensor,
-        scores: torch.Tensor,
-        counts: torch.Tensor,
-        ranges: NDArray[np.int64],
-        rows: NDArray[np.int32],
-        some: NDArray[np.int64],
-    ) -> None:
-        """Order counts[i] scored vectors, given in ascending order."""
-        pool, k = self.pool, rows.shape[1]
-        own = ranges[some]
-        out = np.empty((len(some), k), dtype=np.int32)
-        if pool.plain:
-            order = scores.sort(dim=1, stable=True).indices[:, :k]
-            out[:, : order.shape[1]] = listed.gather(1, order).int().cpu().numpy()
-            fill_missing(out, counts.cpu().numpy(), own, pool.rows)
-        else:
-            arrays = (scores.cpu().numpy(), listed.int().cpu().numpy(), counts.cpu().numpy())
-            rank_scored(*arrays, own, pool.starts, pool.members, out)
-        rows[some] = out
-
-    def _scores(self, queries: torch.Tensor, listed: torch.Tensor) -> torch.Tensor:
-        """(m, c) float64 scores of the listed vectors."""
-        flat, shape = listed.flatten(), listed.shape
-        wide = queries.double().T.contiguous()
-        total = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        for j in range(0, len(wide), COLUMNS):
-            part = slice(j, j + COLUMNS)
-            self._add(total, wide[part, :, None], self.columns[part].index_select(1, flat).view(-1, *shape))
-        return total
-
-    def _add(self, total: torch.Tensor, wide: torch.Tensor, values: torch.Tensor) -> None:
-        """Add the terms of a few dimensions, one after the other, each operation rounded by itself."""
-        if self.pool.cosine:
-            for term in wide * values:
-                total.sub_(term)
-        else:
-            terms = wide - values
-            terms.mul_(terms)
-            for term in terms:
-                total.add_(term)
-
-    def _scan(
-        self,
-        queries: NDArray[np.float32],
-        ranges: NDArray[np.int64],
-        rows: NDArray[np.int32],
-        some: NDArray[np.int64],
-    ) -> None:
-        """Score every vector in float64, for a few queries."""
-        u, k = len(self.pool), rows.shape[1]
-        wide = self._sent(queries[some]).double().T.contiguous()
-        scores = torch.zeros((len(some), u), dtype=torch.float64, device=self.device)
-        for j in range(len(wide)):
-            self._add(scores, wide[j : j + 1, :, None], self.columns[j : j + 1, None])
-        scores.masked_fill_(self._hidden(0, u, self._sent(ranges[some])), float("inf"))
-        limit = scores.topk(min(k, u), dim=1, largest=False).values.amax(dim=1, keepdim=True)
-        kept = (scores <= limit) & (scores < float("inf"))
-        counts = kept.sum(dim=1)
-        scores.masked_fill_(~kept, float("inf"))
-        # Vectors that are kept, in ascending order, then others.
-        listed = kept.logical_not().byte().sort(dim=1, stable=True).indices[:, : int(counts.max())]
-        self._write(listed, scores.gather(1, listed), counts, ranges, rows, some)
 
 
 def _smallest(values: torch.Tensor, kept: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -320,40 +225,3 @@ def _round_up(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 def _padded_depth(d: int) -> int:
     return -(-(d + 2) // _ALIGNED) * _ALIGNED
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Float32 products are IEEE float32 inside, whatever the caller allows elsewhere; nothing is differentiated."""
-    with torch.no_grad(), torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
-        legacy, current = _precision()
-        torch.set_float32_matmul_precision("highest")
-        try:
-            yield
-        finally:
-            if legacy is not None:
-                torch.set_float32_matmul_precision(legacy)
-            for backend, precision in current:
-                backend.fp32_precision = precision
-
-
-def _precision() -> tuple[str | None, list[tuple[Any, str]]]:
-    """Torch's setting for float32 products; since 2.9 also one for each backend, which may contradict the old one."""
-    backends: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
-    current = [(backend, backend.fp32_precision) for backend in backends if hasattr(backend, "fp32_precision")]
-    try:
-        return torch.get_float32_matmul_precision(), current
-    except RuntimeError:  # they do contradict each other: the new one holds
-        return None, current
-
-
-def _check_products(device: torch.device) -> None:
-    """Raise PipelineError where a float32 product rounds its factors: the bound would not hold."""
-    depth, factor = 64, 1 + 2.0**-12  # TF32 and bfloat16 make 1 of this
-    sides = torch.full((2, depth, depth), factor, dtype=torch.float32, device=device)
-    error = (torch.mm(sides[0], sides[1]).double() - depth * factor**2).abs().max().item()
-    if not error <= depth * factor**2 * depth * 2.0**-24:
-        raise PipelineError(
-            f"Search on {device}: wanted float32 products exact to rounding, found an error of {error:.1e} in {depth}; "
-            "something in this process or its environment allows TF32 or bfloat16. Turn it off, or use device cpu"
-        )

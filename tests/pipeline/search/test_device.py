@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.search import device, index
+from pipeline.errors import PipelineError
+from pipeline.search import device, device_order, index
 from pipeline.search.index import ExactIndex
 from tests.pipeline.search.brute import brute_force, drawn_search
 
@@ -22,21 +23,22 @@ DEVICES = ["torch-cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.
 def sizes(**constants: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in constants.items():
-            patch.setattr(index if name == "DEVICE_WORK" else device, name, value)
+            module = {"DEVICE_WORK": index, "COLUMNS": device_order}.get(name, device)
+            patch.setattr(module, name, value)
         yield
 
 
 @contextmanager
-def counted(method: str) -> Iterator[list[int]]:
+def counted(owner: type, method: str) -> Iterator[list[int]]:
     """Lists how many queries each call of this method served."""
-    original, served = getattr(device.DeviceSearch, method), []
+    original, served = getattr(owner, method), []
 
     def spy(self, *arguments):
-        served.append(len(arguments[-1] if method == "_scan" else arguments[-2]))
+        served.append(len(arguments[-1] if method == "rank_all" else arguments[-2]))
         return original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(device.DeviceSearch, method, spy)
+        patch.setattr(owner, method, spy)
         yield served
 
 
@@ -83,7 +85,11 @@ def test_rows_are_those_of_the_cpu(name, metric, values):
 def test_what_float32_cannot_decide_goes_to_float64_and_what_that_cannot_to_a_scan(name):
     rng = np.random.default_rng(1)
     keys = (np.where(rng.random((3000, 1)) < 0.5, -1e4, 1e4) + 0.01 * rng.normal(size=(3000, 20))).astype(np.float32)
-    with sizes(DEVICE_WORK=0), counted("_products") as products, counted("_scan") as scans:
+    with (
+        sizes(DEVICE_WORK=0),
+        counted(device.DeviceSearch, "_products") as products,
+        counted(device_order.DeviceOrder, "rank_all") as scans,
+    ):
         found = ExactIndex(keys, device=name).search(keys[::100], 30)
         assert (products, scans) == ([30, 30], [])
         np.testing.assert_array_equal(found.rows, brute_force(keys, keys[::100], 30))
@@ -121,7 +127,7 @@ def test_what_the_caller_allows_of_low_precision_is_suspended_and_restored(setti
 def test_products_that_round_their_factors_are_noticed(monkeypatch):
     exact = torch.mm
     monkeypatch.setattr(torch, "mm", lambda a, b: exact(a.bfloat16(), b.bfloat16()).float())
-    with pytest.raises(device.PipelineError, match="TF32 or bfloat16"):
+    with pytest.raises(PipelineError, match="TF32 or bfloat16"):
         ExactIndex(np.eye(50, dtype=np.float32), device="torch-cpu").search(np.eye(50, dtype=np.float32), 3)
 
 
