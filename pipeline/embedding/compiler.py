@@ -1,4 +1,4 @@
-"""Whether torch.compile can work here, told without importing torch."""
+"""Whether torch.compile can work here, found without importing torch."""
 
 from __future__ import annotations
 

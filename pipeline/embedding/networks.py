@@ -43,7 +43,7 @@ class Network(Protocol):
 
     Attributes:
         headless: its classifier was taken off; a file of weights may still hold the classifier's.
-        advice: where its weights come from, for a person who has not said.
+        advice: where its weights come from, for a person who has named none.
     """
 
     headless: bool

@@ -107,7 +107,7 @@ def hub_may_recover(error: BaseException) -> bool:
 
 @contextmanager
 def plain_errors(hub: Hub, doing: str) -> Iterator[None]:
-    """Turn the client's errors into HubError: what was tried, what the hub said, what to do. Never with the token."""
+    """Turn the client's errors into HubError: what was tried, what came back, what to do. Never with the token."""
     try:
         yield
     except FAILURES as error:

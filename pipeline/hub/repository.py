@@ -70,7 +70,7 @@ class DatasetRepository:
         if (snapshot := self.look()) is None:
             self.check_kind()
             with plain_errors(self.hub, "Looking at"):
-                return self._look()  # raises what the hub said
+                return self._look()  # raises what the hub answers
         return snapshot
 
     def check_kind(self) -> None:

@@ -20,6 +20,7 @@ from threading import Event, Lock
 from typing import Any
 
 from pipeline.errors import InvalidInput, Unreachable
+from pipeline.machine.extras import import_extra
 from pipeline.machine.files import human_bytes, sync_folder, write_json
 from pipeline.machine.lease import held
 from pipeline.machine.progress import Advance, progress
@@ -242,14 +243,7 @@ def _wrong(file: RemoteFile) -> str | None:
 
 
 def _crc32c() -> Any:
-    try:
-        import google_crc32c
-    except ImportError as error:
-        raise InvalidInput(
-            f"Verifying CRC32C checksums needs google-crc32c ({error}). Install it: pip install 'repertoire[gcs]'"
-        ) from error
-    made: Any = google_crc32c.Checksum  # its own annotations leave this one out
-    return made()
+    return import_extra("gcs", "google_crc32c").Checksum()
 
 
 def _check_space(folder: Path, needed: int, label: str, setting: str) -> None:

@@ -14,6 +14,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from pipeline.errors import InvalidInput
+from pipeline.machine.extras import import_extra
 from pipeline.remote.retry import Retry
 
 TRIES = 5
@@ -103,15 +104,13 @@ def _google_class() -> Any:
     """
     logging.getLogger("gcsfs").setLevel(logging.WARNING)  # it greets at import
     try:
-        from gcsfs.core import GCSFileSystem
-    except ImportError as error:
-        raise InvalidInput(
-            f"Reading gs:// needs gcsfs ({error}). Install it: pip install 'repertoire[gcs]'. Or give a folder that "
-            f"holds a copy of the bucket."
-        ) from error
+        gcsfs = import_extra("gcs", "gcsfs.core")
+    except InvalidInput as error:
+        raise InvalidInput(f"{error} Or give a folder that holds a copy of the bucket.") from error
+    base = gcsfs.GCSFileSystem
 
-    class Google(GCSFileSystem):  # type: ignore[misc]
-        _request = getattr(GCSFileSystem._request, "__wrapped__", GCSFileSystem._request)
+    class Google(base):  # type: ignore[misc, valid-type]
+        _request = getattr(base._request, "__wrapped__", base._request)
 
     return Google
 

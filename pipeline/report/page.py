@@ -37,9 +37,9 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
 
     Args:
         sources: what it is made from.
-        figures: what is told.
-        media: what is seen.
-        root: the folder of all artifacts, from which on their places are told.
+        figures: the numbers on it.
+        media: the pictures and videos on it.
+        root: the folder of all artifacts; their places are shown below it.
 
     Raises InvalidInput where jinja2 is missing.
     """

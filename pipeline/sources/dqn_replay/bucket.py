@@ -23,6 +23,7 @@ from typing import Any
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import Failed, Remote, connect, scrubbed, with_retries
+from pipeline.wording import few
 
 log = logging.getLogger(__name__)
 
@@ -202,16 +203,16 @@ class Bucket:
         if strange:
             return InvalidInput(
                 f"{self.address} has no replay log of {game} run {run}, only files of other names: "
-                f"{_some(sorted(strange))}. Wanted: $store$_observation_ckpt.N.gz and so on in replay_logs/, or "
+                f"{_shown(sorted(strange))}. Wanted: $store$_observation_ckpt.N.gz and so on in replay_logs/, or "
                 f"N/observation.gz."
             )
         if runs := self._folders(game):
             there = [name for name in runs if name.isdigit()]
             hint = f" Take one of them: source.run={there[0]}" if there else ""
-            return InvalidInput(f"{self.address} has no run {run} of {game}. It has: {_some(runs)}.{hint}")
+            return InvalidInput(f"{self.address} has no run {run} of {game}. It has: {_shown(runs)}.{hint}")
         games = [name for name in self._folders("") if name not in BELOW]
         return InvalidInput(
-            f"{self.address} has no game {game}. It has: {_some(games) if games else 'none'}. Wanted below {ROOT}: "
+            f"{self.address} has no game {game}. It has: {_shown(games) if games else 'none'}. Wanted below {ROOT}: "
             f"{game}/{run}/, or dqn/{game}/{run}/."
         )
 
@@ -280,7 +281,6 @@ def _entry(name: str, facts: Mapping[str, Any]) -> Entry:
     return Entry(name, None if size is None else int(size), md5, crc32c)
 
 
-def _some(names: Sequence[str], most: int = 8) -> str:
-    """The first names, and how many more there are; quoted by nothing, but without what would move a cursor."""
-    shown = ", ".join(name.encode("unicode_escape").decode() for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+def _shown(names: Sequence[str]) -> str:
+    """The first names, and how many more there are, without what would move a cursor."""
+    return few([name.encode("unicode_escape").decode() for name in names], most=8)

@@ -27,7 +27,7 @@ class Metadata:
     Attributes:
         folder: where they lie.
         owner: (rows,) the episode of each row.
-        lengths: steps of each episode, where told; an episode of none owns no row.
+        lengths: steps of each episode, where known; an episode of none owns no row.
         lengths_at: what tells them.
         repair: what to do when it does not fit.
     """

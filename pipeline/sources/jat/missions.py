@@ -114,7 +114,7 @@ class Missions:
         text, key = self.texts[episode], tokens.tobytes()
         if self._tokens.setdefault(text, key) != key or self._texts.setdefault(key, text) != text:
             raise InvalidInput(
-                f"A mission's text and its tokens belong together. Episode {episode} is told to be: {text}. An earlier "
+                f"A mission's text and its tokens belong together. Episode {episode} has the text: {text}. An earlier "
                 f"episode has these tokens and another text, or this text and other tokens: the texts are not those of "
                 f"this dataset. Use its own, or name missions by their tokens with source.missions=tokens"
             )

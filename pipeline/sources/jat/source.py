@@ -21,14 +21,14 @@ from pipeline.sources.jat.missions import RAW, Missions, RawTask, missions_besid
 from pipeline.sources.jat.rows import row_files, row_shapes
 from pipeline.sources.jat.screens import REPEAT, ZEROS, FrameStack
 from pipeline.sources.quirks import Quirk, Quirks
-from pipeline.wording import check_choice
+from pipeline.wording import check_choice, few
 
 METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
 HUB = "hub"
 
 
 class Found(NamedTuple):
-    """A task and what is told of its episodes beside its rows."""
+    """A task and what is known of its episodes beside its rows."""
 
     task: JatTask
     metadata: Metadata | None
@@ -195,11 +195,10 @@ def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) ->
     there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
     listed = near + [other for other in there if other not in near]
-    more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
     download = "set source.raw=hub" if setting == "source.raw" else f"leave out {setting}"
     hint = f" {setting} is the folder above {name}." if root.name == name else ""
     raise UnknownName(
-        f"No folder {name} in {root}. Folders there: {', '.join(listed[:8]) or 'none'}{more}.{hint} "
+        f"No folder {name} in {root}. Folders there: {few(listed, most=8) or 'none'}.{hint} "
         f"Choose one of these tasks, or {download} to download {name}."
     )
 
@@ -215,11 +214,11 @@ def _rule(task: JatTask) -> str:
 
 
 def _check_missions(found: Found, layout: Layout) -> None:
-    """The missions told must be those of the rows' episodes: as many, and in the raw dataset of the same lengths."""
+    """The missions must be those of the rows' episodes: as many, and in the raw dataset of the same lengths."""
     texts = found.task.missions.texts if found.task.missions else None
     lengths = np.add.reduceat(layout.lengths, layout.first_rows[:-1])
     if texts is not None and len(texts) != len(lengths):
-        raise InvalidInput(f"{len(texts)} missions are told, but the rows hold {len(lengths)} episodes. {RAW}")
+        raise InvalidInput(f"{len(texts)} missions were found, but the rows hold {len(lengths)} episodes. {RAW}")
     if found.raw is None:
         return
     if len(found.raw.lengths) != len(lengths) or (found.raw.lengths != lengths).any():

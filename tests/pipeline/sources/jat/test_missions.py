@@ -195,7 +195,7 @@ def test_texts_that_do_not_fit_are_refused(tmp_path: Path, told: Any, says: str)
 def test_texts_of_more_episodes_than_the_rows_hold_are_refused(tmp_path: Path):
     task = make_missions(tmp_path, [5, 7, 3], metadata=False, texts=False)
     (task.task_folder / "eps_2_text.json").write_text('{"0": "a", "1": "b"}')
-    assert "2 missions are told, but the rows hold 3 episodes" in refusal(task)
+    assert "2 missions were found, but the rows hold 3 episodes" in refusal(task)
 
 
 # Boundaries
