@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from blake3 import blake3
+from jaxtyping import Shaped
 
 DIGEST_BYTES = 32
 
@@ -24,14 +25,14 @@ class ArrayDigest:
     def __init__(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         self._hasher = blake3(_header(name, dtype, shape))
 
-    def update(self, block: np.ndarray) -> None:
+    def update(self, block: Shaped[np.ndarray, "rows ..."]) -> None:
         self._hasher.update(_bytes(block))
 
     def digest(self) -> bytes:
         return self._hasher.digest()
 
 
-def digest_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+def digest_arrays(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> bytes:
     """BLAKE3 over name, dtype, shape and bytes of the arrays in name order: the same for every storage."""
     hasher = blake3()
     for name in sorted(arrays):
@@ -75,6 +76,6 @@ def _dtype_on_disk(dtype: np.dtype[Any]) -> str:
     return np.dtype(dtype).newbyteorder("<").str
 
 
-def _bytes(array: np.ndarray) -> memoryview | bytes:
+def _bytes(array: Shaped[np.ndarray, "..."]) -> memoryview | bytes:
     contiguous = np.ascontiguousarray(array)
     return contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float64, Shaped, UInt8
 
 from pipeline.digest import digest_arrays
 from pipeline.errors import InvalidEpisode
@@ -54,7 +55,7 @@ class Episode:
         InvalidEpisode: an invariant does not hold; the message names the array.
     """
 
-    steps: Mapping[str, np.ndarray]
+    steps: Mapping[str, Shaped[np.ndarray, "rows ..."]]
     seed: int = UNKNOWN
     terminated: bool = False
     truncated: bool = False
@@ -103,18 +104,18 @@ class Episode:
         return math.fsum(self.steps["reward"])
 
     @property
-    def is_first(self) -> np.ndarray:
-        """(T+1,) bool, true on row 0."""
+    def is_first(self) -> Bool[np.ndarray, "rows"]:
+        """True on row 0."""
         return np.arange(self.rows) == 0
 
     @property
-    def is_last(self) -> np.ndarray:
-        """(T+1,) bool, true on row T."""
+    def is_last(self) -> Bool[np.ndarray, "rows"]:
+        """True on row T."""
         return np.arange(self.rows) == self.length
 
     @property
-    def is_terminal(self) -> np.ndarray:
-        """(T+1,) bool, true on row T of an episode that terminated."""
+    def is_terminal(self) -> Bool[np.ndarray, "rows"]:
+        """True on row T of an episode that terminated."""
         return self.is_last & self.terminated
 
     @property
@@ -122,11 +123,11 @@ class Episode:
         """Bytes of the step arrays; the unit in which parts are cut."""
         return sum(array.nbytes for array in self.steps.values())
 
-    def summary(self) -> dict[str, np.ndarray]:
+    def summary(self) -> dict[str, Shaped[np.ndarray, ""]]:
         """The once-per-episode facts as scalar arrays."""
         return {name: np.asarray(getattr(self, name), dtype) for name, dtype in SUMMARY.items()}
 
-    def texts(self) -> dict[str, np.ndarray]:
+    def texts(self) -> dict[str, UInt8[np.ndarray, "n"]]:
         """The once-per-episode texts as UTF-8 bytes."""
         return {name: np.frombuffer(getattr(self, name).encode(), np.uint8) for name in TEXTS}
 
@@ -139,16 +140,16 @@ class Episode:
         return f"Episode(T={self.length}, return={self.total_reward:.4g}, end={self.end_reason}, {arrays})"
 
 
-def with_last_row(name: str, array: np.ndarray) -> np.ndarray:
+def with_last_row(name: str, array: Shaped[np.ndarray, "t *each"]) -> Shaped[np.ndarray, "t+1 *each"]:
     """(T, ...) -> (T+1, ...): append the zero row that stands for what no one did or saw after the end."""
     if array.ndim == 0:
         raise InvalidEpisode(f"{name} must have a leading step axis")
     return np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
 
 
-def _is_mask(array: np.ndarray, has_info: bool) -> bool:
+def _is_mask(array: Shaped[np.ndarray, "rows ..."], has_info: bool) -> bool:
     return has_info and array.dtype == np.bool_ and bool(array.any() and not array[:-1].all() and not array[-1])
 
 
-def _first_bad(array: np.ndarray) -> int:
+def _first_bad(array: Float64[np.ndarray, "rows"]) -> int:
     return int(np.argmin(np.isfinite(array)))

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from pipeline.episode import UNKNOWN
 
-Observation = np.ndarray | Mapping[str, Any]
+Observation = Shaped[np.ndarray, "..."] | Mapping[str, Any]
 """One observation: an array, or a mapping of them for nested spaces."""
 
 
@@ -23,8 +24,8 @@ class ArraySpec:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
+    low: Shaped[np.ndarray, "..."] | None = None
+    high: Shaped[np.ndarray, "..."] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class GaveUp(Exception):
         idle: an action that changes nothing. It is taken where the episode has none yet, so that there is one to store.
     """
 
-    def __init__(self, why: str, idle: np.ndarray) -> None:
+    def __init__(self, why: str, idle: Shaped[np.ndarray, "..."]) -> None:
         super().__init__(why)
         self.idle = idle
 
@@ -56,7 +57,7 @@ class GaveUp(Exception):
 class Player(Protocol):
     """Plays one episode of one environment, one decision after the other."""
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
+    def act(self, observation: Observation, rng: np.random.Generator) -> Shaped[np.ndarray, "..."]:
         """The action for one observation, in the environment's action dtype and shape. May raise GaveUp."""
 
 
@@ -89,7 +90,7 @@ class Policy(Protocol):
     def start(self, slot: int, environment: Environment) -> None:
         """Called when an episode begins in a slot, after the reset; forgets all about the slot's last episode."""
 
-    def act(self, decisions: Sequence[Decision]) -> Sequence[np.ndarray | GaveUp]:
+    def act(self, decisions: Sequence[Decision]) -> Sequence[Shaped[np.ndarray, "..."] | GaveUp]:
         """One action per decision, each in the environment's action dtype and shape. Decisions are of different slots.
 
         A GaveUp in the place of an action ends that slot's episode, and no other's.
@@ -112,11 +113,11 @@ class Environment(Protocol):
     def reset(self, seed: int) -> Observation:
         """Begin an episode whose every random draw follows from `seed`."""
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Shaped[np.ndarray, "..."]) -> Transition:
         """Apply one action. Raises RuntimeError after the episode's end."""
 
-    def render(self) -> np.ndarray:
-        """The present picture, (height, width, 3) uint8. Raises NoRenderer where nothing can draw."""
+    def render(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The present picture. Raises NoRenderer where nothing can draw."""
 
     def picture_identity(self) -> Mapping[str, Any]:
         """JSON facts that change pictures but no episode: camera, size."""

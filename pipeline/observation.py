@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 UNCHANGING = frozenset([bool, int, float, str, type(None)])
 """Types of most infos; asking for them first takes a tenth of the time of asking for a Mapping."""
 
 
-def observation_arrays(observation: Any, name: str = "") -> dict[str, np.ndarray]:
+def observation_arrays(observation: Any, name: str = "") -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of an observation by name: of a nested one `a` and `b/c`, each behind `name/` where a name is given.
 
     >>> sorted(observation_arrays({"a": [1, 2], "b": {"c": 3}}, "observation"))

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, unknown_name
@@ -76,7 +77,7 @@ class MetaWorld:
         self._steps = 0
         return np.asarray(observation, np.float64)
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Float32[np.ndarray, "4"]) -> Transition:
         """Apply one action for 12.5 ms of simulated time. The simulator clips what lies outside [-1, 1]."""
         if self._steps is None:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
@@ -93,8 +94,8 @@ class MetaWorld:
             info={"success": float(info["success"])},
         )
 
-    def render(self) -> np.ndarray:
-        """(picture, picture, 3) uint8 of the present state. Raises NoRenderer where nothing can draw."""
+    def render(self) -> UInt8[np.ndarray, "side side 3"]:
+        """The present state, `picture` pixels a side. Raises NoRenderer where nothing can draw."""
         if self._painter is None:
             self._painter = self._new_painter()
         return self._painter.paint(self._env.data)
@@ -135,8 +136,8 @@ class _Expert:
         warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high", category=UserWarning)
         self._policy = import_extra("metaworld", "metaworld.policies").ENV_POLICY_MAP[f"{task}-v3"]()
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
-        """(4,) float32 in [-1, 1]. Draws nothing from `rng`."""
+    def act(self, observation: Observation, rng: np.random.Generator) -> Float32[np.ndarray, "4"]:
+        """An action in [-1, 1]. Draws nothing from `rng`."""
         action: np.ndarray = np.asarray(self._policy.get_action(observation), np.float32)
         return action.clip(-1, 1)
 

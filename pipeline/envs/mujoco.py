@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from pipeline.envs.rendering import Painter, without_opengl
 from pipeline.errors import InvalidInput, unknown_name
@@ -88,7 +89,7 @@ class MuJoCo:
         self._running = True
         return np.array(observation, np.float64)
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Float[np.ndarray, "n"]) -> Transition:
         """Apply one action for the task's frame skip."""
         if not self._running:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
@@ -103,8 +104,8 @@ class MuJoCo:
             info={key: value.copy() if isinstance(value, np.ndarray) else value for key, value in info.items()},
         )
 
-    def render(self) -> np.ndarray:
-        """(height, width, 3) uint8 of the present state. Raises NoRenderer where nothing can draw."""
+    def render(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The present state. Raises NoRenderer where nothing can draw."""
         simulator = self._env.unwrapped
         if self._painter is None:
             cameras = [simulator.model.camera(number).name for number in range(simulator.model.ncam)]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.errors import NoRenderer
 
@@ -115,8 +116,8 @@ class Painter:
         self._kind = mujoco.mjtState.mjSTATE_INTEGRATION  # all that the simulation starts its next step from
         self._state = np.empty(mujoco.mj_stateSize(model, self._kind))
 
-    def paint(self, data: mujoco.MjData) -> np.ndarray:
-        """(height, width, 3) uint8 of the state in `data`."""
+    def paint(self, data: mujoco.MjData) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture of the state in `data`."""
         self._mujoco.mj_getState(self._model, data, self._state, self._kind)
         self._mujoco.mj_setState(self._model, self._data, self._state, self._kind)
         # A reset may place a marker in the model without moving it in the data; this moves it, in the copy.

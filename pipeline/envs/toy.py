@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int, Int64, UInt8
 
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
@@ -101,7 +102,7 @@ class Toy:
         self._steps = 0
         return _observe(self._board, self._size)
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Int[np.ndarray, ""]) -> Transition:
         """Move once. `info` holds `slipped` (bool) and `distance` (int64 cells that are left to key and goal)."""
         if self._board is None or self._steps is None:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
@@ -127,8 +128,8 @@ class Toy:
             info={"slipped": slipped, "distance": after},
         )
 
-    def render(self) -> np.ndarray:
-        """(144, 144, 3) uint8: the agent is a blue disc, the goal a green square, the key a yellow diamond."""
+    def render(self) -> UInt8[np.ndarray, "144 144 3"]:
+        """The agent is a blue disc, the goal a green square, the key a yellow diamond."""
         if self._board is None:
             raise RuntimeError("There is nothing to draw yet: call reset first.")
         return _draw(self._board, self._size)
@@ -148,8 +149,8 @@ class Toy:
 class ShortestWay:
     """Walks to the key, through the gap and to the goal, seeing nothing but the observation."""
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
-        """A move, int64 scalar, that shortens the way by one cell."""
+    def act(self, observation: Observation, rng: np.random.Generator) -> Int64[np.ndarray, ""]:
+        """A move that shortens the way by one cell."""
         row, column, *goal, key_row, key_column, _, wall, gap = np.asarray(observation).tolist()
         target_row, target_column = goal if key_row == NOWHERE else (key_row, key_column)
         rows_first = None
@@ -170,7 +171,7 @@ def _direction(difference: float, moves: tuple[int, int]) -> int:
     return moves[0] if difference < 0 else moves[1]
 
 
-def _checked(action: np.ndarray) -> int:
+def _checked(action: Int[np.ndarray, ""]) -> int:
     move = int(action)
     if not 0 <= move < len(MOVES):
         raise InvalidInput(f"The toy world knows the moves 0 to {len(MOVES) - 1}, it was given {move}.")
@@ -207,7 +208,7 @@ def _distance(board: _Board) -> int:
     return sum(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in pairwise(way))
 
 
-def _observe(board: _Board, size: int) -> np.ndarray:
+def _observe(board: _Board, size: int) -> Float32[np.ndarray, "9"]:
     def place(index: int | None) -> float:
         return NOWHERE if index is None else index / (size - 1)
 
@@ -216,7 +217,7 @@ def _observe(board: _Board, size: int) -> np.ndarray:
     return np.asarray([*places, float(board.carrying), place(board.wall), place(board.gap)], np.float32)
 
 
-def _draw(board: _Board, size: int) -> np.ndarray:
+def _draw(board: _Board, size: int) -> UInt8[np.ndarray, "144 144 3"]:
     side = PICTURE // size
     rows, columns = np.indices((size, size))
     colours = np.where(((rows + columns) % 2)[..., None], FLOOR_DARK, FLOOR).astype(np.uint8)
@@ -238,6 +239,12 @@ def _draw(board: _Board, size: int) -> np.ndarray:
     return picture
 
 
-def _paint(grid: np.ndarray, cell: Cell, side: int, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def _paint(
+    grid: UInt8[np.ndarray, "h w 3"],
+    cell: Cell,
+    side: int,
+    mask: Bool[np.ndarray, "side side"],
+    colour: tuple[int, int, int],
+) -> None:
     top, left = cell[0] * side, cell[1] * side
     grid[top : top + side, left : left + side][mask] = colour

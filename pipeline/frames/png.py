@@ -13,6 +13,7 @@ import zlib
 
 import numpy as np
 from isal import isal_zlib
+from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.errors import InvalidInput
@@ -24,8 +25,8 @@ LEVEL = 1
 _END = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 
 
-def encode_png(picture: np.ndarray) -> bytes:
-    """The file of a picture, (height, width, 3) uint8. Raises InvalidInput for any other array."""
+def encode_png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """The file of a picture. Raises InvalidInput for any other array."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise InvalidInput(f"A picture is (height, width, 3) uint8; it is {picture.dtype}{list(picture.shape)}.")
     height, width, _ = picture.shape
@@ -36,8 +37,8 @@ def encode_png(picture: np.ndarray) -> bytes:
     return b"".join((SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _END))
 
 
-def decode_png(data: bytes) -> np.ndarray:
-    """The picture of a file, (height, width, 3) uint8. Raises InvalidInput where it is none."""
+def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture of a file. Raises InvalidInput where it is none."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.asarray(image.convert("RGB"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from blake3 import blake3
+from jaxtyping import Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
@@ -41,8 +42,8 @@ def picture_of(environment: Environment) -> EncodedPicture:
     return EncodedPicture(encode_png(pixels), pixel_digest(pixels))
 
 
-def pixel_digest(pixels: np.ndarray) -> bytes:
-    """32 bytes that change with the size or any pixel of a (height, width, 3) uint8 picture."""
+def pixel_digest(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """32 bytes that change with the size or any pixel of a picture."""
     return blake3(repr(pixels.shape).encode()).update(np.ascontiguousarray(pixels).data).digest()
 
 
@@ -56,13 +57,13 @@ class EpisodeFrames:
     """The pictures of one episode.
 
     Attributes:
-        png: the files' bytes, one after the other; uint8.
-        ends: (T+1,) int64, where each file ends.
+        png: the files' bytes, one after the other.
+        ends: where each file ends, T+1 rows.
         digest: 32 bytes, of all pixels.
     """
 
-    png: np.ndarray
-    ends: np.ndarray
+    png: UInt8[np.ndarray, "bytes"]
+    ends: Int64[np.ndarray, "rows"]
     digest: bytes
 
     @staticmethod
@@ -108,8 +109,8 @@ def load_frames(path: Path, episode_digest: bytes) -> EpisodeFrames | None:
         return None
 
 
-def frame_ends(path: Path) -> np.ndarray:
-    """Where each picture of a spilled file ends, read without the pictures; (T+1,) int64."""
+def frame_ends(path: Path) -> Int64[np.ndarray, "rows"]:
+    """Where each picture of a spilled file ends, read without the pictures; T+1 rows."""
     with safe_open(path, "numpy") as file:
         ends: np.ndarray = file.get_tensor(ENDS)
         return ends

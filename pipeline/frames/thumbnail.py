@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.errors import InvalidInput
@@ -23,11 +24,11 @@ BLACK = (128, 128, 3)
 JPG_QUALITY = 95
 
 
-def thumbnail(pictures: Iterable[np.ndarray], largest: int | None = None) -> np.ndarray:
-    """The second-last picture, (height, width, 3) uint8, or a black one of 128 x 128 where there are fewer than two.
+def thumbnail(pictures: Iterable[UInt8[np.ndarray, "h w 3"]], largest: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """The second-last picture, or a black one of 128 x 128 where there are fewer than two.
 
     Args:
-        pictures: (height, width, 3) uint8 each; two are held at a time.
+        pictures: of the rows in order; two are held at a time.
         largest: pixels of the longer side; a larger picture is shrunk to it, a smaller one left as it is.
 
     Raises InvalidInput where `largest` is not positive.
@@ -43,7 +44,7 @@ def thumbnail(pictures: Iterable[np.ndarray], largest: int | None = None) -> np.
     return np.asarray(Image.fromarray(np.ascontiguousarray(chosen)).resize(size, Image.Resampling.LANCZOS))
 
 
-def write_thumbnail(path: Path, pictures: Iterable[np.ndarray], largest: int | None = None) -> None:
+def write_thumbnail(path: Path, pictures: Iterable[UInt8[np.ndarray, "h w 3"]], largest: int | None = None) -> None:
     """Write `thumbnail(pictures, largest)` atomically: `.png` without loss, `.jpg` or `.jpeg` at quality 95 with full
     colour resolution. Raises InvalidInput for other names, and for what is no picture.
     """

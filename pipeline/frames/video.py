@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from pipeline.errors import InvalidInput
 from pipeline.frames.png import decode_png
@@ -48,7 +49,7 @@ quarter more bytes, for camera pictures up to twice as many.
 """
 
 BT709, LIMITED, SRGB = 1, 1, 13
-"""Code points of ITU-T H.273: matrix and primaries, range of levels, transfer function. A player that is not told
+"""Code points of ITU-T H.273: matrix and primaries, range of levels, transfer function. A player without them
 guesses by the picture's size, and shows other colours."""
 
 AREA, FULL_CHROMA, ACCURATE, BITEXACT = 0x20, 0x4000, 0x40000, 0x80000
@@ -64,7 +65,9 @@ class Video:
     height: int
 
 
-def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float | Fraction = FPS, crf: int = CRF) -> Video:
+def write_video(
+    path: Path, pictures: Iterable[UInt8[np.ndarray, "h w 3"]], fps: float | Fraction = FPS, crf: int = CRF
+) -> Video:
     """Write pictures as the frames of an mp4 file, which appears whole or not at all.
 
     Streams: a few dozen frames are in memory, as the encoder looks ahead. The same pictures give the same bytes with
@@ -72,7 +75,7 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float | Fractio
 
     Args:
         path: of the file; the folder must be there.
-        pictures: (height, width, 3) uint8 each, all of one size, at least one. Where a side is odd, its last row or
+        pictures: all of one size, at least one. Where a side is odd, its last row or
             column is repeated once, because H.264 halves both sides for colours.
         fps: frames per second, 0.1 to 1000; the rate is constant.
         crf: quality, 1 to 51; lower is nearer to the pictures and larger.
@@ -104,8 +107,8 @@ def episode_video(frames: Frames, index: int, path: Path, fps: float | Fraction 
     return write_video(path, decoded(frames[index]), fps, crf)
 
 
-def decoded(files: EpisodeFrames) -> Iterator[np.ndarray]:
-    """The pictures of an episode, (height, width, 3) uint8, one in memory at a time."""
+def decoded(files: EpisodeFrames) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The pictures of an episode, one in memory at a time."""
     return (decode_png(files[row]) for row in range(len(files)))
 
 
@@ -127,7 +130,7 @@ def _rate(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _checked(pictures: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
+def _checked(pictures: Iterable[Shaped[np.ndarray, "..."]], name: str) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """The same pictures, each looked at before it is encoded."""
     expected: tuple[int, ...] | None = None
     for row, picture in enumerate(pictures):
@@ -145,11 +148,13 @@ def _checked(pictures: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
         yield picture
 
 
-def _size(picture: np.ndarray) -> str:
+def _size(picture: UInt8[np.ndarray, "h w 3"]) -> str:
     return f"{picture.shape[1]} x {picture.shape[0]}"
 
 
-def _encode(path: Path, pictures: Iterable[np.ndarray], shape: tuple[int, ...], rate: Fraction, crf: int) -> int:
+def _encode(
+    path: Path, pictures: Iterable[UInt8[np.ndarray, "h w 3"]], shape: tuple[int, ...], rate: Fraction, crf: int
+) -> int:
     """Write the file; returns the number of frames."""
     import av
 
@@ -173,7 +178,7 @@ def _stream(container: OutputContainer, shape: tuple[int, ...], rate: Fraction, 
     return stream
 
 
-def video_frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
+def video_frames(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Iterator[VideoFrame]:
     """Pictures in the encoder's own colours: exact rounding, and the mean colour of each 2 x 2 pixels."""
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter

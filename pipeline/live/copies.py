@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import Observation
@@ -20,7 +21,7 @@ def take_mission(observation: Any) -> tuple[Observation, str]:
     return observation, ""
 
 
-def action_copy(action: Any, dtype: np.dtype) -> np.ndarray:
+def action_copy(action: Any, dtype: np.dtype) -> Shaped[np.ndarray, "..."]:
     """One action or a batch of them, in the dtype of the action space.
 
     Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer.

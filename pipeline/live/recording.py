@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.envs.gym.infos import success_of
 from pipeline.episode import UNKNOWN, Episode
@@ -43,7 +44,7 @@ class Recording:
 
     def add(
         self,
-        action: np.ndarray,
+        action: Shaped[np.ndarray, "..."],
         observation: Any,
         reward: float,
         terminated: bool,

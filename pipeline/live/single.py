@@ -23,7 +23,7 @@ class RecordEpisodes(gym.Wrapper):
     for what an agent sees. Observations keep their dtypes (`observation/<key>` of a Dict, `observation/0`, ... of a
     Tuple); the text `mission` of a Dict is the episode's mission. Actions are in the dtype of the action space. The
     seed is that of `reset(seed=...)`, -1 for a reset without one. Success is what the info `is_success` or `success`
-    said at any step. Infos of steps are kept, that of the reset is not.
+    gave at any step. Infos of steps are kept, that of the reset is not.
 
     Several environments of one process may share a log.
 

@@ -71,11 +71,11 @@ class RecordVectorEpisodes(VectorWrapper):
                 recording.begin(each[i])
             elif ended and self._mode == AutoresetMode.SAME_STEP:
                 last, info = self._final(infos, i, each[i])
-                recording.add(applied[i], last, gained[i], terminated[i], truncated[i], info=info)
+                recording.add(applied[i, ...], last, gained[i], terminated[i], truncated[i], info=info)
                 recording.begin(each[i])
             else:
                 info = one_info(infos, i, self.num_envs) if infos else {}
-                recording.add(applied[i], each[i], gained[i], terminated[i], truncated[i], info=info)
+                recording.add(applied[i, ...], each[i], gained[i], terminated[i], truncated[i], info=info)
             self._ended[i] = ended
         return observations, rewards, terminations, truncations, infos
 

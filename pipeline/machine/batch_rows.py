@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
-Batch = Mapping[str, np.ndarray]
-"""The inputs of a batch by name, (rows, ...) each."""
+Batch = Mapping[str, Shaped[np.ndarray, "rows ..."]]
+"""The inputs of a batch by name."""
 
 
 def rows_stand_alone(
-    run: Callable[[Batch], Sequence[np.ndarray]],
+    run: Callable[[Batch], Sequence[Shaped[np.ndarray, "rows ..."]]],
     rows: Batch,
     orders: Iterable[Sequence[int] | Int[np.ndarray, "rows"]],
-    outputs: Sequence[np.ndarray] | None = None,
+    outputs: Sequence[Shaped[np.ndarray, "rows ..."]] | None = None,
 ) -> bool:
     """Whether every row gives the same bits in whichever place it lies, and among whichever other rows.
 
@@ -39,5 +39,5 @@ def rows_stand_alone(
     return all(_same_bits(a[::2], b[::2]) for a, b in zip(straight, run(among_zeros), strict=True))
 
 
-def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+def _same_bits(a: Shaped[np.ndarray, "rows ..."], b: Shaped[np.ndarray, "rows ..."]) -> bool:
     return np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()

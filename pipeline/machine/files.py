@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from jaxtyping import Shaped
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
@@ -42,7 +43,7 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
-def write_spilled(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_spilled(path: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
     """Write arrays as one safetensors file, whole by its rename, but not flushed: a power cut may tear it.
 
     Its reader must be able to tell, and the arrays to be made again. Raises OSError, as Python's own files do, where

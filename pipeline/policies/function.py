@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment
@@ -91,7 +92,7 @@ class Function:
         if hasattr(self._call, "start"):
             self._call.start(slot)
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."]]:
         """The function's actions. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError(f"The policy {self.name} does not know the actions yet: call start first.")
@@ -117,7 +118,7 @@ class Function:
         by_slot = {decision.slot: decision.rng for decision in decisions}
         return [by_slot.get(slot) for slot in range(SLOTS)]
 
-    def _fitting(self, action: Any, spec: ArraySpec) -> np.ndarray:
+    def _fitting(self, action: Any, spec: ArraySpec) -> Shaped[np.ndarray, "..."]:
         given = np.asarray(action)
         if given.dtype.kind not in "biuf":
             raise InvalidInput(f"{self.name} must give numbers; it gave {type(action).__name__}.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.interfaces import Observation
 from pipeline.observation import observation_arrays
@@ -43,7 +44,7 @@ class Input:
     def clear(self, slot: int) -> None:
         self._stack.clear(slot)
 
-    def push(self, slot: int, observation: np.ndarray) -> None:
+    def push(self, slot: int, observation: Shaped[np.ndarray, "..."]) -> None:
         self._stack.push(slot, self._before(observation) if self._before else observation)
         if self._after:
             self.rows.numpy()[slot] = self._after(self._stack.rows[slot])

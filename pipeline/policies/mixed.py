@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Policy
@@ -34,7 +35,7 @@ class Mixed:
         self._spec = bounded(environment.action_spec)
         self._policy.start(slot, environment)
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray | GaveUp]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."] | GaveUp]:
         """The policy's actions, some of them replaced. The inner policy sees every decision; that it gave up stands."""
         if self._spec is None:
             raise RuntimeError("The policy does not know the actions yet: call start first.")

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.machine.batch_rows import rows_stand_alone
 
@@ -37,12 +38,12 @@ class SlotNetwork:
         self,
         forward: Callable[[Tensors], Sequence[torch.Tensor]],
         inputs: Tensors,
-        examples: Mapping[str, np.ndarray],
+        examples: Mapping[str, Shaped[np.ndarray, "slots ..."]],
     ) -> None:
         self._forward, self._inputs, self._examples = forward, inputs, examples
 
-    def __call__(self, slots: Sequence[int]) -> list[np.ndarray]:
-        """The outputs, (SLOTS, ...) each; only the rows of `slots` mean anything."""
+    def __call__(self, slots: Sequence[int]) -> list[Shaped[np.ndarray, "slots ..."]]:
+        """The outputs; only the rows of `slots` mean anything."""
         if self.rows_stand_alone:
             return self._run(self._inputs)
         alone = {name: tensor.new_zeros(tensor.shape) for name, tensor in self._inputs.items()}
@@ -61,14 +62,14 @@ class SlotNetwork:
         """Whether a row's result depends on the row alone: tried with every row in every place."""
         import torch
 
-        def run(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        def run(rows: Mapping[str, Shaped[np.ndarray, "slots ..."]]) -> list[Shaped[np.ndarray, "slots ..."]]:
             # a clone lies in torch's memory, as the inputs do: some kernels round by the alignment
             contiguous = {name: np.ascontiguousarray(each) for name, each in rows.items()}
             return self._run({name: torch.from_numpy(each).clone() for name, each in contiguous.items()})
 
         return rows_stand_alone(run, self._examples, [np.roll(np.arange(SLOTS), shift) for shift in range(1, SLOTS)])
 
-    def _run(self, inputs: Tensors) -> list[np.ndarray]:
+    def _run(self, inputs: Tensors) -> list[Shaped[np.ndarray, "slots ..."]]:
         import torch
 
         with _one_thread(), torch.inference_mode():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float32, Num
 
 from pipeline.errors import InvalidInput
 from pipeline.policies.opaque import read_opaque
@@ -21,13 +22,13 @@ PLAIN = ""
 class Scaling:
     """Subtracts a mean, divides by a standard deviation and clips: one array of observations."""
 
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Float[np.ndarray, "*shape"]
+    variance: Float[np.ndarray, "*shape"]
     epsilon: float
     limit: float
 
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
-        """The same shape, float32."""
+    def __call__(self, observation: Num[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+        """The scaled observation."""
         scaled = (observation - self.mean) / np.sqrt(self.variance + self.epsilon)
         return np.clip(scaled, -self.limit, self.limit).astype(np.float32)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment
@@ -30,7 +31,7 @@ class Random:
         """Read the action's shape, dtype and bounds."""
         self._spec = bounded(environment.action_spec)
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."]]:
         """Actions in the environment's shape and dtype. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError("The random policy does not know the actions yet: call start first.")
@@ -47,13 +48,13 @@ def bounded(spec: ArraySpec) -> ArraySpec:
     return spec
 
 
-def _finite_apart(low: np.ndarray, high: np.ndarray) -> bool:
+def _finite_apart(low: Shaped[np.ndarray, "..."], high: Shaped[np.ndarray, "..."]) -> bool:
     """Whether the distance between the bounds is a number, too."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.subtract(high, low, dtype=np.float64)).all())
 
 
-def uniform_action(spec: ArraySpec, rng: np.random.Generator) -> np.ndarray:
+def uniform_action(spec: ArraySpec, rng: np.random.Generator) -> Shaped[np.ndarray, "..."]:
     """An action drawn uniformly between the bounds, both included, of a spec that has them."""
     low, high = np.asarray(spec.low), np.asarray(spec.high)
     if spec.dtype.kind in "iub":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.interfaces import Decision, Environment, GaveUp, Player
 
@@ -30,11 +31,11 @@ class Scripted:
         """Fetch a fresh expert, so that nothing of the last episode is left."""
         self._experts[slot] = environment.expert()
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray | GaveUp]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."] | GaveUp]:
         """The experts' actions, or that one gave up. Raises RuntimeError for a slot without `start`."""
         return [self._act(decision) for decision in decisions]
 
-    def _act(self, decision: Decision) -> np.ndarray | GaveUp:
+    def _act(self, decision: Decision) -> Shaped[np.ndarray, "..."] | GaveUp:
         try:
             return self._expert(decision.slot).act(decision.observation, decision.rng)
         except GaveUp as given_up:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Environment
@@ -83,8 +84,8 @@ def _same_bounds(a: ArraySpec, b: ArraySpec) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(_bounds(a), _bounds(b), strict=True))
 
 
-def _bounds(spec: ArraySpec) -> list[np.ndarray]:
-    """Both, float32; no bound is an infinite one."""
+def _bounds(spec: ArraySpec) -> list[Float32[np.ndarray, "..."]]:
+    """Low and high, of the spec's shape; no bound is an infinite one."""
     ends = ((spec.low, -np.inf), (spec.high, np.inf))
     return [np.broadcast_to(np.asarray(none if end is None else end, np.float32), spec.shape) for end, none in ends]
 
@@ -96,7 +97,7 @@ def _shown(spec: ArraySpec) -> str:
     return f"{kind} of shape {spec.shape} between {_bound(spec.low)} and {_bound(spec.high)}"
 
 
-def _bound(bound: np.ndarray | None) -> str:
+def _bound(bound: Shaped[np.ndarray, "..."] | None) -> str:
     if bound is None:
         return "no bound"
     values = np.unique(bound)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 
@@ -99,7 +100,7 @@ class Stack:
     Raises InvalidInput for an unknown padding, `push` for an observation of another shape.
     """
 
-    def __init__(self, arrangement: Arrangement, rows: np.ndarray, padding: str = "zero") -> None:
+    def __init__(self, arrangement: Arrangement, rows: Shaped[np.ndarray, "slots ..."], padding: str = "zero") -> None:
         if padding not in PADDINGS:
             raise InvalidInput(f"policy.padding is one of {', '.join(PADDINGS)}; it is {padding}.")
         self._way, self.rows, self._padding = arrangement, rows, padding
@@ -110,7 +111,7 @@ class Stack:
         """An episode begins in the slot."""
         self._fresh[slot] = True
 
-    def push(self, slot: int, observation: np.ndarray) -> None:
+    def push(self, slot: int, observation: Shaped[np.ndarray, "..."]) -> None:
         """Take the slot's newest observation in."""
         if observation.shape != self._way.observation:
             raise InvalidInput(
@@ -132,10 +133,10 @@ class Stack:
         else:
             row[..., -self._width :] = frame
 
-    def _fill(self, row: np.ndarray, frame: np.ndarray) -> None:
+    def _fill(self, row: Shaped[np.ndarray, "..."], frame: Shaped[np.ndarray, "..."]) -> None:
         row[...] = 0 if self._padding == "zero" else np.concatenate([frame] * self._way.frames, self._way.axis)
 
-    def _framed(self, observation: np.ndarray) -> np.ndarray:
+    def _framed(self, observation: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         if self._way.channels_first:
             observation = np.moveaxis(observation, -1, 0)
         return np.expand_dims(observation, self._way.axis) if self._way.widens else observation

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Num, Shaped
 
 from pipeline.command import again
 from pipeline.digest import digest_file
@@ -114,7 +115,7 @@ class TorchModule:
             self._inputs.clear(slot)
         _ = self._module
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."]]:
         """The network's actions. Raises RuntimeError before the first `start`."""
         if self._spec is None:
             raise RuntimeError(f"The policy {self.name} does not know the actions yet: call start first.")
@@ -124,9 +125,11 @@ class TorchModule:
             self._inputs.push(decision.slot, decision.observation)
         (output,) = self._network([decision.slot for decision in decisions])
         choose = self._chosen if self._output == "logits" else self._given
-        return [choose(output[decision.slot], self._spec, decision.rng) for decision in decisions]
+        return [choose(output[decision.slot, ...], self._spec, decision.rng) for decision in decisions]
 
-    def _chosen(self, logits: np.ndarray, spec: ArraySpec, rng: np.random.Generator) -> np.ndarray:
+    def _chosen(
+        self, logits: Float[np.ndarray, "..."], spec: ArraySpec, rng: np.random.Generator
+    ) -> Shaped[np.ndarray, ""]:
         low, high = int(np.asarray(spec.low)), int(np.asarray(spec.high))
         if logits.shape != (high - low + 1,):
             raise InvalidInput(
@@ -136,7 +139,9 @@ class TorchModule:
         best = int(np.argmax(sampling.finite(logits.clip(min=np.finfo(logits.dtype).min))))
         return np.asarray(low + (best if self._deterministic else sampling.categorical(logits, rng)), spec.dtype)
 
-    def _given(self, action: np.ndarray, spec: ArraySpec, _: np.random.Generator) -> np.ndarray:
+    def _given(
+        self, action: Num[np.ndarray, "..."], spec: ArraySpec, _: np.random.Generator
+    ) -> Shaped[np.ndarray, "..."]:
         if action.size != int(np.prod(spec.shape)):
             raise InvalidInput(
                 f"{self._file} gives actions of shape {action.shape}; this environment takes {spec.shape}."

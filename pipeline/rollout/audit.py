@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
@@ -41,7 +42,7 @@ class Recorded:
     name = "recorded"
     slots = 1
 
-    def __init__(self, actions: np.ndarray) -> None:
+    def __init__(self, actions: Shaped[np.ndarray, "rows ..."]) -> None:
         self._actions = iter(actions)
 
     def identity(self) -> Mapping[str, Any]:
@@ -51,9 +52,9 @@ class Recorded:
     def start(self, slot: int, environment: Environment) -> None:
         """Nothing to forget."""
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."]]:
         """The next recorded action, whatever is observed."""
-        return [next(self._actions) for _ in decisions]
+        return [np.asarray(next(self._actions)) for _ in decisions]
 
 
 def audit(

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
@@ -33,7 +34,7 @@ class EpisodeBuilder:
         """Steps so far."""
         return len(self._transitions)
 
-    def add(self, action: np.ndarray, transition: Transition) -> None:
+    def add(self, action: Shaped[np.ndarray, "..."], transition: Transition) -> None:
         """One action and what followed it."""
         self._observations.append(transition.observation)
         self._actions.append(action)
@@ -73,8 +74,8 @@ def _end_reason(last: Transition, unfinished: str) -> str:
     return "time_limit" if last.truncated else unfinished
 
 
-def _stack_observations(observations: Sequence[Observation]) -> dict[str, np.ndarray]:
-    """`observation`, or `observation/<key>` for each array of a nested one; (T+1, ...) each."""
+def _stack_observations(observations: Sequence[Observation]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+    """`observation`, or `observation/<key>` for each array of a nested one; T+1 rows each."""
     rows = [observation_arrays(each, "observation") for each in observations]
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     for name, array in stacked.items():
@@ -83,8 +84,8 @@ def _stack_observations(observations: Sequence[Observation]) -> dict[str, np.nda
     return stacked
 
 
-def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """`info/<key>`, (T+1, ...) each with zeros in the last row, and the keys that no array can hold.
+def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Shaped[np.ndarray, "rows ..."]], list[str]]:
+    """`info/<key>`, T+1 rows each with zeros in the last one, and the keys that no array can hold.
 
     A key that only some steps have is zero at the others, and has a mask, `info_present/<key>`.
     """
@@ -108,7 +109,7 @@ def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarr
     return arrays, left_out
 
 
-def _stacked(values: list[Any]) -> np.ndarray | None:
+def _stacked(values: list[Any]) -> Shaped[np.ndarray, "n ..."] | None:
     """Numbers or arrays of one shape as one array; None for anything else."""
     if len(set(map(type, values))) == 1 and isinstance(values[0], bool | int | float | np.number | np.bool_):
         column = np.asarray(values)  # three times faster than one by one

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from pipeline.command import Command
 from pipeline.episode import Episode
@@ -21,8 +21,8 @@ from pipeline.observation import observation_arrays
 from pipeline.rollout.rollout import reset_environment, step_environment
 from pipeline.wording import error_text
 
-RowPictures = dict[tuple[int, int], np.ndarray]
-"""(episode, row) -> picture, (height, width, 3) uint8."""
+RowPictures = dict[tuple[int, int], UInt8[np.ndarray, "h w 3"]]
+"""(episode, row) -> picture."""
 
 
 def replay_frames(
@@ -100,9 +100,8 @@ def _replay(simulator: Environment, number: int, episode: Episode, rows: frozens
         if row == 0:
             observation = reset_environment(simulator, episode.seed)
         else:
-            observation = step_environment(
-                simulator, episode.steps["action"][row - 1], episode.seed, row - 1
-            ).observation
+            action = np.asarray(episode.steps["action"][row - 1])
+            observation = step_environment(simulator, action, episode.seed, row - 1).observation
         if row in rows:
             _check_observation(observation, episode, number, row)
             frames[number, row] = _render(simulator, number, row)
@@ -122,7 +121,7 @@ def _render(simulator: Environment, number: int, row: int) -> UInt8[np.ndarray, 
 
 def _check_observation(observation: Observation, episode: Episode, number: int, row: int) -> None:
     for name, value in observation_arrays(observation, "observation").items():
-        recorded = episode.steps[name][row]
+        recorded = np.asarray(episode.steps[name][row])
         if np.array_equal(value, recorded):
             continue
         raise DigestMismatch(
@@ -132,7 +131,7 @@ def _check_observation(observation: Observation, episode: Episode, number: int, 
         )
 
 
-def _how_far(value: np.ndarray, recorded: np.ndarray) -> str:
+def _how_far(value: Shaped[np.ndarray, "..."], recorded: Shaped[np.ndarray, "..."]) -> str:
     if value.shape != recorded.shape:
         return f" (shape {list(value.shape)}, recorded {list(recorded.shape)})"
     largest = np.abs(value.astype(np.float64) - recorded.astype(np.float64)).max()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
@@ -123,7 +124,7 @@ class _Slot:
         slot.look()
         return slot
 
-    def take(self, policy: Policy, action: np.ndarray | GaveUp) -> bool:
+    def take(self, policy: Policy, action: Shaped[np.ndarray, "..."] | GaveUp) -> bool:
         """What the policy wants; says whether the episode is over."""
         if not isinstance(action, GaveUp):
             return self.step(_fitting(policy, action, self.spec))
@@ -132,7 +133,7 @@ class _Slot:
         self.gave_up = True
         return True
 
-    def step(self, action: np.ndarray) -> bool:
+    def step(self, action: Shaped[np.ndarray, "..."]) -> bool:
         """Apply one action; says whether the episode is over."""
         transition = step_environment(self.environment, action, self.start.seed, len(self.building))
         self.observation = transition.observation
@@ -162,7 +163,7 @@ def reset_environment(environment: Environment, seed: int) -> Observation:
     return observation
 
 
-def step_environment(environment: Environment, action: np.ndarray, seed: int, step: int) -> Transition:
+def step_environment(environment: Environment, action: Shaped[np.ndarray, "..."], seed: int, step: int) -> Transition:
     """What follows an action. Raises TaskFailed with the seed and the step where the simulator fails or gives NaN."""
     try:
         transition = environment.step(action)
@@ -179,7 +180,7 @@ def step_environment(environment: Environment, action: np.ndarray, seed: int, st
     return transition
 
 
-def _fitting(policy: Policy, action: np.ndarray, spec: ArraySpec) -> np.ndarray:
+def _fitting(policy: Policy, action: Shaped[np.ndarray, "..."], spec: ArraySpec) -> Shaped[np.ndarray, "..."]:
     """A copy in the spec's dtype: a policy may use one buffer for all its actions."""
     fitting = np.array(action, spec.dtype)
     if fitting.shape != spec.shape:

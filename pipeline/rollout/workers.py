@@ -175,7 +175,7 @@ def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection)
         pipe.send(None)
     except BrokenPipeError:
         return  # the parent is gone; what was spilled stays for the next run
-    except Exception as error:  # told to the parent, which raises it
+    except Exception as error:  # the parent receives it, and raises it
         pipe.send(_portable(error))
 
 

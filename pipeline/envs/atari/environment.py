@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int, UInt8
 
 from pipeline.domains.atari import ACTIONS, ROMS, minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
@@ -97,7 +98,7 @@ class Atari:
         self._steps = 0
         return self._console.screens.alone()
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Int[np.ndarray, ""]) -> Transition:
         """Hold one action for `frame_skip` frames, or until the game is over. An action outside the set is refused."""
         console = self._console
         if console is None or self._steps is None:
@@ -123,14 +124,14 @@ class Atari:
             info={"clipped_reward": float((reward > 0) - (reward < 0)), "lives": console.lives()},
         )
 
-    def _checked(self, action: np.ndarray) -> int:
+    def _checked(self, action: Int[np.ndarray, ""]) -> int:
         number = int(action)
         if not 0 <= number < len(self._actions):
             raise InvalidInput(f"{self._task} takes the actions 0 to {len(self._actions) - 1}, it was given {number}.")
         return self._actions[number]
 
-    def render(self) -> np.ndarray:
-        """(height, width, 3) uint8: the console's screen as it is now; 160 wide, 210 to 250 high."""
+    def render(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The console's screen as it is now; 160 wide, 210 to 250 high."""
         if self._console is None:
             raise RuntimeError("There is nothing to draw yet: call reset first.")
         return self._console.rgb()

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8
 
 from pipeline.machine.compiled import compiled
 
@@ -41,12 +42,12 @@ class ScreenReader:
         """Keep the screen as it is now for `brighter`."""
         self._look(self._earlier)
 
-    def brighter(self) -> np.ndarray:
+    def brighter(self) -> UInt8[np.ndarray, "84 84"]:
         """The maximum of the screen as it is now and the remembered one."""
         self._look(self._last)
         return _scaled(self._last.grey, self._earlier.grey, self._stale, self._across, *self._cells)
 
-    def alone(self) -> np.ndarray:
+    def alone(self) -> UInt8[np.ndarray, "84 84"]:
         """The screen as it is now."""
         self.remember()
         return self.brighter()
@@ -66,10 +67,10 @@ class _Seen:
         self.grey: np.ndarray = emulator.getScreenGrayscale()
 
 
-def _cells(pixels: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _cells(pixels: int, most: int) -> tuple[Int64[np.ndarray, "84"], Float32[np.ndarray, "84 most"]]:
     """How 84 cells of equal size divide a line of pixels: the first pixel of each, and the shares of `most` from there.
 
-    (84,) int64 and (84, most) float32; a cell's shares add up to 1. They are OpenCV's to the last bit: computed in
+    A cell's shares add up to 1. They are OpenCV's to the last bit: computed in
     float64 and rounded at the end.
     """
     size = 1 / (SIDE / pixels)  # not pixels / SIDE, which may differ in the last bit
@@ -91,7 +92,13 @@ _SHARE0, _SHARE1, _SHARE2 = _SHARES.T.copy()
 
 
 @compiled()
-def _update(shown: np.ndarray, colours: np.ndarray, grey: np.ndarray, greys: np.ndarray, stale: np.ndarray) -> bool:
+def _update(
+    shown: UInt8[np.ndarray, "rows 160"],
+    colours: UInt8[np.ndarray, "rows 160"],
+    grey: UInt8[np.ndarray, "rows 160"],
+    greys: Int16[np.ndarray, "256"],
+    stale: Bool[np.ndarray, "rows"],
+) -> bool:
     """Bring `colours` and `grey` up to what is shown, and mark the rows that changed; False if a grey was unknown."""
     known = np.int16(0)
     for y in range(len(shown)):
@@ -112,8 +119,13 @@ def _update(shown: np.ndarray, colours: np.ndarray, grey: np.ndarray, greys: np.
 
 @compiled()
 def _scaled(
-    one: np.ndarray, other: np.ndarray, stale: np.ndarray, across: np.ndarray, firsts: np.ndarray, shares: np.ndarray
-) -> np.ndarray:
+    one: UInt8[np.ndarray, "rows 160"],
+    other: UInt8[np.ndarray, "rows 160"],
+    stale: Bool[np.ndarray, "rows"],
+    across: Float32[np.ndarray, "rows 84"],
+    firsts: Int64[np.ndarray, "84"],
+    shares: Float32[np.ndarray, "84 4"],
+) -> UInt8[np.ndarray, "84 84"]:
     """The maximum of two grey screens, scaled down: first each row, kept in `across` until it is stale, then the rows.
 
     The operations and their order are OpenCV's; only shares of 0 are added, which change nothing.

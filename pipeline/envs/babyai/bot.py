@@ -1,4 +1,4 @@
-"""BabyAI's scripted expert: the package's bot, told of actions that were not its own, stopped where it never ends."""
+"""BabyAI's scripted expert: the package's bot, which learns of other actions than its own and is stopped where it never ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from pipeline.envs.babyai.view import remember_quickly
 from pipeline.interfaces import GaveUp, Observation
@@ -30,8 +31,8 @@ class Bot:
         self._bot: Any = None
         self._suggested: int | None = None
 
-    def act(self, observation: Observation, rng: np.random.Generator) -> np.ndarray:
-        """An int64 scalar; neither `observation` nor `rng` is used. Raises GaveUp where the bot fails, in any way."""
+    def act(self, observation: Observation, rng: np.random.Generator) -> Int64[np.ndarray, ""]:
+        """The bot's next action. Uses neither `observation` nor `rng`. Raises GaveUp where the bot fails, in any way."""
         try:
             self._suggested = self._replan()
         except Exception as error:  # assertions, missing attributes, errors of its own: it has no plan

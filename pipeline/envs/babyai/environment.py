@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int, UInt8
 
 from pipeline.domains.babyai import GRID
 from pipeline.envs.babyai.bot import Bot
@@ -133,7 +134,7 @@ class BabyAI:
         self._running, self._taken, self.mission = True, None, str(self._level.mission)
         return _flat(seen)
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Int[np.ndarray, ""]) -> Transition:
         """Apply one action. Raises InvalidInput for an action that is none of the seven."""
         if not self._running:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
@@ -144,7 +145,7 @@ class BabyAI:
         self._taken, self._running = move, not (terminated or truncated)
         return Transition(_flat(seen), float(reward), terminated, truncated, success=int(terminated and reward > 0))
 
-    def render(self) -> np.ndarray:
+    def render(self) -> UInt8[np.ndarray, "h w 3"]:
         """(rows * tile, columns * tile, 3) uint8: the whole level, what the agent sees highlighted."""
         if not self.mission:
             raise RuntimeError("There is nothing to draw yet: call reset first.")
@@ -164,7 +165,7 @@ class BabyAI:
         self._running = False
 
 
-def _flat(seen: Mapping[str, Any]) -> np.ndarray:
+def _flat(seen: Mapping[str, Any]) -> UInt8[np.ndarray, "148"]:
     observation = np.empty(GRID, np.uint8)
     observation[0] = seen["direction"]
     observation[1:] = seen["image"].reshape(-1)

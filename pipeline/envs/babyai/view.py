@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 FORWARD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """(column, row) change of a step to the right, down, left and up."""
@@ -23,13 +24,13 @@ class _Square:
 
     Attributes:
         cells: (column, row) of each, by rows from far to near, each row from left to right.
-        columns: (size, size) of the same, indexed as the package's masks: across the view, then from far to near.
+        columns: of the same, indexed as the package's masks: across the view, then from far to near.
         rows: likewise.
     """
 
     cells: list[tuple[int, int]]
-    columns: np.ndarray
-    rows: np.ndarray
+    columns: Int[np.ndarray, "size size"]
+    rows: Int[np.ndarray, "size size"]
 
     @staticmethod
     def of(size: int, forward: tuple[int, int]) -> _Square:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from dm_env import specs  # type: ignore[import-untyped]
+from jaxtyping import Shaped, UInt8
 
 from pipeline.envs.dm.entry import EpisodeMaker
 from pipeline.envs.dm.suite import Suite
@@ -19,7 +20,7 @@ UNBOUNDED = 1e10
 """MuJoCo's largest number, which a control spec has where nothing bounds an action."""
 
 DRAWN = 1.0
-"""Such an action is said to lie within this, as dm_control's own tests draw it."""
+"""The bound that such an action gets instead; dm_control's own tests draw actions within it."""
 
 
 class Simulator(Protocol):
@@ -107,7 +108,7 @@ class DeepMind:
         self._steps = 0
         return observation_copy(timestep.observation)
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Shaped[np.ndarray, "..."]) -> Transition:
         """Apply one action. Raises TaskFailed where the environment begins another episode without ending this one."""
         if self._steps is None:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
@@ -127,8 +128,8 @@ class DeepMind:
             discount=float(timestep.discount),
         )
 
-    def render(self) -> np.ndarray:
-        """(height, width, 3) uint8: a MuJoCo model through the camera, else what the environment's own `render` gives.
+    def render(self) -> UInt8[np.ndarray, "h w 3"]:
+        """A MuJoCo model through the camera, else what the environment's own `render` gives.
 
         Raises NoRenderer where nothing can draw.
         """
@@ -207,7 +208,7 @@ def _camera(model: Any, camera: int | str) -> int | str:
     return camera if names else -1
 
 
-def _own_picture(env: Any) -> np.ndarray:
+def _own_picture(env: Any) -> UInt8[np.ndarray, "h w 3"]:
     draw = getattr(env, "render", None)
     if not callable(draw):
         raise NoRenderer(

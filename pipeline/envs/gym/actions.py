@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec
@@ -38,7 +39,7 @@ class FlatActions:
         self.spec = self._joined_spec() if self._joined else self._parts[0].spec
         self.layout = [part.facts() for part in self._parts]
 
-    def taken_apart(self, action: np.ndarray) -> Any:
+    def taken_apart(self, action: Shaped[np.ndarray, "..."]) -> Any:
         """The action as the environment's space has it. Raises InvalidInput for whole numbers beyond their bounds.
 
         Real numbers beyond their bounds are handed on: environments clip, scale or refuse them, each in its own way.
@@ -80,7 +81,7 @@ class _Part:
     def stop(self) -> int:
         return self.start + int(np.prod(self.spec.shape))
 
-    def value(self, flat: np.ndarray) -> Any:
+    def value(self, flat: Shaped[np.ndarray, "n"]) -> Any:
         """What the space's own `sample` would give."""
         if isinstance(self.space, spaces.Discrete):
             return self.spec.dtype.type(flat[0])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from pipeline.envs.gym.actions import FlatActions
 from pipeline.envs.gym.infos import success_of
@@ -120,7 +121,7 @@ class Gym:
         self._running = True
         return observation
 
-    def step(self, action: np.ndarray) -> Transition:
+    def step(self, action: Shaped[np.ndarray, "..."]) -> Transition:
         """Apply one action. Raises InvalidInput where what comes back is not what the space promises."""
         if self._made is None or not self._running:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
@@ -149,8 +150,8 @@ class Gym:
             info=info_copy(info),
         )
 
-    def render(self) -> np.ndarray:
-        """(height, width, 3) uint8, as the environment draws itself. Raises NoRenderer where it cannot."""
+    def render(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture that the environment draws of itself. Raises NoRenderer where it cannot."""
         if self._made is None or not self._used:
             raise RuntimeError("There is nothing to draw yet: call reset first.")
         return draw(self._made)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 from gymnasium import spaces
+from jaxtyping import Shaped, UInt32
 
 from pipeline.envs.gym.text import code_points
 from pipeline.errors import InvalidInput
@@ -78,7 +79,7 @@ class _Array:
     dtype: np.dtype[Any]
     rounding: bool
 
-    def __call__(self, value: Any) -> np.ndarray:
+    def __call__(self, value: Any) -> Shaped[np.ndarray, "..."]:
         if type(value) is np.ndarray and value.dtype == self.dtype and value.shape == self.shape:
             return value.copy()
         try:
@@ -106,7 +107,7 @@ class _Text:
     name: str
     length: int
 
-    def __call__(self, value: Any) -> np.ndarray:
+    def __call__(self, value: Any) -> UInt32[np.ndarray, "length"]:
         if not isinstance(value, str):
             raise InvalidInput(f"{_what(self.name)} should be a text, as its space says. It is {_shown(value)}.")
         try:
@@ -151,12 +152,12 @@ def _is_text(space: spaces.Space[Any]) -> bool:
     return space.dtype is not None and np.dtype(space.dtype).kind == "U"
 
 
-def _equal(fitting: np.ndarray, given: np.ndarray) -> bool:
+def _equal(fitting: Shaped[np.ndarray, "*shape"], given: Shaped[np.ndarray, "*shape"]) -> bool:
     """Whether both hold the same values; NaN is the same as NaN."""
     return bool(((fitting == given) | ((fitting != fitting) & (given != given))).all())
 
 
-def _rounded(fitting: np.ndarray, given: np.ndarray) -> bool:
+def _rounded(fitting: Shaped[np.ndarray, "*shape"], given: Shaped[np.ndarray, "*shape"]) -> bool:
     """Whether both hold real numbers that differ in their digits alone."""
     real = fitting.dtype.kind == given.dtype.kind == "f"
     return real and np.array_equal(np.isfinite(fitting), np.isfinite(given))

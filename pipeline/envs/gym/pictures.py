@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
+from jaxtyping import UInt8
 
 from pipeline.envs.gym.find import creator_error
 from pipeline.envs.gym.make import Made
@@ -13,8 +14,8 @@ from pipeline.errors import NoRenderer
 NO_PICTURE = "{} cannot draw pictures: {}. Collect without them: render=false"
 
 
-def draw(made: Made) -> np.ndarray:
-    """The present picture, (height, width, 3) uint8, the caller's own. Raises NoRenderer with what is missing."""
+def draw(made: Made) -> UInt8[np.ndarray, "h w 3"]:
+    """The present picture, the caller's own. Raises NoRenderer with what is missing."""
     env = made.env
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     if made.blind:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import UInt32
 
 from pipeline.errors import InvalidInput
 
 
-def code_points(text: str, length: int) -> np.ndarray:
-    """(length,) uint32: the Unicode code point of each character, then zeros.
+def code_points(text: str, length: int) -> UInt32[np.ndarray, "length"]:
+    """The Unicode code point of each character, then zeros.
 
-    Raises InvalidInput for a longer text, and for one with the character 0, which could not be told from the filling.
+    Raises InvalidInput for a longer text, and for one with the character 0, which would look like the zeros at the end.
     """
     if len(text) > length or "\0" in text:
         raise InvalidInput(f"it should have at most {length} characters, none of them the character 0; it is {text!r}")
@@ -19,6 +20,6 @@ def code_points(text: str, length: int) -> np.ndarray:
     return row
 
 
-def text_of(row: np.ndarray) -> str:
-    """The text of one row of code points, (length,) uint32."""
+def text_of(row: UInt32[np.ndarray, "length"]) -> str:
+    """The text of one row of code points."""
     return "".join(chr(point) for point in row.tolist() if point)

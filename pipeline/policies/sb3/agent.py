@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.command import again
 from pipeline.digest import digest_file
@@ -131,7 +132,7 @@ class StableBaselines:
         for tensor in self._memory.values():
             tensor[slot] = 0
 
-    def act(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+    def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."]]:
         """The agent's actions, within their bounds. Raises RuntimeError for a slot without `start`."""
         if self._inputs is None:
             self._inputs = self._inputs_for(decisions[0].observation)
@@ -143,9 +144,9 @@ class StableBaselines:
         for tensor, new in zip(self._memory.values(), outputs[len(outputs) - len(self._memory) :], strict=True):
             for decision in decisions:
                 tensor.numpy()[decision.slot] = new[decision.slot]
-        return [self._action(decision, [output[decision.slot] for output in outputs]) for decision in decisions]
+        return [self._action(decision, [output[decision.slot, ...] for output in outputs]) for decision in decisions]
 
-    def _action(self, decision: Decision, rows: Sequence[np.ndarray]) -> np.ndarray:
+    def _action(self, decision: Decision, rows: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
         action, spec = self._head.choose(rows, decision.rng), self._specs[decision.slot]
         if self._agent.actions.kind == "box":
             low, high = np.asarray(self._agent.actions.spec.low), np.asarray(self._agent.actions.spec.high)
@@ -186,7 +187,7 @@ class StableBaselines:
         scalings = read_scalings(self._statistics) if self._statistics else {}
         return NetworkInputs({name: self._input(name, seen[name], wanted[name], scalings.get(name)) for name in wanted})
 
-    def _input(self, name: str, seen: np.ndarray, wanted: Space, scaling: Scaling | None) -> Input:
+    def _input(self, name: str, seen: Shaped[np.ndarray, "..."], wanted: Space, scaling: Scaling | None) -> Input:
         where = f" {name}" if name else ""
         whole = wanted.spec.dtype.kind in "iub"
         way = fit_observation(seen.shape, wanted.spec.shape, self._frames)

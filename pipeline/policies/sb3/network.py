@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.extras import import_extra
@@ -80,7 +81,7 @@ class Head(Protocol):
     def forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
         """Tensors of as many rows as the inputs have. Those of a recurrent network end in its new memory."""
 
-    def choose(self, rows: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    def choose(self, rows: Sequence[Shaped[np.ndarray, "..."]], rng: np.random.Generator) -> Shaped[np.ndarray, "..."]:
         """An action of one row of these, as the network gives it: not yet clipped, nor scaled to its bounds."""
 
 
@@ -106,7 +107,7 @@ class Greedy:
         given = self._policy._predict(observation, deterministic=True, **memory)
         return _joined(given, bool(memory))
 
-    def choose(self, rows: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    def choose(self, rows: Sequence[Shaped[np.ndarray, "..."]], rng: np.random.Generator) -> Shaped[np.ndarray, "..."]:
         if self._exploration and rng.random() < self._exploration:
             return np.asarray(rng.integers(int(self._policy.action_space.n)))
         return rows[0]
@@ -141,7 +142,7 @@ class Sampled:
         ours, *new_memory = _joined(given, bool(memory))
         return *_parameters(ours), *new_memory
 
-    def choose(self, rows: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    def choose(self, rows: Sequence[Shaped[np.ndarray, "..."]], rng: np.random.Generator) -> Shaped[np.ndarray, "..."]:
         if self._switches:
             return sampling.bernoulli(rows[0], rng)
         if len(self._ends):
