@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Protocol, runtime_checkable, Self
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim
@@ -35,6 +35,7 @@ COMMIT_SHARE = 0.02
 """Automatic commits take at most about this share of the time."""
 
 
+@runtime_checkable
 class Unfinished(Protocol):
     """Who is in the middle of an episode."""
 

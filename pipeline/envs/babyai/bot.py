@@ -1,4 +1,4 @@
-"""BabyAI's scripted expert: the package's bot, which learns of other actions than its own and is stopped where it never ends."""
+"""BabyAI's scripted expert: the package's bot, which sees actions that were not its own, and stops instead of planning for ever."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Bot:
         self._suggested: int | None = None
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Int64[np.ndarray, ""]:
-        """The bot's next action. Uses neither `observation` nor `rng`. Raises GaveUp where the bot fails, in any way."""
+        """The bot's next action. Uses neither `observation` nor `rng`. Raises GaveUp where the bot fails."""
         try:
             self._suggested = self._replan()
         except Exception as error:  # assertions, missing attributes, errors of its own: it has no plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Shaped
@@ -75,6 +75,7 @@ def _load(policy: Any, weights: Mapping[str, Any], agent: AgentFile) -> None:
         )
 
 
+@runtime_checkable
 class Head(Protocol):
     """The last part of the way from an observation to an action."""
 
