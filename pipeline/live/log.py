@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, runtime_checkable, Self
+from typing import Any, NoReturn, Protocol, Self, runtime_checkable
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim

@@ -1,4 +1,4 @@
-"""BabyAI's scripted expert: the package's bot, which sees actions that were not its own, and stops instead of planning for ever."""
+"""BabyAI's scripted expert: the package's bot, which sees the actions taken, and is stopped where it never ends."""
 
 from __future__ import annotations
 
