@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from inspect import signature
@@ -52,13 +53,18 @@ def main(cfg: DictConfig) -> None:
 
 def _typed() -> Typed:
     """What the user typed for this job, for the commands that messages tell."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # ${...} stays as it was typed
+    assert isinstance(words, list)
+    return replace(_typed_at_first(words), door="ingest" if _source() else "collect")
+
+
+def _typed_at_first(words: list[str]) -> Typed:
+    """What was typed, before Hydra has understood it."""
     from pipeline.command import Typed
 
     script = Path(sys.argv[0])
     here = Path("run.py").resolve() == Path(__file__).resolve() or script.name != "run.py"
-    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # ${...} stays as it was typed
-    assert isinstance(words, list)
-    return Typed(tuple(words), "run.py" if here else str(script), "ingest" if _source() else "collect")
+    return Typed(tuple(words), "run.py" if here else str(script))
 
 
 def _campaign(cfg: DictConfig) -> Campaign:
@@ -148,17 +154,22 @@ def _named(cfg: DictConfig, checkpoints: list[Checkpoint]) -> dict[str, Checkpoi
     named = {f"{each.name}-v1": each for each in checkpoints}
     if cfg.dataset and len(named) == 1:
         named = {cfg.dataset: next(iter(named.values()))}
-    elif cfg.dataset and cfg.dataset not in named:
+    elif again_named := next((each for each in named.values() if _is_version(cfg.dataset, each)), None):
+        named = {cfg.dataset: again_named}
+    elif cfg.dataset:
         there = ", ".join(named)
         raise InvalidInput(
             f"dataset={cfg.dataset} names one dataset, the checkpoints make {there}.\nAll: {again(dataset=None)}"
         )
-    elif cfg.dataset:
-        named = {cfg.dataset: named[cfg.dataset]}
     if len(named) > 1 and "publish" in _stages(cfg):
         first = again(dataset=next(iter(named)))
         raise InvalidInput(f"A repository holds one dataset of a task: {', '.join(named)}.\nThe first: {first}")
     return named
+
+
+def _is_version(dataset: str | None, checkpoint: Checkpoint) -> bool:
+    """Whether `dataset` is a version of what a checkpoint makes: `ppo-32-v2` of ppo-32."""
+    return re.fullmatch(rf"{re.escape(checkpoint.name)}-v\d+", dataset or "") is not None
 
 
 def _build_input(command: Command) -> None:
@@ -262,14 +273,17 @@ def command() -> None:
 
 
 def _understood() -> None:
-    typed = sys.argv[1:]
-    if any(word.startswith(("-", "+")) for word in typed):
-        from pipeline.campaign.words import check_words, ordered
+    from pipeline.command import user_typed
 
-        sys.argv[1:] = ordered(typed)
-        check_words(typed, _choices(), [*OmegaConf.load(CONF / "config.yaml")])
-    with _plain_errors():
-        main()
+    words = sys.argv[1:]
+    with user_typed(_typed_at_first(words)):  # a job knows its own words
+        if any(word.startswith(("-", "+")) for word in words):
+            from pipeline.campaign.words import check_words, ordered
+
+            sys.argv[1:] = ordered(words)
+            check_words(words, _choices(), [*OmegaConf.load(CONF / "config.yaml")])
+        with _plain_errors():
+            main()
 
 
 if __name__ == "__main__":

@@ -168,7 +168,17 @@ def _renamed(word: str, wrong: re.Pattern[str], right: str) -> str:
 
 def domain_words(recorded: str, name: str) -> str:
     """The words that mean the domain in a manifest's command, quoted for a shell; else its name alone."""
-    return shlex.join([word for word in _overrides(recorded) if _group(word) == "domain"] or [f"domain={name}"])
+    return shlex.join(domain_overrides(recorded) or [f"domain={name}"])
+
+
+def domain_overrides(recorded: str) -> list[str]:
+    """The words of a manifest's command that mean the domain and its settings, not quoted."""
+    return [word for word in _overrides(recorded) if is_of_domain(word)]
+
+
+def is_of_domain(word: str) -> bool:
+    """Whether a word chooses the domain or sets something of it."""
+    return _group(word) == "domain"
 
 
 def override(key: str, value: Any) -> str:
@@ -188,6 +198,8 @@ def _group(word: str) -> str:
 
 def _place(word: str) -> int:
     group = _group(word)
+    if word.startswith("-"):
+        return -1  # -m
     return len(FIRST) if group not in FIRST or key_of(word).startswith("stage.") else FIRST.index(group)
 
 

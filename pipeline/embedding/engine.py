@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.command import again
 from pipeline.embedding.compiler import missing_tools
 from pipeline.embedding.preprocessing import prepare
 from pipeline.embedding.settings import WIDTHS, Embedding
@@ -114,8 +115,8 @@ class Engine:
             number = int(settings.device.partition(":")[2] or 0)
             if number >= there:
                 raise InvalidInput(
-                    f"embedding.device={settings.device}, but torch {torch.__version__} finds {there} GPUs here. Use "
-                    "embedding.device=cpu, or install a torch with CUDA."
+                    f"embedding.device={settings.device}, but torch {torch.__version__} finds {there} GPUs here. "
+                    f"Install a torch with CUDA, or compute without: {again(embedding__device='cpu')}"
                 )
         if settings.compile is True and lacks:
             raise InvalidInput(f"embedding.compile=true, but this machine lacks {lacks}. Leave it at auto, or false.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pipeline.command import again
 from pipeline.envs.rendering import Painter, without_opengl
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
@@ -119,8 +120,8 @@ class MuJoCo:
     def expert(self) -> Player:
         """Raises InvalidInput: experts of these tasks are trained agents."""
         raise InvalidInput(
-            f"{self._id} has no scripted expert. Use policy=random, a trained agent (policy=sb3), or ingest data: "
-            "source=jat"
+            f"{self._id} has no scripted expert. Take a trained agent (policy=sb3), ingest data (source=jat), or play "
+            f"at random: {again(policy='random')}"
         )
 
     def close(self) -> None:

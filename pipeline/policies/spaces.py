@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Environment
 from pipeline.policies.opaque import Opaque
@@ -109,7 +110,7 @@ def _hint(agent: ArraySpec, environment: Environment) -> str:
     wants = environment.action_spec
     if agent.shape == wants.shape == () and agent.high is not None and "actions" in environment.identity():
         if int(agent.high) == 17:
-            return " Give it all 18: domain.environment.full_actions=true"
+            return f" Give it all 18: {again(domain__environment__full_actions=True)}"
         if wants.high is not None and int(wants.high) == 17:
-            return " Give it the game's own: domain.environment.full_actions=false"
+            return f" Give it the game's own: {again(domain__environment__full_actions=False)}"
     return " Choose the task, and its version and options, that the agent was trained on."

@@ -109,7 +109,8 @@ class TorchModule:
         if self._output == "logits" and not (self._spec.shape == () and self._spec.dtype.kind in "iu"):
             raise InvalidInput(
                 f"policy.output=logits fits one choice among several; this environment takes actions of shape "
-                f"{self._spec.shape} and {self._spec.dtype}. For a network that gives them: policy.output=actions"
+                f"{self._spec.shape} and {self._spec.dtype}. For a network that gives them: "
+                f"{again(policy__output='actions')}"
             )
         if self._inputs:
             self._inputs.clear(slot)
@@ -134,7 +135,7 @@ class TorchModule:
         if logits.shape != (high - low + 1,):
             raise InvalidInput(
                 f"{self._file} gives {logits.shape} logits for each observation; this environment takes one of "
-                f"{high - low + 1} actions. If it gives actions: policy.output=actions"
+                f"{high - low + 1} actions. If it gives actions: {again(policy__output='actions')}"
             )
         best = int(np.argmax(sampling.finite(logits.clip(min=np.finfo(logits.dtype).min))))
         return np.asarray(low + (best if self._deterministic else sampling.categorical(logits, rng)), spec.dtype)
@@ -149,7 +150,7 @@ class TorchModule:
         if (action.dtype.kind == "f") != (spec.dtype.kind == "f"):
             raise InvalidInput(
                 f"{self._file} gives actions of {action.dtype}; this environment takes {spec.dtype}. "
-                f"If they are logits: policy.output=logits"
+                f"If they are logits: {again(policy__output='logits')}"
             )
         return np.asarray(np.clip(sampling.finite(action), spec.low, spec.high), spec.dtype).reshape(spec.shape)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.command import Command, typed
+from pipeline.command import Command, domain_overrides, is_of_domain, typed
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
@@ -100,12 +100,22 @@ def _no_frames(domain: Domain, artifact: Artifact) -> Missing:
         return Missing("there are no frames of these episodes, and no simulator here can play them again.")
     return Missing(
         "there are no frames of these episodes yet. Make them, then this page again:",
-        _command(domain, artifact, ["frames", "report"]),
+        _with_its_simulator(artifact, _page(domain, artifact, ["frames", "report"])),
     )
 
 
 def _command(domain: Domain, artifact: Artifact, stages: Sequence[str]) -> str:
     """Make what is missing, then this page again."""
+    return _page(domain, artifact, stages).line(replace(typed(), script="run.py"))  # a page is read elsewhere, too
+
+
+def _page(domain: Domain, artifact: Artifact, stages: Sequence[str]) -> Command:
     settings = {"dataset": artifact.manifest.version, "episodes": artifact.episodes}
-    command = Command(tuple(stages), artifact.task, domain.words, settings)
-    return command.line(replace(typed(), script="run.py"))  # a page is read elsewhere, too
+    return Command(tuple(stages), artifact.task, domain.words, settings)
+
+
+def _with_its_simulator(artifact: Artifact, command: Command) -> str:
+    """The command with the domain's settings that the dataset was made with, whatever was typed for the page."""
+    recorded = domain_overrides(artifact.manifest.command)
+    kept = [word for word in typed().words if not (recorded and is_of_domain(word))]
+    return command.line(replace(typed(), words=(*kept, *recorded), script="run.py"))

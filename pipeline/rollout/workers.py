@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from pipeline.command import Typed, typed, user_typed
 from pipeline.dataset.spill import save_episode, spill_path
 from pipeline.errors import TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
@@ -158,12 +159,20 @@ class _Worker:
     @staticmethod
     def create(context: SpawnContext, job: EpisodeJob, claims: _Claims, share: int | None) -> _Worker:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(job, claims, share, theirs), daemon=True)
+        process = context.Process(target=_work, args=(job, claims, share, theirs, typed()), daemon=True)
         return _Worker(process, ours, theirs)
 
 
-def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection) -> None:
-    """Runs in the worker: sends a Finished for every episode, then None; or the error that stopped it."""
+def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection, words: Typed) -> None:
+    """Runs in the worker: sends a Finished for every episode, then None; or the error that stopped it.
+
+    `words` were typed; errors suggest commands that hold them.
+    """
+    with user_typed(words):
+        _play(job, claims, share, pipe)
+
+
+def _play(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     try:
         policy = job.policy()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from pipeline.command import again
 from pipeline.domains.atari import ACTIONS, ROMS, minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
@@ -143,7 +144,8 @@ class Atari:
     def expert(self) -> Player:
         """Raises InvalidInput: nobody has written experts for these games."""
         raise InvalidInput(
-            f"The Atari game {self._task} has no scripted expert. Use policy=random, or a trained agent."
+            f"The Atari game {self._task} has no scripted expert. Take a trained agent (policy=sb3), or play "
+            f"at random: {again(policy='random')}"
         )
 
     def close(self) -> None:

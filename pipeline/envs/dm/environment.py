@@ -9,6 +9,7 @@ import numpy as np
 from dm_env import specs  # type: ignore[import-untyped]
 from jaxtyping import Shaped, UInt8
 
+from pipeline.command import again
 from pipeline.envs.dm.entry import EpisodeMaker
 from pipeline.envs.dm.suite import Suite
 from pipeline.envs.rendering import Painter
@@ -149,8 +150,8 @@ class DeepMind:
     def expert(self) -> Player:
         """Raises InvalidInput: nobody has written experts for these tasks."""
         raise InvalidInput(
-            "dm_env environments have no scripted expert. Use policy=random, or an agent of yours: "
-            "policy=sb3, policy=torchscript, policy=callable"
+            "dm_env environments have no scripted expert. Take an agent of yours (policy=sb3, policy=torchscript, "
+            f"policy=callable), or play at random: {again(policy='random')}"
         )
 
     def close(self) -> None:

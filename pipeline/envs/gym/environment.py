@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
+from pipeline.command import again
 from pipeline.envs.gym.actions import FlatActions
 from pipeline.envs.gym.infos import success_of
 from pipeline.envs.gym.make import EnvironmentRecipe, Made
@@ -163,8 +164,8 @@ class Gym:
     def expert(self) -> Player:
         """Raises InvalidInput: Gymnasium knows no experts."""
         raise InvalidInput(
-            "Gymnasium's environments have no scripted expert. Use policy=random, a trained agent (policy=sb3), or a "
-            "function of yours (policy=callable)."
+            "Gymnasium's environments have no scripted expert. Take a trained agent (policy=sb3), a function of "
+            f"yours (policy=callable), or play at random: {again(policy='random')}"
         )
 
     def close(self) -> None:

@@ -104,7 +104,10 @@ class StableBaselines:
             return statistics_beside(self._agent.path)
         path = Path(str(self._normalize)).expanduser()
         if not path.is_file():
-            raise InvalidInput(f"There are no VecNormalize statistics {path}: policy.normalize=auto, false or FILE.pkl")
+            raise InvalidInput(
+                f"There are no VecNormalize statistics {path}: policy.normalize=FILE.pkl, or false for none.\n"
+                f"Those beside the agent, where there are some: {again(policy__normalize='auto')}"
+            )
         return path
 
     @cached_property
@@ -201,7 +204,8 @@ class StableBaselines:
         if scaling and scaling.mean.shape not in (way.observation, way.shape):
             raise InvalidInput(
                 f"The statistics {self._statistics} are of observations{where} of shape {scaling.mean.shape}; this "
-                f"environment shows {seen.shape}. Others: policy.normalize=FILE.pkl; none: policy.normalize=false"
+                f"environment shows {seen.shape}. Others: policy.normalize=FILE.pkl; none: "
+                f"{again(policy__normalize=False)}"
             )
         return Input(way, wanted.spec.dtype if whole else np.dtype(np.float32), self._padding, scaling)
 
