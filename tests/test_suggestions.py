@@ -1,0 +1,89 @@
+"""Every place of the code that suggests a command is listed here, with the test that pastes the suggestion."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAKERS = {"Command", "again", "with_name", "larger", "remake", "again_without", "verified", "audited"}
+NOT_YET = "no test pastes it yet"
+
+PLACES = {
+    "artifacts/remake.py _made_by": "test_damage_is_removed_and_made_again",
+    "artifacts/remake.py again_without": NOT_YET,
+    "artifacts/remake.py audited": "test_an_audit_with_other_settings",
+    "artifacts/remake.py larger": "test_too_few_episodes_are_made_more_with_the_policy_and_seed_that_made_them",
+    "artifacts/remake.py verified": "test_a_simulator_that_does_not_repeat_itself",
+    "artifacts/store.py find": "test_a_library_call_and_a_full_disk_suggest_what_works",
+    "artifacts/store.py require": "test_each_missing_input_of_the_chain_in_turn",
+    "artifacts/store.py same_content": NOT_YET,
+    "campaign/failures.py _of_the_system": "test_a_library_call_and_a_full_disk_suggest_what_works",
+    "campaign/run.py __post_init__": "test_a_stage_without_a_domain_and_a_command_without_a_stage",
+    "campaign/tasks.py _with_dataset": "test_a_dataset_that_no_task_or_not_this_task_has",
+    "campaign/tasks.py needs_domain": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
+    "dataset/amount.py __post_init__": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
+    "dataset/grow.py _check_digests": NOT_YET,
+    "dataset/grow.py same_settings": "test_other_settings_under_the_same_name",
+    "dataset/workspace.py __getitem__": "test_a_library_call_and_a_full_disk_suggest_what_works",
+    "dataset/workspace.py _too_few": "test_too_few_episodes_are_made_more_with_the_policy_and_seed_that_made_them",
+    "dataset/workspace.py dataset": "test_a_missing_dataset_of_an_environment_with_arguments",
+    "embedding/engine.py _check_machine": NOT_YET,
+    "envs/atari/environment.py expert": NOT_YET,
+    "envs/dm/environment.py expert": NOT_YET,
+    "envs/entry_point.py import_named": "test_a_simulator_that_does_not_repeat_itself",
+    "envs/gym/environment.py expert": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
+    "envs/mujoco.py expert": NOT_YET,
+    "errors.py __str__": "test_a_missing_dataset_of_an_environment_with_arguments",
+    "errors.py unknown_name": "test_a_misspelt_task_and_a_misspelt_way",
+    "hub/card.py _section": "test_a_card_fetches_an_environment_by_entry_point",
+    "machine/provenance.py _command": NOT_YET,
+    "policies/sb3/agent.py __init__": "test_an_agent_must_be_trusted_and_a_network_too",
+    "policies/sb3/agent.py _input": NOT_YET,
+    "policies/sb3/agent.py _statistics": NOT_YET,
+    "policies/spaces.py _hint": NOT_YET,
+    "policies/torch_module.py __init__": "test_an_agent_must_be_trusted_and_a_network_too",
+    "policies/torch_module.py _chosen": NOT_YET,
+    "policies/torch_module.py _given": "test_an_agent_must_be_trusted_and_a_network_too",
+    "policies/torch_module.py start": NOT_YET,
+    "regent/chain.py embedding": NOT_YET,
+    "regent/chain.py with_two_episodes": "test_too_little_to_retrieve",
+    "regent/missions.py mission_queries": NOT_YET,
+    "regent/recipe.py __post_init__": NOT_YET,
+    "regent/recipe.py one_task": NOT_YET,
+    "regent/retrieve.py check_candidates": "test_too_little_to_retrieve",
+    "report/sources.py _page": "test_a_page_suggests_frames_with_the_simulator_of_its_dataset",
+    "rollout/frames.py _replay": "test_a_simulator_that_does_not_repeat_itself",
+    "rollout/replay.py _check_observation": NOT_YET,
+    "stages/catalog.py run": "test_a_catalog_of_nothing",
+    "stages/collect.py _budget": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
+    "stages/embeddings.py run": NOT_YET,
+    "stages/gc.py run": "test_garbage_goes_and_an_empty_place_is_begun",
+    "stages/ingest.py run": "test_no_source_and_too_few_episodes_of_one",
+    "stages/report_index.py run": "test_an_index_without_pages",
+    "stages/verify.py run": "test_an_audit_with_other_settings",
+    "run.py _named": "test_several_checkpoints_and_one_name",
+}
+
+
+def test_each_place_that_suggests_a_command_is_listed():
+    """Add a new one with a test that pastes it."""
+    files = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").rglob("*.py"), ROOT / "run.py"]
+    found: Counter[str] = Counter()
+    for path in files:
+        name = path.relative_to(ROOT).as_posix().removeprefix("pipeline/")
+        for function in ast.walk(ast.parse(path.read_text())) if name != "command.py" else ():
+            if isinstance(function, ast.FunctionDef) and _suggests(function):
+                found[f"{name} {function.name}"] += 1
+    assert sorted(found) == sorted(PLACES)
+
+
+def _suggests(function: ast.FunctionDef) -> bool:
+    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Name) and called.id in MAKERS for called in calls)
+
+
+@pytest.mark.parametrize("test", sorted({*PLACES.values()} - {NOT_YET}))
+def test_the_listed_test_is_there(test):
+    assert any(f"def {test}(" in path.read_text() for path in (ROOT / "tests").glob("test_pasted_*.py"))
