@@ -135,7 +135,7 @@ def mask_of(info: str) -> str:
     return PRESENT + info.removeprefix(INFO)
 
 
-def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, np.ndarray]]:
+def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, Shaped[np.ndarray, "_ ..."]]]:
     """The step arrays of each episode, by name, with those infos and masks added that only others have.
 
     An added info is zeros, its mask False at every step. Raises InvalidEpisode where other arrays differ.
@@ -160,7 +160,7 @@ def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, np.ndarray]]
     return same
 
 
-def without_absent(steps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def without_absent(steps: Mapping[str, Shaped[np.ndarray, "rows ..."]]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     """The step arrays that an episode came with: no info that is absent at every step, no mask that says nothing.
 
     The inverse of what `with_same_arrays` adds.

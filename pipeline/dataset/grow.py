@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
@@ -134,7 +135,9 @@ def _copy(other_storage: Artifact, writer: DatasetWriter, amount: Amount) -> Non
             writer.append(episode)
 
 
-def _check_digests(episodes: Sequence[Episode], arrays: Mapping[str, np.ndarray], artifact: Artifact) -> None:
+def _check_digests(
+    episodes: Sequence[Episode], arrays: Mapping[str, Shaped[np.ndarray, "..."]], artifact: Artifact
+) -> None:
     """Raises DamagedArtifact where an episode is not what it was when it was stored."""
     for number, (episode, digest) in enumerate(zip(episodes, arrays["episodes/digest"], strict=True)):
         if episode.digest() != digest.tobytes():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Shaped, UInt8
 
 from pipeline.dataset.columns import STEPS, step_arrays, with_same_arrays, without_absent
 from pipeline.digest import digest_file
@@ -46,13 +46,13 @@ def part_name(first: int, episodes: int) -> str:
     return f"{first:06d}-{first + episodes:06d}"
 
 
-def save_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> FileTable:
+def save_part(storage: Storage, folder: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> FileTable:
     """Write the arrays of a part, durably; the folder appears in one step."""
     write_part(storage, folder, arrays)
     return finish_part(folder)
 
 
-def write_part(storage: Storage, folder: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+def write_part(storage: Storage, folder: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> Path:
     """The first half of `save_part`: afterwards the arrays are not needed any more. Returns the unfinished folder."""
     write_arrays(storage, unfinished := _hidden(folder), arrays)
     return unfinished
@@ -97,7 +97,9 @@ def _hidden(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}")
 
 
-def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+def pack(
+    episodes: Sequence[Episode], steps: Mapping[str, Shaped[np.ndarray, "rows ..."]] | None = None
+) -> dict[str, Shaped[np.ndarray, "..."]]:
     """Flat arrays of a part. `steps` are the step arrays where they lie one after the other already, so that they need
     not be copied.
 
@@ -118,7 +120,7 @@ def pack(episodes: Sequence[Episode], steps: Mapping[str, np.ndarray] | None = N
     return arrays
 
 
-def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
+def unpack(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[Episode]:
     """The episodes of a part; the inverse of `pack`."""
     ends = arrays[ENDS]
     starts = np.concatenate([[0], ends[:-1]])
@@ -139,10 +141,10 @@ def split_texts(data: UInt8[np.ndarray, " bytes"], ends: Int64[np.ndarray, " n"]
     return [bytes(data[start:end]).decode() for start, end in zip(starts, ends, strict=True)]
 
 
-def _joined(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+def _joined(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     steps = with_same_arrays(episodes)
     return {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
 
 
-def _facts(arrays: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
+def _facts(arrays: Mapping[str, Shaped[np.ndarray, "..."]], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
     return {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}

@@ -264,7 +264,7 @@ def _no_episode(index: int, where: str, count: int) -> IndexError:
     )
 
 
-def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, np.ndarray]:
+def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of a part that holds only its episode `index`."""
     out: dict[str, np.ndarray] = {}
     ends = {name: array[:] for name, array in arrays.items() if name.endswith("ends")}

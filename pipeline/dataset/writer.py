@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import Manifest, Part
 from pipeline.dataset.amount import Size
@@ -151,7 +151,7 @@ class DatasetWriter:
         part.folder.rename(self._draft / PARTS / entry.name)
         self._add(entry, files, summary)
 
-    def take(self, part: Part, arrays: Mapping[str, np.ndarray]) -> bool:
+    def take(self, part: Part, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> bool:
         """Write the arrays of a part of the same dataset as they are; says whether it did.
 
         Not where it would be another part than appending its episodes makes: where it may grow, or follows others.
@@ -193,7 +193,7 @@ class DatasetWriter:
         self._buffer = Buffer()
         remove_packed(self.spill, self.packed)
 
-    def _write(self, part: Part, arrays: Mapping[str, np.ndarray]) -> None:
+    def _write(self, part: Part, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
         folder = self._draft / PARTS / part.name
         unfinished = write_part(self._storage, folder, arrays)
         if part.facts is not None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float32
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.draft import Draft
@@ -41,7 +42,7 @@ def embed(draft: Draft, embedding: Embedding, reader: EpisodeDataset, spec: Spec
     draft.counts |= {"episodes": len(reader), "states": reader.states}
 
 
-def _known(writer: ArrayWriter, spill: Spill, earlier: list[Artifact]) -> Iterator[np.ndarray]:
+def _known(writer: ArrayWriter, spill: Spill, earlier: list[Artifact]) -> Iterator[Float32[np.ndarray, "n d"]]:
     """Rows from the array's end on that were made before: for another number of episodes, or by a killed run."""
     total, width = writer.shape
     for artifact in earlier:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 MEMORY_BYTES = 64 * 2**20
 """For vectors that are kept: 32,768 of 512 numbers. What was not seen for longer is embedded again, with equal bits; so
@@ -23,7 +24,7 @@ class Slots:
         self.count = count
         self._slots: OrderedDict[bytes, int] = OrderedDict()
 
-    def place(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    def place(self, keys: Sequence[bytes]) -> tuple[Int64[np.ndarray, "n"], Int64[np.ndarray, "m"]]:
         """The slot of each key, (n,) int64, and the positions of the keys that were in no slot, (m,) int64."""
         slots, new = np.empty(len(keys), np.int64), []
         for position, key in enumerate(keys):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 
 from pipeline.command import again
 from pipeline.embedding.compiler import missing_tools
@@ -63,7 +64,7 @@ class Engine:
 
         return torch.empty((count, *self._shape), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
 
-    def start(self, inputs: torch.Tensor) -> Callable[[], np.ndarray]:
+    def start(self, inputs: torch.Tensor) -> Callable[[], Float32[np.ndarray, "n d"]]:
         """Begin with uint8 inputs (n, *shape); a GPU goes on by itself. Call the result for vectors (n, d) float32."""
         import torch
 
@@ -80,7 +81,7 @@ class Engine:
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record()
 
-        def wait() -> np.ndarray:
+        def wait() -> Float32[np.ndarray, "n d"]:
             copied.synchronize()
             return here.numpy()
 
@@ -131,7 +132,7 @@ class Engine:
         examples = rng.integers(0, 256, (self._width, *self._shape), np.uint8)
         vectors = self._first(torch.from_numpy(examples))
 
-        def run(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        def run(rows: Mapping[str, UInt8[np.ndarray, "n ..."]]) -> list[Float32[np.ndarray, "n d"]]:
             return [self.start(torch.from_numpy(rows["pictures"]).clone())()]
 
         backwards = range(self._width - 1, -1, -1)
@@ -142,7 +143,7 @@ class Engine:
             "The network rounds an input by its place in the batch or by the others in it, so it saw one at a time."
         )
 
-    def _first(self, examples: torch.Tensor) -> np.ndarray:
+    def _first(self, examples: torch.Tensor) -> Float32[np.ndarray, "n d"]:
         """Their vectors. Raises InvalidInput where the network cannot take them, or gives something else."""
         settings, wanted = self._settings, self._settings.all_dimensions
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
 from pipeline.embedding.ahead import ahead
 from pipeline.embedding.duplicates import Slots, slot_count
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 class _Block:
     """Consecutive states: the slot of each, and the inputs (m, ...) of those that are in none yet."""
 
-    slots: np.ndarray
-    fresh_slots: np.ndarray
+    slots: Int64[np.ndarray, "n"]
+    fresh_slots: Int64[np.ndarray, "m"]
     fresh: torch.Tensor
 
 
-VectorBlock = tuple[np.ndarray, int]
+VectorBlock = tuple[Float32[np.ndarray, "n d"], int]
 """Vectors of consecutive states, (n, d) float32, and for how many of them the network ran."""
 
 
@@ -47,7 +48,7 @@ def embedded(engine: Engine, inputs: StateInputs, start: int, stop: int, block: 
         read.take(new, fresh.numpy())
         return _Block(where, where[new], fresh)
 
-    def finished(made: _Block, vectors: np.ndarray) -> VectorBlock:
+    def finished(made: _Block, vectors: Float32[np.ndarray, "n d"]) -> VectorBlock:
         memory[made.fresh_slots] = vectors
         return memory[made.slots], len(made.fresh_slots)
 

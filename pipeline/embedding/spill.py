@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -23,11 +24,11 @@ class Spill:
         self._folder = folder
         folder.mkdir(exist_ok=True)
 
-    def save(self, start: int, rows: np.ndarray) -> None:
+    def save(self, start: int, rows: Float32[np.ndarray, "n d"]) -> None:
         """Keep the rows [start, start + len(rows))."""
         write_spilled(self._folder / f"{start}-{start + len(rows)}.safetensors", {ROWS: np.ascontiguousarray(rows)})
 
-    def load(self, position: int, width: int) -> np.ndarray | None:
+    def load(self, position: int, width: int) -> Float32[np.ndarray, "n d"] | None:
         """Kept rows from `position` on, (n, width) float32."""
         for path, first, after in self._files():
             if first <= position < after:

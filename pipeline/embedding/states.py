@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
+from jaxtyping import Int64, UInt8
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
@@ -28,7 +29,7 @@ class InputRows:
     """
 
     keys: list[bytes]
-    take: Callable[[np.ndarray, np.ndarray], None]
+    take: Callable[[Int64[np.ndarray, "k"], UInt8[np.ndarray, "k ..."]], None]
 
 
 class StateInputs:
@@ -85,14 +86,16 @@ class StateInputs:
         index = np.where(index < 0, -1, index - first)
         joined = [b"".join(NOTHING if i < 0 else keys[i] for i in each) for each in index.tolist()]
 
-        def take(chosen: np.ndarray, out: np.ndarray) -> None:
+        def take(chosen: Int64[np.ndarray, "k"], out: UInt8[np.ndarray, "k ..."]) -> None:
             _copy(rows, index[chosen], out)
             out[index[chosen] < 0] = 0
 
         return InputRows(joined, take)
 
 
-def window(state_ends: np.ndarray, start: int, stop: int, frames: int, zero: bool) -> np.ndarray:
+def window(
+    state_ends: Int64[np.ndarray, "episodes"], start: int, stop: int, frames: int, zero: bool
+) -> Int64[np.ndarray, "states frames"]:
     """(stop - start, frames) int64: the flat states whose observations each state sees, oldest first.
 
     Before the episode's first stands that first one, or -1 with `zero`. A state's observation is row t of its episode,
@@ -132,9 +135,11 @@ def _is_stack(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[-1] not in (1, 3) and shape[0] <= MOST_PLANES
 
 
-def _key(array: np.ndarray) -> bytes:
+def _key(array: UInt8[np.ndarray, "..."]) -> bytes:
     return blake3(np.ascontiguousarray(array).reshape(-1).data).digest(KEY_BYTES)
 
 
-def _copy(rows: np.ndarray, chosen: np.ndarray, out: np.ndarray) -> None:
+def _copy(
+    rows: UInt8[np.ndarray, "rows ..."], chosen: Int64[np.ndarray, "k ..."], out: UInt8[np.ndarray, "k ..."]
+) -> None:
     out[...] = rows[chosen]

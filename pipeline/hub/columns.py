@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Num
 
 from pipeline.errors import InvalidInput
 
@@ -35,7 +36,7 @@ class ParquetColumn:
     dtype: np.dtype
     stored: np.dtype
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[Num[np.ndarray, "n ..."]]:
         """(r, *shape[1:]) in `dtype`, in order, about 16 MB each. Raises InvalidInput for rows of unequal shape."""
         step = max(1, BLOCK_BYTES // max(1, int(np.prod(self.shape[1:], dtype=np.int64)) * self.stored.itemsize))
         for path in self.files:
@@ -43,7 +44,7 @@ class ParquetColumn:
                 for batch in file.iter_batches(step, columns=[self.name]):
                     yield self._converted(_numbers(batch.column(0), self.shape[1:], f"{path.name}: {self.name}"))
 
-    def _converted(self, block: np.ndarray) -> np.ndarray:
+    def _converted(self, block: Num[np.ndarray, "n ..."]) -> Num[np.ndarray, "n ..."]:
         if block.dtype.kind in "iu" and block.size and (block.min() < LEAST or block.max() > MOST):
             raise InvalidInput(f"{self.name} holds integers beyond 32 bits, which REGENT's bins cannot hold.")
         return block.astype(self.dtype, copy=False)
@@ -74,7 +75,7 @@ def _column(name: str, files: Sequence[Path], rows: int, head: pa.Array) -> Parq
     return ParquetColumn(name, files, (rows, *sizes), np.dtype("<f4" if stored.kind == "f" else "<i4"), stored)
 
 
-def _numbers(array: pa.Array, shape: Sequence[int], where: str) -> np.ndarray:
+def _numbers(array: pa.Array, shape: Sequence[int], where: str) -> Num[np.ndarray, "n ..."]:
     """Nested lists -> (n, *shape). Raises InvalidInput where one list is longer or shorter than another."""
     rows = count = len(array)
     for size in shape:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from zlib_ng import gzip_ng, zlib_ng
 
 from pipeline.errors import InvalidInput
@@ -65,7 +66,7 @@ class LoggedArray:
                 f"equally many. One of them is of another log, or damaged: remove it and run again, or copy both anew."
             )
 
-    def read_into(self, out: np.ndarray) -> None:
+    def read_into(self, out: Shaped[np.ndarray, "n ..."]) -> None:
         """Fill `out` (n, *row_shape), contiguous, with the next n rows."""
         if len(out) == 0:
             return
@@ -92,7 +93,7 @@ class LoggedArray:
                 raise ValueError(f"more bytes follow the {self.rows} rows that its header promises")
 
 
-def read_whole(path: Path, dtype: Any, like: tuple[int, Path] | None = None) -> np.ndarray:
+def read_whole(path: Path, dtype: Any, like: tuple[int, Path] | None = None) -> Shaped[np.ndarray, "rows"]:
     """A small array of (rows,) as a whole; `like`: how many there must be, and in which file there are as many."""
     with LoggedArray(path, dtype, ()) as stream:
         if like is not None:

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64, Shaped, UInt8
 
 from pipeline.dataset.bulk import StoredPart
 from pipeline.dataset.parts import PART_BYTES, PART_EPISODES, finish_part, write_part
@@ -144,13 +145,13 @@ def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> Store
     return _finish(*builder.packed(folder), storage)
 
 
-def _finish(part: StoredPart, arrays: Mapping[str, np.ndarray], storage: Storage) -> StoredPart:
+def _finish(part: StoredPart, arrays: Mapping[str, Shaped[np.ndarray, "..."]], storage: Storage) -> StoredPart:
     """Write what is left of a part, many small arrays, and make it whole."""
     write_part(storage, part.folder, arrays)
     return replace(part, files=finish_part(part.folder))
 
 
-def piece_frames(folder: Path, piece: Piece) -> np.ndarray:
+def piece_frames(folder: Path, piece: Piece) -> UInt8[np.ndarray, "n 84 84"]:
     """(n, 84, 84) uint8, memory mapped: the frames of a piece that a finished job has left."""
     return np.memmap(_piece_path(folder, piece), np.uint8, "r", shape=(piece.stop - piece.start, *FRAME))
 
@@ -224,7 +225,7 @@ class _Parts:
         wait(self._written)
         wait([part.result() for part in self._written if not part.cancelled() and not part.exception()])
 
-    def submit(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> None:
+    def submit(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[UInt8[np.ndarray, "rows 84 84"]]) -> None:
         """Have a part written; its buffer comes back when it is. Raises what an earlier one has failed with."""
         for part in self._written:
             if part.done():
@@ -235,7 +236,9 @@ class _Parts:
         """The parts, once they are whole."""
         return [part.result().result() for part in self._written]
 
-    def _write(self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[np.ndarray]) -> Future[StoredPart]:
+    def _write(
+        self, builder: PartBuilder, folder: Path, buffers: SimpleQueue[UInt8[np.ndarray, "rows 84 84"]]
+    ) -> Future[StoredPart]:
         try:
             part, arrays = builder.packed(folder)
             write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
@@ -244,15 +247,15 @@ class _Parts:
         return self._tools.finishers.submit(_finish, part, arrays, self._tools.storage)
 
 
-def _buffers(rows: int) -> SimpleQueue[np.ndarray]:
+def _buffers(rows: int) -> SimpleQueue[UInt8[np.ndarray, "rows 84 84"]]:
     """As many buffers of `rows` frames as fit into the memory that there is for them, at least one."""
-    free: SimpleQueue[np.ndarray] = SimpleQueue()
+    free: SimpleQueue[UInt8[np.ndarray, "rows 84 84"]] = SimpleQueue()
     for _ in range(min(MOST_BUFFERS, max(1, BUFFERS_BYTES // (rows * FRAME_BYTES)))):
         free.put(np.empty((rows, *FRAME), np.uint8))
     return free
 
 
-def _cuts(slots: np.ndarray) -> Iterator[tuple[int, int]]:
+def _cuts(slots: Int64[np.ndarray, "episodes"]) -> Iterator[tuple[int, int]]:
     """Where parts begin and end, in episodes: the rule of `pipeline.dataset.parts`, padding counted in.
 
     So cuts are known before a frame is read, and a part never spans two checkpoints.

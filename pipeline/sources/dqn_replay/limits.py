@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from pipeline.errors import InvalidInput
 
@@ -48,7 +49,7 @@ class Quota:
             or (self._limits.transitions is not None and self._transitions >= self._limits.transitions)
         )
 
-    def take(self, lengths: np.ndarray) -> np.ndarray:
+    def take(self, lengths: Int64[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
         """(n,) lengths of the next episodes -> (n,) bool, which of them are stored."""
         return np.asarray([self._takes(length) for length in lengths.tolist()], np.bool_)
 
@@ -64,7 +65,7 @@ class Quota:
         return True
 
 
-def enough(limits: Limits, stored: int, transitions: int, shortest: np.ndarray) -> int:
+def enough(limits: Limits, stored: int, transitions: int, shortest: Int64[np.ndarray, "n"]) -> int:
     """How many of the next episodes can be needed at most, where only a lower bound of their lengths is known.
 
     `stored` episodes with at least `transitions` come before them; `shortest` (n,) are the bounds.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from pipeline.dataset.bulk import StoredPart
 from pipeline.dataset.parts import pack
@@ -31,7 +32,7 @@ ROW_BYTES = FRAME_BYTES + np.dtype(np.int32).itemsize + 2 * np.dtype(np.float64)
 class FrameRows(Protocol):
     """Frames of an episode in time order."""
 
-    def read_into(self, out: np.ndarray) -> None:
+    def read_into(self, out: UInt8[np.ndarray, "n 84 84"]) -> None:
         """Fill `out` (n, 84, 84) uint8 with the next n frames."""
 
 
@@ -42,7 +43,7 @@ class PartBuilder:
         buffer: what it was given.
     """
 
-    def __init__(self, buffer: np.ndarray) -> None:
+    def __init__(self, buffer: UInt8[np.ndarray, "rows 84 84"]) -> None:
         self.buffer = buffer
         self._action = np.zeros(len(buffer), np.int32)
         self._reward = np.zeros(len(buffer), np.float64)
@@ -80,7 +81,7 @@ class PartBuilder:
         self._padding.append(padding)
         self._episodes.append(episode)
 
-    def packed(self, folder: Path) -> tuple[StoredPart, dict[str, np.ndarray]]:
+    def packed(self, folder: Path) -> tuple[StoredPart, dict[str, Shaped[np.ndarray, "..."]]]:
         """The part that will lie in `folder`, without checksums yet, and its arrays, of which step arrays are views."""
         steps = {name: array[: self._rows] for name, array in self._steps().items()}
         arrays = pack(self._episodes, steps)
@@ -93,7 +94,7 @@ class PartBuilder:
         )
         return part, arrays
 
-    def _steps(self) -> dict[str, np.ndarray]:
+    def _steps(self) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
         return {
             "action": self._action,
             "discount": self._discount,
@@ -107,7 +108,7 @@ def rows_needed(slots: int, episodes: int) -> int:
     return slots + episodes
 
 
-def _black(frames: np.ndarray) -> int:
+def _black(frames: UInt8[np.ndarray, "n 84 84"]) -> int:
     """How many of the first frames are black, up to PADDING."""
     for number, frame in enumerate(frames[:PADDING]):
         if frame.any():

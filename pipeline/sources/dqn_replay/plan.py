@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64, Integer
 
 from pipeline.sources.dqn_replay.shard import Shard
 
@@ -28,14 +29,14 @@ class Inside:
     """Episodes that lie one after the other inside a checkpoint: (n,) int64 first rows, and rows after the last."""
 
     shard: int
-    starts: np.ndarray
-    stops: np.ndarray
+    starts: Int64[np.ndarray, "n"]
+    stops: Int64[np.ndarray, "n"]
 
     def __len__(self) -> int:
         return len(self.starts)
 
     @property
-    def slots(self) -> np.ndarray:
+    def slots(self) -> Int64[np.ndarray, "n"]:
         """(n,) int64, rows of each, padding included."""
         return self.stops - self.starts
 
@@ -58,7 +59,7 @@ class Across:
         return 1
 
     @property
-    def slots(self) -> np.ndarray:
+    def slots(self) -> Int64[np.ndarray, "1"]:
         """(1,) int64, its rows, padding included."""
         return np.asarray([sum(piece.stop - piece.start for piece in self.pieces)])
 
@@ -173,6 +174,6 @@ def _episodes(line: list[Shard]) -> Iterator[Unit]:
         yield Across(owner, tuple(open_pieces), TAIL, extent == WHOLE or line[0].slot_quiet)
 
 
-def _inside(shard: Shard, start: int, ends: np.ndarray) -> Inside:
+def _inside(shard: Shard, start: int, ends: Integer[np.ndarray, "n"]) -> Inside:
     stops = ends.astype(np.int64) + 1
     return Inside(shard.number, np.concatenate([[start], stops[:-1]]).astype(np.int64), stops)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
@@ -235,11 +236,11 @@ def _across(unit: Across, reading: Reading, scratch: Path, storage: Storage) -> 
 class _Pieces:
     """Frames of several pieces, one after the other."""
 
-    def __init__(self, arrays: list[np.ndarray]) -> None:
+    def __init__(self, arrays: list[UInt8[np.ndarray, "_ 84 84"]]) -> None:
         self._arrays = arrays
         self._at = 0
 
-    def read_into(self, out: np.ndarray) -> None:
+    def read_into(self, out: UInt8[np.ndarray, "n 84 84"]) -> None:
         filled = 0
         while filled < len(out):
             array = self._arrays[0][self._at : self._at + len(out) - filled]

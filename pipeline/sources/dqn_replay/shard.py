@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Num
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.dqn_replay.files import read_number, read_whole
@@ -184,7 +185,7 @@ class _Bad(NamedTuple):
     value: float
 
 
-def _first(values: np.ndarray, wrong: np.ndarray) -> _Bad | None:
+def _first(values: Num[np.ndarray, "n"], wrong: Bool[np.ndarray, "n"]) -> _Bad | None:
     if not len(values):
         return None
     row = int(np.argmax(wrong))

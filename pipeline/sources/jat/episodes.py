@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64, Shaped
 
 from pipeline.domains.babyai import MISSION_TOKENS
 from pipeline.episode import Episode
@@ -80,7 +81,11 @@ def _rows(task: JatTask, layout: Layout, first_row: int, quirks: Quirks) -> Iter
 
 
 def _whole(
-    rows: Iterator[_Row], firsts: np.ndarray, layout: Layout, stack: FrameStack | None, quirks: Quirks
+    rows: Iterator[_Row],
+    firsts: Int64[np.ndarray, "boundaries"],
+    layout: Layout,
+    stack: FrameStack | None,
+    quirks: Quirks,
 ) -> Iterator[Steps]:
     """The step arrays of each episode; rows of `firsts[i]` to `firsts[i + 1]` are one, or several where undecided."""
     for first, last in pairwise(firsts):
@@ -116,7 +121,7 @@ class _Growing:
         self.room, self.length = room, 0
         self._arrays: dict[str, np.ndarray] = {}
 
-    def add(self, steps: Mapping[str, np.ndarray]) -> None:
+    def add(self, steps: Mapping[str, Shaped[np.ndarray, "n ..."]]) -> None:
         count = len(steps["reward"])
         for name, array in steps.items():
             if name not in self._arrays:
@@ -124,7 +129,7 @@ class _Growing:
             self._arrays[name][self.length : self.length + count] = array
         self.length += count
 
-    def finish(self) -> dict[str, np.ndarray]:
+    def finish(self) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
         """(T+1, ...) each."""
         return {name: array[: self.length + 1] for name, array in self._arrays.items()}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
@@ -33,13 +34,13 @@ class Metadata:
     """
 
     folder: Path
-    owner: np.ndarray
+    owner: Int64[np.ndarray, "rows"]
     lengths: dict[int, int] | None
     lengths_at: Path
     repair: str = REPAIR
 
     @property
-    def first_rows(self) -> np.ndarray:
+    def first_rows(self) -> Int64[np.ndarray, "boundaries"]:
         """(episodes + 1,) the first row of every episode, then the number of rows."""
         return np.concatenate([[0], np.flatnonzero(np.diff(self.owner)) + 1, [len(self.owner)]])
 
@@ -66,12 +67,12 @@ class Layout:
             it is then left out of `first_rows`.
     """
 
-    lengths: np.ndarray
-    first_rows: np.ndarray
+    lengths: Int64[np.ndarray, "rows"]
+    first_rows: Int64[np.ndarray, "boundaries"]
     inferred: int
-    undecided: np.ndarray
+    undecided: Bool[np.ndarray, "rows"]
 
-    def real(self, block: Block, width: int) -> np.ndarray:
+    def real(self, block: Block, width: int) -> Bool[np.ndarray, "rows width"]:
         """(rows of the block, row width) bool: the steps that are not padding."""
         rows = len(next(iter(block.arrays.values())))
         return np.arange(width) < self.lengths[block.first_row : block.first_row + rows, None]
@@ -104,7 +105,7 @@ def read_metadata(folders: Sequence[Path], files: Sequence[RowFile], width: int)
     return None
 
 
-def _row_facts(block: Block) -> tuple[np.ndarray, np.ndarray]:
+def _row_facts(block: Block) -> tuple[Int64[np.ndarray, "rows"], Float64[np.ndarray, "rows"]]:
     """Real steps (rows,) and first reward (rows,) of a block whose mask and rewards are sound."""
     mask = block.arrays[MASK]
     checks = {
@@ -123,7 +124,11 @@ def _row_facts(block: Block) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inferred(
-    files: Sequence[RowFile], lengths: np.ndarray, first_rewards: np.ndarray, width: int, after_full_row: AfterFullRow
+    files: Sequence[RowFile],
+    lengths: Int64[np.ndarray, "rows"],
+    first_rewards: Float64[np.ndarray, "rows"],
+    width: int,
+    after_full_row: AfterFullRow,
 ) -> Layout:
     """A short row ends its episode, and a full one does not when the next row starts with another reward than 0.0."""
     full = lengths[:-1] == width
@@ -142,7 +147,7 @@ def _inferred(
     return Layout(lengths, first_rows, int(np.count_nonzero(open_ends)) if by_reward else 0, undecided)
 
 
-def _check_first_rewards(files: Sequence[RowFile], layout: Layout, first_rewards: np.ndarray) -> None:
+def _check_first_rewards(files: Sequence[RowFile], layout: Layout, first_rewards: Float64[np.ndarray, "rows"]) -> None:
     starts = layout.first_rows[:-1]
     bad = starts[first_rewards[starts] != 0.0]
     if len(bad):
@@ -153,7 +158,7 @@ def _check_first_rewards(files: Sequence[RowFile], layout: Layout, first_rewards
         )
 
 
-def _check_masks(files: Sequence[RowFile], lengths: np.ndarray, width: int, metadata: Metadata) -> None:
+def _check_masks(files: Sequence[RowFile], lengths: Int64[np.ndarray, "rows"], width: int, metadata: Metadata) -> None:
     first_rows = metadata.first_rows
     if len(metadata.owner) != len(lengths):
         raise InvalidInput(
@@ -181,7 +186,7 @@ def _check_masks(files: Sequence[RowFile], lengths: np.ndarray, width: int, meta
         )
 
 
-def _place(files: Sequence[RowFile], row: int) -> str:
+def _place(files: Sequence[RowFile], row: int | np.int64) -> str:
     return next(file for file in files if row < file.first_row + file.rows).place(int(row))
 
 
@@ -214,7 +219,9 @@ def _metadata(folder: Path, stated: dict[str, dict[int, Any]], rows: int, width:
     return Metadata(folder, owner, lengths, folder / LENGTHS)
 
 
-def _check_owner(path: Path, owner: np.ndarray, first: np.ndarray, first_name: str, rows: int) -> None:
+def _check_owner(
+    path: Path, owner: Int64[np.ndarray, "n"], first: Int64[np.ndarray, "m"], first_name: str, rows: int
+) -> None:
     if len(owner) != rows:
         raise InvalidInput(f"{path} describes {len(owner)} rows, the parquet files hold {rows}. {REPAIR}")
     if (backwards := np.flatnonzero(np.diff(owner) < 0)).size:
@@ -231,7 +238,7 @@ def _check_owner(path: Path, owner: np.ndarray, first: np.ndarray, first_name: s
         )
 
 
-def _by_row(path: Path, stated: dict[int, Any], rows: int) -> np.ndarray:
+def _by_row(path: Path, stated: dict[int, Any], rows: int) -> Int64[np.ndarray, "n"]:
     if sorted(stated) != list(range(rows)):
         strange = min(set(stated) ^ set(range(rows)))
         raise InvalidInput(
@@ -241,7 +248,7 @@ def _by_row(path: Path, stated: dict[int, Any], rows: int) -> np.ndarray:
     return _integers(path, [stated[row] for row in range(rows)])
 
 
-def _by_episode(path: Path, stated: dict[int, Any], rows: int) -> np.ndarray:
+def _by_episode(path: Path, stated: dict[int, Any], rows: int) -> Int64[np.ndarray, "n"]:
     if not all(isinstance(listed, list) for listed in stated.values()):
         raise InvalidInput(f"{path} must give each episode a list of rows. {REPAIR}")
     episodes = sorted(stated)
@@ -254,7 +261,7 @@ def _by_episode(path: Path, stated: dict[int, Any], rows: int) -> np.ndarray:
     return np.repeat(episodes, [len(stated[episode]) for episode in episodes])
 
 
-def _integers(path: Path, values: list[Any]) -> np.ndarray:
+def _integers(path: Path, values: list[Any]) -> Int64[np.ndarray, "n"]:
     strange = [value for value in values if type(value) is not int or value < 0]
     if strange:
         raise InvalidInput(f"{path} must hold whole numbers from 0 on; it holds {json.dumps(strange[0])}. {REPAIR}")

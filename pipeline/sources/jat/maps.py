@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import write_json
@@ -25,7 +26,7 @@ BOUNDARIES = (ROWS_TO_EPISODES, EPISODES_TO_ROWS, LENGTHS)
 """Files that tell which rows make up which episode."""
 
 
-def row_maps(lengths: np.ndarray, width: int) -> dict[str, Any]:
+def row_maps(lengths: Integer[np.ndarray, "episodes"], width: int) -> dict[str, Any]:
     """The three maps of a task, by file name: `lengths` (n,) are the states of each episode, `width` those of a row.
 
     Keys are texts, because JSON has no others; values keep the order of episodes and rows.
@@ -43,7 +44,7 @@ def row_maps(lengths: np.ndarray, width: int) -> dict[str, Any]:
     }
 
 
-def mission_maps(lengths: np.ndarray, missions: Sequence[str], width: int) -> dict[str, Any]:
+def mission_maps(lengths: Integer[np.ndarray, "episodes"], missions: Sequence[str], width: int) -> dict[str, Any]:
     """The three maps of BabyAI's missions, by file name, beside those of `row_maps`.
 
     Missions stand in order of first appearance; `eps_2_text.json` is grouped by mission, too, as upstream's.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Int64, Integer, Num
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
@@ -82,7 +83,7 @@ def missions_beside(folders: list[Path], metadata: Metadata | None) -> list[str]
     return [stated[episode] for episode in episodes]
 
 
-def token_name(tokens: np.ndarray) -> str:
+def token_name(tokens: Integer[np.ndarray, "n"]) -> str:
     """A name for a mission whose text is not known: `tokens 1 22 333 0`, its ids and its padding's once.
 
     No two missions of the same number of tokens share a name.
@@ -103,7 +104,7 @@ class Missions:
         """JSON facts: the same texts give the same, wherever they came from."""
         return {"named": "tokens"} if self.texts is None else {"named": "texts", "texts": short_hash(str(self.texts))}
 
-    def of(self, episode: int, tokens: np.ndarray) -> str:
+    def of(self, episode: int, tokens: Integer[np.ndarray, "n"]) -> str:
         """The mission of an episode whose first step has these tokens.
 
         Raises InvalidInput where the same text had other tokens before, or the same tokens another text: the texts are
@@ -121,7 +122,7 @@ class Missions:
         return text
 
 
-def _episodes(path: Path, row: int, batch: Any) -> tuple[np.ndarray, list[str]]:
+def _episodes(path: Path, row: int, batch: Any) -> tuple[Int64[np.ndarray, "episodes"], list[str]]:
     """Steps of each episode of a batch, and the texts of those that have steps."""
     steps = pc.list_value_length(batch.column(REWARDS)).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     column = batch.column(TEXTS)
@@ -146,7 +147,9 @@ def _episodes(path: Path, row: int, batch: Any) -> tuple[np.ndarray, list[str]]:
     return steps, [names[int(code)] for code in least]
 
 
-def _of_ranges(function: np.ufunc, values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _of_ranges(
+    function: np.ufunc, values: Num[np.ndarray, "n"], starts: Int64[np.ndarray, "m"], ends: Int64[np.ndarray, "m"]
+) -> Num[np.ndarray, "m"]:
     """`function` over values[start:end] of each range; ranges ascend and hold something."""
     if not len(starts):
         return np.zeros(0)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jaxtyping import Bool, Shaped
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
@@ -75,17 +76,17 @@ class Block:
         """Where row `index` of this block lies."""
         return self.file.place(self.first_row + index)
 
-    def check_finite(self, name: str, real: np.ndarray) -> None:
+    def check_finite(self, name: str, real: Bool[np.ndarray, "rows width"]) -> None:
         """Raise InvalidInput at the first NaN or infinity in a real step; padding may hold anything."""
         finite = np.isfinite(self.arrays[name])
         self.refuse(
             name, real & ~finite.all(axis=tuple(range(2, finite.ndim))), "Every real step needs finite numbers."
         )
 
-    def refuse(self, name: str, bad: np.ndarray, wanted: str) -> None:
+    def refuse(self, name: str, bad: Bool[np.ndarray, "rows width"], wanted: str) -> None:
         """Raise InvalidInput at the first step that `bad` (rows, row width) marks, if there is one."""
         if bad.any():
-            index, step = np.argwhere(bad)[0]
+            index, step = np.argwhere(bad)[0].tolist()
             raise InvalidInput(
                 f"{wanted} {self.place(index)}, column {name}, step {step} has {self.arrays[name][index, step]}. "
                 f"The file is damaged or was exported badly; download it again."
@@ -255,7 +256,7 @@ def _step_shape(file: RowFile, values: Any, name: str, width: int, column: Colum
     return tuple(shape)
 
 
-def _dense(file: RowFile, row: int, column: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _dense(file: RowFile, row: int, column: Any, name: str, shape: tuple[int, ...]) -> Shaped[np.ndarray, "rows ..."]:
     """A list column as (rows, *shape), without a copy where the numbers are plain."""
     values = _storage(column)
     for depth in range(len(shape)):

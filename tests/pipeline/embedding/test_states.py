@@ -26,8 +26,8 @@ def taken(inputs: StateInputs, start: int, stop: int) -> np.ndarray:
 )
 def test_a_window_holds_the_states_before_in_the_same_episode(lengths, frames, zero, bounds):
     ends = np.cumsum(lengths)
-    start = bounds[0] % ends[-1]
-    stop = min(ends[-1], start + bounds[1])
+    start = bounds[0] % int(ends[-1])
+    stop = min(int(ends[-1]), start + bounds[1])
     wanted = []
     for state in range(start, stop):
         first = max([0, *(end for end in ends.tolist() if end <= state)])
