@@ -1,0 +1,115 @@
+"""Episodes from worker processes: the same as in this process, whoever makes them and whatever dies."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataset.spill import load_episode, spill_path
+from pipeline.envs.toy import Toy
+from pipeline.errors import TaskFailed
+from pipeline.frames.store import load_frames, spilled_frames
+from pipeline.interfaces import Observation
+from pipeline.policies.random import Random
+from pipeline.rollout.rollout import rollout
+from pipeline.rollout.workers import EpisodeJob, WorkerPool
+
+
+class Dying(Toy):
+    """Ends its process in the first reset, as a crash in native code does."""
+
+    def reset(self, seed: int) -> Observation:
+        os._exit(1)
+
+
+class Failing(Toy):
+    """Fails in the first reset as Python code does."""
+
+    def reset(self, seed: int) -> Observation:
+        raise ValueError("the board is broken")
+
+
+class Unpicklable(Exception):
+    """pickle makes an error again from its `args`, which lack what this one needs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is broken"
+
+
+def no_environment() -> Toy:
+    raise Unpicklable(Path("board.bin"))
+
+
+def job(tmp_path: Path, **changes: object) -> EpisodeJob:
+    spill = tmp_path / "spill"
+    spill.mkdir(exist_ok=True)
+    return replace(EpisodeJob(partial(Toy, "corner"), Random, "toy", "corner", 7, spill), **changes)
+
+
+def test_spilled_episodes_are_those_of_this_process(tmp_path):
+    work = job(tmp_path)
+    with WorkerPool(work, 0, 4, workers=2) as pool:
+        finished = {each.index: each.length for each in pool}
+    for index in range(4):
+        start = work.start(index)
+        alone = rollout(Toy("corner"), Random(), start.seed, start.rng)
+        spilled = load_episode(spill_path(work.spill, index))
+        assert spilled is not None
+        assert spilled.digest() == alone.digest()
+        assert finished[index] == alone.length
+
+
+def test_episodes_that_are_spilled_already_are_left_out(tmp_path):
+    work = job(tmp_path, limit=3)
+    with WorkerPool(work, 0, 2, workers=1) as pool:
+        assert sorted(each.index for each in pool) == [0, 1]
+    with WorkerPool(work, 0, 3, workers=1) as pool:
+        assert [each.index for each in pool] == [2]
+
+
+def test_a_spilled_episode_has_its_pictures_which_name_it(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    work = job(tmp_path, limit=3, frames=frames)
+    with WorkerPool(work, 0, 1, workers=1) as pool:
+        assert [each.index for each in pool] == [0]
+    episode = load_episode(spill_path(work.spill, 0))
+    assert episode is not None
+    pictures = load_frames(spilled_frames(frames, 0), episode.digest())
+    assert pictures is not None
+    assert len(pictures) == episode.rows
+
+
+def test_a_process_that_dies_is_a_failed_task_that_says_what_to_do(tmp_path):
+    work = job(tmp_path, environment=partial(Dying, "corner"))
+    with (
+        WorkerPool(work, 0, 1, workers=1) as pool,
+        pytest.raises(TaskFailed, match="toy/corner died without a message.*run the same command again"),
+    ):
+        list(pool)
+
+
+def test_an_error_arrives_with_the_seed_and_the_workers_traceback(tmp_path):
+    work = job(tmp_path, environment=partial(Failing, "corner"))
+    with (
+        WorkerPool(work, 0, 1, workers=1) as pool,
+        pytest.raises(TaskFailed, match=f"seed {work.start(0).seed}: .*the board is broken") as caught,
+    ):
+        list(pool)
+    assert any("in reset" in note for note in caught.value.__notes__)
+
+
+def test_an_error_that_cannot_travel_between_processes_arrives_as_its_text(tmp_path):
+    with (
+        WorkerPool(job(tmp_path, environment=no_environment), 0, 1, workers=1) as pool,
+        pytest.raises(RuntimeError, match="board.bin is broken"),
+    ):
+        list(pool)
