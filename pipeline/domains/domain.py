@@ -43,7 +43,7 @@ class Domain:
         tasks: every task under its JAT name, in JAT's order.
         version: generation of the simulator's tasks, where there are several.
         unseen: tasks held out from training; their queries are the pool itself.
-        spellings: patterns with `{task}` of other names that are understood.
+        spellings: patterns with `{task}` of other names that are understood; `<name>-{task}` always is.
         aliases: irregular other names -> tasks; the patterns hold for them, too.
         environment: makes one simulator when called with `task=`.
         episodes: collected when the user asks for neither episodes nor states.
@@ -83,7 +83,7 @@ class Domain:
         raise unknown_name(f"{self.name} task", name, self.tasks)
 
     def _spellings(self, name: str) -> list[str]:
-        return [name, *(pattern.format(task=name) for pattern in self.spellings)]
+        return [name, f"{self.name}-{name}", *(pattern.format(task=name) for pattern in self.spellings)]
 
 
 def _plain(name: Any) -> str:
