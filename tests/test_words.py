@@ -12,14 +12,18 @@ from tests.test_run import ROOT
 
 COLLECT = ("stage=collect", "domain=toy")
 
+
+
+def known(group: str) -> str:
+    """The choices of a group, as messages list them."""
+    return "Known: " + ", ".join(sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))) + "."
+
+
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((), "Say which stage: stage=NAME. --help shows them all."),
     (("stage=retreival", "domain=toy"), "There is no stage named retreival. Nearest: retrieval."),
-    (
-        ("stage=collect", "domain=metawrld"),
-        "There is no domain named metawrld. Known: atari, babyai, dmc, gym, metaworld, mujoco, toy.",
-    ),
-    ((*COLLECT, "storage=hdf5"), "There is no storage named hdf5. Known: bin, zarr."),
+    (("stage=collect", "domain=metawrld"), f"There is no domain named metawrld. {known('domain')}"),
+    ((*COLLECT, "storage=hdf5"), f"There is no storage named hdf5. {known('storage')}"),
     (
         ("experiment=regent_ataris",),
         "There is no experiment named regent_ataris. "
@@ -109,6 +113,10 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     (
         ("stage=ingest", "domain=atari", "task=pong", "source=dqn_replay", "source.quality=best"),
         "ingest atari/pong failed: There is no source.quality named best. Known: expert, mixed, random.",
+    ),
+    (
+        (*COLLECT, "task=corner", "policy=callable"),
+        "collect toy/corner failed: policy.function._target_ has no default: write policy.function._target_=...",
     ),
     (("policy=sb3", *COLLECT), "Which agent? policy.path=FILE.zip, "),
     (("paths.root=/dev/null/x", *COLLECT), "Not a directory: /dev/null/x"),

@@ -163,9 +163,11 @@ def _first_line(message: str) -> str:
 
 
 def unresolved(message: str) -> str:
-    """A value that refers to another one (`${...}`) that is not there."""
+    """A value that refers to another one (`${...}`) that is not there, or one that has no default and is not given."""
     key = _key_of(message)
     first = _first_line(message).rstrip(".")
+    if key and first.startswith("Missing mandatory value"):
+        return f"{key} has no default: write {key}=..."
     return f"The value of {key} cannot be resolved: {first}." if key else f"A value cannot be resolved: {first}."
 
 
