@@ -77,5 +77,7 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
     label = manifest.task.removesuffix(f"/{ALL_TASKS}")
     how = "built" if artifact.built else "found"
     log.info("%s %s %s %s (%s)", stage, label, how, artifact.path, ", ".join(facts))
+    if (page := artifact.path / "page" / "index.html").is_file():
+        log.info("  page: %s", page)
     for warning in manifest.warnings if artifact.built else []:
         log.warning("  note: %s", warning)
