@@ -35,3 +35,18 @@ def test_the_examples_of_reading_run_one_after_the_other(tour):
     assert names["distances"].shape == (len(names["contexts"]), 20) == (len(names["data"]), 20)
     np.testing.assert_array_equal(np.asarray(names["data"]["distances"], np.float32), names["distances"])
     assert 0 < len(names["data"]) <= states
+
+
+def test_the_parquet_that_is_read_is_that_of_this_workspace_and_not_what_the_cache_has_of_another(tour, tmp_path):
+    block = next(b for b in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "load_dataset" in b)
+    lengths = []
+    for name, seed in (("outputs", None), ("others", 1)):
+        workspace = Workspace(str(tmp_path / name))
+        if seed is not None:
+            collected(toy_domain(), workspace, seed=seed)
+            derived(toy_domain(), workspace)
+        names: dict[str, object] = {"workspace": workspace}
+        exec(compile(block, str(README), "exec"), names)
+        assert len(names["data"]) == names["parquet"].manifest.counts["states"]
+        lengths.append(len(names["data"]))
+    assert lengths[0] != lengths[1]
