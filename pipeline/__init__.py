@@ -22,6 +22,14 @@ True
 >>> dataset.state_rows("observation", 100, 132).shape  # a window of states: one read
 (32, 9)
 
+Workers of a torch `DataLoader` read it, too. They are spawned, so a script keeps its own work below
+`if __name__ == "__main__":`.
+
+>>> from torch.utils.data import DataLoader
+>>> loader = DataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context="spawn", collate_fn=list)
+>>> len(loader)  # batches, each a list of 4 episodes
+5
+
 What was derived from it is found by what was asked, not by its hash:
 
 >>> bins = workspace.find("bins", "toy/corner", metric="l2", dataset="scripted-v1")
@@ -40,7 +48,7 @@ Exact nearest neighbours of any vectors:
 running program, `environment_facts` says what its environment is (docs/live.md). `Frames` reads pictures of episodes.
 
 Each name is imported when it is first used, so that reading a dataset loads neither torch nor a simulator. All other
-modules are private to the house.
+modules may change at any time.
 """
 
 from importlib import import_module

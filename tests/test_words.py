@@ -13,7 +13,6 @@ from tests.test_run import ROOT
 COLLECT = ("stage=collect", "domain=toy")
 
 
-
 def known(group: str) -> str:
     """The choices of a group, as messages list them."""
     return "Known: " + ", ".join(sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))) + "."
