@@ -277,7 +277,7 @@ def _understood() -> None:
 
     words = sys.argv[1:]
     with user_typed(_typed_at_first(words)):  # a job knows its own words
-        if any(word.startswith(("-", "+")) for word in words):
+        if any(word.startswith(("-", "+", "=")) for word in words):
             from pipeline.campaign.words import check_words, ordered
 
             sys.argv[1:] = ordered(words)

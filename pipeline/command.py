@@ -133,6 +133,8 @@ class Command:
         key, group = key_of(word), _group(word)
         if key in self.settings or (key == "task" and self.task) or (key == "stage" and self.stage):
             return False
+        if word.startswith("~") and key == "domain" and self.domain:  # its place is taken by a domain
+            return False
         if not self.stage or key == "task":
             return True
         if key.startswith("stage."):

@@ -107,4 +107,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
         there = f"{len(names)} are known, among them {', '.join(names[:6])}."
     command = with_name(name, near[0]) if near else ""
     meant = f"\nIf you meant {near[0]}: {command}" if command else ""
-    return UnknownName(f"There is no {kind} named {name}. {there}{' ' + hint if hint else ''}{meant}")
+    return UnknownName(f"There is no {kind} named {name or repr(name)}. {there}{' ' + hint if hint else ''}{meant}")

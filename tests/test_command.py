@@ -84,6 +84,11 @@ def test_with_a_source_episodes_are_ingested_and_an_experiment_stays(tmp_path):
         assert list(compose("config", found).stage) == ["ingest"]
 
 
+def test_a_domain_that_was_taken_away_is_not_taken_away_again():
+    with user_typed(Typed(("stage=collect", "~domain"))):
+        assert Command(domain="domain=toy").words() == ["stage=collect", "domain=toy"]
+
+
 def test_a_misspelt_name_is_replaced_where_it_was_typed():
     with user_typed(Typed(("stage=plan", "task=[corner,mazze]", "dataset=mazze-v1"))):
         message = str(unknown_name("task", "mazze", ["corner", "maze"]))

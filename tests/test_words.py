@@ -80,6 +80,19 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         (*COLLECT, "dataset=a(b"),
         "dataset=a(b cannot be read. Put a text with special characters into quotes: 'dataset=\"a(b\"'",
     ),
+    (
+        (*COLLECT, 'dataset="a'),
+        'dataset="a cannot be read. Put a text with special characters into quotes: \'dataset="\\"a"\'',
+    ),
+    (
+        ("stage=collect domain=toy",),
+        "'stage=collect domain=toy' is one word for the shell. Put each setting into quotes of its own: "
+        "stage=collect domain=toy",
+    ),
+    ((*COLLECT, "=5"), "=5 names no setting: settings are written key=value, for example stage=all domain=toy"),
+    ((*COLLECT, "~task"), "~task takes away a setting that has no value. Leave it out."),
+    ((*COLLECT, "task="), "collect toy failed: There is no toy task named ''. Known: corner, key, maze."),
+    ((*COLLECT, "task=[]"), "collect toy failed: task=[] names no task."),
     (("--stage=collect",), "Settings have no dashes: stage=collect, not --stage=collect"),
     (("--multirunn", *COLLECT), "There is no flag named --multirunn. Nearest: --multirun"),
     ((*COLLECT, "dataset=${nope}"), "The value of dataset cannot be resolved: Interpolation key 'nope' not found."),

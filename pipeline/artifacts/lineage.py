@@ -96,4 +96,4 @@ def _add(found: dict[str, list[Any]], name: str, value: Any) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=repr)

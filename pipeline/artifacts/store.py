@@ -13,8 +13,8 @@ from pipeline.artifacts.claim import DRAFT, STALE, claim
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.lineage import one_matching
 from pipeline.artifacts.remake import verified
-from pipeline.command import Command
-from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName
+from pipeline.command import Command, typed
+from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName, unknown_name
 from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import storage_named, storages
 from pipeline.storage.contract import Storage
@@ -105,12 +105,22 @@ class ArtifactStore:
             if mine or artifact.manifest.version not in found:
                 found[artifact.manifest.version] = artifact
         if not found:
-            there = sorted(folder.name for folder in _folders(self.root / domain / name)) or ["nothing"]
-            raise UnknownName(
-                f"There are no {kind} of {task} under {self.root}; there are: {', '.join(there)}.\n"
-                f"What is there: {Command('catalog').line()}"
-            )
+            raise self._nothing_of(kind, domain, name)
         return one_matching(list(found.values()), asked, self._parents)
+
+    def _nothing_of(self, kind: str, domain: str, task: str) -> UnknownName:
+        """The error where a task has no artifact of a kind: the kinds that it has, or the tasks that have any."""
+        hint = f"What is there: {self._catalog().line()}"
+        kinds = [folder.name for folder in _folders(self.root / domain / task)]
+        if not kinds:
+            tasks = [f"{each.parent.name}/{each.name}" for top in _folders(self.root) for each in _folders(top)]
+            return unknown_name("task", f"{domain}/{task}", tasks, f"Looked under {self.root}.\n{hint}")
+        there = ", ".join(kinds)
+        return UnknownName(f"There are no {kind} of {domain}/{task} under {self.root}; there are: {there}.\n{hint}")
+
+    def _catalog(self) -> Command:
+        """What lists all that is there. A command line says itself where that is; without one it is told here."""
+        return Command("catalog", settings={} if typed().words else {"paths.root": str(self.root.parent)})
 
     def _parents(self, artifact: Artifact) -> Iterator[Artifact]:
         """The parents that are still there."""

@@ -55,6 +55,8 @@ def tasks_for(
     """
     if domain is None:
         raise needs_domain(asked.stages, store)
+    if asked.task == []:
+        raise InvalidInput("task=[] names no task. Leave it out, or name some: 'task=[NAME,NAME]'")
     if asked.task not in (None, ALL):
         return chosen_tasks(domain, asked.task) or []
     if asked.task == ALL or asked.begins:

@@ -35,12 +35,16 @@ def ordered(words: Sequence[str]) -> list[str]:
 
 
 def check_words(words: Sequence[str], choices: Choices, keys: Sequence[str]) -> None:
-    """Raises InvalidInput for a flag that does not exist, and for a `+` before a key that nothing reads."""
+    """Raises InvalidInput for a flag that does not exist, a `+` before a key that nothing reads, and no key at all."""
     for word in words:
         if word.startswith("-"):
             _check_flag(word)
         elif word.startswith("+"):
             _check_added(word, choices, keys)
+        elif word.startswith("="):
+            raise InvalidInput(
+                f"{word} names no setting: settings are written key=value, for example stage=all domain=toy"
+            )
 
 
 def _check_flag(word: str) -> None:
@@ -110,8 +114,11 @@ def unreadable(word: str, words: Sequence[str], choices: Choices) -> str:
             return f"A bracket is not closed in {first}: write {shlex.quote(f'{first}]')}"
         return f"The shell has cut a list into pieces at its spaces. Put it into quotes: {shlex.quote(whole)}"
     key, equals, value = word.partition("=")
+    if len(several := word.split()) > 1 and all("=" in each for each in several):
+        return f"{shlex.quote(word)} is one word for the shell. Put each setting into quotes of its own: {word}"
     if equals:
-        quoted = f'{key}="{value}"'
+        text = value.replace("\\", "\\\\").replace('"', '\\"')
+        quoted = f'{key}="{text}"'
         return f"{word} cannot be read. Put a text with special characters into quotes: {shlex.quote(quoted)}"
     group = next((name for name, known in choices.items() if word in known), None)
     if group is not None:
@@ -152,6 +159,8 @@ def refused(message: str, cause: str, words: Sequence[str]) -> str:
         return f"{word} is no choice that every command has: add it with a plus, +{word}"
     if there := re.match(r"Could not append to config\. An item is already at '(.+?)'", first):
         return f"{there[1]} is a setting that there is: write {there[1]}=... without the plus."
+    if gone := re.match(r"Could not delete from config\. '(.+?)' does not exist", first):
+        return f"~{gone[1]} takes away a setting that has no value. Leave it out."
     if there := re.match(r"(?:Multiple values for (\S+?)\.)|(?:(\S+) appears more than once)", first):
         key = there[1] or there[2]
         return f"{key} has a value already: write {key}=... without the plus."

@@ -28,8 +28,8 @@ class Workspace(ArtifactStore):
         known = list(self)
         if name not in known:
             of_task = [each for each in known if each.startswith(f"{name}/")]
-            hint = f"A name is domain/task/dataset.\nWhat is there: {Command('catalog').line()}"
-            raise unknown_name("dataset", f"{name} under {self.root}", of_task or known, hint)
+            hint = f"A name is domain/task/dataset, below {self.root}.\nWhat is there: {self._catalog().line()}"
+            raise unknown_name("dataset", str(name), of_task or known, hint)
         domain, task, dataset = name.split("/")
         return EpisodeDataset.of(self.dataset(domain, task, dataset))
 

@@ -5,6 +5,7 @@ What an item holds is what regent-research/regent feeds its model (`scripts_rege
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -77,8 +78,11 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
     def of(bins: Artifact) -> Contexts:
         """The contexts of a bins artifact. Atari's actions become those among 18.
 
-        JAT's, and those of bins whose maker is not known, are taken to be the game's own.
+        JAT's, and those of bins whose maker is not known, are taken to be the game's own. Raises InvalidInput for an
+        artifact of another kind.
         """
+        if bins.manifest.kind != "bins":
+            raise InvalidInput(f"Contexts are read from bins; {bins.path} is of the kind {bins.manifest.kind}.")
         parameters = bins.manifest.parameters
         folder = bins.path / f"{bins.domain}-{bins.task}{parameters['suffix']}"
         own = minimal_actions(bins.task) if bins.domain == "atari" else None
@@ -88,7 +92,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
         return int(self._shapes["indices"][0])
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return self.__getitems__([index])[0]
+        return self.__getitems__([operator.index(index)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
         """Some items, gathered together."""

@@ -80,7 +80,7 @@ def test_none_lists_those_that_are_there(store, chain):
     assert str(error.value).count("version=") == 2
     with pytest.raises(UnknownName, match="There are no bins of toy/corner .* there are: notes, summary"):
         store.find("bins", "toy/corner")
-    with pytest.raises(UnknownName, match="there are: nothing"):
+    with pytest.raises(UnknownName, match="no task named toy/maze. Known: toy/corner"):
         store.find("bins", "toy/maze")
     with pytest.raises(InvalidInput, match="write domain/task"):
         store.find("bins", "corner")

@@ -1,5 +1,6 @@
 """The workspace opens datasets by name."""
 
+import numpy as np
 import pytest
 
 from pipeline.dataset.workspace import Workspace, check_dataset_name
@@ -20,6 +21,31 @@ def test_an_unknown_name_lists_what_is_there(made, name):
     _, workspace = made
     with pytest.raises(KeyError, match=r"toy/corner/scripted-v1.*domain/task/dataset"):
         workspace[name]
+
+
+def test_what_to_run_next_names_the_folder_where_no_command_line_does(made):
+    _, workspace = made
+    catalog = f"""stage=catalog 'paths.root="{workspace.root.parent}"'"""
+    for ask in (lambda: workspace["toy"], lambda: workspace.find("nothing", "toy/corner")):
+        with pytest.raises(KeyError) as error:
+            ask()
+        assert catalog in str(error.value)
+
+
+def test_among_many_datasets_the_nearest_is_named(tmp_path):
+    for task in ("one", "two", "three", "four", "five", "six", "seven", "eight", "corner"):
+        (folder := tmp_path / f"artifacts/toy/{task}/episodes/scripted-v1").mkdir(parents=True)
+        (folder / "manifest.json").touch()
+    with pytest.raises(KeyError, match="Nearest: toy/corner/scripted-v1"):
+        Workspace(str(tmp_path))["toy/cornr/scripted-v1"]
+    with pytest.raises(KeyError, match=r"no task named toy/cornr. Nearest: toy/corner"):
+        Workspace(str(tmp_path)).find("bins", "toy/cornr")
+
+
+def test_a_value_that_no_manifest_can_hold_is_answered(made):
+    _, workspace = made
+    with pytest.raises(KeyError, match="No episodes of toy/corner are made with seed="):
+        workspace.find("episodes", "toy/corner", seed=np.float32(3.5))
 
 
 def test_an_empty_workspace_has_no_dataset(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.views.contexts import Contexts, soft_logits, split
 
@@ -82,6 +83,17 @@ def test_items_are_what_plain_loops_gather(folder):
         for row, d in zip(logits, distances, strict=True):
             row[acted[0]] = (1 + 17 * (1 - min(max(d, 0), 1))) / 18
         np.testing.assert_allclose(item["discrete_RandP_action_logits"], np.array(logits), rtol=1e-5)
+
+
+def test_an_index_that_is_no_whole_number_is_refused(folder):
+    with pytest.raises(TypeError, match="integer"):
+        Contexts(folder[1])[1.5]
+
+
+def test_artifacts_other_than_bins_are_refused(prepared):
+    root, _ = prepared
+    with pytest.raises(InvalidInput, match="are read from bins; .* is of the kind retrieval"):
+        Contexts.of(Workspace(str(root)).find("retrieval", "toy/corner"))
 
 
 def test_a_copy_for_a_worker_has_no_open_file_and_the_same_items(folder):
