@@ -72,9 +72,9 @@ class Block:
     first_row: int
     arrays: Mapping[str, np.ndarray]
 
-    def place(self, index: int) -> str:
+    def place(self, index: int | np.int64) -> str:
         """Where row `index` of this block lies."""
-        return self.file.place(self.first_row + index)
+        return self.file.place(self.first_row + int(index))
 
     def check_finite(self, name: str, real: Bool[np.ndarray, "rows width"]) -> None:
         """Raise InvalidInput at the first NaN or infinity in a real step; padding may hold anything."""
