@@ -22,11 +22,11 @@ ROOT = Path(__file__).parents[4]
 CHILD = """
 import sys
 from pathlib import Path
-import pipeline.dataset.writer
+import pipeline.dataset.parts
 from tests.pipeline.live.child import kill_before_change
 from tests.pipeline.sources.dqn_replay.readings import stored
 if __name__ == "__main__":
-    pipeline.dataset.writer.PART_EPISODES = 4
+    pipeline.dataset.parts.PART_EPISODES = 4
     files, outputs, workers, kill_at = sys.argv[1:]
     changes = kill_before_change(int(kill_at))
     print("ready", flush=True)
