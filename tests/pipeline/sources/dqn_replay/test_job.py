@@ -22,11 +22,11 @@ ROOT = Path(__file__).parents[4]
 CHILD = """
 import sys
 from pathlib import Path
-import pipeline.dataset.parts
+from pipeline.sources.dqn_replay import job
 from tests.pipeline.live.child import kill_before_change
 from tests.pipeline.sources.dqn_replay.readings import stored
 if __name__ == "__main__":
-    pipeline.dataset.parts.PART_EPISODES = 4
+    job.PART_EPISODES = 4  # so that several parts are there when it is killed
     files, outputs, workers, kill_at = sys.argv[1:]
     changes = kill_before_change(int(kill_at))
     print("ready", flush=True)
