@@ -112,14 +112,14 @@ class Composed:
 
     def call(self, stage: str, task: str | None) -> Any:
         """Build what the stage is given, then call it here: called by Hydra, its errors would be wrapped."""
-        return self._bound(stage, task)()
+        return self._stage(stage, task)()
 
     def ask(self, stage: str, question: Callable[..., Any], task: str | None) -> Any:
         """Call a function that the stage declares with those of the stage's settings that it names."""
-        settings = self._bound(stage, task).keywords
+        settings = self._stage(stage, task).keywords
         return question(**{name: settings[name] for name in signature(question).parameters})
 
-    def _bound(self, stage: str, task: str | None) -> partial[Any]:
+    def _stage(self, stage: str, task: str | None) -> partial[Any]:
         own = deepcopy(self.cfg)
         own.task = own.task if task is None else task
         return _bound(own.stage[stage])

@@ -41,7 +41,7 @@ class DraftFolder:
         shutil.rmtree(self.path)
 
     def renew(self) -> None:
-        """Stand here again, empty, for what follows a commit under the same lease."""
+        """Make the folder again, empty, for what follows a commit under the same lease."""
         self.check()
         self.path.mkdir()
         write_json(self.path / IDENTITY, self.identity)

@@ -143,7 +143,7 @@ def _check_digests(
         if episode.digest() != digest.tobytes():
             raise DamagedArtifact(
                 f"Episode {number} of a part of {artifact.path} does not match its digest.\n"
-                f"Remove that folder, and its episodes are made anew: {again_without(artifact.path)}"
+                f"Remove that folder, and its episodes are made again: {again_without(artifact.path)}"
             )
 
 

@@ -100,12 +100,12 @@ def _hidden(folder: Path) -> Path:
 def pack(
     episodes: Sequence[Episode], steps: Mapping[str, Shaped[np.ndarray, "rows ..."]] | None = None
 ) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """Flat arrays of a part. `steps` are the step arrays where they lie one after the other already, so that they need
-    not be copied.
+    """Flat arrays of a part.
 
     `episode_ends` (n,) int64: cumulative rows. `steps/<name>` (rows, ...): the step arrays one after the other.
     An info that an episode lacks is zeros there, and marked as absent.
     `episodes/<name>` (n,): seed, flags, `return` (float64) and `digest` (n, 32). `texts/<name>/bytes` and `.../ends`.
+    `steps` are the step arrays where they lie one after the other already; then they are not copied.
     """
     arrays = {f"{STEPS}{name}": array for name, array in (steps or _joined(episodes)).items()}
     arrays[ENDS] = np.cumsum([episode.rows for episode in episodes], dtype=np.int64)

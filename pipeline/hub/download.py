@@ -47,6 +47,6 @@ def _check(repository: DatasetRepository, snapshot: Snapshot, path: str, folder:
         return
     (folder / path).unlink()
     raise DamagedArtifact(
-        f"{path} of {repository.hub.repo} came with other bytes than the repository lists. It was removed: run the "
-        f"same command again, and it comes anew."
+        f"{path} of {repository.hub.repo} came with other bytes than the repository lists. It was removed; the "
+        f"same command fetches it again."
     )

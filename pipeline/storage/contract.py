@@ -58,7 +58,7 @@ class Storage(Protocol):
 
     Attributes:
         name: as in `storage=NAME`.
-        suffix: ends the names of this storage's folders, so that two storages can stand side by side; "" for one.
+        suffix: ends the names of this storage's folders, so that two storages can lie side by side; "" for one.
         marker: name of a file that lies in each folder of this storage and of no other.
         compressed: whether an array takes fewer bytes on disk than in memory.
     """
