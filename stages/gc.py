@@ -10,10 +10,10 @@ from pathlib import Path
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, Artifact
 from pipeline.artifacts.claim import DRAFT, STALE, lease_of
 from pipeline.campaign.stage import StageFacts
-from pipeline.campaign.tasks import ALL_TASKS, chosen_tasks
+from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
 from pipeline.dataset.parts import PARTS
 from pipeline.dataset.reader import EpisodeDataset

@@ -12,11 +12,11 @@ from pathlib import Path
 from beartype import beartype
 from rich.table import Table
 
-from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
 from pipeline.artifacts.draft import Draft
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
-from pipeline.campaign.tasks import ALL_TASKS, Asked, tasks_for
+from pipeline.campaign.tasks import Asked, tasks_for
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import HubError

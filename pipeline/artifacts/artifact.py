@@ -19,6 +19,9 @@ ARRAYS = "arrays"
 EPISODES = "episodes"
 """The kind of a dataset."""
 
+ALL_TASKS = "_all"
+"""Where an artifact lies that spans tasks, in a task's place."""
+
 WHOLE_SOURCE = "whole_source"
 """Count of a manifest that says: the source held this many episodes when it was read to its end."""
 

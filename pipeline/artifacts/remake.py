@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, Artifact
 from pipeline.command import COLLECT, INGEST, Command
 from pipeline.storage.choice import storage_named
 
@@ -51,8 +51,10 @@ def _made_by(artifact: Artifact) -> Command:
             manifest.command,
         )
     stage = "fetch" if manifest.kind == "bins" and not manifest.parents else manifest.kind
-    settings["dataset"] = next((parent["version"] for parent in manifest.parents if parent["episodes"]), None)
-    return Command(stage, artifact.task, f"domain={artifact.domain}", settings, manifest.command)
+    if datasets := [parent["version"] for parent in manifest.parents if parent["episodes"]]:
+        settings["dataset"] = datasets[0]
+    task = "" if artifact.task == ALL_TASKS else artifact.task  # the recorded command says which
+    return Command(stage, task, f"domain={artifact.domain}", settings, manifest.command)
 
 
 def _door(dataset: Artifact) -> str:

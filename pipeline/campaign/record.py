@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, Artifact
 from pipeline.campaign.console import success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
-from pipeline.campaign.tasks import ALL_TASKS
 from pipeline.domains.domain import Domain
 from pipeline.machine.files import write_json
 from pipeline.wording import few

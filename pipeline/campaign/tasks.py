@@ -16,8 +16,6 @@ from pipeline.wording import few
 log = logging.getLogger(__name__)
 
 ALL = "all"
-ALL_TASKS = "_all"
-"""Where an artifact lies that spans tasks, in a task's place."""
 
 
 def chosen_tasks(domain: Domain | None, only: str | list[str] | None) -> list[str] | None:

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
-from pipeline.campaign.tasks import ALL_TASKS
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Spec
 from pipeline.dataset.rewards import return_words
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
