@@ -1,0 +1,102 @@
+"""Suggestions about simulators, sources and damage, each provoked and pasted into a warm shell."""
+
+import shlex
+
+import pytest
+
+from tests.jat_files import make_jat
+from tests.warm_shell import WarmShell
+
+SCREEN = ("domain=gym", "domain.env_id=Screen-v0", "domain.entry_point=screen:Screen", "policy=random", "workers=1")
+MODULE = """
+import os
+import gymnasium as gym
+import numpy as np
+
+class Screen(gym.Env):
+    observation_space = gym.spaces.Box(0, 255, (32, 32, 3), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+    left = 0
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = 4
+        return self.seen(), {}
+
+    def seen(self):
+        return self.np_random.integers(0, int(os.environ.get("COLOURS", "256")), (32, 32, 3), np.uint8)
+
+    def step(self, action):
+        self.left -= 1
+        return self.seen(), 0.0, False, self.left == 0, {}
+"""
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """A shell beside a user's module, whose observations are pictures, and a folder of JAT's files."""
+    shell = WarmShell(tmp_path_factory.mktemp("a b"))
+    (shell.folder / "screen.py").write_text(MODULE)
+    make_jat(shell.folder / "jat files", [5, 4], name="metaworld-assembly")
+    yield shell
+    shell.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("domain=atari", "task=pong", "domain.max_steps=5"),
+        ("domain=mujoco", "task=hopper", "domain.max_steps=5"),
+        ("domain=dmc", "task=cartpole-swingup", "domain.max_steps=5"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_where_no_expert_is_a_random_policy_plays(shell, words):
+    (play,) = shell.suggested("stage=collect", *words, "policy=scripted", "episodes=1", "workers=1")
+    assert "policy=random" in shlex.split(play)
+    assert "1 episodes" in shell.pasted(play)
+
+
+def test_pictures_need_a_network(shell, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ".")
+    shell.run("stage=collect", *SCREEN, "episodes=2")
+    for stage in ("embeddings", "retrieval"):
+        (command,) = shell.suggested(f"stage={stage}", *SCREEN, "dataset=random-v1", "retrieval.demos=2")
+        assert f"{stage} gym/screen-v0 built" in shell.pasted(
+            f"{command} embedding.compile=false embedding.batch=8", FILE="random"
+        )
+
+
+def test_missions_with_too_few_episodes(shell):
+    words = ("domain=babyai", "task=go-to-red-ball", "dataset=random-v1", "domain.max_steps=8")
+    shell.run("stage=collect", *words, "policy=random", "episodes=3", "workers=1")
+    (fewer,) = shell.suggested("stage=retrieval", *words)
+    assert "retrieval babyai/go-to-red-ball built" in shell.pasted(fewer)
+
+
+def test_a_source_with_too_few_episodes(shell):
+    words = ("domain=metaworld", "task=assembly", "dataset=jat-v1")
+    source = ("source=jat", "source.path=jat files")
+    (all_of_them,) = shell.suggested("stage=ingest", *words, *source, "episodes=5")
+    assert "ingest metaworld/assembly built" in shell.pasted(all_of_them)
+    (all_of_them,) = shell.suggested("stage=retrieval", *words, "retrieval.demos=2", "episodes=5")
+    assert "retrieval metaworld/assembly built" in shell.pasted(all_of_them)
+
+
+def test_a_damaged_copy_in_the_other_storage_is_removed(shell):
+    words = ("stage=collect", "domain=toy", "task=corner", "dataset=copied", "policy=random", "workers=1")
+    shell.run(*words, "episodes=2", "storage=bin")
+    digests = next(shell.folder.glob("my data/artifacts/toy/corner/episodes/copied-bin/**/digest*"))
+    digests.write_bytes(bytes(digests.stat().st_size))
+    (again,) = shell.suggested(*words, "episodes=3")
+    assert again.startswith("rm -r ")
+    assert "3 episodes" in shell.pasted(again)
+
+
+def test_another_program_gives_other_content(shell, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ".")
+    words = ("stage=collect", *SCREEN, "dataset=moved", "episodes=1")
+    shell.run(*words)
+    monkeypatch.setenv("COLOURS", "9")
+    (check,) = shell.suggested(*words, "force=true")
+    assert "are whole" in shell.pasted(check)
