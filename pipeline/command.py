@@ -20,7 +20,9 @@ from typing import Any
 COLLECT, INGEST = DOORS = ("collect", "ingest")
 """The two stages by which episodes come in."""
 
-CHAIN = ("embeddings", "retrieval", "distances", "bins", "parquet", "report", "plan", "publish")
+CHAIN = ("embeddings", "retrieval", "distances", "bins", "parquet", "report", "report_index", "plan", "publish")
+"""Stages that are given a recipe."""
+
 RECIPES = ("all", "regent")
 """Stages that stand for several others."""
 

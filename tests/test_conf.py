@@ -1,6 +1,7 @@
 """The shipped configuration: every choice composes, and every stage's keys are its function's parameters."""
 
 import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from pipeline.campaign.stage import StageFacts
+from pipeline.command import STAGES_OF
 from pipeline.embedding.networks import Network
 from pipeline.interfaces import Policy
 from tests.pipeline.policies.test_checkpoints import written
@@ -29,6 +31,9 @@ POLICIES: dict[str, list[str]] = {
     "callable": ["policy.function._target_=tests.pipeline.policies.test_function.sign"],
 }
 """What each policy cannot do without."""
+
+REFERENCE = re.compile(r"\$\{(?:oc\.select:)?(\w+)")
+"""The group that an interpolation reads."""
 
 DOMAINS = {"gym": ["domain.env_id=CartPole-v1"]}
 """What a domain cannot do without."""
@@ -176,3 +181,17 @@ def test_every_source_has_the_settings_of_its_class_and_begins_with_a_command(na
     assert set(settings) == set(inspect.signature(source).parameters)
     assert text.startswith("# python run.py stage=ingest ")
     assert f"source={name}" in text.splitlines()[0]
+
+
+PART_OF_THE_CHAIN = ("bins", "tokenizer")
+"""Settings of a recipe that only some of the stages read that are given one."""
+
+
+@pytest.mark.parametrize("stage", FUNCTIONS)
+def test_a_suggested_command_keeps_every_setting_that_its_stage_reads(stage):
+    recipe = yaml.safe_load((CONF / "config.yaml").read_text())["recipe"]
+    read = re.findall(REFERENCE, (CONF / "stage" / f"{stage}.yaml").read_text())
+    if "recipe" in read:
+        read += [group for group in re.findall(REFERENCE, str(recipe)) if group not in PART_OF_THE_CHAIN]
+    assert "workspace" in read
+    assert not {group for group in read if stage not in STAGES_OF.get(group, [stage])}
