@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from beartype import beartype
-from jaxtyping import Int32
+from jaxtyping import Int32, Shaped
 from numpy.typing import DTypeLike
 
 from pipeline.artifacts.artifact import Artifact
@@ -91,7 +91,7 @@ def _file(
     draft: Draft,
     folder: Path,
     key: str,
-    parts: Iterable[np.ndarray],
+    parts: Iterable[Shaped[np.ndarray, "rows ..."]],
     shape: tuple[int, ...],
     dtype: DTypeLike,
     shapes: dict[str, list[int]],

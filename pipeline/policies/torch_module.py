@@ -143,14 +143,12 @@ class TorchModule:
     def _given(
         self, action: Num[np.ndarray, "..."], spec: ArraySpec, _: np.random.Generator
     ) -> Shaped[np.ndarray, "..."]:
-        if action.size != int(np.prod(spec.shape)):
+        same_kind = (action.dtype.kind == "f") == (spec.dtype.kind == "f")
+        if action.size != int(np.prod(spec.shape)) or not same_kind:
             raise InvalidInput(
-                f"{self._file} gives actions of shape {action.shape}; this environment takes {spec.shape}."
-            )
-        if (action.dtype.kind == "f") != (spec.dtype.kind == "f"):
-            raise InvalidInput(
-                f"{self._file} gives actions of {action.dtype}; this environment takes {spec.dtype}. "
-                f"If they are logits: {again(policy__output='logits')}"
+                f"{self._file} gives actions of shape {action.shape} and dtype {action.dtype}; this environment takes "
+                f"{spec.shape} and {spec.dtype}."
+                + ("" if same_kind else f" If they are logits: {again(policy__output='logits')}")
             )
         return np.asarray(np.clip(sampling.finite(action), spec.low, spec.high), spec.dtype).reshape(spec.shape)
 
