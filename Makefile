@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+export INSTALLER ?=
 BIN := $(VENV)/bin
 DOMAIN ?= metaworld
 TASKS ?= assembly,soccer
@@ -26,15 +27,17 @@ system: ## Print (as root: run) the one line of useful system packages; all opti
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then set -x; apt-get update -qq && apt-get install -y --no-install-recommends $(SYSTEM); \
 	else echo "sudo apt-get install --no-install-recommends $(SYSTEM)"; fi
 
-setup: $(VENV)/ready ## Make .venv with everything that is needed
+setup: $(VENV)/ready ## Make .venv with everything that is needed (by uv where it can be had; INSTALLER=pip: by pip)
 
 $(VENV)/ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
+	$(PYTHON) tools/install.py $(VENV) all,test
+	touch $(VENV)/demo $@
+
+$(VENV)/demo: pyproject.toml constraints.txt
+	$(PYTHON) tools/install.py $(VENV) metaworld,report,video
 	touch $@
 
-demo: setup ## The main job on real input: three Meta-World tasks, collected, retrieved, measured, laid out, shown
+demo: $(VENV)/demo ## The main job on real input: three Meta-World tasks, collected, retrieved, measured, laid out, shown
 	$(BIN)/python examples/demo.py
 
 test: check ## Everything that checks the project
