@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json, write_json
-from pipeline.storage.contract import ReadableArray, Rows, WritableArray, row_bytes
+from pipeline.storage.contract import MissingArray, ReadableArray, Rows, WritableArray, row_bytes
 
 SHAPES = "shapes.json"
 
@@ -93,14 +94,18 @@ class BinStorage:
         (folder / SHAPES).write_text(json.dumps(shapes, indent=1) + "\n")
 
     def resume(self, folder: Path, name: str) -> WritableArray:
+        array = _arrays(folder).get(name)
+        if array is None:
+            raise MissingArray(f"{folder / SHAPES} names no array {name}.")
+        array.check()
         path = folder / f"{name}.bin"
         copy = path.with_suffix(".copy")
         shutil.copyfile(path, copy)  # another inode: a holder that lost its lease writes into the old one
         copy.replace(path)
-        return _array(folder, name, read_json(folder / SHAPES)[name])
+        return array
 
     def open(self, folder: Path) -> Mapping[str, ReadableArray]:
-        arrays = {name: _array(folder, name, entry) for name, entry in read_json(folder / SHAPES).items()}
+        arrays = _arrays(folder)
         for array in arrays.values():
             array.check()
         return arrays
@@ -110,9 +115,28 @@ class BinStorage:
             copy.unlink()
 
 
-def _array(folder: Path, name: str, entry: Mapping[str, Any]) -> BinArray:
-    return BinArray(folder / f"{name}.bin", tuple(entry["shape"]), np.dtype(entry["dtype"]))
+def _arrays(folder: Path) -> dict[str, BinArray]:
+    """The arrays that `shapes.json` names. Raises DamagedArtifact where it does not describe arrays."""
+    try:
+        return {
+            name: BinArray(folder / f"{name}.bin", _shape(entry["shape"]), _dtype(entry["dtype"]))
+            for name, entry in read_json(folder / SHAPES).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedArtifact(f"{folder / SHAPES} does not describe arrays: {error}") from error
+
+
+def _shape(sizes: Any) -> tuple[int, ...]:
+    if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError(f"{sizes} is no shape")
+    return tuple(sizes)
+
+
+def _dtype(name: Any) -> np.dtype[Any]:
+    if not isinstance(name, str) or np.dtype(name).kind not in "biuf":  # never read Python objects from a file
+        raise ValueError(f"{name} is no dtype of numbers")
+    return np.dtype(name)
 
 
 def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return math.prod(shape) * dtype.itemsize

@@ -19,7 +19,10 @@ from pipeline.storage.contract import MissingArray, ReadableArray, Rows, Writabl
 
 ZARR_JSON = "zarr.json"
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+EVERY_CHUNK = "every_chunk_is_stored"
+"""Attribute of an array: a chunk without a file is damage. Older arrays leave chunks of zeros out."""
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+CRC = {"name": "crc32c"}
 ZSTD_LEVEL = 1
 ZSTD = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": True}}
 CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
@@ -64,7 +67,8 @@ class ZarrArray:
 class ZarrStorage:
     """A zarr group per folder; names with `/` are arrays of nested groups. zarr-python reads all of it.
 
-    A chunk's file that is gone reads as zeros, as zarr wants it of what was never written; stage=verify misses it.
+    Every chunk is stored, those of zeros, too: zarr reads a chunk that is gone as zeros, here it is an error. Arrays
+    that were written before this was so are read as zarr wants it; the checks of their manifest miss a file.
     """
 
     name = "zarr"
@@ -149,8 +153,9 @@ class _Arrays(Mapping[str, ReadableArray]):
 
 
 def _is_array(folder: Path) -> bool:
-    metadata = folder / ZARR_JSON
-    return metadata.is_file() and read_json(metadata).get("node_type") == "array"
+    path = folder / ZARR_JSON
+    metadata = read_json(path) if path.is_file() else None
+    return isinstance(metadata, dict) and metadata.get("node_type") == "array"
 
 
 def _write(store: Any, start: int, block: Rows) -> Any:
@@ -170,6 +175,8 @@ def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context:
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{path}/"},
         "metadata": _metadata(shape, dtype),
+        "store_data_equal_to_fill_value": True,
+        "fill_missing_data_reads": False,
     }
     return ts.open(spec, create=True, delete_existing=True, context=context)
 
@@ -191,11 +198,24 @@ def _require_no_fork(path: Path) -> None:
 
 def _open(path: Path) -> ZarrArray:
     _require_no_fork(path)
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "store_data_equal_to_fill_value": True,
+        "fill_missing_data_reads": not _attributes(path).get(EVERY_CHUNK),
+    }
     try:
         return ZarrArray(path, ts.open(spec, open=True, context=CONTEXT).result())
     except ValueError as error:
         raise DamagedArtifact(f"{path} is no readable zarr array: {error}") from error
+
+
+def _attributes(path: Path) -> Mapping[str, Any]:
+    metadata = read_json(path / ZARR_JSON)
+    attributes = metadata.get("attributes", {}) if isinstance(metadata, dict) else None
+    if not isinstance(attributes, dict):
+        raise DamagedArtifact(f"{path / ZARR_JSON} does not describe a zarr array.")
+    return attributes
 
 
 def _is_one_chunk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -235,19 +255,21 @@ def _metadata(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": separator}},
         "fill_value": False if dtype == np.bool_ else 0,
         "codecs": codecs,
+        "attributes": {EVERY_CHUNK: True},
     }
 
 
 def _sharding(chunk_shape: list[int], dtype: np.dtype[Any]) -> dict[str, Any]:
     """Of wide integers the bytes are sorted by their place first, because most of the high ones are alike; frames and
-    floats come out as small without, in a third of the time, and higher levels gain nothing on them.
+    floats come out as small without, in a third of the time, and higher levels gain nothing on them. Blosc has no
+    checksum of its own, as Zstandard has.
     """
     shuffled = {"cname": "zstd", "clevel": 3, "shuffle": "shuffle", "typesize": dtype.itemsize, "blocksize": 0}
     wide = dtype.kind in "iu" and dtype.itemsize > 1
     configuration = {
         "chunk_shape": chunk_shape,
-        "codecs": [LITTLE, {"name": "blosc", "configuration": shuffled} if wide else ZSTD],
-        "index_codecs": [LITTLE, {"name": "crc32c"}],
+        "codecs": [LITTLE, {"name": "blosc", "configuration": shuffled}, CRC] if wide else [LITTLE, ZSTD],
+        "index_codecs": [LITTLE, CRC],
         "index_location": "end",
     }
     return {"name": "sharding_indexed", "configuration": configuration}

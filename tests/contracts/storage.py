@@ -254,6 +254,30 @@ class StorageContract:
         with pytest.raises(DamagedArtifact, match=str(tmp_path / "x" / "a")):
             open_arrays(tmp_path / "x")["a"][:]
 
+    @pytest.mark.parametrize("values", ["zeros", "some"])
+    @pytest.mark.parametrize("rows", [1000, 50_000])
+    def test_a_file_of_data_that_is_gone_is_never_read_as_zeros(self, tmp_path: Path, rows: int, values: str):
+        array = np.zeros((rows, 8)) if values == "zeros" else np.random.default_rng(0).normal(size=(rows, 8))
+        write_arrays(self.storage(), tmp_path / "x", {"a": array})
+        largest = max(
+            (path for path in (tmp_path / "x").rglob("*") if self.is_data(path)), key=lambda p: p.stat().st_size
+        )
+        largest.unlink()
+        with pytest.raises(DamagedArtifact, match=str(tmp_path / "x" / "a")):
+            open_arrays(tmp_path / "x")["a"][:]
+
+    def test_a_block_that_is_gone_from_a_draft_is_never_read_as_zeros(self, small_blocks: None, tmp_path: Path):
+        self.begin(tmp_path / "draft").append(np.zeros_like(numbers())[:700])
+        for path in (tmp_path / "draft" / "arrays").rglob("*"):
+            if self.is_data(path):
+                path.unlink()
+        with pytest.raises(DamagedArtifact, match=str(tmp_path / "draft")):
+            self.begin(tmp_path / "draft")
+
+    def is_data(self, path: Path) -> bool:
+        """Whether a file holds numbers of an array."""
+        return path.is_file() and path.suffix != ".json"
+
     def test_an_array_that_is_gone_is_named(self, tmp_path: Path):
         write_arrays(self.storage(), tmp_path / "x", {"a": numbers(), "b": numbers()})
         for path in sorted((tmp_path / "x").rglob("a*"), reverse=True):

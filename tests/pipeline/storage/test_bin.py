@@ -28,3 +28,25 @@ def test_rows_are_views_of_the_file(tmp_path):
     assert isinstance(rows, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         rows[0] = 7
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("[]", "3", '{"shape": [10]}', '{"shape": 10, "dtype": "<i8"}', '{"shape": [-1], "dtype": "<i8"}'),
+        *('{"shape": [10], "dtype": "x"}', '{"shape": [true], "dtype": "<i8"}', '{"shape": [1e3], "dtype": "<i8"}'),
+        *('{"shape": [10], "dtype": "O"}', '{"shape": [10], "dtype": "S8"}', '{"shape": [10], "dtype": null}'),
+    ],
+)
+def test_shapes_that_describe_no_array_are_damage(tmp_path, entry):
+    write_arrays(BinStorage(), tmp_path / "x", {"a": np.arange(10)})
+    (tmp_path / "x" / "shapes.json").write_text(f'{{"a": {entry}}}')
+    with pytest.raises(DamagedArtifact, match=r"shapes\.json does not describe arrays"):
+        open_arrays(tmp_path / "x")
+
+
+def test_a_shape_beyond_all_numbers_is_another_size_than_the_file_has(tmp_path):
+    write_arrays(BinStorage(), tmp_path / "x", {"a": np.arange(10)})
+    (tmp_path / "x" / "shapes.json").write_text('{"a": {"shape": [8589934592, 8589934592], "dtype": "<i8"}}')
+    with pytest.raises(DamagedArtifact, match="but it has 80 bytes"):
+        open_arrays(tmp_path / "x")

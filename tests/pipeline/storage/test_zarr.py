@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorstore as ts
 import zarr
 
 import pipeline.storage.contract
@@ -9,6 +10,7 @@ from pipeline.errors import DamagedArtifact
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import block_rows, write_arrays
 from pipeline.storage.zarr import ZarrStorage
+from pipeline.storage.zarr import _metadata as zarr_metadata
 from tests.contracts.storage import StorageContract
 
 
@@ -55,6 +57,44 @@ def test_a_changed_chunk_is_noticed_when_it_is_read(tmp_path, rng, rows, chunk, 
     file.write_bytes(bytes(data))
     with pytest.raises(DamagedArtifact, match="cannot be read"):
         open_arrays(tmp_path / "x")["a"][:]
+
+
+def test_a_changed_chunk_of_wide_integers_is_noticed_when_it_is_read(tmp_path, rng):
+    numbers = rng.integers(0, 2**31 - 1, (50_000, 8), np.int32)
+    write_arrays(ZarrStorage(), tmp_path / "x", {"a": numbers})
+    np.testing.assert_array_equal(zarr.open_group(tmp_path / "x", mode="r")["a"][:], numbers)
+    file = tmp_path / "x" / "a" / "c" / "0" / "0"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(DamagedArtifact, match="cannot be read"):
+        open_arrays(tmp_path / "x")["a"][:]
+
+
+def test_arrays_of_before_every_chunk_was_stored_are_read_as_they_were_meant(tmp_path):
+    values = np.zeros((50_000, 8))
+    values[:30_000] = 1
+    metadata = zarr_metadata(values.shape, values.dtype)
+    del metadata["attributes"]
+    store = ts.open(
+        {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": f"{tmp_path}/x/a/"},
+            "metadata": metadata,
+        },
+        create=True,
+    ).result()
+    store.write(values).result()
+    ZarrStorage().create_folder(tmp_path / "x")
+    np.testing.assert_array_equal(open_arrays(tmp_path / "x")["a"][:], values)
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '{"attributes": [], "node_type": "array"}', '{"node_type": 3}'])
+def test_metadata_that_describe_no_array_are_damage(tmp_path, text):
+    write_arrays(ZarrStorage(), tmp_path / "x", {"a": np.arange(3)})
+    (tmp_path / "x" / "a" / "zarr.json").write_text(text)
+    with pytest.raises(DamagedArtifact, match=str(tmp_path / "x" / "a")):
+        open_arrays(tmp_path / "x")["a"]
 
 
 def test_small_arrays_are_one_file_beside_their_metadata(tmp_path, rng):
