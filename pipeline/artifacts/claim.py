@@ -49,7 +49,7 @@ class DraftFolder:
 
 @contextmanager
 def claim(final: Path, identity: str, wait_s: float | None = None) -> Iterator[DraftFolder]:
-    """Hold the lease on `final` and give a draft folder for `identity`, an unfinished one of that identity if there is.
+    """Hold the lease on `final` and yield a draft folder: an unfinished one with the same `identity`, or a new one.
 
     The lock (pipeline/machine/lease.py, as are `wait_s` and InUse) only saves work: a second process waits instead of
     computing the same. On an error the draft stays for the next try.

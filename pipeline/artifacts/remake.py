@@ -62,6 +62,6 @@ def _door(dataset: Artifact) -> str:
 
 
 def _amount(dataset: Artifact, episodes: int) -> dict[str, Any]:
-    """So many episodes, each with the share of decisions that those which are there had."""
+    """The settings that ask for `episodes`, with the same budget of decisions for each as the dataset was made with."""
     budget = dataset.manifest.parameters.get("budget")
     return {"episodes": episodes, "states": None, "frames": budget * episodes if budget else None}

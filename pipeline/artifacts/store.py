@@ -119,7 +119,7 @@ class ArtifactStore:
         return UnknownName(f"There are no {kind} of {domain}/{task} under {self.root}; there are: {there}.\n{hint}")
 
     def _catalog(self) -> Command:
-        """What lists all that is there. A command line says itself where that is; without one it is told here."""
+        """The command that lists everything. It names the root only where no command line does so."""
         return Command("catalog", settings={} if typed().words else {"paths.root": str(self.root.parent)})
 
     def _parents(self, artifact: Artifact) -> Iterator[Artifact]:

@@ -41,19 +41,19 @@ class Amount:
 
     @property
     def everything(self) -> bool:
-        """Whether all is asked for that a source has."""
+        """Whether everything that a source has is asked for."""
         return self.episodes is None and self.states is None
 
     def met(self, have: Size) -> bool:
-        """Whether so much is enough; never for everything, of which only the source knows the end."""
+        """Whether `have` is enough. Never where everything is asked for: only the source knows where that ends."""
         if self.episodes is not None:
             return have.episodes >= self.episodes
         return self.states is not None and have.states >= self.states
 
     def needed(self, have: Size, lengths: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Which of the next episodes are needed beside what is there, up to the one with which the amount is met.
+        """Which of the next episodes must be added to what is there, up to the one that meets the amount.
 
-        `lengths` are their states.
+        `lengths` are the states of each.
         """
         if self.episodes is not None:
             return have.episodes + np.arange(len(lengths)) < self.episodes
@@ -62,7 +62,7 @@ class Amount:
         return np.ones(len(lengths), np.bool_)
 
     def leading(self, state_ends: Int64[np.ndarray, " n"]) -> int:
-        """How many leading episodes are meant of a dataset that is large enough; `state_ends` are cumulative states."""
+        """How many leading episodes of a large enough dataset meet the amount; `state_ends` are cumulative states."""
         if self.episodes is not None:
             return self.episodes
         if self.states is not None:

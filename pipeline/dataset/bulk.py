@@ -17,13 +17,13 @@ from pipeline.storage.contract import Storage
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part that lies finished in `folder`, to be adopted in its place.
+    """A finished part in `folder`, which the dataset will adopt.
 
     Attributes:
         files: checksums by path below the folder.
         lengths: states of its episodes.
         sums: (n,) integers by name, one for each episode; the dataset counts their sums.
-        facts: what is known of the part beside these.
+        facts: what else is known about the part.
         summary: where it is known without opening the part.
     """
 
@@ -43,7 +43,7 @@ class StoredPart:
         return self.summary or summary_of(open_arrays(self.folder))
 
     def only(self, keep: Bool[np.ndarray, " n"], storage: Storage) -> StoredPart:
-        """The part with those episodes alone that are to be kept, written anew unless these are all."""
+        """The part with only the episodes that `keep` marks; it is rewritten unless all are kept."""
         if keep.all():
             return self
         arrays = {name: array[:] for name, array in open_arrays(self.folder).items()}

@@ -41,7 +41,7 @@ class RowSpec(NamedTuple):
 
     @staticmethod
     def of(array: Described) -> RowSpec:
-        """That of an array with a leading step axis."""
+        """The row of an array whose leading axis is steps."""
         return RowSpec(np.dtype(array.dtype), tuple(array.shape[1:]))
 
     @property
@@ -136,7 +136,7 @@ def mask_of(info: str) -> str:
 
 
 def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, Shaped[np.ndarray, "_ ..."]]]:
-    """The step arrays of each episode, by name, with those infos and masks added that only others have.
+    """The step arrays of each episode, by name; each episode gets the infos and masks that any of them has.
 
     An added info is zeros, its mask False at every step. Raises InvalidEpisode where other arrays differ.
     """
@@ -161,7 +161,7 @@ def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, Shaped[np.nd
 
 
 def without_absent(steps: Mapping[str, Shaped[np.ndarray, "rows ..."]]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
-    """The step arrays that an episode came with: no info that is absent at every step, no mask that says nothing.
+    """The step arrays as the episode was recorded: without absent infos and masks that are the same at all steps.
 
     The inverse of what `with_same_arrays` adds.
     """
@@ -176,7 +176,7 @@ def without_absent(steps: Mapping[str, Shaped[np.ndarray, "rows ..."]]) -> dict[
 
 
 def absent(name: str, row: RowSpec, there: Container[str], count: int) -> Shaped[np.ndarray, "count ..."]:
-    """What `count` states of a part show of an info or mask `name` that the part lacks; `there` are its step arrays.
+    """`count` states of an info or mask `name` that a part lacks; `there` holds the names of its step arrays.
 
     Zeros for an info. A mask is missing where no episode has the info, or where all have it at every step.
     """

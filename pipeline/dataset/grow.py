@@ -161,7 +161,7 @@ def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fil
 
 
 def _after(before: Artifact | None, noticed: Noticed) -> Noticed:
-    """What a dataset says already and what was noticed since, each once."""
+    """The warnings and quirks of a dataset's manifest and the new ones, without repeats."""
     if before is None:
         return Noticed(list(dict.fromkeys(noticed.warnings)), noticed.quirks)
     old = before.manifest
@@ -172,7 +172,7 @@ def _after(before: Artifact | None, noticed: Noticed) -> Noticed:
 def _file_table(
     folder: Path, parts: Sequence[Part], before: Manifest | None, made: Mapping[str, FileTable]
 ) -> dict[str, dict[str, Any]]:
-    """Checksums of all parts. Those of parts that were there before, or were just `made`, are not taken again."""
+    """Checksums of all parts. Parts that were there before, or were just `made`, are not read again."""
     files: dict[str, dict[str, Any]] = {}
     known = {part.name for part in before.parts} if before else set()
     for part in parts:

@@ -28,7 +28,7 @@ PART_EPISODES = 4096
 ENDS = "episode_ends"
 
 FACTS = "facts.json"
-"""In the folder of a closed part, one to which nothing may be added: what a source says of it."""
+"""A file in the folder of a closed part, to which nothing may be added: what the source says about the part."""
 
 FileTable = dict[str, dict[str, int | str]]
 """Size and checksum of files by their path below a folder."""
@@ -68,7 +68,7 @@ def finish_part(folder: Path) -> FileTable:
 
 
 def close_part(folder: Path, facts: Facts) -> FileTable:
-    """Write what is known of a part into its folder, before that gets its place: nothing may be added to it then."""
+    """Write the facts of a part into its folder, before that is renamed into place. This closes the part."""
     path = folder / FACTS
     write_json(path, facts)
     return {FACTS: {"size": path.stat().st_size, "blake3": digest_file(path)}}
@@ -88,7 +88,7 @@ def remove_part(folder: Path) -> None:
 
 
 def remove_unfinished(parts: Path) -> None:
-    """Remove what was being written, or being removed, when a run was killed."""
+    """Remove the folders that a killed run was writing or removing."""
     for torn in parts.glob(".*"):
         shutil.rmtree(torn)
 

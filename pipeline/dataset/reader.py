@@ -152,7 +152,7 @@ class EpisodeDataset:
     @overload
     def __getitem__(self, index: slice) -> EpisodeSlice: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Episode | EpisodeSlice:
-        """One episode, reading only its own rows; or those of a slice, read when they are asked for.
+        """One episode, of which only its own rows are read; for a slice, a sequence that reads each when asked for it.
 
         Raises IndexError beyond the first or last episode.
         """
@@ -165,7 +165,7 @@ class EpisodeDataset:
         part = int(np.searchsorted(self._first, number, "right")) - 1
         return unpack(_one(self._open(part), number - int(self._first[part])))[0]
 
-    __contains__ = None  # episodes are not compared; `in` would read them all and say no
+    __contains__ = None  # a TypeError; otherwise `in` reads all episodes and answers False
 
     def __repr__(self) -> str:
         arrays = listed({name: self._row(name) for name in self.array_names()})
@@ -218,7 +218,7 @@ class EpisodeDataset:
         return self._open(part)[ENDS][:]
 
     def _open(self, part: int) -> Mapping[str, ReadableArray]:
-        """The arrays of a part; the one used longest ago is closed where too many are open."""
+        """The arrays of a part; the least recently used part is closed where too many are open."""
         arrays = self._opened.pop(part, None)
         if arrays is None:
             arrays = open_arrays(self._folder / PARTS / self._parts[part].name)

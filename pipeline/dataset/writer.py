@@ -152,9 +152,10 @@ class DatasetWriter:
         self._add(entry, files, summary)
 
     def take(self, part: Part, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> bool:
-        """Write the arrays of a part of the same dataset as they are; says whether it did.
+        """Copy the arrays of a part of the same dataset unchanged, and return whether that was possible.
 
-        Not where it would be another part than appending its episodes makes: where it may grow, or follows others.
+        It is not where appending the part's episodes would cut other parts: where the part may still grow, or where
+        episodes already wait to be packed.
         """
         if self._buffer or not self._is_closed(part):
             return False
@@ -187,7 +188,7 @@ class DatasetWriter:
         return Part(part_name(self.packed, len(ends)), len(ends), int(ends[-1]) - len(ends), nbytes, facts)
 
     def _write_buffer(self, facts: Facts | None = None) -> None:
-        """Make a part of the buffer; to one with facts nothing may be added."""
+        """Write the buffered episodes as a part; a part with `facts` is closed."""
         arrays = pack(self._buffer.episodes)
         self._write(self._next_part(arrays[ENDS], self._buffer.nbytes, facts), arrays)
         self._buffer = Buffer()
@@ -205,7 +206,7 @@ class DatasetWriter:
         self.files[part.name], self.summaries[part.name] = files, summary
 
     def _take_over_parts(self) -> Buffer:
-        """Take the parts that an earlier, killed run had finished, as far as they follow each other.
+        """Take over the parts that a killed run had finished, as long as each begins where the one before ends.
 
         Returns the episodes of the last one where it may have to grow, because that run died while committing.
         """

@@ -15,9 +15,10 @@ ONE_ARRAY = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gy
 
 
 def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
-    """The observations of `count` environments, of which `space` is the single one; copied once as a whole.
+    """Split a batch into the observations of its `count` environments; `space` is the space of one environment.
 
-    As of `observation_copy`: Dict and Tuple become mappings, what is no array stays as it is.
+    The batch is copied once, as a whole. As in `observation_copy`, Dict and Tuple become mappings, and what is not an
+    array stays as it is.
     """
     if isinstance(space, gym.spaces.Dict):
         return _joined({str(key): split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
@@ -28,7 +29,10 @@ def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
 
 
 def cast_like(observation: Any, other: Any) -> Any:
-    """A copied observation in the dtypes of another: batches have those of the space, single ones need not."""
+    """Cast a copied observation to the dtypes of another.
+
+    A batch has the dtypes of its space; the observation of one environment may have others.
+    """
     if isinstance(other, dict):
         return {key: cast_like(observation[key], inner) for key, inner in other.items()}
     return np.asarray(observation, other.dtype) if isinstance(other, np.ndarray | np.generic) else observation
@@ -37,8 +41,9 @@ def cast_like(observation: Any, other: Any) -> Any:
 def one_info(infos: Mapping[str, Any] | Sequence[Mapping[str, Any]], index: int, count: int) -> dict[str, Any]:
     """A copy of the info of environment `index` of `count`.
 
-    A key belongs to the environments that its mask `_<key>` marks, to all where there is no mask; a value that is no
-    sequence of `count` belongs to all. Takes a list of infos, one for each environment, too.
+    A key belongs to the environments that its mask `_<key>` marks. A key without a mask belongs to all of them, and so
+    does a value that is not a sequence of length `count`. `infos` may also be a list with one info for each
+    environment.
     """
     if not isinstance(infos, Mapping):
         return {key: info_copy(value) for key, value in infos[index].items()}

@@ -18,10 +18,10 @@ from pipeline.observation import observation_copy
 class RecordDmEpisodes(dm_env.Environment):  # type: ignore[misc]  # dm_env has no types
     """Hands each finished episode of `environment` to `log`, and changes nothing that goes in or out.
 
-    A last time step with discount 0 is a termination, with another discount a truncation. The action of a step that
-    begins a sequence (the first one, or one after a last time step) is ignored, here as by the environment. Lists and
-    tuples of observations become `observation/0`, ..., mappings `observation/<key>`. dm_env knows no seeds and no
-    infos. Attributes that are not of dm_env are those of `environment`.
+    An episode whose last time step has discount 0 is terminated; with any other discount it is truncated. The action of
+    a step that begins a sequence (the first one, or one after a last time step) is ignored, here as by the environment.
+    Lists and tuples of observations become `observation/0`, ..., mappings `observation/<key>`. dm_env has neither seeds
+    nor infos. All other attributes are looked up on `environment`.
 
     Raises:
         InvalidInput: actions, rewards or discounts are not one array, or not one number, or the log is closed.
@@ -78,6 +78,6 @@ class RecordDmEpisodes(dm_env.Environment):  # type: ignore[misc]  # dm_env has 
         self._environment.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_environment":  # not there yet: a copy or an unpickling asks before there is anything to ask
+        if name == "_environment":  # copying and unpickling look attributes up before `__init__` has run
             raise AttributeError(name)
         return getattr(self._environment, name)

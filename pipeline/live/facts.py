@@ -15,8 +15,8 @@ def environment_facts(env: gym.Env | VectorEnv) -> dict[str, Any]:
     """`id`, `kwargs`, `max_episode_steps` and `wrappers` of the environment, as far as it has a spec, and `versions` of
     Gymnasium and of the simulator's package.
 
-    As facts of a log they tie its dataset to them: another version of the simulator needs another dataset. Arguments
-    that are no JSON are written as text.
+    A log that has these as facts refuses to continue its dataset with another version of the simulator. Arguments that
+    are not JSON are written as text.
     """
     facts: dict[str, Any] = {"versions": environment_versions(env)}
     if (spec := env.spec) is None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, Self, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim
@@ -37,7 +37,7 @@ COMMIT_SHARE = 0.02
 
 @runtime_checkable
 class Unfinished(Protocol):
-    """Who is in the middle of an episode."""
+    """A recorder that may be in the middle of an episode."""
 
     def stop(self) -> None:
         """Give the episode up, or append it as it is."""
@@ -46,10 +46,11 @@ class Unfinished(Protocol):
 class EpisodeLog:
     """Appends episodes to the dataset `<root>/artifacts/<domain>/<task>/episodes/<dataset>`, now and in later sessions.
 
-    An episode is safe from a kill when `append` returns; one under way is lost with the process. Readers see it from
-    the next commit on: after the first episode; then, at most every `commit_s` seconds, when a part is full or the open
-    part has doubled; and at `close`, which the end of a `with` block and the end of the program call. A process that
-    was killed leaves a draft; the next one that opens the log takes it over with every finished episode.
+    An episode survives a kill once `append` has returned; an unfinished episode is lost with the process. Readers see
+    an episode after the next commit. The log commits after its first episode; then, at most every `commit_s` seconds,
+    when a part is full or the open part has doubled; and at `close`, which runs at the end of a `with` block and at the
+    end of the program. A process that was killed leaves a draft; the next one that opens the log takes it over with
+    every finished episode.
 
     One process at a time holds a log, under a lease. Its threads may share it.
 
@@ -183,7 +184,7 @@ class EpisodeLog:
         self._under_way[recording] = None
 
     def end(self, recording: Unfinished) -> None:
-        """Nothing of `recording` is under way any more."""
+        """The episode of `recording` is over."""
         self._under_way.pop(recording, None)
 
     def note(self, line: str) -> None:
@@ -227,7 +228,11 @@ class EpisodeLog:
         log.info("%s holds %d episodes", self.path, len(self))
 
     def _due(self) -> bool:
-        """Doubling keeps what commits of a part that is not yet full leave for stage=gc below one part."""
+        """Whether to commit now.
+
+        Each commit of a part that is not full leaves an old copy for stage=gc. Because the open part must double
+        between commits, all these copies together are smaller than one full part.
+        """
         if self._committed == 0:
             return True
         if time.monotonic() - self._begun < self._pause_s:
@@ -242,7 +247,7 @@ class EpisodeLog:
     def __reduce__(self) -> NoReturn:
         raise TypeError("An episode log cannot be sent to another process; open one where episodes are recorded.")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> EpisodeLog:
         return self
 
     def __exit__(

@@ -25,9 +25,9 @@ LARGEST_SEED = np.iinfo(np.int64).max
 class Recording:
     """Turns the resets and steps of one environment into episodes, and appends each to the log when it ends.
 
-    Keeps what it is given, so the caller hands over copies. Steps after an end and before the next reset belong to no
-    episode. An episode that breaks an invariant, such as a NaN among its rewards, is left out with a warning that the
-    manifest keeps: it is no reason to stop a training.
+    It keeps references, so the caller must pass copies. Steps after an end and before the next reset belong to no
+    episode. An episode that breaks an invariant, such as a NaN among its rewards, is left out, with a warning in the
+    manifest: one bad episode must not stop a training.
     """
 
     def __init__(self, episodes: EpisodeLog) -> None:

@@ -16,10 +16,10 @@ from pipeline.storage.choice import open_arrays
 
 
 def recover_parts(draft: Path, final: Path) -> None:
-    """Collect in the draft the parts that were written but are in no manifest; some may lie beside the listed ones.
+    """Move every written part that no manifest lists into the draft; some may lie beside the listed parts.
 
-    The last of them may be not full. The writer would take it into memory and remove it, so it becomes single
-    episodes again; a full one will be packed as it was.
+    The last of these parts is split into single episodes: it may not be full, and the writer would load such a part
+    into memory and delete it. The episodes of a full part are packed into the same part again.
     """
     remove_unfinished(draft / PARTS)  # being written, or being removed by `_split`
     committed = Manifest.read(final).parts if (final / MANIFEST).is_file() else []
@@ -37,7 +37,7 @@ def recover_parts(draft: Path, final: Path) -> None:
 
 
 def take_spilled(writer: DatasetWriter) -> bool:
-    """Append all spilled episodes. Says whether a power cut has torn some: those after them then move up."""
+    """Append all spilled episodes. Returns whether a power cut has torn some; the episodes after a torn one move up."""
     torn = False
     for path in sorted(writer.spill.glob("*" + spill_path(writer.spill, 0).suffix)):
         if int(path.stem) >= writer.count:

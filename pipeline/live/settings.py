@@ -30,12 +30,12 @@ def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> 
 
 
 def draft_identity(spec: Spec) -> str:
-    """What stands in a log's draft. More than a fingerprint, so that a difference can be named."""
+    """The text in a log's draft: all settings, not only their fingerprint, so that an error can name a difference."""
     return canonical({"format": spec.format, "parameters": spec.parameters})
 
 
 def require_same_settings(workspace: Workspace, spec: Spec) -> None:
-    """Refuse other facts before anything is waited for or taken over: an unfinished draft holds episodes, too.
+    """Refuse other facts before waiting for the lease or taking over a draft: a draft holds episodes, too.
 
     Raises:
         IdentityMismatch: the dataset or an unfinished draft of it was logged with other facts.

@@ -19,7 +19,7 @@ from pipeline.observation import info_copy, observation_copy
 class RecordEpisodes(gym.Wrapper):
     """Hands each finished episode of `env` to `log`, and changes nothing that goes in or out.
 
-    Stored is what `env` itself gives: wrap close to the simulator for raw rewards and pixels, outside other wrappers
+    It stores what `env` itself returns: wrap close to the simulator for raw rewards and pixels, outside other wrappers
     for what an agent sees. Observations keep their dtypes (`observation/<key>` of a Dict, `observation/0`, ... of a
     Tuple); the text `mission` of a Dict is the episode's mission. Actions are in the dtype of the action space. The
     seed is that of `reset(seed=...)`, -1 for a reset without one. Success is what the info `is_success` or `success`

@@ -24,18 +24,18 @@ AUTORESET_MODE, RESET_MASK = "autoreset_mode", "reset_mask"
 class RecordVectorEpisodes(VectorWrapper):
     """Hands each finished episode of each environment in `env` to `log`, and changes nothing that goes in or out.
 
-    Episodes come in the order in which they end, those of one step in the order of their environments. How `env` resets
-    is what its `metadata["autoreset_mode"]` says, or `autoreset_mode` where it says nothing:
+    Episodes come in the order in which they end, those of one step in the order of their environments.
+    `env.metadata["autoreset_mode"]` says how `env` resets; give `autoreset_mode` where it says nothing:
 
     * next step: the step after an end is a reset. It is no transition, and its action is ignored.
     * same step: the last observation and info are `infos["final_obs"]` and `infos["final_info"]`; the observation that
       is returned begins the next episode.
     * disabled: the caller resets, some environments only with `options={"reset_mask": mask}`.
 
-    An info belongs to the environments that its mask `_<key>` marks, to all where it has none. Seeds are those given to
-    `reset`: each of a list; n + i for environment i where one number n is given to a SyncVectorEnv or AsyncVectorEnv.
-    Other vector environments use a number in their own way, so that the seed of each is not known. It is -1 then, as
-    after a reset without a seed and an automatic one. All else is as in `RecordEpisodes`.
+    An info belongs to the environments that its mask `_<key>` marks; without a mask it belongs to all. Environment i
+    has the i-th seed of a list given to `reset`, or n + i where a SyncVectorEnv or AsyncVectorEnv is given one number
+    n. Other vector environments use a number in their own way, so their seeds are unknown. An unknown seed is -1, also
+    after a reset without a seed and after an automatic reset. All else is as in `RecordEpisodes`.
 
     Raises:
         InvalidInput: the reset mode is not known, an action is not one array, an environment ended in same-step mode
@@ -51,7 +51,7 @@ class RecordVectorEpisodes(VectorWrapper):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[Any, Any]:
         mask = np.array((options or {}).get(RESET_MASK, [True] * self.num_envs))  # copied now: `env` takes it out
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # a list is allowed
         seeds, each = self._seeds(seed), self._split(observations)
@@ -60,7 +60,7 @@ class RecordVectorEpisodes(VectorWrapper):
             self._ended[i] = False
         return observations, infos
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Any]:
         applied = action_copy(actions, self._action_dtype)
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
         each = self._split(observations)
@@ -88,7 +88,7 @@ class RecordVectorEpisodes(VectorWrapper):
         return split_observations(self.single_observation_space, observations, self.num_envs)
 
     def _final(self, infos: Any, i: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """The last observation and info of an episode, declared at the step at which the next one began."""
+        """The last observation and info of an episode, which come in the infos of the step that begins the next one."""
         info = one_info(infos, i, self.num_envs)
         if FINAL_OBSERVATION not in info:
             raise InvalidInput(f"Environment {i} of {self.env} ended, but infos hold no {FINAL_OBSERVATION} of it.")

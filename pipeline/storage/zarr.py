@@ -67,8 +67,9 @@ class ZarrArray:
 class ZarrStorage:
     """A zarr group per folder; names with `/` are arrays of nested groups. zarr-python reads all of it.
 
-    Every chunk is stored, those of zeros, too: zarr reads a chunk that is gone as zeros, here it is an error. Arrays
-    that were written before this was so are read as zarr wants it; the checks of their manifest miss a file.
+    Every chunk is stored, also one of zeros: zarr reads a missing chunk as zeros, here it is an error. Older arrays
+    lack their chunks of zeros and are read as zarr reads them; stage=verify finds files that their manifest lists and
+    that are missing.
     """
 
     name = "zarr"
@@ -260,9 +261,9 @@ def _metadata(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _sharding(chunk_shape: list[int], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Of wide integers the bytes are sorted by their place first, because most of the high ones are alike; frames and
-    floats come out as small without, in a third of the time, and higher levels gain nothing on them. Blosc has no
-    checksum of its own, as Zstandard has.
+    """Wide integers are byte-shuffled first, because most of their high bytes are alike. Frames and floats become as
+    small without shuffling, in a third of the time, and higher levels do not make them smaller. Blosc has no checksum
+    of its own, unlike Zstandard.
     """
     shuffled = {"cname": "zstd", "clevel": 3, "shuffle": "shuffle", "typesize": dtype.itemsize, "blocksize": 0}
     wide = dtype.kind in "iu" and dtype.itemsize > 1
