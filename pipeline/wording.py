@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pipeline.errors import unknown_name
 
@@ -14,10 +16,28 @@ def few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in their order, those that follow one another as a range: `1-3, 7` for 1, 2, 3 and 7."""
+    found: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if found and found[-1][-1] == number - 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ", ".join("-".join(map(str, ends)) for ends in found)
+
+
 def check_choice(setting: str, value: str, known: Iterable[str]) -> None:
     """Raises UnknownName where a setting has none of the known values, with the nearest of them."""
     if value not in (names := list(known)):
         raise unknown_name(setting, value, names)
+
+
+def json_words(value: Any) -> str:
+    """A JSON value in a message: short, however long or deep it is."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return json.dumps(value)[:40]
 
 
 def slug(name: str) -> str:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from pipeline.digest import digest_file
-from pipeline.errors import DamagedArtifact
+from pipeline.errors import DamagedArtifact, InvalidInput
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -113,6 +113,26 @@ def _syncfs() -> Callable[[int], int] | None:
     return call
 
 
+def is_plain_file(path: Path) -> bool:
+    """Whether a file is there. Raises InvalidInput for a pipe, a device or a folder in its place: some never end."""
+    if not path.is_file() and path.exists():
+        raise InvalidInput(f"{path} must be a file; a {_kind(path)} is there. Move it away, or copy the file again.")
+    return path.is_file()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a name that no file system can have is none."""
+    try:
+        return path.is_dir()
+    except OSError:  # too long, or behind a door that is closed
+        return False
+
+
+def _kind(path: Path) -> str:
+    tests = {"folder": path.is_dir, "named pipe": path.is_fifo, "socket": path.is_socket}
+    return next((kind for kind, fits in tests.items() if fits()), "device")
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     """Every file below `folder`, in a stable order."""
     for current, folders, names in os.walk(folder):
@@ -146,6 +166,7 @@ def human_bytes(size: float) -> str:
 def read_json(path: Path) -> Any:
     """JSON of a file; a damaged one is named."""
     try:
+        is_plain_file(path)
         return json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedArtifact(f"{path} cannot be read as JSON: {error}") from error

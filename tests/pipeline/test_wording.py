@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import UnknownName
-from pipeline.wording import check_choice, error_text, few, first_line, last_line, slug
+from pipeline.wording import check_choice, error_text, few, first_line, json_words, last_line, number_ranges, slug
 
 
 def test_a_long_list_ends_with_how_many_more_there_are():
@@ -33,3 +33,19 @@ def test_an_error_is_told_by_its_type_where_it_has_no_text():
 def test_the_first_and_the_last_line_of_an_error():
     error = ValueError("\nfirst\nsecond\nlast\n")
     assert (first_line(error), last_line(error)) == ("first", "last")
+
+
+def test_numbers_that_follow_one_another_are_a_range():
+    assert number_ranges([7, 1, 3, 2]) == "1-3, 7"
+    assert number_ranges([0, 1, 3]) == "0-1, 3"
+    assert number_ranges([]) == ""
+
+
+def test_a_json_value_stays_short_in_a_message():
+    deep: list[object] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert json_words(deep) == "a list"
+    assert json_words({"a": 1}) == "an object"
+    assert json_words("x" * 99) == '"' + "x" * 39
+    assert json_words(None) == "null"

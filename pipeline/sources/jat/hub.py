@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ class Repository:
     cache: str | None
     settings: str
     folder: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.repo_id):
+            raise InvalidInput(f"{self.repo_id!r} must be OWNER/NAME of a dataset repository. Check {self.settings}.")
 
     def __str__(self) -> str:
         return f"{self.repo_id} at {self.revision}"

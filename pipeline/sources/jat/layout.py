@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,16 @@ from jaxtyping import Bool, Float64, Int64
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
+from pipeline.machine.files import is_plain_file
 from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_ROWS, LENGTHS, ROWS_TO_EPISODES
 from pipeline.sources.jat.rows import MASK, REWARDS, Block, RowFile, read_blocks
+from pipeline.wording import first_line, json_words
 
 AfterFullRow = Literal["reward", "stacks", "nothing"]
+
+NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
+"""A number of a row or an episode, as JSON's keys write it. More digits are no number of either."""
+MOST = 10**15
 
 REPAIR = "Use the metadata of this very dataset, or remove it: boundaries are then found from masks and rewards."
 
@@ -99,7 +106,7 @@ def read_layout(
 def read_metadata(folders: Sequence[Path], files: Sequence[RowFile], width: int) -> Metadata | None:
     """The episodes as the first folder with any of REGENT's JSON files tells them; None without such files."""
     for folder in folders:
-        stated = {name: load_map(folder / name) for name in BOUNDARIES if (folder / name).is_file()}
+        stated = {name: load_map(folder / name) for name in BOUNDARIES if is_plain_file(folder / name)}
         if stated:
             return _metadata(folder, stated, sum(file.rows for file in files), width)
     return None
@@ -191,13 +198,28 @@ def _place(files: Sequence[RowFile], row: int | np.int64) -> str:
 
 
 def load_map(path: Path) -> dict[int, Any]:
-    """A JSON object whose keys are whole numbers. Raises InvalidInput for anything else."""
+    """A JSON object whose keys are whole numbers, each once. Raises InvalidInput for anything else."""
     try:
-        return {int(key): value for key, value in json.loads(path.read_text()).items()}
-    except (ValueError, AttributeError) as error:
+        stated = json.loads(path.read_text(), object_pairs_hook=_each_once)
+        if not isinstance(stated, dict):
+            raise ValueError(f"it is {type(stated).__name__}")
+        if (strange := next((key for key in stated if not NUMBER.fullmatch(key)), None)) is not None:
+            raise ValueError(f"{strange[:40]!r} is no number from 0 on")
+        return {int(key): value for key, value in stated.items()}
+    except (ValueError, RecursionError, OSError) as error:
         raise InvalidInput(
-            f"{path} must be a JSON object with numbers as keys; it cannot be read as one ({error}). {REPAIR}"
+            f"{path} must be a JSON object with numbers as keys; it cannot be read as one ({first_line(error)}). "
+            f"{REPAIR}"
         ) from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:40]!r} stands there twice")
+        found[name] = value
+    return found
 
 
 def _metadata(folder: Path, stated: dict[str, dict[int, Any]], rows: int, width: int) -> Metadata:
@@ -211,7 +233,7 @@ def _metadata(folder: Path, stated: dict[str, dict[int, Any]], rows: int, width:
     if EPISODES_TO_ROWS in stated:
         owners[EPISODES_TO_ROWS] = _by_episode(folder / EPISODES_TO_ROWS, stated[EPISODES_TO_ROWS], rows)
     if lengths is not None:
-        owners[LENGTHS] = np.repeat(sorted(lengths), [-(-lengths[episode] // width) for episode in sorted(lengths)])
+        owners[LENGTHS] = _by_length(folder / LENGTHS, lengths, rows, width)
     names = list(owners)
     owner = owners[names[0]]
     for name in names:
@@ -238,6 +260,14 @@ def _check_owner(
         )
 
 
+def _by_length(path: Path, lengths: dict[int, int], rows: int, width: int) -> Int64[np.ndarray, "n"]:
+    episodes = sorted(lengths)
+    filled = [-(-lengths[episode] // width) for episode in episodes]
+    if sum(filled) != rows:  # before as many numbers are made as a damaged file claims
+        raise InvalidInput(f"{path} describes {sum(filled)} rows, the parquet files hold {rows}. {REPAIR}")
+    return np.repeat(np.array(episodes, np.int64), filled)
+
+
 def _by_row(path: Path, stated: dict[int, Any], rows: int) -> Int64[np.ndarray, "n"]:
     if sorted(stated) != list(range(rows)):
         strange = min(set(stated) ^ set(range(rows)))
@@ -258,11 +288,12 @@ def _by_episode(path: Path, stated: dict[int, Any], rows: int) -> Int64[np.ndarr
             f"{path} must name rows 0 to {rows - 1}, those of the parquet files, once each and ascending with the "
             f"episodes; it names {len(listed)}. {REPAIR}"
         )
-    return np.repeat(episodes, [len(stated[episode]) for episode in episodes])
+    return np.repeat(np.array(episodes, np.int64), [len(stated[episode]) for episode in episodes])
 
 
 def _integers(path: Path, values: list[Any]) -> Int64[np.ndarray, "n"]:
-    strange = [value for value in values if type(value) is not int or value < 0]
+    strange = [value for value in values if type(value) is not int or not 0 <= value < MOST]
     if strange:
-        raise InvalidInput(f"{path} must hold whole numbers from 0 on; it holds {json.dumps(strange[0])}. {REPAIR}")
+        words = json_words(strange[0])
+        raise InvalidInput(f"{path} must hold whole numbers from 0 on; it holds {words}. {REPAIR}")
     return np.array(values, np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from jaxtyping import Int64, Integer, Num
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
+from pipeline.machine.files import is_plain_file
 from pipeline.sources.jat.layout import Metadata, load_map
 from pipeline.sources.jat.maps import EPISODES_TO_TEXT
-from pipeline.sources.jat.rows import REWARDS, opened, train_paths
+from pipeline.sources.jat.rows import REWARDS, check_once, is_list, opened, train_paths
+from pipeline.wording import json_words
 
 TEXTS = "text_observations"
 RAW_ROWS = 1024
@@ -68,12 +69,12 @@ def raw_metadata(raw: RawTask, width: int) -> Metadata:
 
 def missions_beside(folders: list[Path], metadata: Metadata | None) -> list[str] | None:
     """The missions of the episodes, in order, as the first folder with `eps_2_text.json` tells them, or None."""
-    path = next((folder / EPISODES_TO_TEXT for folder in folders if (folder / EPISODES_TO_TEXT).is_file()), None)
+    path = next((folder / EPISODES_TO_TEXT for folder in folders if is_plain_file(folder / EPISODES_TO_TEXT)), None)
     if path is None:
         return None
     stated = load_map(path)
     if strange := [text for text in stated.values() if not isinstance(text, str)]:
-        raise InvalidInput(f"{path} must give each episode a text; it holds {json.dumps(strange[0])}. {RAW}")
+        raise InvalidInput(f"{path} must give each episode a text; it holds {json_words(strange[0])}. {RAW}")
     episodes = sorted(stated) if metadata is None else metadata.owner[metadata.first_rows[:-1]].tolist()
     if missing := [episode for episode in episodes if episode not in stated]:
         raise InvalidInput(
@@ -158,13 +159,14 @@ def _of_ranges(
 
 def _check_columns(path: Path, schema: Any) -> None:
     for name in (TEXTS, REWARDS):
+        check_once(path, schema, name)
         kind = schema.field(name).type if name in schema.names else None
         if kind is None:
             raise InvalidInput(
                 f"{path} needs a column {name}; it has {', '.join(schema.names) or 'none'}. "
                 f"Point source.raw at the raw JAT dataset, jat-project/jat-dataset."
             )
-        value = getattr(kind, "value_type", None)
+        value = kind.value_type if is_list(kind) else None
         text = value is not None and (pa.types.is_string(value) or pa.types.is_large_string(value))
         if value is None or (name == TEXTS and not text):
             raise InvalidInput(

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Shaped
 
 from pipeline.digest import short_hash
 from pipeline.errors import InvalidInput
+from pipeline.machine.files import is_plain_file
 
 REWARDS, MASK = "rewards", "attention_mask"
 
@@ -145,6 +146,8 @@ def train_paths(folder: Path) -> list[Path]:
             f"Download the task's train files into it."
         )
     _check_shards(folder, train)
+    for path in train:
+        is_plain_file(path)
     return train
 
 
@@ -196,13 +199,21 @@ def _number_types(path: Path, schema: Any, columns: Mapping[str, Column]) -> dic
             f"{path} needs a column {missing[0]}; it has {', '.join(schema.names) or 'none'}. "
             f"Point source.path at the tokenised JAT dataset, not at the raw one, and choose the task's own domain."
         )
+    for name in columns:
+        check_once(path, schema, name)
     return {name: _number_type(path, schema.field(name).type, name, column) for name, column in columns.items()}
+
+
+def check_once(path: Path, schema: Any, name: str) -> None:
+    """Raises InvalidInput for a column that stands there twice, of which arrow finds none."""
+    if schema.names.count(name) > 1:
+        raise InvalidInput(f"{path} has the column {name} twice: which one counts? Download the task again.")
 
 
 def _number_type(path: Path, stored: Any, name: str, column: Column) -> str:
     kind = stored.storage_type if isinstance(stored, pa.BaseExtensionType) else stored
     for _ in range(column.nesting):
-        kind = kind.value_type if _is_list(kind) else None
+        kind = kind.value_type if kind is not None and is_list(kind) else None
     fits = pa.types.is_integer if column.whole else _is_number
     if kind is None or not fits(kind):
         lists = " of ".join(["lists"] * column.nesting)
@@ -217,7 +228,8 @@ def _is_number(kind: Any) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
+    """Whether an arrow type is one of lists, of whatever size."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 

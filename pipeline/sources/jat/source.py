@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, UnknownName
+from pipeline.machine.files import is_folder, is_plain_file
 from pipeline.sources.contract import Source
 from pipeline.sources.jat.episodes import JatTask, first_stack_rule, read_episodes
 from pipeline.sources.jat.hub import Repository
@@ -77,7 +78,7 @@ class JatSource(Source):
             )
         check_choice("source.stacks", stacks, ("auto", REPEAT, ZEROS, "keep"))
         check_choice("source.missions", missions, ("auto", "tokens"))
-        self.path = path
+        self.path = None if path is None else str(path)  # a folder called 123 is typed as a number
         self.row_width = row_width
         self.stacks = stacks
         self.missions = missions
@@ -151,7 +152,7 @@ class JatSource(Source):
 
     def _raw_task(self, name: str, folders: list[Path]) -> RawTask | None:
         """What the raw dataset says, where it is asked for or nothing else could name missions."""
-        named = self.missions == "tokens" or any((at / EPISODES_TO_TEXT).is_file() for at in folders)
+        named = self.missions == "tokens" or any(is_plain_file(at / EPISODES_TO_TEXT) for at in folders)
         if self.raw is None and (named or self.path is not None):
             return None
         if name not in self._raw:
@@ -186,13 +187,13 @@ class JatSource(Source):
 
 def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) -> Path:
     """The folder of a task below a folder of tasks. Raises UnknownName with those that are there."""
-    if (root / name).is_dir():
+    if is_folder(root / name):
         return root / name
     if hub:
         raise UnknownName(f"The dataset {hub} has no files {name}/train-*. Check {hub.settings} and the task.")
-    if not root.is_dir():
+    if not is_folder(root):
         raise InvalidInput(f"{setting} must be a folder with {name}/*.parquet in it. There is no folder {root}.")
-    there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    there = sorted(path.name for path in root.iterdir() if is_folder(path) and not path.name.startswith("."))
     near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
     listed = near + [other for other in there if other not in near]
     download = "set source.raw=hub" if setting == "source.raw" else f"leave out {setting}"

@@ -1,11 +1,14 @@
 """Files that are whole or absent."""
 
+import os
+
 import numpy as np
 import pytest
 
 from pipeline.dataset.spill import load_episode, save_episode
+from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.interfaces import Transition
-from pipeline.machine.files import write_spilled
+from pipeline.machine.files import is_plain_file, read_json, write_spilled
 from pipeline.rollout.builder import EpisodeBuilder
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -39,3 +42,22 @@ def test_an_episode_of_transposed_observations_is_kept(tmp_path):
     np.testing.assert_array_equal(
         load_episode(tmp_path / "0.safetensors").steps["observation"], episode.steps["observation"]
     )
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name, kind in (("pipe", "named pipe"), ("folder", "folder"), ("device", "device")):
+        with pytest.raises(InvalidInput, match=f"{name} must be a file; a {kind} is there"):
+            is_plain_file(tmp_path / name)
+    (tmp_path / "file").write_text("x")
+    assert is_plain_file(tmp_path / "file")
+    assert not is_plain_file(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000, '{"a": ', "\x00"])
+def test_json_that_cannot_be_read_is_named(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DamagedArtifact, match=r"a\.json cannot be read as JSON"):
+        read_json(tmp_path / "a.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,43 @@ def test_a_mask_that_is_not_ones_then_zeros_is_refused(tmp_path: Path, mask: lis
     task.write()
     message = refusal(task)
     assert f"row 1: it {says}" in message
+
+
+@pytest.mark.parametrize("name", ["ep_lens.json", "eps_2_rows_tokenized.json", "rows_tokenized_2_eps.json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"0": 1000000000000, "1": 7}',
+        '{"0": 100000000000000000000000, "1": 7}',
+        '{"100000000000000000000000": 300, "1": 7}',
+        '{"0": 300, "0": 300, "1": 7}',
+        '{"0": 300, "01": 7}',
+        '{"0": 300, "-1": 7}',
+        '{"0": 300, "": 7}',
+        '{"0": 300, "1": null}',
+        '{"0": 300, "1": true}',
+        '{"0": 300, "1": 7.0}',
+        '{"0": 300, "1": NaN}',
+        '{"0": [0, 1], "1": [100000000000000000000000]}',
+        '{"0": [0, 1], "1": [[[2]]]}',
+        '{"0": 300, "1": {"a": 7}}',
+        '{"0": ' + "[" * 100_000,
+        '{"0": ' + "9" * 5_000 + "}",
+        "null",
+        "{}",
+        "",
+        "\x00",
+    ],
+)
+def test_metadata_of_impossible_numbers_is_refused_at_once(tmp_path: Path, name: str, text: str):
+    task = make_jat(tmp_path, [300, 7])
+    (task.task_folder / name).write_text(text)
+    message = refusal(task)
+    assert name in message
+    assert len(message) < 1_000
+
+
+def test_a_pipe_in_the_place_of_metadata_is_refused(tmp_path: Path):
+    task = make_jat(tmp_path, [300, 7], metadata=False)
+    os.mkfifo(task.task_folder / "ep_lens.json")
+    assert "ep_lens.json must be a file; a named pipe is there" in refusal(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,39 @@ def test_shards_follow_one_another_by_number_not_by_spelling(tmp_path: Path):
     for number, path in enumerate(task.paths):
         path.rename(path.with_name(f"train-{number}.parquet"))
     assert [episode.length for episode in read(task)] == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("kind", "there"),
+    [
+        (pa.float64(), "double"),
+        (pa.string(), "string"),
+        (pa.null(), "null"),
+        (pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "struct<bytes: binary, path: string>"),
+        (pa.list_(pa.struct([("bytes", pa.binary())])), "list<element: struct<bytes: binary>>"),
+        (pa.list_(pa.list_(pa.list_(pa.float64()))), "list<element: list<element: list<element: double>>>"),
+        (pa.list_(pa.null()), "list<element: null>"),
+        (pa.dictionary(pa.int32(), pa.string()), "dictionary<values=string, indices=int32, ordered=0>"),
+        (pa.map_(pa.string(), pa.float64()), "map<string, double ('continuous_observations')>"),
+    ],
+)
+def test_a_column_of_another_kind_is_refused_with_what_it_holds(tmp_path: Path, kind: pa.DataType, there: str):
+    task = make_jat(tmp_path, [3])
+    table = pq.read_table(task.paths[0])
+    pq.write_table(table.set_column(0, "continuous_observations", pa.nulls(len(table), kind)), task.paths[0])
+    assert f"continuous_observations must hold lists of lists of numbers, it holds {there}." in refusal(task)
+
+
+@pytest.mark.parametrize("column", SCHEMA.names[:4])
+def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path, column: str):
+    task = make_jat(tmp_path, [3])
+    table = pq.read_table(task.paths[0])
+    pq.write_table(table.append_column(column, table[column]), task.paths[0])
+    assert f"has the column {column} twice" in refusal(task)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused(tmp_path: Path):
+    task = make_jat(tmp_path, [3])
+    task.paths[0].unlink()
+    os.mkfifo(task.paths[0])
+    assert "train-00000-of-00001.parquet must be a file; a named pipe is there" in refusal(task)
