@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InvalidInput, Unreachable
+from pipeline.machine.files import is_folder, is_plain_file
 from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import Failed, Remote, connect, scrubbed, with_retries
 from pipeline.wording import few
@@ -35,6 +36,8 @@ LAYOUTS = {
     "bucket": re.compile(rf"replay_logs/(?:\$store\$_)?{_FIELD}_ckpt\.(?P<number>[0-9]+)\.gz"),
     "cache": re.compile(rf"(?P<number>[0-9]+)/{_FIELD}\.gz"),
 }
+MOST_DIGITS = 6
+"""Of a checkpoint's number; a run has about 51 of them."""
 BELOW = ("", "dqn")
 """Where the games may lie below a root."""
 ROOT, CACHE = "source.root", "source.cache"
@@ -81,9 +84,9 @@ class Bucket:
     """
 
     def __init__(self, root: str, cache: str | None) -> None:
-        if not root:
+        if root in (None, ""):
             raise InvalidInput(f"{ROOT} is empty: give an address, as gs://BUCKET/FOLDER, or a folder.")
-        self.root = root
+        self.root = root = str(root)  # a folder called 123 is typed as a number
         self.cache = Path(cache).expanduser() if cache else _user_cache()
         self._folder = _folder(root)
 
@@ -105,6 +108,11 @@ class Bucket:
         """
         if not re.fullmatch(r"[A-Za-z0-9]+", game) or run < 0:
             raise InvalidInput(f"{game} run {run} is no game and run of {ROOT}={self.address}; one is Pong run 1.")
+        if self._folder is not None and not is_folder(self._folder):
+            raise InvalidInput(
+                f"{ROOT} must be a folder with {game}/{run}/ or dqn/{game}/{run}/ in it, or an address, as "
+                f"gs://BUCKET/FOLDER. There is no folder {self._folder}."
+            )
         strange: list[str] = []
         for below in BELOW:
             entries = self._entries("/".join(filter(None, (below, game, str(run)))))
@@ -142,7 +150,7 @@ class Bucket:
             if known:
                 checkpoints: dict[int, dict[str, LogFile]] = {}
                 for name, match in known.items():
-                    number, field = int(match["number"]), match["field"]
+                    number, field = self._number(name, match), match["field"]
                     fields = checkpoints.setdefault(number, {})
                     if field in fields:
                         raise InvalidInput(
@@ -157,7 +165,18 @@ class Bucket:
                 return Listing(game, run, ordered, layout, tuple(sorted(entries.keys() - known.keys())))
         return None
 
+    def _number(self, name: str, match: re.Match[str]) -> int:
+        if len(match["number"]) > MOST_DIGITS:
+            raise InvalidInput(
+                f"{self.address} holds {_shown([name[:100]])}: a run has about 51 checkpoints, numbered from 0 on, and "
+                f"none with a number of {len(match['number'])} digits. Remove the file, or look where it was copied "
+                f"from."
+            )
+        return int(match["number"])
+
     def _file(self, entry: Entry, local: Path) -> LogFile:
+        if self._folder is not None:
+            is_plain_file(local)
         if entry.size is None:
             raise InvalidInput(
                 f"The listing of {self.address} tells no size of {entry.remote}. Copy the files into a folder, and "
@@ -248,7 +267,7 @@ def _user_cache() -> Path:
 
 def _local_entries(folder: Path) -> dict[str, Entry]:
     """The files in a folder and in its folders; names that begin with a point are nobody's data."""
-    found = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
+    found = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.exists() and not path.is_dir()]
     shown = [path for path in found if not path.relative_to(folder).as_posix().startswith(".")]
     return {
         path.relative_to(folder).as_posix(): Entry(str(path), path.stat().st_size)

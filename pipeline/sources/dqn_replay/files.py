@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from jaxtyping import Shaped
 from zlib_ng import gzip_ng, zlib_ng
 
 from pipeline.errors import InvalidInput
+from pipeline.wording import first_line
 
 FRAME = (84, 84)
 """Height and width of a grey frame."""
@@ -21,6 +23,13 @@ FRAME = (84, 84)
 AGAIN = "Remove the file and run again to download it anew, or look at where it was copied from."
 SKIPPED_ROWS = 512
 """Rows that are decoded at once only to come to those after them."""
+
+MOST_ROWS = 10_000_000
+"""Ten times what a checkpoint has: the small files are read whole, and a header can promise anything."""
+
+HEADER_BYTES, MOST_AXES = 10_000, 64
+LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+"""Versions of numpy's format -> bytes of the header's length."""
 
 _ONE_HEADER = threading.Lock()
 """numpy reads headers with `ast.literal_eval`, which before Python 3.12 can fail in threads (CPython issue 106905)."""
@@ -110,9 +119,10 @@ def read_number(path: Path) -> int:
         shape, _, dtype = _header(path, file)
         if shape not in ((), (1,)) or dtype.kind not in "iu":
             raise InvalidInput(f"{path} must hold one integer; it holds {dtype} {list(shape)}. {AGAIN}")
-        data = file.read()
+        data = file.read(dtype.itemsize + 1)  # a small file may unpack to gigabytes
         if len(data) != dtype.itemsize:
-            raise ValueError(f"{len(data)} bytes follow its header instead of {dtype.itemsize}")
+            there = "more" if len(data) > dtype.itemsize else f"{len(data)}"
+            raise ValueError(f"{there} bytes follow its header instead of {dtype.itemsize}")
         number = int(np.frombuffer(data, dtype)[0])
     if number < 0:
         raise InvalidInput(f"{path} must hold a count; it holds {number}. {AGAIN}")
@@ -139,17 +149,34 @@ def _checked_shape(path: Path, file: Any, dtype: np.dtype[Any], row_shape: tuple
     if found != dtype or shape[1:] != row_shape or not shape or (fortran and len(shape) > 1):
         order = " in Fortran order" if fortran and len(shape) > 1 else ""
         raise InvalidInput(
-            f"{path} must hold {dtype} of shape {['rows', *row_shape]}, it holds {found} {list(shape)}{order}. "
-            f"It is no file of the DQN Replay Dataset; {AGAIN[0].lower()}{AGAIN[1:]}"
+            f"{path} must hold {dtype} of shape {['rows', *row_shape]}, it holds {str(found)[:60]} "
+            f"{list(shape)}{order}. It is no file of the DQN Replay Dataset; {AGAIN[0].lower()}{AGAIN[1:]}"
+        )
+    if shape[0] > MOST_ROWS:
+        raise InvalidInput(
+            f"{path} promises {shape[0]:,} rows; a checkpoint of the dataset has 1,000,000, and of more than "
+            f"{MOST_ROWS:,} none is read. {AGAIN}"
         )
     return shape
 
 
 def _header(path: Path, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype of the array; the stream then stands at its first byte."""
     version = np.lib.format.read_magic(file)
+    if version not in LENGTH_BYTES:
+        raise ValueError(f"its array is of version {version} of numpy's format, which nobody has written")
+    length = file.read(LENGTH_BYTES[version])
+    if int.from_bytes(length, "little") > HEADER_BYTES:  # it may claim gigabytes, and bring them
+        raise ValueError(f"its header is longer than {HEADER_BYTES} bytes")
+    text = io.BytesIO(length + file.read(int.from_bytes(length, "little")))
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    with _ONE_HEADER:
-        shape, fortran, dtype = read(file)
+    try:
+        with _ONE_HEADER:
+            shape, fortran, dtype = read(text)
+    except Exception as error:  # numpy evaluates the header, and raises whatever it comes upon
+        raise ValueError(f"its header cannot be read: {first_line(error)}") from error
     if dtype.hasobject:
         raise InvalidInput(f"{path} holds pickled objects, which would run code when loaded. It is refused. {AGAIN}")
+    if len(shape) > MOST_AXES or any(type(size) is not int or not 0 <= size < 2**63 for size in shape):
+        raise ValueError(f"its header gives a shape that no array has: {str(shape)[:60]}")
     return shape, fortran, dtype

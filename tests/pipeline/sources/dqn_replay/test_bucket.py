@@ -231,8 +231,15 @@ def test_a_game_or_run_that_is_not_there_is_refused_with_what_is_there(gcs, buck
     assert bucket.address in message
 
 
-def test_a_folder_or_bucket_that_is_not_there_has_no_game(gcs, tmp_path):
-    assert "has no game Pong. It has: none." in refusal(Bucket(str(tmp_path / "nothing"), None))
+@pytest.mark.parametrize("root", ["nothing", "file", "a" * 5_000, "nul\0"])
+def test_a_root_that_is_no_folder_is_named(tmp_path, root):
+    (tmp_path / "file").write_text("x")
+    message = refusal(Bucket(str(tmp_path / root), None))
+    assert "source.root must be a folder with Pong/1/ or dqn/Pong/1/ in it, or an address" in message
+    assert f"There is no folder {tmp_path / root}." in message
+
+
+def test_a_bucket_that_is_not_there_has_no_game(gcs):
     assert "has no game Pong. It has: none." in refusal(Bucket(f"gs://{BUCKET}/nothing", None))
     message = refusal(Bucket("gs://another-bucket", None))
     assert "gs://another-bucket has no game Pong" in message

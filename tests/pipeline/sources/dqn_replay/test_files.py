@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,3 +167,64 @@ def test_arrays_in_the_order_of_fortran_are_read_right_or_refused(small: tuple[R
         check(artifact, files.expected_chronological(run, numbers(run)))
         return
     assert path.name in refused
+
+
+def npy(header: str | bytes, data: bytes = bytes(40), version: tuple[int, int] = (1, 0)) -> bytes:
+    """A gzip stream of an array with this header, as it is written, however wrong."""
+    text = header.encode() if isinstance(header, str) else header
+    length = len(text).to_bytes(2 if version == (1, 0) else 4, "little")
+    return gzip.compress(b"\x93NUMPY" + bytes(version) + length + text + data, 1)
+
+
+SHAPES = ["-40,", "True,", f"{2**40},", f"{10**30},", "1.0,", "'a',", "None,", "(40,),", "40, 40, 40", "1," * 99]
+HEADERS: dict[str, bytes] = {
+    **{f"shape ({shape})": npy(f"{{'descr': '<i4', 'fortran_order': False, 'shape': ({shape})}}") for shape in SHAPES},
+    "another version": npy("{'descr': '<i4', 'fortran_order': False, 'shape': (40,)}", version=(7, 0)),
+    "nested without end": npy("(" * 9_000),
+    "an expression": npy("-" * 9_000 + "1"),
+    "no text": npy(bytes(range(256))),
+    "no dict": npy("[]"),
+    "keys that cannot be": npy("{[]: 1}"),
+    "keys of two kinds": npy("{1: 2, 'shape': 3}"),
+    "a strange dtype": npy("{'descr': ('<i4',), 'fortran_order': False, 'shape': (40,)}"),
+    "open text": npy("{'descr': '"),
+    "a header of a megabyte": npy(b" " * 2**20, b"", (2, 0)),
+}
+
+
+@pytest.mark.parametrize("field", ["observation", "action", "add_count"])
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_that_cannot_be_is_refused_and_named(
+    small: tuple[ReplayRun, Path], tmp_path: Path, field: str, header: str
+):
+    path = small[1] / (f"{field}_ckpt.1.gz" if field == "add_count" else f"$store$_{field}_ckpt.1.gz")
+    path.write_bytes(HEADERS[header])
+    message = refusal(small, tmp_path)
+    assert path.name in message
+    assert len(message) < 1_000
+
+
+def test_what_a_small_file_promises_is_never_made_room_for(small: tuple[ReplayRun, Path], tmp_path: Path):
+    """A counter that unpacks to a gigabyte, in little memory."""
+    bomb = gzip.compress(bytes(2**20), 9)
+    header = "{'descr': '<i8', 'fortran_order': False, 'shape': ()}"
+    path = small[1] / "add_count_ckpt.1.gz"
+    path.write_bytes(npy(header, bytes(8)) + bomb * 1024)
+    tracemalloc.start()
+    message = refusal(small, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "more bytes follow its header instead of 8" in message
+    assert peak < 20_000_000
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused(small: tuple[ReplayRun, Path], tmp_path: Path):
+    path = small[1] / "$store$_action_ckpt.1.gz"
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path.name} must be a file; a named pipe is there" in refusal(small, tmp_path)
+
+
+def test_a_checkpoint_of_thirty_digits_is_refused(small: tuple[ReplayRun, Path], tmp_path: Path):
+    (small[1] / f"$store$_action_ckpt.{10**29}.gz").write_bytes(b"x")
+    assert "none with a number of 30 digits" in refusal(small, tmp_path)
