@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.machine.files import human_bytes, is_plain_file
 from pipeline.policies.normalize import numbered
 from pipeline.policies.opaque import read_opaque
 from pipeline.policies.spaces import Space, read_space
+from pipeline.wording import error_text, first_line, json_words
+
+NOT_READ: Any = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
+"""What Python's readers of zips and of JSON raise for damaged ones."""
+
+MOST_UNPACKED, MOST_STEPS = 2**26, 10**15
 
 PICKLED = ":serialized:"
 """Key of the part of a setting that only Python can read."""
@@ -58,15 +67,17 @@ class AgentFile:
     @cached_property
     def data(self) -> Mapping[str, Any]:
         """The settings: JSON values, and mappings with the key PICKLED for what JSON cannot hold."""
+        if not is_plain_file(self.path):
+            raise InvalidInput(f"There is no agent {self.path}. Give a Stable-Baselines3 zip: policy.path=FILE.zip")
         try:
             with zipfile.ZipFile(self.path) as archive:
-                data: dict[str, Any] = json.loads(archive.read("data"))
-        except FileNotFoundError as error:
+                data = json.loads(_unpacked(archive, "data"))
+            if not isinstance(data, dict):
+                raise ValueError(f"its settings are {json_words(data)}, not an object")
+        except NOT_READ as error:
             raise InvalidInput(
-                f"There is no agent {self.path}. Give a Stable-Baselines3 zip: policy.path=FILE.zip"
+                f"{self.path} is not the zip of a Stable-Baselines3 agent: {first_line(error)}"
             ) from error
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InvalidInput(f"{self.path} is not the zip of a Stable-Baselines3 agent: {error}") from error
         return data
 
     @cached_property
@@ -90,7 +101,7 @@ class AgentFile:
         """Training steps: as its name says, or as it counted itself."""
         _, step = numbered(self.path.name)
         counted = self.data.get("num_timesteps")
-        return step if step is not None else counted if isinstance(counted, int) else None
+        return step if step is not None else counted if type(counted) is int and 0 <= counted < MOST_STEPS else None
 
     @property
     def name(self) -> str:
@@ -112,14 +123,19 @@ class AgentFile:
         """A file in the zip."""
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return archive.read(name)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+                return _unpacked(archive, name)
+        except NOT_READ as error:
             raise InvalidInput(f"{self.path} is damaged, or no agent: {name} cannot be read: {error}") from error
 
     def pickled(self, key: str) -> bytes | None:
         """The pickle of a setting that JSON could not hold; None for one that it could."""
         value = self.data.get(key)
-        return base64.b64decode(value[PICKLED]) if isinstance(value, dict) and PICKLED in value else None
+        if not isinstance(value, dict) or PICKLED not in value:
+            return None
+        try:
+            return base64.b64decode(value[PICKLED])
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"{self.path} is damaged: its {key} is no pickle in base 64: {error}") from error
 
     def _space(self, key: str) -> Space:
         data = self.pickled(key)
@@ -130,7 +146,9 @@ class AgentFile:
         except InvalidInput:
             raise
         except Exception as error:  # a damaged pickle may fail in any way
-            raise InvalidInput(f"The {key.replace('_', ' ')} in {self.path} cannot be read: {error!r}") from error
+            raise InvalidInput(
+                f"The {key.replace('_', ' ')} in {self.path} cannot be read: {error_text(error)}"
+            ) from error
 
 
 def is_agent(path: Path) -> bool:
@@ -138,8 +156,16 @@ def is_agent(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return {"data", "policy.pth"} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except NOT_READ:
         return False
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file in a zip. Raises ValueError for one that unpacks to far more than it is."""
+    info = archive.getinfo(name)
+    if info.file_size > max(MOST_UNPACKED, 10 * info.compress_size):
+        raise ValueError(f"{name} unpacks from {human_bytes(info.compress_size)} to {human_bytes(info.file_size)}")
+    return archive.read(name)
 
 
 def unpickled(agent: AgentFile, key: str) -> Any:

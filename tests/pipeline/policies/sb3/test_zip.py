@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import sys
 import types
@@ -154,3 +155,40 @@ def test_damaged_files_are_named(tmp_path, agent):
             StableBaselines(tmp_path / name, trust=True).identity()
     with pytest.raises(InvalidInput, match=r"c\.zip is damaged.*policy\.pth"):
         StableBaselines(tmp_path / "c.zip", trust=True).start(0, Small("vector", FORCE))
+
+
+def with_data(path, change):
+    """A copy of an agent's zip whose settings are changed."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(path.with_name("changed.zip"), "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(old.read(name)) if name == "data" else old.read(name))
+    return path.with_name("changed.zip")
+
+
+@pytest.mark.parametrize("data", ["[]", "null", "3", '"x"', "[" * 100_000, "9" * 5_000, "\\x00", ""])
+def test_settings_that_are_no_object_are_refused(agent, data):
+    path = with_data(agent("ppo"), lambda _: data.encode())
+    with pytest.raises(InvalidInput, match="not the zip of a Stable-Baselines3 agent"):
+        StableBaselines(path, trust=True).identity()
+    path.unlink()
+
+
+@pytest.mark.parametrize("space", [None, [], 3, "Box", {}, {":serialized:": 3}, {":serialized:": "!"}])
+def test_a_space_that_is_none_is_refused(agent, space):
+    path = with_data(agent("ppo"), lambda data: json.dumps(json.loads(data) | {"action_space": space}).encode())
+    with pytest.raises(InvalidInput, match=r"action.space"):
+        StableBaselines(path, trust=True).start(0, Small("vector", MOVES))
+    path.unlink()
+
+
+def test_settings_that_unpack_to_far_more_than_they_are_stay_packed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data", " " * 2**27)
+    with pytest.raises(InvalidInput, match=r"data unpacks from .* to 134\.2 MB"):
+        StableBaselines(tmp_path / "bomb.zip", trust=True).identity()
+
+
+def test_a_pipe_in_the_place_of_a_zip_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "agent.zip")
+    with pytest.raises(InvalidInput, match="must be a file; a named pipe is there"):
+        StableBaselines(tmp_path / "agent.zip", trust=True).identity()
