@@ -61,6 +61,7 @@ def find_task(repository: DatasetRepository, name: str) -> PublishedTask:
     if name not in there:
         raise UnknownName(f"{repository.hub.repo} has no {name}_{SUBSET} and no {name}_{NEWDATA}. {_has(there)}")
     files = there[name]
+    files.check_names(repository.hub.repo)
     files.check_complete()
     path = files.description
     facts = read_description(repository.read(snapshot, path), path) if path else None

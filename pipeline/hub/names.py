@@ -13,8 +13,9 @@ EXTRAS = "regent"
 DESCRIPTION = "published.json"
 SUBSET, NEWDATA = "subset", "newdata"
 
-SHARD = re.compile(rf"([^/]+)_({SUBSET}|{NEWDATA})/train-(\d{{5}})-of-(\d{{5}})\.parquet")
-PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+"""A name that is a name on every file system, and never the way to another folder."""
+SHARD = re.compile(rf"({PLAIN.pattern})_({SUBSET}|{NEWDATA})/train-(\d{{5}})-of-(\d{{5}})\.parquet")
 
 
 @dataclass
@@ -40,6 +41,12 @@ class Listed:
         """Path of the file that describes the task, where it is there."""
         path = f"{extras_folder(self.name)}/{DESCRIPTION}"
         return path if path in self.extras else None
+
+    def check_names(self, where: str) -> None:
+        """Raises InvalidInput for a file whose path could lead elsewhere, on whatever file system; `where` is shown."""
+        for path in self.paths:
+            for name in path.split("/"):
+                plain_name(name, f"{where}, in the path {path!r},")
 
     def check_complete(self) -> None:
         """Raises DamagedArtifact where shards of a configuration are missing, or are of two different cuts."""

@@ -41,10 +41,23 @@ def test_missing_or_mixed_shards_are_damage(shards):
         task.check_complete()
 
 
-@pytest.mark.parametrize("name", ["../a", "a/b", "..", ".", "", "a\x00", "a b"])
+@pytest.mark.parametrize("name", ["../a", "a/b", "..", ".", "", "a\x00", "a b", "a\\b", "C:", "a\n", "a" * 999])
 def test_a_name_with_a_path_is_refused(name):
     with pytest.raises(InvalidInput, match="names a file"):
         plain_name(name, "x")
+
+
+@pytest.mark.parametrize("inside", ["../x", "a/../../x", "a\x00", "a\\..\\b", "C:x", "a//b", ".git/config"])
+def test_a_path_that_leads_elsewhere_is_refused_before_anything_is_fetched(inside: str):
+    task = listed_tasks(["a-b_subset/train-00000-of-00001.parquet", f"regent/a-b/{inside}"])["a-b"]
+    with pytest.raises(InvalidInput, match=r"OWNER/NAME, in the path 'regent/a-b/.*names a file"):
+        task.check_names("OWNER/NAME")
+    listed_tasks(PATHS)["metaworld-assembly"].check_names("OWNER/NAME")
+
+
+@pytest.mark.parametrize("name", ["..", "C:a-b", "a\\b", "a\x00b", "a b"])
+def test_a_task_whose_name_is_no_name_is_none(name: str):
+    assert not listed_tasks([f"{name}_subset/train-00000-of-00001.parquet"])
 
 
 def test_plain_names_pass():
