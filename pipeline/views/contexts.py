@@ -63,7 +63,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
 
     def __init__(self, folder: str | Path, actions: Sequence[int] | None = None) -> None:
         self._folder = Path(folder)
-        self._shapes = {name: tuple(shape) for name, shape in read_json(self._folder / SHAPES).items()}
+        self._shapes = _shapes(self._folder)
         if missing := {"indices", "distances", "rewards"} - set(self._shapes):
             raise InvalidInput(
                 f"{self._folder} has no {', '.join(sorted(missing))}.bin: contexts need the bins of a task that is "
@@ -165,6 +165,24 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
     def __getstate__(self) -> dict[str, object]:
         """Without the open files: each process maps its own."""
         return {**self.__dict__, "_open": {}}
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of each array, as `shapes.json` has it."""
+    if not (folder / SHAPES).is_file():
+        there = f"holds no {SHAPES}" if folder.is_dir() else "is not there"
+        raise InvalidInput(
+            f"Contexts are read from a folder of bins, with *.bin and {SHAPES} in it; {folder} {there}. It lies inside "
+            f"a bins artifact, as DOMAIN-TASK-100demos; of an artifact itself: Contexts.of(workspace.find('bins', ...))"
+        )
+    shapes = read_json(folder / SHAPES)
+    sound = isinstance(shapes, dict) and all(
+        isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape)
+        for shape in shapes.values()
+    )
+    if not sound:
+        raise DamagedArtifact(f"{folder / SHAPES} must give each array a list of whole numbers, its shape.")
+    return {name: tuple(shape) for name, shape in shapes.items()}
 
 
 def soft_logits(

@@ -128,3 +128,14 @@ def test_what_does_not_fit_together_is_said(folder):
     (path / "shapes.json").write_text(json.dumps({"distances": [STATES, 20]}))
     with pytest.raises(InvalidInput, match="no indices, rewards.bin"):
         Contexts(path)
+
+
+def test_a_folder_without_bins_is_told_from_one_that_is_not_there(tmp_path):
+    with pytest.raises(InvalidInput, match=r"with \*\.bin and shapes\.json in it; .*nothing is not there"):
+        Contexts(tmp_path / "nothing")
+    with pytest.raises(InvalidInput, match=r"holds no shapes\.json"):
+        Contexts(tmp_path)
+    for shapes in ([], {"indices": 3}, {"indices": [True]}, {"indices": [-1, 20, 2]}, {"indices": []}, None):
+        (tmp_path / "shapes.json").write_text(json.dumps(shapes))
+        with pytest.raises(DamagedArtifact, match=r"shapes\.json must give each array a list of whole numbers"):
+            Contexts(tmp_path)
