@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -161,8 +161,33 @@ def again(**settings: Any) -> str:
 def with_name(wrong: str, right: str) -> str:
     """The command that was typed with another name in the place of a wrong one; empty where that was not typed."""
     name = re.compile(rf"(?<![^,\[ ]){re.escape(wrong)}(?![^,\] ])")
-    words = tuple(_renamed(word, name, right) for word in typed().words)
-    return Command().line(replace(typed(), words=words)) if words != typed().words else ""
+    return _with(right if word == wrong else _renamed(word, name, right) for word in typed().words)
+
+
+def with_key(wrong: str, right: str) -> str:
+    """The command that was typed with another setting in the place of a wrong one, and of what lies below it.
+
+    Empty where that was not typed.
+    """
+    name = re.compile(rf"[+~]*{re.escape(wrong)}(?=[.=]|$)")
+    return _with(name.sub(right, word, 1) if name.match(word) else word for word in typed().words)
+
+
+def with_words(wrong: Sequence[str], right: Sequence[str]) -> str:
+    """The command that was typed with others in the place of some words that follow each other.
+
+    Empty where those were not typed.
+    """
+    words, length = typed().words, len(wrong)
+    starts = (at for at in range(len(words)) if words[at : at + length] == tuple(wrong))
+    at = next(starts, None)
+    return "" if at is None else _with((*words[:at], *right, *words[at + length :]))
+
+
+def _with(words: Iterable[str]) -> str:
+    """The command with these words instead of those that were typed; empty where they are the same."""
+    changed = tuple(words)
+    return Command().line(replace(typed(), words=changed)) if changed != typed().words else ""
 
 
 def _renamed(word: str, wrong: re.Pattern[str], right: str) -> str:

@@ -22,7 +22,7 @@ from pipeline.report.page import picture_file, render_page
 from pipeline.report.pictures import NONE, Pictures, film_of, no_encoder, picture_words, pictures_of
 from pipeline.report.sources import PageSources, page_sources
 from pipeline.report.videos import write_videos
-from pipeline.report.wording import without_folders
+from pipeline.report.wording import for_others
 
 VIDEOS = "videos"
 
@@ -53,7 +53,7 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
         figures = figures_of(sources)
         problems = [] if no_videos else _write_videos(sources, figures, media, draft)
         _write(sources, figures, media, workspace, draft)
-        draft.warnings.extend(without_folders(each) for each in (*_warnings(pictures, no_videos), *problems))
+        draft.warnings.extend(for_others(each) for each in (*_warnings(pictures, no_videos), *problems))
 
     return workspace.build(spec, write, force, stopwatch)
 

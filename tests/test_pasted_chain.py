@@ -1,6 +1,8 @@
 """Suggestions of the chain from episodes to parquet, and of hubs, each provoked and pasted into a warm shell."""
 
+import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,16 @@ def test_too_little_to_retrieve(shell):
     shell.pasted(more)
 
 
+def test_the_command_in_a_manifest_makes_the_artifact_again(shell):
+    words = (*TOY, "domain.max_steps=30", "dataset=again", "policy=random", "storage=bin", "episodes=1")
+    shell.run("stage=[collect,retrieval]", *words, "workers=2", "retrieval.demos=1", status=1)
+    (folder,) = shell.folder.glob("my data/artifacts/toy/corner/episodes/again-bin")
+    made = json.loads((folder / "manifest.json").read_text())
+    shutil.rmtree(folder)
+    shell.paste(made["command"].replace("run.py", str(ROOT / "run.py")))
+    assert json.loads((folder / "manifest.json").read_text())["digest"] == made["digest"]
+
+
 def test_a_page_suggests_frames_with_the_simulator_of_its_dataset(shell):
     shell.run("stage=report", *TOY, "dataset=my-data_1", "storage=bin", "retrieval.demos=2")
     pages = shell.folder.glob("my data/artifacts/toy/corner/report/*/page/index.html")
@@ -90,6 +102,8 @@ def test_a_page_suggests_frames_with_the_simulator_of_its_dataset(shell):
 
 
 def test_an_index_without_pages(shell):
+    (there,) = shell.suggested("stage=report_index", "dataset=one")
+    assert "my-data_1" in shell.pasted(there)
     (make,) = shell.suggested("stage=report_index", "domain=toy", "dataset=one")
     assert "report toy/corner built" in shell.pasted(make)
 
@@ -110,6 +124,15 @@ def test_a_simulator_that_does_not_repeat_itself(jitter):
     assert (status, "replays differently" in text) == (1, True)
     check = next(line for line in text.splitlines() if "files: " in line).partition("files: ")[2]
     assert "stage=verify" in check
+    assert "are whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
+
+
+def test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself(jitter):
+    words = shlex.join(["python", str(ROOT / "run.py"), "stage=report", *JITTER, "paths.root=my data"])
+    status, text = jitter.paste(f"export PYTHONPATH=mine JITTER=1; {words}")
+    assert (status, "Pictures of it would be wrong" in text) == (0, True), text
+    check = next(line for line in text.splitlines() if "files: " in line).partition("files: ")[2]
+    check = check.replace("run.py", str(ROOT / "run.py"), 1)
     assert "are whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
 
 

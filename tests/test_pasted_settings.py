@@ -17,6 +17,7 @@ from tests.warm_shell import COMMAND, ROOT, WarmShell
 
 TOY = ("domain=toy", "task=corner", "workers=1", "policy=random", "dataset=d-v1")
 COLLECT = ("stage=collect", *TOY)
+POLE = ("stage=collect", "domain=gym", "domain.env_id=CartPole-v1", "policy=random", "workers=1", "episodes=1")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,36 @@ def test_a_setting_or_a_name_is_mended_by_its_suggestion(shell, words):
     shell.pasted(shell.suggested(*words)[-1])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*TOY, "stage=collect", "episdes=2"),
+        (*TOY, "stage=retrieval", "demos=2"),
+        (*COLLECT, "+episdes=2"),
+        (*COLLECT, "domain.env.max_steps=60", "episodes=2"),
+        (*COLLECT, "+seed=0", "episodes=2"),
+        (*COLLECT, "+domain=toy", "episodes=2"),
+        (*COLLECT, "~tasks", "episodes=2"),
+        (*COLLECT[1:], "collect", "episodes=2"),
+        (*COLLECT[1:], "--stage=collect", "episodes=2"),
+        (*TOY, "stage=[collect,", "retrieval]", "episodes=2", "retrieval.demos=2"),
+        (*TOY, "stage=[collect,retrieval", "episodes=2", "retrieval.demos=2"),
+        (*POLE, "domain.display_name=Pole", "on a cart"),
+        (*POLE, "domain.display_name=Pole (old)"),
+        (*COLLECT, "episodes", "=", "2"),
+        (*COLLECT, "episodes:2"),
+        (*COLLECT, "EPISODES=2"),
+        (" ".join(COLLECT), "episodes=2"),
+        (*COLLECT[:2], *COLLECT[3:], "task=corner,maze", "episodes=2"),
+        ("--multirunn", *COLLECT[:2], *COLLECT[3:], "task=corner,maze", "episodes=2"),
+        ("stage=plan", *TOY[:1], "sweep=babyai39"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_words_that_cannot_be_understood_end_in_the_command_as_it_is_meant(shell, words):
+    shell.pasted(shell.suggested(*words)[-1])
+
+
 def test_a_catalog_of_nothing(shell):
     status, text = shell.paste(f"python {shlex.quote(str(ROOT / 'run.py'))} stage=catalog 'paths.root=no data'")
     assert status == 0
@@ -79,10 +110,6 @@ def test_an_agent_must_be_trusted_and_a_network_too(shell):
     torch.jit.script(_Logits()).save(str(shell.folder / "agent.pt"))
     (trust,) = shell.suggested(*words, "policy=torchscript", "policy.path=agent.pt", "dataset=net")
     assert "collect toy/corner built" in shell.pasted(trust)
-    (logits,) = shell.suggested(
-        *words, "policy=torchscript", "policy.path=agent.pt", "trust=true", "policy.output=actions", "dataset=acts"
-    )
-    assert "collect toy/corner built" in shell.pasted(logits)
 
 
 def test_several_checkpoints_and_one_name(shell):

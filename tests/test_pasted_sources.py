@@ -67,6 +67,16 @@ def test_pictures_need_a_network(shell, monkeypatch):
         )
 
 
+def test_a_gpu_that_is_not_there(shell, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ".")
+    network = ("embedding=resnet18_regent", "embedding.weights=random", "embedding.compile=false", "embedding.batch=8")
+    words = (*SCREEN, "dataset=gpu", "episodes=2")
+    shell.run("stage=collect", *words)
+    (without,) = shell.suggested("stage=embeddings", *words, *network, "embedding.device=cuda:99")
+    assert "embedding.device=cpu" in shlex.split(without)
+    assert "embeddings gym/screen-v0 built" in shell.pasted(without)
+
+
 def test_missions_with_too_few_episodes(shell):
     words = ("domain=babyai", "task=go-to-red-ball", "dataset=random-v1", "domain.max_steps=8")
     shell.run("stage=collect", *words, "policy=random", "episodes=3", "workers=1")

@@ -53,8 +53,9 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*COLLECT, "+domain=toy"), "domain has a value already: write domain=... without the plus."),
     (
         (*COLLECT, "task=corner,maze"),
-        "task=corner,maze are several values. For a list: 'task=[corner,maze]'. "
-        "For one job after the other, each with one of them: python run.py -m ... task=corner,maze",
+        "task=corner,maze are several values. For a list: 'task=[corner,maze]'\n"
+        "For one job after the other, each with one of them: python run.py -m stage=collect domain=toy "
+        "task=corner,maze paths.root=",
     ),
     (
         ("stage=[collect,", "report]", "domain=toy"),
@@ -89,6 +90,11 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         "'stage=collect domain=toy' is one word for the shell. Put each setting into quotes of its own: "
         "stage=collect domain=toy",
     ),
+    (
+        ("stage=plan", "domain=toy", "domain.env.max_steps=3"),
+        "There is no setting domain.env. Nearest: domain.environment.",
+    ),
+    ((*COLLECT, "env=3"), "There is no setting env. python run.py --help shows those"),
     ((*COLLECT, "=5"), "=5 names no setting: settings are written key=value, for example stage=all domain=toy"),
     ((*COLLECT, "~task"), "~task takes away a setting that has no value. Leave it out."),
     ((*COLLECT, "task="), "collect toy failed: There is no toy task named ''. Known: corner, key, maze."),

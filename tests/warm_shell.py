@@ -24,14 +24,17 @@ PYTHON = """python() {
 
 
 class WarmShell:
-    """A user's shell in a folder that is not the project's, with artifacts below a relative path with a space."""
+    """A user's shell in a folder that is not the project's, with artifacts below a relative path with a space.
 
-    def __init__(self, folder: Path) -> None:
+    `warm` are modules of pipeline that its commands import, besides what most commands do.
+    """
+
+    def __init__(self, folder: Path, *warm: str) -> None:
         self.folder, self._pipes = folder, folder / ".warm"
         self._pipes.mkdir()
         for name in ("ask", "answer"):
             os.mkfifo(self._pipes / name)
-        self._server = subprocess.Popen([sys.executable, __file__, str(self._pipes)], cwd=folder)
+        self._server = subprocess.Popen([sys.executable, __file__, str(self._pipes), *warm], cwd=folder)
 
     def close(self) -> None:
         """End the warm process."""
@@ -68,8 +71,8 @@ class WarmShell:
         return text
 
 
-def _serve(pipes: Path) -> None:
-    for module in ("envs.toy", "report.page", "regent.parquet", "regent.retrieve", "rollout.workers"):
+def _serve(pipes: Path, *warm: str) -> None:
+    for module in ("envs.toy", "report.page", "regent.parquet", "regent.retrieve", "rollout.workers", *warm):
         import_module(f"pipeline.{module}")  # what most commands import
     while True:
         with (pipes / "ask").open("rb") as ask:
@@ -107,4 +110,4 @@ def _run(text: Path, cwd: str, words: list[str], variables: dict[str, str]) -> N
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]), *sys.argv[2:])

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.command import key_of, with_key, with_words
 from pipeline.errors import InvalidInput, unknown_name
 
 SWEEP = ("-m", "--multirun")
@@ -25,6 +26,8 @@ FLAGS = (
 PLAIN = ("task", "dataset", "episodes", "states", "frames", "seed", "workers")
 """Settings that people type without a value now and then."""
 
+WRITTEN = "settings are written key=value, for example stage=all domain=toy"
+
 Choices = Mapping[str, Sequence[str]]
 """The configuration groups and the choices of each."""
 
@@ -36,15 +39,20 @@ def ordered(words: Sequence[str]) -> list[str]:
 
 def check_words(words: Sequence[str], choices: Choices, keys: Sequence[str]) -> None:
     """Raises InvalidInput for a flag that does not exist, a `+` before a key that nothing reads, and no key at all."""
-    for word in words:
+    for place, word in enumerate(words):
         if word.startswith("-"):
             _check_flag(word)
         elif word.startswith("+"):
             _check_added(word, choices, keys)
         elif word.startswith("="):
-            raise InvalidInput(
-                f"{word} names no setting: settings are written key=value, for example stage=all domain=toy"
-            )
+            raise InvalidInput(_spaced(words[max(0, place - 1) : place], word, words[place + 1 : place + 2]))
+
+
+def _spaced(before: Sequence[str], word: str, after: Sequence[str]) -> str:
+    """A word that begins with `=`, such as in `episodes = 5`, between its neighbours where there are some."""
+    pieces = [*before, word, *(after if word == "=" else [])]
+    message = f"{word} names no setting: {WRITTEN}"
+    return message if "=" in pieces[0] else _instead(pieces, ["".join(pieces)], message)
 
 
 def _check_flag(word: str) -> None:
@@ -52,7 +60,10 @@ def _check_flag(word: str) -> None:
     if name in FLAGS:
         return
     if equals:
-        raise InvalidInput(f"Settings have no dashes: {shlex.quote(word.lstrip('-'))}, not {word}")
+        right = word.lstrip("-")
+        raise InvalidInput(
+            f"Settings have no dashes: {shlex.quote(right)}, not {word}" + _meant(with_words([word], [right]))
+        )
     raise unknown_name("flag", name, [flag for flag in FLAGS if flag.startswith("--")])
 
 
@@ -62,6 +73,11 @@ def _check_added(word: str, choices: Choices, keys: Sequence[str]) -> None:
     if path in choices or first in (*keys, "hydra") or (first in choices and first != "stage"):
         return  # a part says itself what it does not take; a stage's settings are all there
     raise InvalidInput(f"{word}: {unknown_key(path, dict.fromkeys([*choices, *keys]))}")
+
+
+def _meant(command: str) -> str:
+    """The last line of a message: the whole command as it was typed, mended. Nothing where no command is known."""
+    return f"\nYou may mean: {command}" if command else ""
 
 
 def unknown_choice(path: str, options: Sequence[str]) -> str:
@@ -78,11 +94,13 @@ def unknown_key(path: str, config: Mapping[str, Any]) -> str:
     for part in parent.split(".") if parent else []:
         inside = inside.get(part, {}) if isinstance(inside, Mapping) else {}
     names = [str(key) for key in inside if not str(key).startswith("_")] if isinstance(inside, Mapping) else []
-    near = [".".join(filter(None, (parent, each))) for each in difflib.get_close_matches(name, names, n=3, cutoff=0.6)]
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6) or [n for n in names if n.startswith(name)]
+    near = [".".join(filter(None, (parent, each))) for each in close]
     same = [each for each in _paths(config) if each.rpartition(".")[2] == name and each not in near]
+    same = [each for each in same if each.startswith("hydra.") == path.startswith("hydra.")]
     near += sorted(same, key=lambda each: each.count("."))[:3]
     if near:
-        return f"There is no setting {path}. Nearest: {', '.join(near)}."
+        return f"There is no setting {path}. Nearest: {', '.join(near)}.{_meant(with_key(path, near[0]))}"
     if parent and names:
         return f"There is no setting {path}. Below {parent} there are: {', '.join(sorted(names))}."
     return f"There is no setting {path}. python run.py --help shows those that there are."
@@ -100,53 +118,81 @@ def _paths(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
 def several_values(word: str) -> str:
     """`task=a,b` where one value is wanted."""
     key, _, value = word.partition("=")
-    return (
-        f"{word} are several values. For a list: {shlex.quote(f'{key}=[{value}]')}. "
-        f"For one job after the other, each with one of them: python run.py -m ... {word}"
+    jobs = with_words([word], ["-m", word])
+    return f"{word} are several values. For a list: {shlex.quote(f'{key}=[{value}]')}" + (
+        f"\nFor one job after the other, each with one of them: {jobs}" if jobs else ""
     )
 
 
 def unreadable(word: str, words: Sequence[str], choices: Choices) -> str:
     """A word that is not of the form `key=value`, or whose value Hydra cannot read."""
     if opened := _open_list(word, words):
-        first, whole = opened
+        pieces, whole = opened
+        first = pieces[0]
         if "=" in whole[len(first) :]:  # another setting follows: the bracket itself was forgotten
-            return f"A bracket is not closed in {first}: write {shlex.quote(f'{first}]')}"
-        return f"The shell has cut a list into pieces at its spaces. Put it into quotes: {shlex.quote(whole)}"
+            closed = f"{first}]"
+            return _instead([first], [closed], f"A bracket is not closed in {first}: write {shlex.quote(closed)}")
+        return _instead(
+            pieces,
+            [whole],
+            f"The shell has cut a list into pieces at its spaces. Put it into quotes: {shlex.quote(whole)}",
+        )
     key, equals, value = word.partition("=")
     if len(several := word.split()) > 1 and all("=" in each for each in several):
-        return f"{shlex.quote(word)} is one word for the shell. Put each setting into quotes of its own: {word}"
+        one = f"{shlex.quote(word)} is one word for the shell. Put each setting into quotes of its own: {word}"
+        return _instead([word], several, one)
     if equals:
         text = value.replace("\\", "\\\\").replace('"', '\\"')
         quoted = f'{key}="{text}"'
-        return f"{word} cannot be read. Put a text with special characters into quotes: {shlex.quote(quoted)}"
+        return _instead(
+            [word],
+            [quoted],
+            f"{word} cannot be read. Put a text with special characters into quotes: {shlex.quote(quoted)}",
+        )
+    return _no_setting(word, words, choices)
+
+
+def _no_setting(word: str, words: Sequence[str], choices: Choices) -> str:
+    """A word without `=`."""
     group = next((name for name, known in choices.items() if word in known), None)
     if group is not None:
-        return f"{word} is no setting. Did you mean {group}={word}?"
+        return _instead([word], [f"{group}={word}"], f"{word} is no setting. Did you mean {group}={word}?")
     if word in (*choices, *PLAIN):
         return f"{word} needs a value: {word}=..."
+    key, colon, value = word.partition(":")
+    if colon and key in (*choices, *PLAIN):
+        return _instead([word], [f"{key}={value}"], f"{word} is no setting: {WRITTEN}")
     before = words[words.index(word) - 1] if word in words[1:] else ""
     if "=" in before:
-        return f"{word} is no setting. A value with spaces needs quotes: {shlex.quote(f'{before} {word}')}"
-    return f"{word} is no setting: settings are written key=value, for example stage=all domain=toy"
+        both = f"{before} {word}"
+        return _instead(
+            [before, word], [both], f"{word} is no setting. A value with spaces needs quotes: {shlex.quote(both)}"
+        )
+    return f"{word} is no setting: {WRITTEN}"
 
 
-def _open_list(word: str, words: Sequence[str]) -> tuple[str, str] | None:
-    """Of `stage=[collect,` and `report]`: the first word, and all up to the bracket that closes the list, joined.
+def _instead(wrong: Sequence[str], right: Sequence[str], message: str) -> str:
+    """A message about some words, with the command in which others stand in their place."""
+    return message + _meant(with_words(wrong, right))
+
+
+def _open_list(word: str, words: Sequence[str]) -> tuple[list[str], str] | None:
+    """Of `stage=[collect,` and `report]`: the words up to the bracket that closes the list, and all of them joined.
 
     None where `word` is no part of such a list.
     """
     start = words.index(word) if word in words else 0
     while start > 0 and "=" not in words[start]:
         start -= 1
-    whole = words[start]
+    whole, end = words[start], start + 1
     if whole.count("[") <= whole.count("]"):
         return None
     for more in words[start + 1 :]:
         whole += (" " if whole.endswith((",", "[")) else ", ") + more
+        end += 1
         if whole.count("[") <= whole.count("]"):
             break
-    return words[start], whole
+    return list(words[start:end]), whole
 
 
 def refused(message: str, cause: str, words: Sequence[str]) -> str:
@@ -156,15 +202,24 @@ def refused(message: str, cause: str, words: Sequence[str]) -> str:
         return several_values(several[1])
     if group := re.match(r"Could not override '([\w/]+)'\. No match in the defaults list", first):
         word = next((each for each in words if each.partition("=")[0] == group[1]), f"{group[1]}=...")
-        return f"{word} is no choice that every command has: add it with a plus, +{word}"
+        return _instead(
+            [word], [f"+{word}"], f"{word} is no choice that every command has: add it with a plus, +{word}"
+        )
     if there := re.match(r"Could not append to config\. An item is already at '(.+?)'", first):
-        return f"{there[1]} is a setting that there is: write {there[1]}=... without the plus."
+        return _without_plus(there[1], f"{there[1]} is a setting that there is", words)
     if gone := re.match(r"Could not delete from config\. '(.+?)' does not exist", first):
-        return f"~{gone[1]} takes away a setting that has no value. Leave it out."
+        return _instead([f"~{gone[1]}"], [], f"~{gone[1]} takes away a setting that has no value. Leave it out.")
     if there := re.match(r"(?:Multiple values for (\S+?)\.)|(?:(\S+) appears more than once)", first):
         key = there[1] or there[2]
-        return f"{key} has a value already: write {key}=... without the plus."
+        return _without_plus(key, f"{key} has a value already", words)
     return ". ".join(line.rstrip(".") for line in (first, _first_line(cause)) if line) + "."
+
+
+def _without_plus(key: str, what: str, words: Sequence[str]) -> str:
+    """A setting that was added, which has a place already: it is written without the plus, and once."""
+    added = next((word for word in words if word.startswith("+") and key_of(word) == key), "")
+    once = [] if any(key_of(word) == key for word in words if word != added) else [added.lstrip("+")]
+    return _instead([added], once, f"{what}: write {key}=... without the plus.")
 
 
 def _first_line(message: str) -> str:

@@ -132,10 +132,12 @@ class TorchModule:
         self, logits: Float[np.ndarray, "..."], spec: ArraySpec, rng: np.random.Generator
     ) -> Shaped[np.ndarray, ""]:
         low, high = int(np.asarray(spec.low)), int(np.asarray(spec.high))
-        if logits.shape != (high - low + 1,):
+        if logits.shape != (high - low + 1,) or logits.dtype.kind != "f":
+            is_action = logits.size == 1 and logits.dtype.kind != "f"
             raise InvalidInput(
-                f"{self._file} gives {logits.shape} logits for each observation; this environment takes one of "
-                f"{high - low + 1} actions. If it gives actions: {again(policy__output='actions')}"
+                f"{self._file} gives {logits.shape} logits of dtype {logits.dtype} for each observation; this "
+                f"environment takes one of {high - low + 1} actions, for which logits are real numbers."
+                + (f" If it gives actions: {again(policy__output='actions')}" if is_action else "")
             )
         best = int(np.argmax(sampling.finite(logits.clip(min=np.finfo(logits.dtype).min))))
         return np.asarray(low + (best if self._deterministic else sampling.categorical(logits, rng)), spec.dtype)
@@ -145,10 +147,12 @@ class TorchModule:
     ) -> Shaped[np.ndarray, "..."]:
         same_kind = (action.dtype.kind == "f") == (spec.dtype.kind == "f")
         if action.size != int(np.prod(spec.shape)) or not same_kind:
+            choices = int(spec.high) - int(spec.low) + 1 if spec.shape == () and spec.dtype.kind in "iu" else None
+            are_logits = action.shape == (choices,) and action.dtype.kind == "f"
             raise InvalidInput(
                 f"{self._file} gives actions of shape {action.shape} and dtype {action.dtype}; this environment takes "
                 f"{spec.shape} and {spec.dtype}."
-                + ("" if same_kind else f" If they are logits: {again(policy__output='logits')}")
+                + (f" If they are logits: {again(policy__output='logits')}" if are_logits else "")
             )
         return np.asarray(np.clip(sampling.finite(action), spec.low, spec.high), spec.dtype).reshape(spec.shape)
 

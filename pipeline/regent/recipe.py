@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.command import Command, again
+from pipeline.campaign.tasks import ALL
+from pipeline.command import Command
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
@@ -65,8 +66,8 @@ class Recipe:
     @property
     def one_task(self) -> str:
         """The task. Raises InvalidInput where none or several were asked for."""
-        if not isinstance(self.task, str) or self.task == "all":
-            raise InvalidInput(f"This needs one task: {again(task=self.domain.tasks[0])}")
+        if not isinstance(self.task, str) or self.task == ALL:
+            raise InvalidInput(f"This needs a recipe for one task: recipe.for_task({self.domain.tasks[0]!r})")
         return self.task
 
     @property

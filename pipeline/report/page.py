@@ -20,7 +20,7 @@ from pipeline.report.figures import BINS, Figures, Media, Search, Spread
 from pipeline.report.ranges import Range
 from pipeline.report.sources import PageSources
 from pipeline.report.tallies import Tally
-from pipeline.report.wording import portable_command, short_command, variables_of, without_folders
+from pipeline.report.wording import for_others, portable_command, short_command, variables_of, without_folders
 
 TEMPLATES = Path(__file__).parent
 PICTURE_WIDTH = 192
@@ -44,7 +44,7 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
     Raises InvalidInput where jinja2 is missing.
     """
     artifacts = sources.artifacts
-    warnings = [(a.manifest.kind, without_folders(warning)) for a in artifacts for warning in a.manifest.warnings]
+    warnings = [(a.manifest.kind, for_others(warning)) for a in artifacts for warning in a.manifest.warnings]
     return render(
         "page_template.html.j2",
         domain=sources.domain.label,
@@ -63,8 +63,8 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
         pictures={place: picture_uri(picture_file(frame)) for place, frame in media.pictures.items()},
         small=max((frame.shape[1] for frame in media.pictures.values()), default=PICTURE_WIDTH) < PICTURE_WIDTH / 2,
         media=media,
-        why_pictures=without_folders(media.no_pictures),
-        why_videos=without_folders(media.no_videos),
+        why_pictures=for_others(media.no_pictures),
+        why_videos=for_others(media.no_videos),
         fps=FPS,
         made=[(a, _place(a.path, root), short_command(a.manifest.command)) for a in artifacts],
         warnings=warnings,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ABSOLUTE = re.compile(r"(?<![\w/:.…~-])~?/(?:[^\s'\"/,;()\[\]]+/)+([^\s'\"/,;()\[\]]*)")
 """A path of at least two folders from the root or home on; no part of a URL or of a relative path."""
+COMMAND = re.compile(r"python \S*run\.py .*$", re.MULTILINE)
 PLAIN = re.compile(r"[\w@%+=:,./…-]+")
 
 
@@ -21,6 +22,22 @@ def without_folders(text: str) -> str:
         if len(folder) > 1:  # spaces in it would hide it from the pattern
             text = re.sub(rf"(?<![\w/]){re.escape(folder)}(?![\w-])", "/…/…", text)
     return ABSOLUTE.sub(lambda found: f"…/{found[1]}".rstrip("/"), text)
+
+
+def for_others(text: str) -> str:
+    """A message whose commands can be pasted on any machine, and which names no folder of this one.
+
+    >>> for_others("/home/me/nets/a.pt is gone. Check: python /home/me/code/run.py stage=verify paths.root=/mnt/data")
+    '…/a.pt is gone. Check: python run.py stage=verify paths.root="${PATHS_ROOT:?}"'
+    """
+    return without_folders(COMMAND.sub(lambda found: _portable_or_as_it_is(found[0]), text))
+
+
+def _portable_or_as_it_is(command: str) -> str:
+    try:
+        return portable_command(command)
+    except ValueError:  # no command of a shell
+        return command
 
 
 def portable_command(command: str) -> str:

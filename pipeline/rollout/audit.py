@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.command import Typed, typed, user_typed
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import SUMMARY, Episode
 from pipeline.errors import TaskFailed
@@ -72,10 +73,9 @@ def audit(
     numbers = range(len(EpisodeDataset.of(artifact))) if episodes is None else episodes
     chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
     workers = max(1, min(workers, len(chunks)))
+    job = (environment, artifact, frames, typed())
     try:
-        with ProcessPoolExecutor(
-            workers, mp_context=spawn_context(), initializer=_start, initargs=(environment, artifact, frames)
-        ) as pool:
+        with ProcessPoolExecutor(workers, mp_context=spawn_context(), initializer=_start, initargs=job) as pool:
             for results in pool.map(_audit_chunk, chunks):
                 yield from results
     except BrokenProcessPool as error:
@@ -103,23 +103,25 @@ def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | 
     return (rows - 1, ", ".join(ends)) if ends else None
 
 
-_job: tuple[Callable[[], Environment], Artifact, Path | None]
+_job: tuple[Callable[[], Environment], Artifact, Path | None, Typed]
 
 
-def _start(environment: Callable[[], Environment], artifact: Artifact, frames: Path | None) -> None:
+def _start(environment: Callable[[], Environment], artifact: Artifact, frames: Path | None, words: Typed) -> None:
     global _job
-    _job = environment, artifact, frames
+    _job = environment, artifact, frames, words
 
 
 @cache
 def _opened() -> tuple[Environment, EpisodeDataset]:
-    environment, artifact, _ = _job
+    environment, artifact, _, _ = _job
     return environment(), EpisodeDataset.of(artifact)
 
 
 def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
-    simulator, dataset = _opened()
-    return [_audit_one(simulator, dataset[index], index, _job[2]) for index in indices]
+    _, _, frames, words = _job
+    with user_typed(words):  # messages tell the commands that they would tell in the parent
+        simulator, dataset = _opened()
+        return [_audit_one(simulator, dataset[index], index, frames) for index in indices]
 
 
 def _audit_one(simulator: Environment, recorded: Episode, index: int, frames: Path | None) -> Audited:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from pipeline.command import Command
+from pipeline.command import Command, Typed, typed, user_typed
 from pipeline.episode import Episode
 from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, TaskFailed
 from pipeline.fingerprint import canonical, differences
@@ -54,7 +54,7 @@ def replay_frames(
     chosen = {number: episodes[number] for number in wanted}
     try:
         with ProcessPoolExecutor(1, mp_context=spawn_context()) as pool:
-            return pool.submit(_replay_all, environment, chosen, wanted, identity).result()
+            return pool.submit(_replay_all, environment, chosen, wanted, identity, typed()).result()
     except BrokenProcessPool as error:
         raise TaskFailed(
             "The process that replayed episodes for their pictures died without a message: the simulator or its "
@@ -68,18 +68,20 @@ def _replay_all(
     episodes: Mapping[int, Episode],
     wanted: Mapping[int, Sequence[int]],
     identity: Mapping[str, Any] | None,
+    words: Typed,
 ) -> RowPictures:
-    """Runs in the child."""
-    simulator = environment()
-    try:
-        if identity is not None:
-            check_environment(identity, simulator.identity())
-        frames: RowPictures = {}
-        for number in sorted(wanted):
-            frames |= _replay(simulator, number, episodes[number], frozenset(wanted[number]))
-        return frames
-    finally:
-        simulator.close()
+    """Runs in the child. `words` are what the user typed."""
+    with user_typed(words):
+        simulator = environment()
+        try:
+            if identity is not None:
+                check_environment(identity, simulator.identity())
+            frames: RowPictures = {}
+            for number in sorted(wanted):
+                frames |= _replay(simulator, number, episodes[number], frozenset(wanted[number]))
+            return frames
+        finally:
+            simulator.close()
 
 
 def check_environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> None:

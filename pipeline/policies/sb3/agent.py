@@ -224,5 +224,5 @@ def _names_differ(missing: set[str], seen: set[str]) -> str:
 
 def _stack_hint(seen: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     if len(seen) == len(wanted) == 1 and seen[0] and wanted[0] > seen[0] and wanted[0] % seen[0] == 0:
-        return f" If it saw {wanted[0] // seen[0]} of them at once: policy.stack={wanted[0] // seen[0]}"
+        return f" If it saw {wanted[0] // seen[0]} of them at once: {again(policy__stack=wanted[0] // seen[0])}"
     return " Choose the task, and its version and options, that it was trained on."

@@ -57,7 +57,7 @@ def test_a_recipe_for_several_tasks_gives_that_of_each(toy):
     several = recipe(toy, ["corner", "key"])
     assert [several.for_task(task).unseen for task in several.task] == [False, True]
     for task in (None, "all", ["corner", "key"]):
-        with pytest.raises(InvalidInput, match="one task: task=corner"):
+        with pytest.raises(InvalidInput, match=r"one task: recipe\.for_task\('corner'\)"):
             _ = recipe(toy, task).one_task
 
 
