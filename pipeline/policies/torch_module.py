@@ -106,7 +106,7 @@ class TorchModule:
     def start(self, slot: int, environment: Environment) -> None:
         """Begin an episode: read the actions' bounds, forget what the slot saw before."""
         self._spec = environment.action_spec
-        if self._output == "logits" and not (self._spec.shape == () and self._spec.dtype.kind in "iu"):
+        if self._output == "logits" and _choices(self._spec) is None:
             raise InvalidInput(
                 f"policy.output=logits fits one choice among several; this environment takes actions of shape "
                 f"{self._spec.shape} and {self._spec.dtype}. For a network that gives them: "
@@ -131,24 +131,25 @@ class TorchModule:
     def _chosen(
         self, logits: Float[np.ndarray, "..."], spec: ArraySpec, rng: np.random.Generator
     ) -> Shaped[np.ndarray, ""]:
-        low, high = int(np.asarray(spec.low)), int(np.asarray(spec.high))
-        if logits.shape != (high - low + 1,) or logits.dtype.kind != "f":
+        choices = _choices(spec)
+        if logits.shape != (choices,) or logits.dtype.kind != "f":
             is_action = logits.size == 1 and logits.dtype.kind != "f"
             raise InvalidInput(
                 f"{self._file} gives {logits.shape} logits of dtype {logits.dtype} for each observation; this "
-                f"environment takes one of {high - low + 1} actions, for which logits are real numbers."
+                f"environment takes one of {choices} actions, for which logits are real numbers."
                 + (f" If it gives actions: {again(policy__output='actions')}" if is_action else "")
             )
         best = int(np.argmax(sampling.finite(logits.clip(min=np.finfo(logits.dtype).min))))
-        return np.asarray(low + (best if self._deterministic else sampling.categorical(logits, rng)), spec.dtype)
+        return np.asarray(
+            int(np.asarray(spec.low)) + (best if self._deterministic else sampling.categorical(logits, rng)), spec.dtype
+        )
 
     def _given(
         self, action: Num[np.ndarray, "..."], spec: ArraySpec, _: np.random.Generator
     ) -> Shaped[np.ndarray, "..."]:
         same_kind = (action.dtype.kind == "f") == (spec.dtype.kind == "f")
         if action.size != int(np.prod(spec.shape)) or not same_kind:
-            choices = int(spec.high) - int(spec.low) + 1 if spec.shape == () and spec.dtype.kind in "iu" else None
-            are_logits = action.shape == (choices,) and action.dtype.kind == "f"
+            are_logits = action.shape == (_choices(spec),) and action.dtype.kind == "f"
             raise InvalidInput(
                 f"{self._file} gives actions of shape {action.shape} and dtype {action.dtype}; this environment takes "
                 f"{spec.shape} and {spec.dtype}."
@@ -227,3 +228,10 @@ def _dtype(name: str) -> np.dtype[Any]:
 def _most(dtype: np.dtype[Any]) -> int:
     """Example values: all of a picture's; of other whole numbers, which may be indices, only 0 and 1."""
     return 256 if dtype == np.uint8 else 2
+
+
+def _choices(spec: ArraySpec) -> int | None:
+    """How many actions there are, where one of several is taken; else None."""
+    if spec.shape != () or spec.dtype.kind not in "iu":
+        return None
+    return int(np.asarray(spec.high)) - int(np.asarray(spec.low)) + 1
