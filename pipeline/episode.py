@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Shaped, UInt8
 
 from pipeline.digest import digest_arrays
 from pipeline.errors import InvalidEpisode
+from pipeline.keys import stays_inside
 
 UNKNOWN = -1
 """`success` and `seed` of an episode whose source did not say."""
@@ -74,6 +75,8 @@ class Episode:
         rows = {name: len(array) for name, array in self.steps.items()}
         if len(set(rows.values())) != 1 or self.rows < 2:
             raise InvalidEpisode(f"All arrays of an episode need the same T+1 rows, at least 2; they have {rows}")
+        if unsafe := [name for name in sorted(names) if not stays_inside(name)]:
+            raise InvalidEpisode(f"{unsafe[0]!r} cannot name an array: it is no path inside a folder")
         for name in ("reward", "discount"):
             array = self.steps[name]
             if array.dtype != np.float64 or array.ndim != 1:

@@ -71,11 +71,10 @@ def run(
         job = EpisodeJob(
             environment, player, domain.name, task, seed, writer.spill, limit, pictures if render else None
         )
-        left_out = _fill(writer, amount, job, cores)
+        notes = _fill(writer, amount, job, cores)
         if pictures.exists():
             keep_lockstep(pictures, workspace, domain.name, task, spec.version + workspace.storage.suffix)
-        keys = (f"infos left out, because they are no numbers of one shape: {key}" for key in left_out)
-        return Noticed([*writer.notes, *keys])
+        return Noticed([*writer.notes, *notes])
 
     made = grow(workspace, spec, amount, fill, force)
     if render:
@@ -111,7 +110,7 @@ def _identity(environment: Callable[[], Environment], policy: Callable[[], Polic
 
 
 def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) -> list[str]:
-    """Append episodes until the amount is met; returns the keys of infos that no array can hold."""
+    """Append episodes until the amount is met; returns what is to be told of infos."""
 
     def take() -> bool:
         while not amount.met(writer.size):
@@ -121,7 +120,7 @@ def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) 
 
     if take():
         return []
-    left_out: set[str] = set()
+    notes: set[str] = set()
     by_episode = amount.episodes is not None
     total, done = (amount.episodes, writer.count) if by_episode else (amount.states, writer.size.states)
     with (
@@ -130,10 +129,10 @@ def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) 
     ):
         for finished in pool:
             advance(1 if by_episode else finished.length)
-            left_out |= set(finished.left_out)
+            notes |= set(finished.notes)
             if take():
                 break
             pool.packed(writer.count)
     if not amount.met(writer.size):
         raise TaskFailed(f"The workers of {job.domain}/{job.task} stopped early. Run the same command again.")
-    return sorted(left_out)
+    return sorted(notes)

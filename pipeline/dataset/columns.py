@@ -15,6 +15,8 @@ from jaxtyping import Shaped
 
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidEpisode
+from pipeline.exact import exactly
+from pipeline.keys import SideBySide, earlier_name
 
 STEPS = "steps/"
 """Prefix of the step arrays among the arrays of a part."""
@@ -41,8 +43,8 @@ class RowSpec(NamedTuple):
 
     @staticmethod
     def of(array: Described) -> RowSpec:
-        """The row of an array whose leading axis is steps."""
-        return RowSpec(np.dtype(array.dtype), tuple(array.shape[1:]))
+        """The row of an array whose leading axis is steps; the order of its bytes says nothing."""
+        return RowSpec(np.dtype(array.dtype).newbyteorder("="), tuple(array.shape[1:]))
 
     @property
     def nbytes(self) -> int:
@@ -57,7 +59,8 @@ class Columns:
     """The step arrays that are known so far: the first episode settles all but the infos, which come and go.
 
     An info keeps the dtype and shape that it had when it first came; a simulator may say 0 in one episode and 0.5 in
-    the next.
+    the next. It may be a number in one and a mapping in the next, too: the second gets another name, as
+    `pipeline.keys.SideBySide` says.
 
     Attributes:
         notes: what had to be left out.
@@ -66,25 +69,29 @@ class Columns:
     def __init__(self) -> None:
         self._shared: dict[str, RowSpec] = {}
         self._infos: dict[str, RowSpec] = {}
+        self._names = SideBySide()
         self.notes: list[str] = []
 
     def learn(self, rows: Mapping[str, RowSpec]) -> None:
         """Take the step arrays of a part that is in the dataset, or joins it. Raises InvalidEpisode as `check`."""
         self._agree(rows)
         for name, row in rows.items():
+            self._names.keep(name)
             if name.startswith(INFO):
                 self._infos.setdefault(name, row)
 
     def check(self, episode: Episode) -> None:
         """Raises InvalidEpisode where the episode has other arrays than those before it, infos aside."""
-        self._agree(row_specs(episode.steps))
+        self._agree(row_specs(self._named(episode, self._names.copy()).steps))
 
     def conform(self, episode: Episode, number: int) -> Episode:
         """Episode `number` as it can be stored: with its infos in the known dtypes and shapes.
 
-        An info that cannot be cast without loss is left out. Raises InvalidEpisode as `check`.
+        An info that has other values in the known dtype is left out. Raises InvalidEpisode as `check`.
         """
-        self.check(episode)
+        episode = self._named(episode, names := self._names.copy())
+        self._agree(row_specs(episode.steps))
+        self._names = names
         changed: dict[str, np.ndarray | None] = {}
         for name in [name for name in episode.steps if name.startswith(INFO)]:
             array = episode.steps[name]
@@ -92,8 +99,8 @@ class Columns:
             known = self._infos.setdefault(name, have)
             if have == known:
                 continue
-            if have.shape == known.shape and np.can_cast(have.dtype, known.dtype, "safe"):
-                changed[name] = array.astype(known.dtype)
+            if have.shape == known.shape and (fitting := exactly(array, known.dtype)) is not None:
+                changed[name] = fitting
                 continue
             changed[name] = changed[mask_of(name)] = None
             self.notes.append(
@@ -104,6 +111,21 @@ class Columns:
             return episode
         steps = {name: array for name, array in {**episode.steps, **changed}.items() if array is not None}
         return dataclasses.replace(episode, steps=steps)
+
+    def _named(self, episode: Episode, names: SideBySide) -> Episode:
+        """The episode with its arrays under names that can lie beside the known ones; `names` learns the new ones."""
+        own = sorted(name for name in episode.steps if not name.startswith(PRESENT))
+        places = {name: self._earlier(name) or names.place(name) for name in own}
+        places |= {mask_of(name): mask_of(places[name]) for name in own if mask_of(name) in episode.steps}
+        if all(name == place for name, place in places.items()):
+            return episode
+        return dataclasses.replace(episode, steps={places[name]: array for name, array in episode.steps.items()})
+
+    def _earlier(self, name: str) -> str | None:
+        """The name under which a dataset of an earlier version has the array, if this is one."""
+        if name in self._shared or name.startswith(INFO):
+            return None
+        return earlier if (earlier := earlier_name(name)) in self._shared else None
 
     def _agree(self, rows: Mapping[str, RowSpec]) -> None:
         shared = {name: row for name, row in rows.items() if not name.startswith((INFO, PRESENT))}

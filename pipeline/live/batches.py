@@ -21,7 +21,7 @@ def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
     array stays as it is.
     """
     if isinstance(space, gym.spaces.Dict):
-        return _joined({str(key): split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
+        return _joined({key: split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
     if isinstance(space, gym.spaces.Tuple):
         parts = {str(k): split_observations(inner, batch[k], count) for k, inner in enumerate(space.spaces)}
         return _joined(parts, count)
@@ -48,9 +48,9 @@ def one_info(infos: Mapping[str, Any] | Sequence[Mapping[str, Any]], index: int,
     if not isinstance(infos, Mapping):
         return {key: info_copy(value) for key, value in infos[index].items()}
     found = {}
+    masks = {f"_{key}" for key in infos if f"_{key}" in infos}
     for key, value in infos.items():
-        is_mask = key.startswith("_") and key[1:] in infos
-        if is_mask or (f"_{key}" in infos and not infos[f"_{key}"][index]):
+        if key in masks or (f"_{key}" in infos and not infos[f"_{key}"][index]):
             continue
         if isinstance(value, Mapping):
             found[key] = one_info(value, index, count)

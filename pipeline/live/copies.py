@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
+from pipeline.exact import rounded
 from pipeline.interfaces import Observation
 
 MISSION = "mission"
@@ -24,9 +25,11 @@ def take_mission(observation: Any) -> tuple[Observation, str]:
 def action_copy(action: Any, dtype: np.dtype) -> Shaped[np.ndarray, "..."]:
     """One action or a batch of them, in the dtype of the action space.
 
-    Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer.
+    Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer, 200 for int8.
     """
-    array = np.asarray(action)
-    if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise InvalidInput(f"An action is {array.dtype}, but the action space holds {dtype}.")
-    return array.astype(dtype)
+    array = np.array(action)
+    fitting = rounded(array, dtype)
+    if fitting is None:
+        given = np.array2string(array, threshold=8)
+        raise InvalidInput(f"An action is {array.dtype}, but the action space holds {dtype}, which has no {given}.")
+    return fitting

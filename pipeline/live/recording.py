@@ -81,8 +81,8 @@ class Recording:
     def _finish(self, building: EpisodeBuilder) -> None:
         self._forget()
         episode = self._built(building)
-        for key in building.left_out:
-            self._log.note(f"the info {key} is not stored: it holds no numbers, or not of one shape")
+        for note in building.notes:
+            self._log.note(note)
         if episode is not None:
             self._log.append(episode)
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
+from pipeline.exact import rounded
 from pipeline.interfaces import ArraySpec, Decision, Environment
 from pipeline.machine.source_code import name_and_source
 from pipeline.observation import observation_arrays
@@ -122,6 +123,7 @@ class Function:
         given = np.asarray(action)
         if given.dtype.kind not in "biuf":
             raise InvalidInput(f"{self.name} must give numbers; it gave {type(action).__name__}.")
-        if given.dtype.kind == "f" and spec.dtype.kind in "iu" and not np.array_equal(given, np.trunc(given)):
-            raise InvalidInput(f"{self.name} gave {given.tolist()}; this environment takes whole numbers.")
-        return np.asarray(given, spec.dtype)
+        if (fitting := rounded(given, spec.dtype)) is None:
+            takes = "whole numbers" if (given.dtype.kind, spec.dtype.kind) in (("f", "i"), ("f", "u")) else spec.dtype
+            raise InvalidInput(f"{self.name} gave {given.tolist()}; this environment takes {takes}.")
+        return fitting

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
+from pipeline.exact import one_array
 from pipeline.interfaces import Observation, Transition
+from pipeline.keys import SHORTENED, flattened, key_names
 from pipeline.observation import observation_arrays
 
 
@@ -20,7 +20,7 @@ class EpisodeBuilder:
     """Collects the steps of one episode. Keeps the arrays it is given, so the caller must not write into them.
 
     Attributes:
-        left_out: after `build`, keys of infos that are neither numbers nor arrays of one shape, and are not stored.
+        notes: after `build`, what is to be told of infos: those that are not stored, and why; names that are shortened.
     """
 
     def __init__(self, observation: Observation, seed: int = UNKNOWN, mission: str = "") -> None:
@@ -28,7 +28,7 @@ class EpisodeBuilder:
         self._actions: list[np.ndarray] = []
         self._transitions: list[Transition] = []
         self._seed, self._mission = seed, mission
-        self.left_out: list[str] = []
+        self.notes: list[str] = []
 
     def __len__(self) -> int:
         """Steps so far."""
@@ -49,7 +49,7 @@ class EpisodeBuilder:
         last = self._transitions[-1]
         discounts = [0.0 if each.terminated else float(each.discount) for each in self._transitions]
         rewards = [each.reward for each in self._transitions]
-        infos, self.left_out = _stack_infos([each.info for each in self._transitions])
+        infos, self.notes = _stack_infos([each.info for each in self._transitions])
         steps = {
             **_stack_observations(self._observations),
             "action": with_last_row("action", np.stack(self._actions)),
@@ -77,59 +77,44 @@ def _end_reason(last: Transition, unfinished: str) -> str:
 def _stack_observations(observations: Sequence[Observation]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     """`observation`, or `observation/<key>` for each array of a nested one; T+1 rows each."""
     rows = [observation_arrays(each, "observation") for each in observations]
-    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    for name, array in stacked.items():
-        if array.dtype.kind not in "biufc":
-            raise InvalidInput(f"{name} must hold numbers, it is {array.dtype}; a text belongs into the mission.")
+    stacked = {}
+    for name in rows[0]:
+        array = one_array([row[name] for row in rows])
+        if array is None:
+            kinds = " and ".join(dict.fromkeys(f"{row[name].dtype}{list(row[name].shape)}" for row in rows))
+            raise InvalidInput(
+                f"{name} must hold numbers of one shape, in a type that has all of them; it is {kinds}. A text belongs "
+                f"into the mission."
+            )
+        stacked[name] = array
     return stacked
 
 
 def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Shaped[np.ndarray, "rows ..."]], list[str]]:
-    """`info/<key>`, T+1 rows each with zeros in the last one, and the keys that no array can hold.
+    """`info/<key>`, T+1 rows each with zeros in the last one, and what is to be told of the others.
 
     A key that only some steps have is zero at the others, and has a mask, `info_present/<key>`.
     """
-    flat = [dict(_flattened(info)) for info in infos]
+    flat = [dict(flattened(info)) for info in infos]
+    paths = list(dict.fromkeys(keys for info in flat for keys in info))
+    names = key_names(paths)
     arrays: dict[str, np.ndarray] = {}
-    left_out = []
-    for key in dict.fromkeys(key for info in flat for key in info):
-        values = [info[key] for info in flat if key in info]
-        known = _stacked(values)
-        if known is None:
-            left_out.append(key)
+    notes = []
+    for keys in paths:
+        values = [info[keys] for info in flat if keys in info]
+        key, name, known = "/".join(map(str, keys)), names.get(keys), one_array(values)
+        if name is None or known is None or known.dtype.kind == "c":
+            why = "its key has no name" if name is None else "it holds no numbers, or not of one shape and type"
+            notes.append(f"the info {key} is not stored: {why}")
             continue
+        if SHORTENED in name:
+            notes.append(f"the info {key} is stored as {INFO}{name}, because its name is too long")
         column = np.zeros((len(infos) + 1, *known.shape[1:]), known.dtype)
         if len(values) == len(flat):
             column[:-1] = known
         else:
-            present = np.asarray([key in info for info in flat])
+            present = np.asarray([keys in info for info in flat])
             column[:-1][present] = known
-            arrays[f"{PRESENT}{key}"] = with_last_row(key, present)
-        arrays[f"{INFO}{key}"] = column
-    return arrays, left_out
-
-
-def _stacked(values: list[Any]) -> Shaped[np.ndarray, "n ..."] | None:
-    """Numbers or arrays of one shape as one array; None for anything else."""
-    if len(set(map(type, values))) == 1 and isinstance(values[0], bool | int | float | np.number | np.bool_):
-        column = np.asarray(values)  # three times faster than one by one
-        return column if column.dtype.kind in "biuf" else None
-    each = [np.asarray(value) for value in values]
-    if any(value.dtype.kind not in "biuf" or value.shape != each[0].shape for value in each):
-        return None
-    return np.stack(each)
-
-
-@lru_cache(maxsize=4096)
-def _written(key: str) -> str:
-    return quote(key, safe=" ")
-
-
-def _flattened(info: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested infos under names joined by `/`; what a name of an array may not hold is written as in an address."""
-    for key, value in info.items():
-        name = before + _written(str(key))
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{name}/")
-        elif name.split("/")[-1] not in ("", ".", ".."):
-            yield name, value
+            arrays[f"{PRESENT}{name}"] = with_last_row(name, present)
+        arrays[f"{INFO}{name}"] = column
+    return arrays, notes

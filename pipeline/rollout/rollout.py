@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
+from pipeline.exact import rounded
 from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Policy, Transition
 from pipeline.observation import observation_copy
 from pipeline.rollout.builder import EpisodeBuilder
@@ -33,12 +34,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Played:
-    """A finished episode. `pictures` holds what `watch` gave for each of its T+1 rows; `left_out` keys of infos."""
+    """A finished episode. `pictures`: what `watch` gave for each of its T+1 rows; `notes`: what to tell of infos."""
 
     index: int
     episode: Episode
     pictures: Sequence[Any] = ()
-    left_out: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 Watch = Callable[[Environment], Any]
@@ -147,7 +148,7 @@ class _Slot:
 
     def end(self) -> Played:
         episode = self.building.build("gave_up" if self.gave_up else "budget")
-        return Played(self.start.index, episode, self.pictures, self.building.left_out)
+        return Played(self.start.index, episode, self.pictures, self.building.notes)
 
 
 def reset_environment(environment: Environment, seed: int) -> Observation:
@@ -182,10 +183,16 @@ def step_environment(environment: Environment, action: Shaped[np.ndarray, "..."]
 
 def _fitting(policy: Policy, action: Shaped[np.ndarray, "..."], spec: ArraySpec) -> Shaped[np.ndarray, "..."]:
     """A copy in the spec's dtype: a policy may use one buffer for all its actions."""
-    fitting = np.array(action, spec.dtype)
-    if fitting.shape != spec.shape:
+    given = np.array(action)
+    if given.shape != spec.shape:
         raise InvalidInput(
-            f"The policy {policy.name} gave an action of shape {fitting.shape}, the environment takes {spec.shape}."
+            f"The policy {policy.name} gave an action of shape {given.shape}, the environment takes {spec.shape}."
+        )
+    fitting = rounded(given, spec.dtype)
+    if fitting is None:
+        raise InvalidInput(
+            f"The policy {policy.name} gave the action {given.tolist()}, {given.dtype}; the environment takes "
+            f"{spec.dtype}, which cannot hold it."
         )
     return fitting
 

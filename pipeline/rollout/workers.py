@@ -61,7 +61,7 @@ class Finished:
 
     index: int
     length: int
-    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 class WorkerPool:
@@ -194,7 +194,7 @@ def _spill(job: EpisodeJob, played: Played) -> Finished:
         frames = EpisodeFrames.of(played.pictures)
         save_frames(spilled_frames(job.frames, played.index), frames, played.episode.digest())
     save_episode(spill_path(job.spill, played.index), played.episode)
-    return Finished(played.index, played.episode.length, tuple(played.left_out))
+    return Finished(played.index, played.episode.length, tuple(played.notes))
 
 
 def _portable(error: Exception) -> Exception:

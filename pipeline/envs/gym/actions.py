@@ -11,6 +11,7 @@ from gymnasium import spaces
 from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
+from pipeline.exact import rounded
 from pipeline.interfaces import ArraySpec
 
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of these with whole or real numbers alone"
@@ -85,7 +86,9 @@ class _Part:
         """What the space's own `sample` would give."""
         if isinstance(self.space, spaces.Discrete):
             return self.spec.dtype.type(flat[0])
-        return flat.astype(self.spec.dtype).reshape(self.spec.shape)
+        if (fitting := rounded(flat, self.spec.dtype)) is None:
+            raise InvalidInput(f"The action {self.name} is {self.spec.dtype}, which cannot hold {_short(flat)}.")
+        return np.array(fitting).reshape(self.spec.shape)
 
     def facts(self) -> dict[str, Any]:
         facts = {"name": self.name, "space": type(self.space).__name__, "dtype": str(self.spec.dtype)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from gymnasium import spaces
@@ -13,7 +12,9 @@ from jaxtyping import Shaped, UInt32
 
 from pipeline.envs.gym.text import code_points
 from pipeline.errors import InvalidInput
+from pipeline.exact import exactly, rounded
 from pipeline.interfaces import Observation
+from pipeline.observation import observation_names
 
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, Text, and Dict and Tuple of these"
 
@@ -88,14 +89,13 @@ class _Array:
             given = np.empty((), object)
         if given.shape != self.shape or given.dtype.kind not in "biuf":
             raise InvalidInput(f"{self._wanted} It is {_shown(value)}.")
-        with np.errstate(all="ignore"):
-            fitting = given.astype(self.dtype)
-        if not _equal(fitting, given) and not (self.rounding and _rounded(fitting, given)):
+        fitting = (rounded if self.rounding else exactly)(given, self.dtype)
+        if fitting is None:
             raise InvalidInput(
                 f"{self._wanted} It is {given.dtype}, and some of its values have no equal there. Mend the "
                 f"environment; or where real numbers only have too many digits, round them: domain.rounding=true"
             )
-        return fitting
+        return fitting.copy() if fitting is given else fitting
 
     @property
     def _wanted(self) -> str:
@@ -118,18 +118,18 @@ class _Text:
 
 class _Dict:
     def __init__(self, name: str, parts: Mapping[Any, Read]) -> None:
-        self._name, self._parts = name, [(key, _written(key), read) for key, read in parts.items()]
-        names = [written for _, written, _ in self._parts]
-        if not names or len(set(names)) < len(names):
-            raise InvalidInput(f"{_what(name)} needs keys, which differ as texts, too; it has {list(parts)}.")
+        self._name, self._parts = name, parts
+        observation_names((key,) for key in parts)
+        if not parts:
+            raise InvalidInput(f"{_what(name)} is an empty Dict: there is nothing to store.")
 
     def __call__(self, value: Any) -> Observation:
-        keys = {key for key, _, _ in self._parts}
-        if not isinstance(value, Mapping) or set(value) != keys:
+        if not isinstance(value, Mapping) or set(value) != set(self._parts):
             raise InvalidInput(
-                f"{_what(self._name)} should have the keys {_listed(keys)}, as its space says. It is {_shown(value)}."
+                f"{_what(self._name)} should have the keys {_listed(self._parts)}, as its space says. "
+                f"It is {_shown(value)}."
             )
-        return {written: read(value[key]) for key, written, read in self._parts}
+        return {key: read(value[key]) for key, read in self._parts.items()}
 
 
 class _Tuple:
@@ -150,25 +150,6 @@ class _Tuple:
 def _is_text(space: spaces.Space[Any]) -> bool:
     """Whether its values are texts; MiniGrid's missions are of a space of its own, which is no Text."""
     return space.dtype is not None and np.dtype(space.dtype).kind == "U"
-
-
-def _equal(fitting: Shaped[np.ndarray, "*shape"], given: Shaped[np.ndarray, "*shape"]) -> bool:
-    """Whether both hold the same values; NaN is the same as NaN."""
-    return bool(((fitting == given) | ((fitting != fitting) & (given != given))).all())
-
-
-def _rounded(fitting: Shaped[np.ndarray, "*shape"], given: Shaped[np.ndarray, "*shape"]) -> bool:
-    """Whether both hold real numbers that differ in their digits alone."""
-    real = fitting.dtype.kind == given.dtype.kind == "f"
-    return real and np.array_equal(np.isfinite(fitting), np.isfinite(given))
-
-
-def _written(key: Any) -> str:
-    """A key as it may stand in the name of an array; odd characters are written as in an address."""
-    written = quote(str(key), safe=" ")
-    if written in ("", ".", ".."):
-        raise InvalidInput(f"An observation cannot have the key {key!r}: it names an array on disk. Rename it.")
-    return written
 
 
 def _below(name: str, key: Any) -> str:

@@ -54,7 +54,7 @@ def test_infos_that_no_array_can_hold_are_left_out_and_named():
         step(1.0, info={"text": "a", "deep": {"x": 1}}), step(2.0, info={"text": "b", "deep": {"x": 2}})
     )
     np.testing.assert_array_equal(episode.steps["info/deep/x"], [1, 2, 0])
-    assert builder.left_out == ["text"]
+    assert builder.notes == ["the info text is not stored: it holds no numbers, or not of one shape and type"]
 
 
 def test_a_text_inside_an_observation_is_refused_with_its_name():

@@ -162,15 +162,15 @@ def test_a_text_observation_is_refused():
 
 
 def info_arrays(*infos: dict[str, Any]):
-    """The infos of an episode as lists, and what was left out."""
+    """The infos of an episode as lists, and what is to be told of the others."""
     tape = [Transition(seen(n), 0.0, truncated=n == len(infos), info=info) for n, info in enumerate(infos, 1)]
     played = next(play([Tape(seen(0.0), tape)], OneBuffer(), iter([Start(0, 42, RNG)])))
     steps = {n: a for n, a in played.episode.steps.items() if n.startswith("info")}
-    return {name: array.tolist() for name, array in steps.items()}, list(played.left_out)
+    return {name: array.tolist() for name, array in steps.items()}, list(played.notes)
 
 
 def test_infos_that_every_step_has_are_columns():
-    arrays, left_out = info_arrays(
+    arrays, notes = info_arrays(
         {"lives": 3, "done": False, "place": np.float32([1, 2])},
         {"lives": 2, "done": True, "place": np.float32([3, 4])},
     )
@@ -179,7 +179,7 @@ def test_infos_that_every_step_has_are_columns():
         "info/done": [False, True, False],
         "info/place": [[1, 2], [3, 4], [0, 0]],
     }
-    assert left_out == []
+    assert notes == []
 
 
 def test_an_info_that_only_some_steps_have_is_kept_with_a_mask():
@@ -194,14 +194,14 @@ def test_nested_infos_get_names_joined_by_a_slash():
 
 
 def test_infos_that_no_array_can_hold_are_left_out_and_named():
-    arrays, left_out = info_arrays({"note": "a", "grows": [1], "n": 1}, {"note": "b", "grows": [1, 2], "n": 0.5})
+    arrays, notes = info_arrays({"note": "a", "grows": [1], "n": 1}, {"note": "b", "grows": [1, 2], "n": 0.5})
     assert arrays == {"info/n": [1.0, 0.5, 0.0]}
-    assert left_out == ["note", "grows"]
+    assert [note.split(":")[0] for note in notes] == ["the info note is not stored", "the info grows is not stored"]
 
 
 def test_the_name_of_an_info_can_not_leave_its_folder():
     arrays, _ = info_arrays({"../../up": 1, "..": 2, "": 3, "a/b c": 4})
-    assert sorted(arrays) == ["info/..%2F..%2Fup", "info/a%2Fb c"]
+    assert sorted(arrays) == ["info/%", "info/%2E%2E", "info/%2E.%2F..%2Fup", "info/a%2Fb c"]
 
 
 def test_several_episodes_are_played_side_by_side_as_each_would_be_alone():
