@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from pipeline.episode import Episode, with_last_row
 from pipeline.policies.scripted import Scripted
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.remote import retry
 from pipeline.storage.choice import storages
 from stages import bins, collect, distances, parquet, retrieval
+from tests.gcs_server import Gcs, serving
 
 STORAGES = [storage.name for storage in storages()]
 
@@ -113,3 +116,15 @@ def derived(toy: Domain, workspace: Workspace, task: str = "corner", force: bool
         stage.__name__.split(".")[-1]: stage.run(recipe=recipe, workspace=workspace, force=force)
         for stage in (retrieval, distances, bins, parquet)
     }
+
+
+@pytest.fixture
+def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gcs]:
+    """The bucket `gs://BUCKET` on loopback. It fails a test that sends it credentials or a request it does not know."""
+    monkeypatch.setattr(retry, "PAUSE_SECONDS", 0.001)
+    (tmp_path / "bucket").mkdir()
+    with serving(tmp_path / "bucket") as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+        assert server.authorized == []
+        assert server.unknown == []

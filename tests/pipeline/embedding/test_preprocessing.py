@@ -20,7 +20,9 @@ def test_a_pixel_by_255_is_what_regent_gets_from_jat():
     for dtype in (np.float32, np.float64):  # JAT's numbers were computed in either, and are read as float32
         jat = ((pixels.astype(dtype) / 255 - 0.5) / 0.5).astype(np.float32)
         regent = jat * np.float32(0.5) + np.float32(0.5)
-        plain = resize(torch.from_numpy(pixels).reshape(1, 1, 16, 16), Picture(None, None, "bilinear", 0, 0, MEAN, STD))
+        plain = resize(
+            torch.from_numpy(pixels).reshape(1, 1, 16, 16), Picture(None, None, "bilinear", False, False, MEAN, STD)
+        )
         assert np.abs(regent - plain.numpy().reshape(-1)).max() < 1e-7
 
 
@@ -59,7 +61,9 @@ def test_published_weights_get_pictures_as_torchvision_prepares_them(size, crop,
 
 
 def test_a_grey_picture_has_three_equal_channels_before_they_are_normalised():
-    found = prepare(pictures(1, 1, 8, 8), "each", Picture(None, None, "bilinear", False, False, (0, 0, 0), (1, 2, 4)))
+    found = prepare(
+        pictures(1, 1, 8, 8), "each", Picture(None, None, "bilinear", False, False, (0.0, 0.0, 0.0), (1.0, 2.0, 4.0))
+    )
     torch.testing.assert_close(found[:, 0], found[:, 1] * 2)
     torch.testing.assert_close(found[:, 0], found[:, 2] * 4)
 

@@ -57,6 +57,9 @@ class Small:
     def render(self) -> np.ndarray:
         raise NotImplementedError
 
+    def picture_identity(self) -> Mapping[str, Any]:
+        raise NotImplementedError
+
     def expert(self) -> Any:
         raise NotImplementedError
 

@@ -2,101 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
-from pipeline.remote import download as downloads
 from pipeline.remote import filesystem as remote
-from pipeline.remote import retry
 from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import connect
-from tests.gcs_server import BUCKET, Fault, Gcs, crc32c, serving
-
-ROOT = Path(__file__).parents[3]
-ADDRESS = f"gs://{BUCKET}"
-RANGE = 1000
-
-CHILD = """
-import json, sys
-from pathlib import Path
-from pipeline.remote import download
-from pipeline.remote.filesystem import connect
-address, folder, size, files = sys.argv[1:]
-download.RANGE_BYTES = int(size)
-wanted = [
-    download.RemoteFile(f["remote"], f["size"], Path(f["local"]), bytes.fromhex(f["md5"])) for f in json.loads(files)
-]
-download.download(connect(address, "source.root"), wanted, Path(folder), "child", "source.cache")
-"""
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "RANGE_BYTES", RANGE)
-    monkeypatch.setattr(retry, "PAUSE_SECONDS", 0.001)
-
-
-@pytest.fixture
-def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gcs]:
-    (tmp_path / "bucket").mkdir()
-    with serving(tmp_path / "bucket") as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        yield server
-        assert server.authorized == []
-        assert server.unknown == []
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    return tmp_path / "here"
-
-
-def put(gcs: Gcs, here: Path, name: str, length: int, **listed: Any) -> RemoteFile:
-    """A file of random bytes on the server, and what its listing says of it."""
-    content = np.random.default_rng(length).bytes(length)
-    (gcs.folder / name).write_bytes(content)
-    facts = {"md5": hashlib.md5(content).digest(), "crc32c": crc32c(content), "size": length, **listed}
-    return RemoteFile(f"{BUCKET}/{name}", local=here / name, **facts)
-
-
-def fetch(files: Sequence[RemoteFile], here: Path) -> None:
-    download(connect(ADDRESS, "source.root"), files, here, "pong", "source.cache")
-
-
-def refusal(files: Sequence[RemoteFile], here: Path) -> str:
-    with pytest.raises(InvalidInput) as caught:
-        fetch(files, here)
-    return str(caught.value)
-
-
-def content(gcs: Gcs, file: RemoteFile) -> bytes:
-    return (gcs.folder / file.local.name).read_bytes()
-
-
-def ranges(gcs: Gcs, name: str) -> list[tuple[int, int]]:
-    """First and last byte of the ranges that were asked for, in order."""
-    asked = [(re.fullmatch(r"bytes=(\d+)-(\d+)", each)) for text, each in gcs.log if text == f"GET {name}"]
-    return [(int(each[1]), int(each[2])) for each in asked if each]
-
-
-def left(here: Path) -> list[str]:
-    return sorted(path.name for path in here.iterdir())
+from tests.gcs_server import BUCKET, Fault, serving
+from tests.pipeline.remote.downloads import (
+    RANGE,
+    content,
+    fetch,
+    left,
+    put,
+    ranges,
+    refusal,
+    run_child,
+    stopped_after,
+)
 
 
 def test_files_come_whole_in_ranges_each_byte_once_and_a_second_call_asks_nothing(gcs, here, caplog):
@@ -142,28 +73,6 @@ def test_a_connection_that_drops_in_the_middle_costs_only_the_range_it_was_in(gc
     assert file.local.read_bytes() == content(gcs, file)
     assert [start for start, _ in ranges(gcs, "a.gz")] == [0, 1000, 2000, 2000, 3000]
     assert gcs.sent["a.gz"] == 3500 + bytes_before
-
-
-def run_child(gcs: Gcs, here: Path, files: Sequence[RemoteFile]) -> subprocess.Popen:
-    asked = [{"remote": f.remote, "size": f.size, "local": str(f.local), "md5": (f.md5 or b"").hex()} for f in files]
-    command = [sys.executable, "-c", CHILD, ADDRESS, str(here), str(RANGE), json.dumps(asked)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "STORAGE_EMULATOR_HOST": gcs.url})
-
-
-def test_after_a_killed_process_the_next_one_goes_on_where_the_part_ends(gcs, here):
-    file = put(gcs, here, "a.gz", 9500, crc32c=None)
-    gcs.fail("GET a.gz", stall=300, skip=4)
-    child = run_child(gcs, here, [file])
-    assert gcs.reached.wait(60)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait(60) == -signal.SIGKILL
-    assert not file.local.exists()
-    assert file.part.stat().st_size == 4000
-    fetch([file], here)
-    assert file.local.read_bytes() == content(gcs, file)
-    assert [start for start, _ in ranges(gcs, "a.gz")] == [0, 1000, 2000, 3000, 4000, *range(4000, 9500, 1000)]
-    assert gcs.sent["a.gz"] == 9500 + 300
-    assert left(here) == ["a.gz"]
 
 
 def test_two_processes_that_want_the_same_files_do_not_download_them_twice(gcs, here):
@@ -294,80 +203,6 @@ def test_without_checksums_in_the_listing_the_size_is_all_that_is_verified(gcs, 
     file = put(gcs, here, "a.gz", 3500, md5=None, crc32c=None)
     fetch([file], here)
     assert file.local.read_bytes() == content(gcs, file)
-
-
-def stopped_after(gcs: Gcs, here: Path, file: RemoteFile, parts: int) -> None:
-    """Let a download of the file end after some ranges."""
-    fault = gcs.fail("GET a.gz", status=403, times=1, skip=parts)
-    refusal([file], here)
-    assert file.part.stat().st_size == parts * RANGE
-    gcs.faults.remove(fault)
-    gcs.sent.clear()
-
-
-@pytest.mark.parametrize("listed", [{}, {"md5": None}, {"md5": None, "crc32c": None}])
-def test_the_part_of_a_file_that_changed_is_thrown_away(gcs, here, listed):
-    stopped_after(gcs, here, put(gcs, here, "a.gz", 3500, **listed), 2)
-    other = put(gcs, here, "a.gz", 3501, **listed)
-    fetch([other], here)
-    assert other.local.read_bytes() == content(gcs, other)
-    assert gcs.sent["a.gz"] == 3501
-
-
-def test_the_part_of_a_file_that_changed_but_for_its_size_is_thrown_away(gcs, here):
-    file = put(gcs, here, "a.gz", 3500)
-    stopped_after(gcs, here, file, 2)
-    (gcs.folder / "a.gz").write_bytes(bytes(3500))
-    other = RemoteFile(file.remote, 3500, file.local, hashlib.md5(bytes(3500)).digest(), crc32c(bytes(3500)))
-    fetch([other], here)
-    assert other.local.read_bytes() == bytes(3500)
-    assert gcs.sent["a.gz"] == 3500
-
-
-@pytest.mark.parametrize("note", [b"", b"{", b"[]", None])
-def test_a_part_without_a_good_note_is_thrown_away(gcs, here, note):
-    file = put(gcs, here, "a.gz", 3500)
-    stopped_after(gcs, here, file, 2)
-    file.note.unlink() if note is None else file.note.write_bytes(note)
-    fetch([file], here)
-    assert file.local.read_bytes() == content(gcs, file)
-    assert gcs.sent["a.gz"] == 3500
-
-
-def test_a_part_that_is_longer_than_the_file_is_thrown_away(gcs, here, caplog):
-    file = put(gcs, here, "a.gz", 3500)
-    stopped_after(gcs, here, file, 2)
-    file.part.write_bytes(bytes(3501))
-    fetch([file], here)
-    assert file.local.read_bytes() == content(gcs, file)
-    assert "once more" not in caplog.text
-
-
-def test_without_checksums_a_part_belongs_to_its_path_alone(gcs, here):
-    unknown = {"md5": None, "crc32c": None}
-    stopped_after(gcs, here, put(gcs, here, "a.gz", 3500, **unknown), 2)
-    other = put(gcs, here, "b.gz", 3500, **unknown)
-    (gcs.folder / "b.gz").write_bytes(bytes(3500))
-    fetch([RemoteFile(other.remote, 3500, here / "a.gz")], here)
-    assert (here / "a.gz").read_bytes() == bytes(3500)
-
-
-def test_with_checksums_a_part_may_be_continued_from_another_place(gcs, here):
-    file = put(gcs, here, "a.gz", 3500)
-    stopped_after(gcs, here, file, 2)
-    same = put(gcs, here, "b.gz", 3500)
-    fetch([RemoteFile(same.remote, 3500, file.local, same.md5, same.crc32c)], here)
-    assert file.local.read_bytes() == content(gcs, file)
-    assert gcs.sent == {"b.gz": 1500}
-
-
-def test_a_part_that_is_complete_is_verified_and_needs_nothing_more(gcs, here):
-    file = put(gcs, here, "a.gz", 3500)
-    stopped_after(gcs, here, file, 2)
-    file.part.write_bytes(content(gcs, file))
-    fetch([file], here)
-    assert file.local.read_bytes() == content(gcs, file)
-    assert gcs.sent == {}
 
 
 def test_one_file_that_fails_ends_the_call_and_what_is_whole_does_not_come_again(gcs, here):

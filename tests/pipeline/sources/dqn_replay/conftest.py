@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.sources.dqn_replay.bucket import Bucket
 from tests import dqn_replay_files as files
 from tests.dqn_replay_files import ReplayRun, Wanted, played_run
+from tests.pipeline.sources.dqn_replay.buckets import GS
 from tests.pipeline.sources.dqn_replay.readings import check, numbers, random_lengths, stored
 
 
@@ -50,3 +52,9 @@ def small(tmp_path: Path) -> tuple[ReplayRun, Path]:
     run = played_run(40, [8, 30, 12, 9, 21, 2, 9])
     assert len(run.dumps) == 3
     return run, run.write_bucket(tmp_path / "files")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Bucket:
+    """The bucket of the fixture `gcs`."""
+    return Bucket(GS, str(tmp_path / "cache"))
