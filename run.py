@@ -240,7 +240,8 @@ def _in_words(error: Exception) -> str:
         return words.unreadable(error.override, sys.argv[1:], _choices())
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and isinstance(cause.parent_node, DictConfig):
         root = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
-        return words.unknown_key(str(cause.full_key), {**dict.fromkeys(_choices()), **dict(root)})  # type: ignore[arg-type]
+        known = {**dict.fromkeys(_choices()), **dict(root)}  # type: ignore[arg-type]  # the root is always a mapping
+        return words.unknown_key(str(cause.full_key), known)
     if isinstance(error, OmegaConfBaseException):
         return words.unresolved(str(error))
     return words.refused(str(error), str(cause or ""), sys.argv[1:])

@@ -51,7 +51,8 @@ class Engine:
         self._device, self._dtype = torch.device(embedding.device), getattr(torch, embedding.dtype)
         module = load(embedding.network, embedding.weights, embedding.seed).eval()
         module.requires_grad_(False)
-        module = module.to(self._device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = module.to(self._device, self._dtype)
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
         self.network: Callable[[torch.Tensor], torch.Tensor] = module
         if embedding.engine == "compiled":
             self.network = torch.compile(module, dynamic=False, options={"freezing": True})
@@ -78,7 +79,7 @@ class Engine:
             # The copy is ordered now: asked for later, it would wait for the next block's work, too.
             here = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
             here.copy_(found, non_blocking=True)
-            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types for it
             copied.record()
 
         def wait() -> Float32[np.ndarray, "n d"]:

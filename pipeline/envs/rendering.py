@@ -158,6 +158,6 @@ def _use(name: str) -> None:
     """Make MuJoCo follow the choice even where it was imported before: it reads MUJOCO_GL only then."""
     context = importlib.import_module("mujoco.gl_context")
     if name in CHOICES:
-        context.GLContext = importlib.import_module(f"mujoco.{name}").GLContext  # type: ignore[attr-defined]
+        vars(context)["GLContext"] = importlib.import_module(f"mujoco.{name}").GLContext
     elif not hasattr(context, "GLContext"):  # imported without OpenGL; GLFW is what every other name stands for
-        context.GLContext = importlib.import_module("mujoco.glfw").GLContext  # type: ignore[attr-defined]
+        vars(context)["GLContext"] = importlib.import_module("mujoco.glfw").GLContext

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_url
@@ -79,7 +80,7 @@ class DatasetRepository:
         for kind in OTHERS:
             with plain_errors(self.hub, "Looking at"):
                 try:
-                    self.hub.with_retries(lambda kind=kind: api.repo_info(self.hub.repo, repo_type=kind))  # type: ignore[misc]
+                    self.hub.with_retries(partial(api.repo_info, self.hub.repo, repo_type=kind))
                 except HfHubHTTPError as error:
                     if error.response.status_code in (401, 403, 404):
                         continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import dm_env  # type: ignore[import-untyped]
+import dm_env  # type: ignore[import-untyped]  # dm_env has no types
 import numpy as np
 from dm_env import specs
 

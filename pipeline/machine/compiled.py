@@ -73,5 +73,5 @@ def _numba() -> Any:
         def on_end(self, _: Any) -> None:
             pass
 
-    event.register("numba:compile", Announcer())  # type: ignore[no-untyped-call]
+    event.register("numba:compile", Announcer())  # type: ignore[no-untyped-call]  # numba has no types
     return numba

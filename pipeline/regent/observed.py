@@ -82,7 +82,7 @@ class ObservedVectors:
 class ObservedMissions(ObservedVectors):
     """Vectors are compared; in the rows the mission's 64 tokens follow each of them."""
 
-    tokenizer: Tokenizer = Tokenizer()  # noqa: RUF009  # frozen
+    tokenizer: Tokenizer = Tokenizer()  # noqa: RUF009  # Tokenizer is frozen, so one default can be shared
 
     def arrays(self) -> list[RowArray]:
         (width,), dtype = self.dataset.spec("observation")

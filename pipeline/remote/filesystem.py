@@ -109,7 +109,7 @@ def _google_class() -> Any:
         raise InvalidInput(f"{error} Or give a folder that holds a copy of the bucket.") from error
     base = gcsfs.GCSFileSystem
 
-    class Google(base):  # type: ignore[misc, valid-type]
+    class Google(base):  # type: ignore[misc, valid-type]  # gcsfs is optional: its class is a value here
         _request = getattr(base._request, "__wrapped__", base._request)
 
     return Google

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-import dm_env  # type: ignore[import-untyped]
+import dm_env  # type: ignore[import-untyped]  # dm_env has no types
 
 from pipeline.envs.entry_point import check_arguments, entry_point_facts, load_entry_point
 from pipeline.errors import InvalidInput

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from dm_env import specs  # type: ignore[import-untyped]
+from dm_env import specs  # type: ignore[import-untyped]  # dm_env has no types
 from jaxtyping import Shaped, UInt8
 
 from pipeline.command import again

@@ -82,4 +82,4 @@ def _mend(module: ModuleType) -> None:
     """Give a module its own numpy with `in1d`, which numpy 2.4 has no more and dm_control still calls."""
     own = ModuleType("numpy")
     own.__dict__.update({**vars(np), "in1d": np.isin})
-    module.np = own  # type: ignore[attr-defined]
+    vars(module)["np"] = own
