@@ -30,7 +30,12 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class Transition:
-    """What followed an action."""
+    """What followed an action.
+
+    Attributes:
+        sent: the action that the simulator really took, where the environment did not take the one that it was given.
+        restarts: what a policy remembers of the observations before this one is to be forgotten, as after a reset.
+    """
 
     observation: Observation
     reward: float
@@ -39,6 +44,8 @@ class Transition:
     discount: float = 1.0
     success: int = UNKNOWN
     info: Mapping[str, Any] = field(default_factory=dict)
+    sent: Shaped[np.ndarray, "..."] | None = None
+    restarts: bool = False
 
 
 class GaveUp(Exception):
@@ -88,7 +95,10 @@ class Policy(Protocol):
         """JSON facts that change what it does: its name, weights, options. Loads no weights."""
 
     def start(self, slot: int, environment: Environment) -> None:
-        """Called when an episode begins in a slot, after the reset; forgets all about the slot's last episode."""
+        """Called when an episode begins in a slot, after the reset; forgets all about the slot's last episode.
+
+        Called in the middle of an episode, too, after a transition that `restarts`.
+        """
 
     def act(self, decisions: Sequence[Decision]) -> Sequence[Shaped[np.ndarray, "..."] | GaveUp]:
         """One action per decision, each in the environment's action dtype and shape. Decisions are of different slots.
@@ -114,7 +124,7 @@ class Environment(Protocol):
         """Begin an episode whose every random draw follows from `seed`."""
 
     def step(self, action: Shaped[np.ndarray, "..."]) -> Transition:
-        """Apply one action. Raises RuntimeError after the episode's end."""
+        """Apply one action, or another one that the transition names as `sent`. Raises RuntimeError after the end."""
 
     def render(self) -> UInt8[np.ndarray, "h w 3"]:
         """The present picture. Raises NoRenderer where nothing can draw."""

@@ -64,9 +64,9 @@ def play(
 
     `starts` is asked whenever an environment is free; None says that no episode may begin at the moment.
     The last observation is kept. Actions are stored as they were applied: in the dtype of the environment's action
-    spec. `info/<key>` is kept wherever its values are numbers of one shape; a key that only some steps have gets a
-    mask. `end_reason` is `terminated`, `time_limit`, `gave_up` where the policy did, or `budget` where only `limit`
-    ended the episode.
+    spec, and those that the environment `sent` in the place of the policy's. `info/<key>` is kept wherever its values
+    are numbers of one shape; a key that only some steps have gets a mask. `end_reason` is `terminated`, `time_limit`,
+    `gave_up` where the policy did, or `budget` where only `limit` ended the episode.
 
     Raises:
         TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
@@ -102,6 +102,8 @@ def play(
             if slot.take(policy, action) or len(slot.building) == limit:
                 del slots[decision.slot]
                 yield slot.end()
+            elif slot.restarted:
+                policy.start(decision.slot, slot.environment)
 
 
 @dataclass
@@ -116,6 +118,7 @@ class _Slot:
     watch: Watch | None
     pictures: list[Any] = field(default_factory=list)
     gave_up: bool = False
+    restarted: bool = False
 
     @staticmethod
     def begin(environment: Environment, start: Start, watch: Watch | None) -> _Slot:
@@ -137,8 +140,8 @@ class _Slot:
     def step(self, action: Shaped[np.ndarray, "..."]) -> bool:
         """Apply one action; says whether the episode is over."""
         transition = step_environment(self.environment, action, self.start.seed, len(self.building))
-        self.observation = transition.observation
-        self.building.add(action, transition)
+        self.observation, self.restarted = transition.observation, transition.restarts
+        self.building.add(action if transition.sent is None else np.array(transition.sent, self.spec.dtype), transition)
         self.look()
         return transition.terminated or transition.truncated
 
