@@ -52,7 +52,8 @@ def _write(chain: Chain, draft: Draft) -> None:
                 draft.content(f"{config}/{key}", _digest(key, column))
                 draft.listed(f"{config}/{key}", column.shape, column.dtype, "as in the bins")
             advance(1)
-    card = dataset_card(name, written, _facts(chain, folder), chain.layout.width)
+    metric = chain.recipe.retrieval.metric
+    card = dataset_card(name, written, _facts(chain, folder), chain.layout.width, metric)
     write_atomic(top / "README.md", lambda file: file.write(card.encode()))
     draft.counts |= {"states": chain.plan.queries, "rows": len(chain.plan.rows)}
 
