@@ -20,6 +20,7 @@ from pipeline.machine.progress import progress
 from pipeline.regent.bins import SHAPES, STATISTICS, context_indices, row_blocks, write_bin, write_lookup
 from pipeline.regent.chain import Chain
 from pipeline.regent.context import CONTEXT
+from pipeline.regent.limits import check_rows
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.upstream_json import write_retrieved
 from pipeline.search.metric import UNITS
@@ -32,9 +33,14 @@ FACTS = StageFacts()
 
 @beartype
 def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
-    """The folder `{domain}-{task}-{demos}demos/` with `*.bin`, `shapes.json`, `dist_stats.json` and the lookup."""
+    """The folder `{domain}-{task}-{demos}demos/` with `*.bin`, `shapes.json`, `dist_stats.json` and the lookup.
+
+    Raises InvalidInput for an action or reward that float32 or int32 cannot hold.
+    """
     chain = Chain.of(recipe, workspace)
     spec = chain.spec("bins")
+    if force or not workspace.get(spec):
+        check_rows(chain)
     return workspace.build(spec, lambda draft: _write(chain, str(spec.parameters["suffix"]), draft), force)
 
 

@@ -13,12 +13,12 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.machine.files import write_json
 from pipeline.machine.progress import progress
 from pipeline.regent.chain import Chain
+from pipeline.regent.limits import check_vectors
 from pipeline.regent.pools import SINGLE_EPISODE, QueryPlan
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.retrieve import PooledSearch, check_candidates, retrieval_warnings, search_device
 
 MISSIONS = "missions.json"
-
 
 QUERY_BLOCK = 16_384
 """Queries searched at once; changes neither order nor content."""
@@ -35,12 +35,15 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
     each ends, `missions.json` whose it is, `queries` (N,) which flat states retrieve and `query_pool` (N,) from where.
 
     A query with fewer than k candidates repeats its last candidate; such queries are counted and warned of. Raises
-    InvalidInput for a query with none.
+    InvalidInput for a query with none, and for numbers that float32 cannot hold.
     """
     chain = Chain.of(recipe, workspace)
     candidates = chain.plan.candidates(chain.dataset.state_ends)
     check_candidates(chain, candidates)
-    return workspace.build(chain.spec("retrieval"), lambda draft: _search(chain, candidates, draft), force)
+    spec = chain.spec("retrieval")
+    if force or not workspace.get(spec):
+        check_vectors(chain)
+    return workspace.build(spec, lambda draft: _search(chain, candidates, draft), force)
 
 
 def _search(chain: Chain, candidates: Int[np.ndarray, "queries"], draft: Draft) -> None:

@@ -136,6 +136,20 @@ def test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself(ji
     assert "are whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
 
 
+def test_a_number_that_cannot_be_compared(jitter):
+    far = (*JITTER, "dataset=far", "paths.root=my data")
+    for value, episodes in (("0", 2), ("inf", 3)):
+        words = shlex.join(["python", str(ROOT / "run.py"), "stage=collect", *far, f"episodes={episodes}"])
+        status, text = jitter.paste(f"export PYTHONPATH=mine JITTER={value}; {words}")
+        assert status == 0, text
+    words = shlex.join(["python", str(ROOT / "run.py"), "stage=retrieval", *far])
+    status, text = jitter.paste(f"export PYTHONPATH=mine; {words}")
+    assert (status, "at row 0 of episode 2" in text) == (1, True), text
+    before = next(line for line in text.splitlines() if "episodes before it: " in line).partition("it: ")[2]
+    status, text = jitter.paste(f"export PYTHONPATH=mine; {before}")
+    assert (status, "retrieval gym/jitter-v0 built" in text) == (0, True), text
+
+
 def test_a_card_fetches_an_environment_by_entry_point(jitter, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_TOKEN", hub_server.WRITER)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")

@@ -9,13 +9,13 @@ import numpy as np
 from blake3 import blake3
 from jaxtyping import Int64, UInt8
 
+from pipeline.dataset.pictures import LEAST_SIDE, MOST_FRAMES, is_picture
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 
 KEY_BYTES = 16
 NOTHING = bytes(KEY_BYTES)
 """Key of the zeros that stand before an episode's first observation."""
-MOST_PLANES = 16
 BLOCK_BYTES = 64 * 2**20
 
 
@@ -121,18 +121,18 @@ def picture_shape(dataset: EpisodeDataset, label: str) -> tuple[int, ...]:
     if names != ["observation"]:
         raise InvalidInput(f"An embedding takes one picture for each state; the observations of {label} are {shown}.")
     shape, dtype = shapes["observation"]
-    grey = len(shape) == 2
-    colour = len(shape) == 3 and shape[-1] in (1, 3)
-    if dtype != np.uint8 or not (grey or colour or _is_stack(shape)):
+    picture = is_picture(shape, dtype)
+    if not picture or not (len(shape) == 2 or shape[-1] in (1, 3) or _is_stack(shape)):
+        instead = "" if picture else " Retrieval compares the numbers of anything else: leave the stage out."
         raise InvalidInput(
-            f"An embedding takes uint8 pictures (H, W), (H, W, 1), (H, W, 3) or stacks of grey frames (k, H, W); the "
-            f"observations of {label} are {shown}."
+            f"An embedding takes uint8 pictures (H, W), (H, W, 1), (H, W, 3) or stacks of grey frames (k, H, W), H and "
+            f"W at least {LEAST_SIDE}; the observations of {label} are {shown}.{instead}"
         )
     return shape
 
 
 def _is_stack(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and shape[-1] not in (1, 3) and shape[0] <= MOST_PLANES
+    return len(shape) == 3 and shape[-1] not in (1, 3) and shape[0] <= MOST_FRAMES
 
 
 def _key(array: UInt8[np.ndarray, "..."]) -> bytes:

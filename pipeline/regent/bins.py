@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64, Shaped
+from jaxtyping import Float32, Int, Int32, Int64, Shaped
 
 from pipeline.digest import ArrayDigest
 from pipeline.errors import DamagedArtifact, InvalidInput
@@ -88,6 +88,15 @@ def action_key(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
 def bin_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """float32 for numbers with a fraction, int32 for the others."""
     return np.dtype("<f4" if dtype.kind == "f" else "<i4")
+
+
+def as_compared(values: Shaped[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    """The numbers that stand in the bins, as float32: what retrieval compares and distances are measured of.
+
+    Real numbers are rounded once. Whole numbers and truth values keep their value, up to 2^24 on both sides of zero.
+    """
+    with np.errstate(over="ignore"):  # what becomes infinite is refused by name
+        return values.astype(np.float32, copy=False)
 
 
 def row_blocks(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float32, Int
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.remake import larger
@@ -18,14 +18,14 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.embedding.artifact import as_recorded, embeddings_spec
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
-from pipeline.regent.bins import RowArray, folder_suffix
+from pipeline.regent.bins import RowArray, as_compared, folder_suffix
 from pipeline.regent.observed import (
     Observed,
     ObservedMissions,
     ObservedPictures,
     ObservedVectors,
     atari_actions,
-    require_vectors,
+    require_numbers,
     shows_pictures,
     stored_array,
 )
@@ -37,9 +37,9 @@ KINDS = ("embeddings", "retrieval", "distances", "bins", "parquet")
 """Artifacts of the chain, in order; each is called like the stage that makes it."""
 
 RETRIEVAL_FORMAT = 1
-DISTANCES_FORMAT = 1
+DISTANCES_FORMAT = 2  # 1 measured real numbers before they were rounded to float32
 BINS_FORMAT = 1
-PARQUET_FORMAT = 1
+PARQUET_FORMAT = 2  # 1 had a card whose example could read another folder's rows from a cache
 
 PER_STATE = ("distances", "indices")
 """Arrays of the bins that have a line for each query, not for each row."""
@@ -109,7 +109,7 @@ class Chain:
     def observed(self) -> Observed:
         """What of the observations is compared and stands in the rows.
 
-        Raises InvalidInput for observations that are neither vectors nor pictures, and for pictures without a network.
+        Raises InvalidInput for observations of several arrays or of no number, and for pictures without a network.
         """
         dataset, recipe = self.dataset, self.recipe
         if shows_pictures(dataset):
@@ -117,7 +117,7 @@ class Chain:
             return ObservedPictures(
                 dataset, self.embedding, recipe.images, actions, lambda: self.require("embeddings"), self.label
             )
-        require_vectors(dataset, self.label)
+        require_numbers(dataset, self.label)
         if recipe.domain.regent.missions:
             return ObservedMissions(dataset, tokenizer=recipe.tokenizer)
         return ObservedVectors(dataset)
@@ -126,9 +126,9 @@ class Chain:
         """The arrays of the bins' rows, in the order in which they are written."""
         return [*self.observed.arrays(), stored_array(self.dataset, "action"), stored_array(self.dataset, "reward")]
 
-    def vectors(self, states: Int[np.ndarray, "n"]) -> Shaped[np.ndarray, "n d"]:
-        """The vectors of some ascending flat states, at least one, as they are stored."""
-        return read_states(self.observed.read, states)
+    def vectors(self, states: Int[np.ndarray, "n"]) -> Float32[np.ndarray, "n d"]:
+        """The vectors of some ascending flat states, at least one, as they are compared: with the bins' numbers."""
+        return as_compared(read_states(self.observed.read, states))
 
     def spec(self, kind: str) -> Spec:
         """The identity of an artifact of one of the `KINDS`.

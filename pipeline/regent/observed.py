@@ -6,6 +6,7 @@ their pools; `missions` are the vectors of BabyAI, whose rows end with the missi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.pictures import is_picture
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.atari import ACTIONS, LEVELS
 from pipeline.domains.babyai import TOKENS
@@ -57,7 +59,7 @@ class Observed(Protocol):
 
 @dataclass(frozen=True)
 class ObservedVectors:
-    """Vectors are compared and stand in the rows as they are."""
+    """Vectors are compared and stand in the rows as they are; of an observation of several axes all its numbers."""
 
     dataset: EpisodeDataset
     network: str = ""
@@ -66,16 +68,21 @@ class ObservedVectors:
         return []
 
     def read(self, start: int, stop: int) -> Shaped[np.ndarray, "n d"]:
-        return self.dataset.state_rows("observation", start, stop)
+        return self.dataset.state_rows("observation", start, stop).reshape(stop - start, self._width)
 
     def arrays(self) -> list[RowArray]:
-        return [stored_array(self.dataset, "observation")]
+        _, dtype = self.dataset.spec("observation")
+        return [RowArray(observation_key(dtype), (self._width,), bin_dtype(dtype), self.read)]
 
     def parameters(self) -> dict[str, object]:
         return {}
 
     def warnings(self) -> list[str]:
         return []
+
+    @property
+    def _width(self) -> int:
+        return math.prod(self.dataset.spec("observation")[0])
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class ObservedMissions(ObservedVectors):
     tokenizer: Tokenizer = Tokenizer()  # noqa: RUF009  # Tokenizer is frozen, so one default can be shared
 
     def arrays(self) -> list[RowArray]:
-        (width,), dtype = self.dataset.spec("observation")
+        _, dtype = self.dataset.spec("observation")
 
         @cache  # the tokenizer is loaded once, when the first row is written
         def tokens() -> ReadStates:
@@ -94,7 +101,7 @@ class ObservedMissions(ObservedVectors):
         def states(start: int, stop: int) -> Shaped[np.ndarray, "n d"]:
             return np.concatenate([self.read(start, stop).astype(np.int32), tokens()(start, stop)], axis=1)
 
-        return [RowArray(observation_key(dtype), (width + TOKENS,), bin_dtype(dtype), states)]
+        return [RowArray(observation_key(dtype), (self._width + TOKENS,), bin_dtype(dtype), states)]
 
     def parameters(self) -> dict[str, object]:
         return {"tokens": token_source(self.dataset, self.tokenizer)}
@@ -169,9 +176,9 @@ class ObservedPictures:
 
 
 def stored_array(dataset: EpisodeDataset, name: str) -> RowArray:
-    """A step array of the dataset, observation, action or reward, as an array of the bins."""
+    """The actions or rewards of the dataset as an array of the bins."""
     shape, dtype = dataset.spec(name)
-    key = {"observation": observation_key(dtype), "reward": "rewards"}.get(name) or action_key(dtype, shape)
+    key = "rewards" if name == "reward" else action_key(dtype, shape)
 
     def states(start: int, stop: int) -> Shaped[np.ndarray, "n *shape"]:
         return dataset.state_rows(name, start, stop)
@@ -180,17 +187,34 @@ def stored_array(dataset: EpisodeDataset, name: str) -> RowArray:
 
 
 def shows_pictures(dataset: EpisodeDataset) -> bool:
-    """Whether each observation is one array of two or three axes."""
-    names = dataset.array_names()
-    return "observation" in names and len(dataset.spec("observation")[0]) in (2, 3)
+    """Whether each observation is one picture, or a stack of them."""
+    return "observation" in dataset.array_names() and is_picture(*dataset.spec("observation"))
 
 
-def require_vectors(dataset: EpisodeDataset, label: str) -> None:
-    """Raises InvalidInput unless each observation is one vector of numbers."""
+def require_numbers(dataset: EpisodeDataset, label: str) -> None:
+    """Raises InvalidInput unless each observation is one array with at least one number."""
     names = [name for name in dataset.array_names() if name.split("/")[0] == "observation"]
-    if names != ["observation"] or len(dataset.spec("observation")[0]) != 1:
+    if names != ["observation"]:
         shapes = ", ".join(f"{name} {list(dataset.spec(name)[0])}" for name in names)
-        raise InvalidInput(f"Retrieval compares vectors; the observations of {label} are {shapes}.")
+        raise InvalidInput(
+            f"Retrieval compares vectors; the observations of {label}, dataset {dataset.name}, are {shapes}. Join them "
+            "to one array where they are made, such as by gymnasium.wrappers.FlattenObservation."
+        )
+    shape, dtype = dataset.spec("observation")
+    if math.prod(shape) == 0:
+        raise InvalidInput(
+            f"Retrieval compares numbers; the array observation of {dataset.name} has none: each row is {dtype} "
+            f"{list(shape)}. Collect it from an environment that shows something."
+        )
+
+
+def flattening_note(dataset: EpisodeDataset) -> str:
+    """What a reader of neighbours should know where an observation is neither a vector nor a picture; else empty."""
+    shape, dtype = dataset.spec("observation")
+    if len(shape) == 1 or is_picture(shape, dtype):
+        return ""
+    numbers = math.prod(shape)
+    return f"An observation, {dtype} {list(shape)}, is no picture: it is compared as the list of its {numbers} numbers."
 
 
 def atari_actions(episodes: Artifact) -> list[int]:

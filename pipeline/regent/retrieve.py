@@ -11,6 +11,7 @@ from jaxtyping import Int, Int32
 from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.regent.chain import Chain
+from pipeline.regent.observed import flattening_note
 from pipeline.regent.pools import Pool
 from pipeline.search.index import ExactIndex
 
@@ -35,13 +36,13 @@ class PooledSearch:
 
     def __init__(self, chain: Chain, device: str) -> None:
         self._chain, self._plan, self._device = chain, chain.plan, device
-        self._pooled = chain.vectors(chain.plan.pooled).astype(np.float32)
+        self._pooled = chain.vectors(chain.plan.pooled)
         self._indexes: dict[int, ExactIndex] = {}
 
     def block(self, start: int, stop: int) -> Int32[np.ndarray, "queries k"]:
         """The flat states that the queries [start, stop) retrieve, nearest first."""
         plan, neighbours = self._plan, self._chain.recipe.neighbours
-        queries = self._chain.vectors(plan.states[start:stop]).astype(np.float32)
+        queries = self._chain.vectors(plan.states[start:stop])
         found = np.empty((stop - start, neighbours), np.int32)
         for number, which in plan.by_pool(start, stop):
             excluded = plan.excluded(self._chain.dataset.state_ends, which)
@@ -84,6 +85,8 @@ def check_candidates(chain: Chain, candidates: Int[np.ndarray, "queries"]) -> No
 def retrieval_warnings(chain: Chain, short: int) -> list[str]:
     """What a reader of the neighbours should know. `short` queries have fewer candidates than neighbours are kept."""
     recipe, plan, warnings = chain.recipe, chain.plan, []
+    if note := flattening_note(chain.dataset):
+        warnings.append(note)
     if few := [pool for pool in plan.pools if pool.demos < recipe.demos]:
         warnings.append(_small_pools(few, recipe.demos))
     leading = not (plan.by_mission or recipe.unseen)

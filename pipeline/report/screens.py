@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from pipeline.dataset.pictures import LEAST_SIDE, MOST_FRAMES, is_picture
 from pipeline.dataset.reader import EpisodeDataset
 
-LEAST_SIDE = 16
-"""Pixels; what is smaller is rather a grid of numbers, as MiniGrid's 7 x 7 cells."""
-MOST_FRAMES = 16
-"""Of a stack."""
 BLOCK = 256
 """Rows that are read at a time."""
 
@@ -59,12 +56,12 @@ class Screens:
 def screens_of(dataset: EpisodeDataset) -> Screens | None:
     """The first array of the observations, by name, that holds pictures; None where none does.
 
-    Pictures are uint8: grey (h, w) or (h, w, 1), colours (h, w, 3), (h, w, 4) or (3, h, w), and stacks of grey ones
-    (k, h, w), the newest last.
+    Shown are grey ones, (h, w) or (h, w, 1), those in colour, (h, w, 3), (h, w, 4) or (3, h, w), and stacks of grey
+    ones (k, h, w), the newest last.
     """
     for name in dataset.array_names():
         shape, dtype = dataset.spec(name)
-        if name.split("/")[0] == "observation" and dtype == np.uint8 and _layout(shape)[0]:
+        if name.split("/")[0] == "observation" and is_picture(shape, dtype) and _layout(shape)[0]:
             return Screens(dataset, name, shape)
     return None
 

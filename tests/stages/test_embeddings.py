@@ -45,7 +45,7 @@ def workspace(tmp_path) -> Workspace:
 @pytest.fixture
 def shown():
     """Episodes of pictures of which many are equal."""
-    return [np.repeat(np.repeat(each, 6, 1), 5, 2) for each in noise(LENGTHS, (2, 2), values=2)]
+    return [np.repeat(np.repeat(each, 9, 1), 8, 2) for each in noise(LENGTHS, (2, 2), values=2)]
 
 
 def embedded(workspace: Workspace, chosen=DEFAULT, **settings):

@@ -56,7 +56,7 @@ ATARI = {"row_width": 8, "demos": 3, "neighbours": 20, "states": 45, "rows_per_d
 
 @pytest.mark.parametrize("padding", ["repeat", "zeros"])
 def test_atari_gives_the_bytes_of_the_rows_and_an_embedding_for_every_column(tmp_path, padding):
-    jat = make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11), padding=padding)
+    jat = make_screens(tmp_path / "jat", LENGTHS, width=8, size=(18, 16), padding=padding)
     pong = domain("atari", "pong", **ATARI)
     workspace = Workspace(str(tmp_path / "outputs"))
     artifacts = made(pong, JatSource(str(tmp_path / "jat"), row_width=8), workspace, embedding(), images=True)
@@ -78,7 +78,7 @@ def test_atari_gives_the_bytes_of_the_rows_and_an_embedding_for_every_column(tmp
 
 
 def test_atari_retrieves_the_nearest_embeddings_of_other_episodes_in_a_pool_cut_by_its_rows(tmp_path):
-    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(18, 16))
     pong = domain("atari", "pong", **{**ATARI, "rows_per_demo": 1})
     artifacts = made(
         pong, JatSource(str(tmp_path / "jat"), row_width=8), Workspace(str(tmp_path / "outputs")), embedding()
@@ -121,7 +121,7 @@ def test_babyai_keeps_all_212_columns_of_the_rows_that_query(tmp_path):
 
 
 def test_pictures_need_an_embedding_and_say_the_command_that_makes_it(tmp_path):
-    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(18, 16))
     pong, workspace = domain("atari", "pong", **ATARI), Workspace(str(tmp_path / "outputs"))
     at = {"domain": pong, "task": "pong", "workspace": workspace, "dataset": "jat-v1", "episodes": None}
     ingest.run(**at, source=JatSource(str(tmp_path / "jat"), row_width=8), states=None, force=False)
@@ -167,7 +167,7 @@ def test_the_json_files_of_the_original_code_are_written_on_request(tmp_path):
 
 
 def test_datasets_loads_every_configuration_of_pictures_and_missions(tmp_path):
-    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(18, 16))
     make_missions(tmp_path / "jat", [5, 9, 3, 12, 7, 4, 8, 6], width=8)
     workspace, source = Workspace(str(tmp_path / "outputs")), JatSource(str(tmp_path / "jat"), row_width=8)
     goto = domain("babyai", "go-to", row_width=8, demos=2, neighbours=20, states=30, missions=True)

@@ -46,7 +46,7 @@ def dataset(workspace: Workspace, shown: Sequence[np.ndarray], name: str = "made
 
 
 def noise(
-    lengths: Sequence[int], shape: tuple[int, ...] = (12, 10), seed: int = 0, values: int = 256
+    lengths: Sequence[int], shape: tuple[int, ...] = (18, 16), seed: int = 0, values: int = 256
 ) -> list[np.ndarray]:
     """Random pictures of episodes with so many states."""
     rng = np.random.default_rng(seed)

@@ -35,5 +35,5 @@ def test_what_was_not_seen_for_longest_goes_first():
 
 
 def test_memory_is_bounded():
-    assert slot_count(512, 100) * 512 * 4 <= MEMORY_BYTES
+    assert slot_count(518, 160) * 512 * 4 <= MEMORY_BYTES
     assert slot_count(10**8, 100) == 100

@@ -14,7 +14,7 @@ from pipeline.embedding.weights import load
 from pipeline.errors import InvalidInput
 from tests.pipeline.embedding.encoders import PLAIN, Broken, Mixing, Pair, Small, embedding
 
-SHAPE = (4, 12, 10)
+SHAPE = (4, 18, 16)
 
 
 def inputs(count=40, seed=0):

@@ -38,7 +38,7 @@ def test_a_window_holds_the_states_before_in_the_same_episode(lengths, frames, z
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """Two-coloured pictures, so that many are equal."""
-    shown = [np.repeat(np.repeat(each, 6, 1), 5, 2) for each in noise([5, 1, 9, 2], (2, 2), values=2)]
+    shown = [np.repeat(np.repeat(each, 9, 1), 8, 2) for each in noise([5, 1, 9, 2], (2, 2), values=2)]
     return shown, read(dataset(Workspace(str(tmp_path_factory.mktemp("states"))), shown))
 
 
@@ -48,7 +48,7 @@ def test_inputs_are_the_frames_and_equal_keys_are_equal_inputs(recorded, frames,
     shown, reader = recorded
     inputs = StateInputs(reader, frames, "zero" if zero else "first", "a/b")
     start, stop = bounds[0], min(17, bounds[0] + bounds[1])
-    assert inputs.shape == (frames, 12, 10)
+    assert inputs.shape == (frames, 18, 16)
     wanted = stacks(shown, frames, zero)[start:stop]
     np.testing.assert_array_equal(taken(inputs, start, stop), wanted)
     keys = inputs.read(start, stop).keys
@@ -58,7 +58,7 @@ def test_inputs_are_the_frames_and_equal_keys_are_equal_inputs(recorded, frames,
 
 
 def test_missing_frames_are_black_and_a_black_frame_may_have_another_key(tmp_path):
-    shown = [np.zeros((4, 12, 10), np.uint8)]
+    shown = [np.zeros((4, 18, 16), np.uint8)]
     reader = read(dataset(Workspace(str(tmp_path)), shown))
     inputs = StateInputs(reader, 3, "zero", "a/b")
     assert not taken(inputs, 0, 3).any()
@@ -67,7 +67,7 @@ def test_missing_frames_are_black_and_a_black_frame_may_have_another_key(tmp_pat
 
 
 def test_stored_stacks_are_used_as_they_are(tmp_path):
-    shown = noise([3, 4], (4, 12, 10))
+    shown = noise([3, 4], (4, 18, 16))
     reader = read(dataset(Workspace(str(tmp_path)), shown))
     whole = np.concatenate([each[:-1] for each in shown])
     np.testing.assert_array_equal(taken(StateInputs(reader, 4, "zero", "a/b"), 1, 7), whole[1:])
@@ -76,7 +76,7 @@ def test_stored_stacks_are_used_as_they_are(tmp_path):
         StateInputs(reader, 5, "first", "a/b")
 
 
-@pytest.mark.parametrize(("shape", "seen"), [((12, 10, 3), (2, 12, 10, 3)), ((12, 10, 1), (2, 12, 10))])
+@pytest.mark.parametrize(("shape", "seen"), [((18, 16, 3), (2, 18, 16, 3)), ((18, 16, 1), (2, 18, 16))])
 def test_channels_may_come_last(tmp_path, shape, seen):
     shown = noise([3, 4], shape)
     inputs = StateInputs(read(dataset(Workspace(str(tmp_path)), shown)), 2, "first", "a/b")
@@ -85,19 +85,19 @@ def test_channels_may_come_last(tmp_path, shape, seen):
 
 
 def test_three_planes_may_be_colours_so_nothing_is_guessed(tmp_path):
-    reader = read(dataset(Workspace(str(tmp_path)), noise([3], (3, 12, 10))))
+    reader = read(dataset(Workspace(str(tmp_path)), noise([3], (3, 18, 16))))
     with pytest.raises(InvalidInput, match="three grey frames, or one in colour with its channels first"):
         StateInputs(reader, 1, "first", "a/b")
-    assert StateInputs(reader, 3, "first", "a/b").shape == (3, 12, 10)
+    assert StateInputs(reader, 3, "first", "a/b").shape == (3, 18, 16)
 
 
 @pytest.mark.parametrize(
     ("pictures", "complaint"),
     [
         (np.zeros((4, 7), np.float32), r"are vectors \(observation float32 \[7\]\): they need no embeddings stage"),
-        (np.zeros((4, 12, 10), np.float32), "takes uint8 pictures"),
-        (np.zeros((4, 20, 12, 10), np.uint8), "takes uint8 pictures"),
-        (np.zeros((4, 2, 3, 12, 10), np.uint8), "takes uint8 pictures"),
+        (np.zeros((4, 18, 16), np.float32), "takes uint8 pictures"),
+        (np.zeros((4, 20, 18, 16), np.uint8), "takes uint8 pictures"),
+        (np.zeros((4, 2, 3, 18, 16), np.uint8), "takes uint8 pictures"),
     ],
 )
 def test_what_is_no_picture_is_said_to_be_none(tmp_path, pictures, complaint):

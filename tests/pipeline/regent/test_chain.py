@@ -96,7 +96,7 @@ def test_vectors_are_those_of_the_asked_states(made):
 
 def test_pictures_hang_on_the_embeddings_of_the_episodes_that_are_used(tmp_path):
     workspace = Workspace(str(tmp_path))
-    dataset(workspace, noise((9, 9, 9), (12, 10)))
+    dataset(workspace, noise((9, 9, 9), (18, 16)))
     asked = Recipe(replace(DOMAIN, regent=replace(DOMAIN.regent, demos=2, states=5)), "pong", "made-v1")
     with pytest.raises(InvalidInput, match="are pictures; .* embedding=resnet18_regent"):
         Chain.of(asked, workspace).spec("retrieval")

@@ -7,13 +7,14 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.atari import LEVELS
+from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.regent.observed import (
     Observed,
     ObservedMissions,
     ObservedPictures,
     ObservedVectors,
-    require_vectors,
+    require_numbers,
     shows_pictures,
     stored_array,
 )
@@ -34,7 +35,7 @@ def vectors(tmp_path, rng):
 
 @pytest.fixture
 def pictures(tmp_path):
-    return EpisodeDataset.of(dataset(Workspace(str(tmp_path)), noise((4, 3), (6, 5))))
+    return EpisodeDataset.of(dataset(Workspace(str(tmp_path)), noise((4, 3), (18, 16))))
 
 
 def observed_pictures(dataset, **settings):
@@ -76,7 +77,7 @@ def test_what_stands_in_the_rows_of_pictures_is_known_before_they_are_embedded(p
     with_images = observed_pictures(pictures, images=True)
     assert with_images.parameters() == {"images": True}
     images, _ = with_images.arrays()
-    assert (images.key, images.shape) == ("image_observations", (4, 6, 5))
+    assert (images.key, images.shape) == ("image_observations", (4, 18, 16))
     newest = pictures.state_rows("observation", 0, 7)
     np.testing.assert_array_equal(images.read(0, 7)[:, 3], LEVELS[newest])
 
@@ -89,8 +90,34 @@ def test_rewards_are_moved_and_actions_are_named_by_their_numbers(vectors):
     )
 
 
-def test_pictures_are_no_vectors(vectors, pictures):
+def test_pictures_are_those_of_the_one_rule(vectors, pictures):
     assert (shows_pictures(vectors), shows_pictures(pictures)) == (False, True)
-    require_vectors(vectors, "toy/corner")
-    with pytest.raises(InvalidInput, match=r"Retrieval compares vectors; .* pictures/pong are observation \[6, 5\]"):
-        require_vectors(pictures, "pictures/pong")
+
+
+def shown(folder, **arrays):
+    """A dataset of one episode of four rows with these observations."""
+    writer = DatasetWriter(folder / "data", folder / "none", storage_named("bin"))
+    steps = dict(made_episode(np.random.default_rng(0), 3).steps)
+    del steps["observation"]
+    writer.append(Episode({**steps, **arrays}))
+    return EpisodeDataset(folder / "data", writer.finish())
+
+
+def test_several_arrays_and_arrays_of_nothing_are_refused_with_what_to_do(tmp_path):
+    two = shown(tmp_path / "two", **{"observation/a": np.zeros((4, 2)), "observation/b": np.zeros((4, 3))})
+    with pytest.raises(InvalidInput, match=r"a/b, dataset .* are observation/a \[2\], observation/b \[3\].*Join them"):
+        require_numbers(two, "a/b")
+    none = shown(tmp_path / "none", observation=np.zeros((4, 0), np.float32))
+    with pytest.raises(InvalidInput, match=r"the array observation of .* has none: each row is float32 \[0\]"):
+        require_numbers(none, "a/b")
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3), (7, 7, 3), (2, 1, 2, 2)])
+def test_what_is_no_picture_is_compared_as_the_list_of_its_numbers(tmp_path, shape):
+    grid = np.arange(4 * int(np.prod(shape)), dtype=np.uint8).reshape(4, *shape)
+    dataset = shown(tmp_path, observation=grid)
+    require_numbers(dataset, "a/b")
+    seen = ObservedVectors(dataset)
+    np.testing.assert_array_equal(seen.read(0, 3), grid[:3].reshape(3, -1))
+    (array,) = seen.arrays()
+    assert (array.key, array.shape) == ("discrete_observations", (int(np.prod(shape)),))

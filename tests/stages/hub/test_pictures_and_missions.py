@@ -20,7 +20,7 @@ def round_trip(built, network, server, tmp_path):
 
 
 def test_embeddings_come_back_byte_for_byte(server, tmp_path):
-    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(13, 11))
+    make_screens(tmp_path / "jat", LENGTHS, width=8, size=(18, 16))
     pong, home = domain("atari", "pong", **ATARI), Workspace(str(tmp_path / "home"))
     artifacts = made(pong, JatSource(str(tmp_path / "jat"), row_width=8), home, embedding())
     found = round_trip(pong, embedding(), server, tmp_path)
