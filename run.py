@@ -230,7 +230,7 @@ def _unwrapped(error: BaseException) -> BaseException:
 
 
 def _in_words(error: Exception) -> str:
-    """What a person is told instead of Hydra's or OmegaConf's own message."""
+    """Our message in place of Hydra's or OmegaConf's own."""
     from pipeline.campaign import words
 
     cause = error.__cause__

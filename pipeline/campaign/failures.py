@@ -53,7 +53,7 @@ class Failure:
     untried: list[str] = field(default_factory=list)
 
     def line(self, same: Failure | None = None) -> str:
-        """For the log. `same` is an earlier failure for the very same reason, which is not told again."""
+        """A text for the log. `same` is an earlier failure for the same reason, which is then not repeated."""
         label = " ".join(word for word in (self.stage, self.task) if word)
         message = self.message if same is None or not label else f"as {same.stage} {same.task}"
         return f"{label} failed: {message}" if label else message

@@ -47,7 +47,7 @@ class RunRecord:
         write_json(self.folder / MADE, self.made)
 
     def failed(self, stage: str, task: str, error: Exception, domain: Domain | None) -> Failure:
-        """A stage of a task has failed, or the run before its first stage. The same cause is told in full once."""
+        """A stage of a task has failed, or the run before its first stage. The same cause is shown in full once."""
         failure = failure_of(stage, task, error, domain)
         before = next((each for each in self.failures if each.message == failure.message), None)
         log.error("%s", failure.line(before))

@@ -33,7 +33,9 @@ def embeddings_spec(found: Artifact, reader: EpisodeDataset, episodes: int, embe
 
 
 def earlier_embeddings(workspace: Workspace, spec: Spec, found: Artifact) -> list[Artifact]:
-    """Embeddings of other episode counts of the same dataset, made in the same way: the one with most states first."""
+    """Embeddings of the same dataset, made in the same way for other numbers of episodes; those of the most states
+    first.
+    """
     fitting = [
         artifact
         for artifact in of_leading_episodes(workspace, found, EMBEDDINGS)

@@ -58,7 +58,7 @@ def _compute(
     writer: ArrayWriter, spill: Spill, embedding: Embedding, reader: EpisodeDataset, label: str, advance: Advance
 ) -> list[str]:
     """Append the rows that are still missing; returns what their reader should know."""
-    from pipeline.embedding.engine import Engine  # here, because it takes torch, which a finished artifact needs not
+    from pipeline.embedding.engine import Engine  # imported here: a finished artifact needs no torch
 
     inputs = StateInputs(reader, embedding.frames, embedding.padding, label)
     engine = Engine(embedding, inputs.shape)

@@ -26,7 +26,7 @@ SHADOW_PIXELS = 1024
 
 
 class MetaWorld:
-    """One Meta-World task with the goal in the observation, drawn anew in every episode.
+    """One Meta-World task with the goal in the observation, and another goal in every episode.
 
     Observation: (39,) float64: hand, gripper and objects now and one step ago, then the goal's place. Metres and
     quaternions. Action: (4,) float32 in [-1, 1]: the hand's way in x, y, z and the gripper's effort. Reward: 0 to 10.

@@ -13,7 +13,7 @@ from pipeline.storage.choice import open_arrays
 
 
 def wrong_frames(artifact: Artifact) -> Iterator[str]:
-    """Pictures that are none, or whose pixels do not give their episode's digest."""
+    """Files that are no pictures, and pictures whose pixels do not give their episode's digest."""
     frames, stored = Frames(artifact), open_arrays(artifact.arrays)[DIGESTS][:]
     for number, episode in enumerate(frames):
         try:

@@ -20,7 +20,7 @@ from pipeline.hub.names import DESCRIPTION, EXTRAS, Listed
 BEGIN, END = "<!-- repertoire: begin -->", "<!-- repertoire: end -->"
 FENCE = "---"
 FIRST = {"task_categories": ["reinforcement-learning"], "tags": ["offline-rl", "retrieval", "regent"]}
-"""What a new card says besides; changed on the hub, it stays as it is there."""
+"""Further text of a new card. Text that was changed on the hub stays as it is there."""
 
 METRICS = {"l2": "L2", "cosine": "cosine"}
 

@@ -112,7 +112,7 @@ def plain_errors(hub: Hub, doing: str) -> Iterator[None]:
         yield
     except FAILURES as error:
         cause = _cause(error)
-        if isinstance(cause, RuntimeError):  # none of the hub's; whose it is, its traceback tells
+        if isinstance(cause, RuntimeError):  # not an error of the hub: its traceback shows its origin
             raise
         message = _message(cause, hub, doing)
         token = get_token()

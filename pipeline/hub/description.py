@@ -1,4 +1,4 @@
-"""`published.json`: what a repository tells of a task, and what is needed to build its bins again, byte for byte.
+"""`published.json`: what a repository says about a task, and what is needed to build its bins again, byte for byte.
 
 It holds no time, host or path, so the same artifacts give the same file.
 """

@@ -41,7 +41,7 @@ class Stopwatch:
 
 
 def _command() -> str:
-    """What was typed for this job, of a sweep only its own words, so that the command makes this artifact alone."""
+    """The words typed for this job; in a sweep only this job's own, so that the command makes this artifact alone."""
     if typed().words:
         return Command().line(replace(typed(), script="run.py"))
     return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -21,7 +21,7 @@ def available_cores() -> int:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Matrix products inside run on the thread that asks for them. Waits for others that are inside."""
+    """Inside the block, matrix products run on the calling thread alone. Waits while another thread is inside."""
     with _BLAS_LOCK, _blas_controller().limit(limits=1, user_api="blas"):
         yield
 

@@ -88,7 +88,7 @@ class Function:
         return made
 
     def start(self, slot: int, environment: Environment) -> None:
-        """Read the actions' shape and dtype; tell an object that wants to know."""
+        """Read the actions' shape and dtype, and call the object's own `start` if it has one."""
         self._spec = environment.action_spec
         if hasattr(self._call, "start"):
             self._call.start(slot)

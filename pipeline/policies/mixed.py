@@ -36,7 +36,9 @@ class Mixed:
         self._policy.start(slot, environment)
 
     def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."] | GaveUp]:
-        """The policy's actions, some of them replaced. The inner policy sees every decision; that it gave up stands."""
+        """The policy's actions, some of them replaced. The inner policy sees every decision, and where it gives up, the
+        episode ends.
+        """
         if self._spec is None:
             raise RuntimeError("The policy does not know the actions yet: call start first.")
         actions = self._policy.act(decisions)

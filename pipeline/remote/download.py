@@ -187,7 +187,7 @@ class _Download:
 
 
 def _identity(file: RemoteFile) -> dict[str, Any]:
-    """What must be the same for a part to be continued: the content, or the path where no checksum tells."""
+    """What must be unchanged for a part to be continued: size and checksums, or the path where there are none."""
     checksums = {"md5": file.md5.hex() if file.md5 is not None else None, "crc32c": file.crc32c}
     unknown = file.md5 is None and file.crc32c is None
     return {"size": file.size, **checksums, **({"remote": file.remote} if unknown else {})}

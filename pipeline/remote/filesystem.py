@@ -165,7 +165,7 @@ def _foreign(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status, where the library tells it: gcsfs as `code`, aiohttp as `status`."""
+    """The HTTP status, where the library gives it: gcsfs as `code`, aiohttp as `status`."""
     for found in (getattr(error, "code", None), getattr(error, "status", None)):
         if str(found).isdigit():
             return int(str(found))

@@ -17,7 +17,7 @@ from pipeline.report.tallies import Blocks, Tally, tally_columns
 MOST_CHOICES = 40
 """Different discrete actions that get a bar each; more are shown as a histogram of their numbers."""
 MOST_DIMENSIONS = 16
-"""Dimensions that get a histogram each; of more a table tells the ranges."""
+"""Up to this many dimensions get a histogram each; with more, a table lists their ranges."""
 DIMENSION_BINS = 24
 
 

@@ -25,7 +25,7 @@ PAGE, INDEX, FIGURES, THUMBNAIL = "page", "index.html", "figures.json", "thumbna
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """What an index tells of one task. `link` leads from the index to the page, relative to the index."""
+    """What an index says about one task. `link` leads from the index to the page, relative to the index."""
 
     task: str
     episodes: int
@@ -58,7 +58,7 @@ def index_spec(domain: Domain, pages: Sequence[Artifact]) -> Spec:
 
 
 def entry_of(page: Artifact, domain: Domain) -> IndexEntry:
-    """What the index tells of a page."""
+    """What the index says about a page."""
     figures: dict[str, Any] = read_json(page.path / FIGURES)
     bounds = figures["reward_clipping"]
     return IndexEntry(

@@ -23,15 +23,15 @@ class ForeignData(Protocol):
     name: str
 
     def tasks(self, domain: str) -> Sequence[str] | None:
-        """The tasks of a domain that it can have, in our spelling; None where only looking at the data could tell.
+        """The tasks of `domain` that the source may have, in our spelling; None where only the data could tell.
 
-        Looks at no file and no network. Raises InvalidInput for a domain of which it has nothing.
+        Reads no file and uses no network. Raises InvalidInput for a domain of which it has nothing.
         """
         return None
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
-        """JSON facts that say which foreign data this is, `{"source": name, ...}`, and every setting that changes an
-        episode. No path of the machine: a folder that moves is the same data.
+        """JSON facts that identify the foreign data, `{"source": name, ...}`, and every setting that changes an
+        episode. They hold no path: a folder that moves is the same data.
 
         Raises UnknownName for a task that is not there, with the nearest names; InvalidInput for a missing folder.
         """

@@ -1,4 +1,4 @@
-"""dm_env environments of the user's own, made anew for each episode."""
+"""dm_env environments of the user's own, a new one for each episode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ SEED_ARGUMENTS = ("seed", "random", "random_state")
 
 
 class EpisodeMaker:
-    """What an entry point makes, anew for each episode: dm_env has no seeds, so an episode's seed is an argument.
+    """Makes a new environment of an entry point for each episode: dm_env has no seeds, so an episode's seed is an
+    argument.
 
     Args:
         entry_point: `module:Class` or `module:function`.

@@ -26,7 +26,7 @@ ENTRY = "One of another environment needs its domain.entry_point again."
 class Suite:
     """One task of the suite, such as `cartpole-swingup`.
 
-    A task draws from one generator, which is seeded anew before each reset; that gives the episode of a task that was
+    A task draws from one generator, which is seeded again before each reset; that gives the episode of a task that was
     loaded with this seed (checked on all tasks). Where the seed also draws the model, the task is loaded each time.
 
     Args:

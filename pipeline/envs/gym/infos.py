@@ -1,4 +1,4 @@
-"""Whether the info of a Gymnasium environment tells success."""
+"""Whether an episode succeeded, from the infos of a Gymnasium environment."""
 
 from __future__ import annotations
 

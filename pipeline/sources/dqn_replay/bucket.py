@@ -144,7 +144,7 @@ class Bucket:
         return connect(self.root, ROOT)
 
     def _listing(self, game: str, run: int, entries: Mapping[str, Entry]) -> Listing | None:
-        """What the entries are in the first layout that knows any of them; None where none does."""
+        """The entries as files of the first layout that knows any of them; None where no layout does."""
         for layout, pattern in LAYOUTS.items():
             known = {name: match for name in entries if (match := pattern.fullmatch(name))}
             if known:
@@ -185,7 +185,9 @@ class Bucket:
         return LogFile(entry.remote, entry.size, local, entry.md5, entry.crc32c)
 
     def _place(self, entry: Entry, game: str, run: int, field: str, number: int) -> Path:
-        """Where a file lies: where it was found, or, downloaded, at a path made of nothing but what was parsed."""
+        """Where a file lies: where it was found, or, for a download, at a path built only from its parsed game, run,
+        field and number.
+        """
         if self._folder is not None:
             return Path(entry.remote)
         store = "$store$_" if field in NEEDED else ""

@@ -1,7 +1,7 @@
 """One checkpoint to parts: its frames are decoded once, forwards, while finished parts are written on other cores.
 
-Nothing of the checkpoint's seven gigabytes stays in memory but the parts under way. What it leaves in its folder is
-whole or absent: `job.json` is written last, and a later run with the same or a smaller wish takes the folder as it is.
+Nothing of the checkpoint's seven gigabytes stays in memory but the parts under way. Its folder is whole or absent:
+`job.json` is written last, and a later run that needs the same or less uses the folder as it is.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class JobStopped(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What is wanted of one checkpoint.
+    """What one job must read from one checkpoint.
 
     Attributes:
         files: its files by field.
@@ -210,7 +210,7 @@ def _read_episodes(job: Job, frames: LoggedArray, steps: StepArrays, folder: Pat
 
 
 class _Parts:
-    """The parts of a job on their way to the disk, in order; a context manager that leaves nobody writing."""
+    """Writes the parts of a job to disk, in order; a context manager that waits for every write before it ends."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools

@@ -28,7 +28,7 @@ class Limits:
 
     @property
     def skips(self) -> bool:
-        """Whether episodes in the middle may be left out, so that what is stored says nothing of what was read."""
+        """Whether episodes in the middle may be left out; the number stored then does not tell how many were read."""
         return self.overflow == SKIP and self.transitions is not None
 
 
@@ -66,7 +66,7 @@ class Quota:
 
 
 def enough(limits: Limits, stored: int, transitions: int, shortest: Int64[np.ndarray, "n"]) -> int:
-    """How many of the next episodes can be needed at most, where only a lower bound of their lengths is known.
+    """The most of the next episodes that can be needed, when only a lower bound of each length is known.
 
     `stored` episodes with at least `transitions` come before them; `shortest` (n,) are the bounds.
     """

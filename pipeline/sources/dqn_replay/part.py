@@ -17,7 +17,7 @@ from pipeline.sources.dqn_replay.plan import HEAD, TAIL, WHOLE
 from pipeline.sources.dqn_replay.shard import PADDING, StepArrays
 
 TIME_LIMIT = 27000
-"""Decisions after which the logged runs cut an episode (108,000 frames of the console); the flag says terminal then."""
+"""The logged runs cut an episode after this many decisions (108,000 console frames) and flag the cut as terminal."""
 
 FRAGMENT = "fragment"
 """`end_reason` of an episode whose beginning or end was not read."""

@@ -47,7 +47,8 @@ class Across:
 
     Attributes:
         shard: the checkpoint that holds its first row, among whose episodes it is stored.
-        may_be_padded: the first rows of a fragment can be what is left of padding only where the row before can.
+        may_be_padded: whether its first rows may be padding. Those of a fragment can only be the rest of a padding
+            whose earlier rows are not read, so the row before them must look like padding, too.
     """
 
     shard: int
@@ -84,7 +85,7 @@ class ReadingPlan:
         return sum(piece.stop - piece.start for piece in pieces if piece.shard == shard)
 
     def rows_without_whole_episode(self, shards: Sequence[int]) -> dict[int, int]:
-        """Those of some checkpoints in which no stored episode lies as a whole, and how many rows are dropped there."""
+        """How many rows are dropped from each of `shards` that holds no whole stored episode."""
         inside = {unit.shard for unit in self.units if isinstance(unit, Inside)}
         rows = {shard: self.dropped_rows(shard) for shard in shards if shard not in inside}
         return {shard: count for shard, count in rows.items() if count}
@@ -117,7 +118,7 @@ def plan(
 def as_upstream(shards: Sequence[Shard]) -> ReadingPlan:
     """Each checkpoint alone, cut after every terminal row; its head counts as an episode, its tail is left out.
 
-    So reads d3rlpy 1.1's MDPDataset what d4rl-atari gives it.
+    This is how d3rlpy 1.1's MDPDataset reads the arrays of d4rl-atari.
     """
     made = ReadingPlan()
     for shard in shards:
@@ -170,7 +171,7 @@ def _episodes(line: list[Shard]) -> Iterator[Unit]:
         if start < shard.rows:
             open_pieces, owner = [Piece(shard.number, start, shard.rows)], shard.number
     if open_pieces:
-        # both ends may be missing: what then counts is that its beginning is
+        # the end is missing, and perhaps the beginning, too: TAIL stands for both
         yield Across(owner, tuple(open_pieces), TAIL, extent == WHOLE or line[0].slot_quiet)
 
 

@@ -53,9 +53,10 @@ class Reading:
 
 
 def needs(reading: Reading, start: Size, wanted: Amount) -> tuple[list[Need], bool]:
-    """What must be read to store what is wanted beside what is stored; more only where padding decides it.
+    """What must be read to add the `wanted` amount to what is stored. It is more than that only where the length of
+    padding, still unknown, decides.
 
-    Also says whether that is enough, so that units which may follow cannot be needed.
+    Also returns whether this is certainly enough, whatever units may follow.
     """
     before, stored = (Size(), 0) if reading.limits.skips else (start, start.episodes)
     counted, transitions = before

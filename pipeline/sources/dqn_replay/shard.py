@@ -23,10 +23,9 @@ PADDING = 3
 """Records of zeros that the logger wrote before the first of each episode: its stack of four frames, less one."""
 
 SAME_ROWS = PADDING + 1
-"""So many last rows like those of the checkpoint before are left out where no counter tells: no copied
-episode is shorter.
-
-If they are alike by chance, little is lost: they are part of a tail whose end is not read."""
+"""Without a counter, this many last rows that equal those of the checkpoint before count as copies: no copied episode
+is shorter. If they are equal by chance, little is lost: they belong to a tail whose end is not read.
+"""
 
 
 class StepArrays(NamedTuple):
@@ -168,12 +167,12 @@ def new_rows(steps: StepArrays, add_count: int | None, before: StepArrays | None
 
 
 def stale_rows_are_of(steps: StepArrays, rows: int, before: StepArrays) -> bool:
-    """Whether the rows from `rows` to C-2 are those of the checkpoint `before`: then no cycle lies between them."""
+    """Whether the rows from `rows` to C-2 equal those of the checkpoint `before`: then no cycle lies between them."""
     return len(before.action) == len(steps.action) and _last_rows_alike(steps, before) >= len(steps.action) - 1 - rows
 
 
 def _last_rows_alike(steps: StepArrays, before: StepArrays) -> int:
-    """Rows up to C-2, counted backwards, that agree in action, reward and terminal flag."""
+    """How many rows, counted backwards from C-2, agree in action, reward and terminal flag."""
     alike = np.ones(len(steps.action) - 1, np.bool_)
     for mine, theirs in zip(steps, before, strict=True):
         alike &= mine[:-1] == theirs[:-1]

@@ -29,8 +29,8 @@ class Kind:
     Attributes:
         row_width: steps in a row as published, padding included.
         columns: every column that is read, with what it must hold; observations come first.
-        after_full_row: without metadata, after a row without padding, when the next row's first reward is 0.0: what
-            tells whether the episode goes on. `reward`: it does not, rewards are seldom 0.0; `stacks`: the stacks of
+        after_full_row: what decides whether an episode goes on after a row without padding, if there is no metadata and
+            the next row's first reward is 0.0. `reward`: it does not, rewards are seldom 0.0; `stacks`: the stacks of
             frames do; `nothing`: rewards are mostly 0.0, and nothing else tells.
         read: raises InvalidInput at a bad value of a real step; padding may hold anything.
         missions: whether an episode has one, and its steps hold `MISSION_TOKENS`.

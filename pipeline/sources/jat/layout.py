@@ -57,7 +57,7 @@ class Metadata:
         return sum(steps == 0 for steps in (self.lengths or {}).values())
 
     def identity(self) -> dict[str, Any]:
-        """JSON facts: two sets of files that mean the same episodes give the same."""
+        """JSON facts, equal for two sets of files that describe the same episodes."""
         first_rows = self.first_rows
         return {"rule": "metadata", "episodes": len(first_rows) - 1, "first_rows": short_hash(str(first_rows.tolist()))}
 
@@ -69,9 +69,9 @@ class Layout:
     Attributes:
         lengths: (rows,) int64, the real steps of each row.
         first_rows: (episodes + 1,) int64, the first row of each episode, then the number of rows.
-        inferred: boundaries after a full row that only a zero reward tells of.
-        undecided: (rows,) bool, the full rows after which an episode goes on or not, as their stacks of frames tell;
-            it is then left out of `first_rows`.
+        inferred: number of boundaries after a full row whose only evidence is a zero reward.
+        undecided: (rows,) bool, the full rows whose stacks of frames must decide whether the episode goes on;
+            boundaries after them are not in `first_rows`.
     """
 
     lengths: Int64[np.ndarray, "rows"]
@@ -104,7 +104,7 @@ def read_layout(
 
 
 def read_metadata(folders: Sequence[Path], files: Sequence[RowFile], width: int) -> Metadata | None:
-    """The episodes as the first folder with any of REGENT's JSON files tells them; None without such files."""
+    """The episodes that REGENT's JSON files describe, from the first folder that has any; None without such files."""
     for folder in folders:
         stated = {name: load_map(folder / name) for name in BOUNDARIES if is_plain_file(folder / name)}
         if stated:

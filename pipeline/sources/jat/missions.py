@@ -28,13 +28,13 @@ RAW = "Use the raw dataset that the tokenised one was made of."
 
 @dataclass(frozen=True)
 class RawTask:
-    """What the raw dataset tells of a task.
+    """What the raw dataset says about a task.
 
     Attributes:
         folder: with its files.
         lengths: (n,) int64, steps of each episode that has any.
         missions: of these episodes.
-        empty: episodes without a step, which no row shows.
+        empty: number of episodes without a step; they have no row.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ def read_raw(folder: Path) -> RawTask:
 
 
 def raw_metadata(raw: RawTask, width: int) -> Metadata:
-    """The episodes' rows as their lengths in the raw dataset tell them."""
+    """The rows of each episode, computed from the lengths in the raw dataset."""
     numbers = np.arange(len(raw.lengths))
     owner = np.repeat(numbers, -(-raw.lengths // width))
     return Metadata(raw.folder, owner, dict(enumerate(raw.lengths.tolist())), raw.folder, RAW)

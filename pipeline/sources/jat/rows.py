@@ -157,7 +157,9 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _check_shards(folder: Path, paths: Sequence[Path]) -> None:
-    """A half-downloaded folder would otherwise be read as a shorter dataset, and an episode joined over the gap."""
+    """Without this check a half-downloaded folder would be read as a shorter dataset, and the two episodes beside a gap
+    as one.
+    """
     shards = [match for path in paths if (match := SHARD.fullmatch(path.name))]
     if not shards:
         return

@@ -205,7 +205,9 @@ def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) ->
 
 
 def _after_full_row(task: JatTask) -> AfterFullRow:
-    """Stacks that are kept as they are need not follow one another, and single frames cannot: they tell nothing."""
+    """Stacks decide where episodes end only if each is the one before, moved on by a frame. Stacks that are stored as
+    given need not be so, and a stack of a single frame cannot show it.
+    """
     mute = task.stack is not None and (task.stack.padding is None or task.stack.frames < 2)
     return "nothing" if mute else task.kind.after_full_row
 
@@ -215,7 +217,9 @@ def _rule(task: JatTask) -> str:
 
 
 def _check_missions(found: Found, layout: Layout) -> None:
-    """The missions must be those of the rows' episodes: as many, and in the raw dataset of the same lengths."""
+    """Raise InvalidInput unless missions and rows agree in the number of episodes and, for the raw dataset, in their
+    lengths.
+    """
     texts = found.task.missions.texts if found.task.missions else None
     lengths = np.add.reduceat(layout.lengths, layout.first_rows[:-1])
     if texts is not None and len(texts) != len(lengths):
