@@ -57,7 +57,9 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
         return None
     if any(value.dtype.kind not in NUMBERS or value.shape != each[0].shape for value in each):
         return None
-    for dtype in _candidates({value.dtype for value in each}):
+    if len(dtypes := {value.dtype for value in each}) == 1 and _is_stored(each[0].dtype):
+        return np.stack(each)
+    for dtype in _candidates(dtypes):
         cast = [exactly(value, dtype) for value in each]
         if all(value is not None for value in cast):
             return np.stack([value for value in cast if value is not None])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -126,9 +126,13 @@ class SideBySide:
         return _folded(path) not in self._folded and not _RESERVED.search(path)
 
 
-def earlier_name(name: str) -> str:
-    """How earlier versions wrote the name of an observation of which a key holds odd characters: as they are."""
-    return "/".join(unquote(part.rstrip("%")) for part in name.split("/"))
+def name_among(known: Container[str], name: str) -> str:
+    """The name under which a dataset has this array of an observation.
+
+    Earlier versions wrote the keys of dm_env and of live recordings as they are, `walker/joints` for `walker%2Fjoints`.
+    """
+    earlier = "/".join(unquote(part.rstrip("%")) for part in name.split("/"))
+    return earlier if name not in known and earlier in known else name
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.exact import exactly
-from pipeline.keys import SideBySide, earlier_name
+from pipeline.keys import SideBySide, name_among
 
 STEPS = "steps/"
 """Prefix of the step arrays among the arrays of a part."""
@@ -115,17 +115,11 @@ class Columns:
     def _named(self, episode: Episode, names: SideBySide) -> Episode:
         """The episode with its arrays under names that can lie beside the known ones; `names` learns the new ones."""
         own = sorted(name for name in episode.steps if not name.startswith(PRESENT))
-        places = {name: self._earlier(name) or names.place(name) for name in own}
+        places = {name: names.place(name_among(self._shared, name)) for name in own}
         places |= {mask_of(name): mask_of(places[name]) for name in own if mask_of(name) in episode.steps}
         if all(name == place for name, place in places.items()):
             return episode
         return dataclasses.replace(episode, steps={places[name]: array for name, array in episode.steps.items()})
-
-    def _earlier(self, name: str) -> str | None:
-        """The name under which a dataset of an earlier version has the array, if this is one."""
-        if name in self._shared or name.startswith(INFO):
-            return None
-        return earlier if (earlier := earlier_name(name)) in self._shared else None
 
     def _agree(self, rows: Mapping[str, RowSpec]) -> None:
         shared = {name: row for name, row in rows.items() if not name.startswith((INFO, PRESENT))}

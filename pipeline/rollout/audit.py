@@ -15,9 +15,10 @@ from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.command import Typed, typed, user_typed
+from pipeline.dataset.columns import Columns, RowSpec
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import SUMMARY, Episode
-from pipeline.errors import TaskFailed
+from pipeline.errors import InvalidEpisode, TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
 from pipeline.interfaces import Decision, Environment
 from pipeline.machine.processes import spawn_context
@@ -92,7 +93,7 @@ def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | 
         left, right = recorded.steps[name][:rows], replayed.steps[name][:rows]
         if left.shape != right.shape or left.dtype != right.dtype:
             return 0, f"{name} is {right.dtype}{list(right.shape)}, recorded {left.dtype}{list(left.shape)}"
-        unequal = (left != right).reshape(rows, -1).any(axis=1)
+        unequal = ((left != right) & ((left == left) | (right == right))).reshape(rows, -1).any(axis=1)  # NaN is NaN
         if unequal.any():
             found.append((int(unequal.argmax()), name))
     if found:
@@ -101,6 +102,22 @@ def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | 
         return rows - 1, f"its length: {replayed.length} steps, recorded {recorded.length}"
     ends = [name for name in (*SUMMARY, "mission") if getattr(recorded, name) != getattr(replayed, name)]
     return (rows - 1, ", ".join(ends)) if ends else None
+
+
+def stored_columns(dataset: EpisodeDataset) -> Columns:
+    """What each array of a dataset is, its infos included."""
+    columns = Columns()
+    specs = {name: dataset.spec(name) for name in dataset.array_names()}
+    columns.learn({name: RowSpec(dtype, shape) for name, (shape, dtype) in specs.items()})
+    return columns
+
+
+def as_stored(episode: Episode, number: int, columns: Columns) -> Episode:
+    """A replayed episode as the dataset would store it: some of its infos may be cast, renamed or left out there."""
+    try:
+        return columns.conform(episode, number)
+    except InvalidEpisode:  # other arrays; `first_difference` says which
+        return episode
 
 
 _job: tuple[Callable[[], Environment], Artifact, Path | None, Typed]
@@ -112,24 +129,25 @@ def _start(environment: Callable[[], Environment], artifact: Artifact, frames: P
 
 
 @cache
-def _opened() -> tuple[Environment, EpisodeDataset]:
+def _opened() -> tuple[Environment, EpisodeDataset, Columns]:
     environment, artifact, _, _ = _job
-    return environment(), EpisodeDataset.of(artifact)
+    dataset = EpisodeDataset.of(artifact)
+    return environment(), dataset, stored_columns(dataset)
 
 
 def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
     _, _, frames, words = _job
     with user_typed(words):  # messages tell the commands that they would tell in the parent
-        simulator, dataset = _opened()
-        return [_audit_one(simulator, dataset[index], index, frames) for index in indices]
+        simulator, dataset, columns = _opened()
+        return [_audit_one(simulator, dataset[index], index, columns, frames) for index in indices]
 
 
-def _audit_one(simulator: Environment, recorded: Episode, index: int, frames: Path | None) -> Audited:
+def _audit_one(simulator: Environment, recorded: Episode, index: int, columns: Columns, frames: Path | None) -> Audited:
     start = Start(index, recorded.seed, np.random.default_rng(0))
     policy = Recorded(recorded.steps["action"])
     watch = None if frames is None else picture_of
     played = next(play([simulator], policy, iter([start]), limit=recorded.length, watch=watch))
-    difference = first_difference(recorded, played.episode)
+    difference = first_difference(recorded, as_stored(played.episode, index, columns))
     if frames is not None and difference is None:
         save_frames(spilled_frames(frames, index), EpisodeFrames.of(played.pictures), recorded.digest())
     return Audited(index, recorded.length, *(difference or ()))

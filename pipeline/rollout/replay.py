@@ -16,6 +16,7 @@ from pipeline.episode import Episode
 from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, TaskFailed
 from pipeline.fingerprint import canonical, differences
 from pipeline.interfaces import Environment, Observation
+from pipeline.keys import name_among
 from pipeline.machine.processes import spawn_context
 from pipeline.observation import observation_arrays
 from pipeline.rollout.rollout import reset_environment, step_environment
@@ -123,7 +124,7 @@ def _render(simulator: Environment, number: int, row: int) -> UInt8[np.ndarray, 
 
 def _check_observation(observation: Observation, episode: Episode, number: int, row: int) -> None:
     for name, value in observation_arrays(observation, "observation").items():
-        recorded = np.asarray(episode.steps[name][row])
+        recorded = np.asarray(episode.steps[name_among(episode.steps, name)][row])
         if np.array_equal(value, recorded):
             continue
         raise DigestMismatch(

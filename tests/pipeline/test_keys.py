@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.dataset.columns import Columns
 from pipeline.dataset.parts import pack, save_part, unpack
-from pipeline.keys import LONGEST_NAME, LONGEST_PART, SideBySide, apart, earlier_name, flattened, key_names
+from pipeline.keys import LONGEST_NAME, LONGEST_PART, SideBySide, apart, flattened, key_names, name_among
 from pipeline.observation import observation_arrays
 from pipeline.storage.choice import open_arrays, storage_named
 from tests.conftest import STORAGES
@@ -123,9 +123,12 @@ def test_names_that_are_there_already_stay_even_where_they_differ_in_case_alone(
     assert [names.place(name) for name in ("info/r", "info/R", "info/r/x")] == ["info/r", "info/R", "info/r%/x"]
 
 
-def test_an_earlier_version_wrote_the_keys_of_observations_as_they_are():
-    assert earlier_name("observation/walker%2Fjoints") == "observation/walker/joints"
-    assert earlier_name("observation/a%") == "observation/a"
+def test_what_an_earlier_version_wrote_as_it_is_is_found_under_that_name():
+    known = {"observation/walker/joints", "observation/a", "observation/b%2Fc", "observation/b/c"}
+    assert name_among(known, "observation/walker%2Fjoints") == "observation/walker/joints"
+    assert name_among(known, "observation/a%") == "observation/a"
+    assert name_among(known, "observation/b%2Fc") == "observation/b%2Fc"
+    assert name_among(known, "observation/x%2Fy") == "observation/x%2Fy"
 
 
 @settings(max_examples=25)

@@ -47,6 +47,31 @@ def test_what_does_not_fit_is_left_out_with_a_note(tmp_path, part_bytes: int):
     ]
 
 
+@pytest.mark.parametrize("part_bytes", [1, 2**20])
+def test_numbers_join_a_column_of_another_type_where_that_holds_them(tmp_path, part_bytes: int):
+    first = {"real": 0.5, "whole": 2**60 + 1, "small": np.int8(3), "natural": np.uint64(2**63), "flag": True}
+    fits = {"real": 2**53, "whole": 2.0, "small": 100, "natural": 5, "flag": 0}
+    does_not = {"real": 2**53 + 1, "whole": 0.5, "small": 200, "natural": -1, "flag": 2}
+    dataset, notes = noted(tmp_path, [with_infos([each]) for each in (first, fits, does_not, first)], part_bytes)
+    for name in first:
+        assert dataset.state_rows(f"info/{name}", 0, 4).tolist() == [first[name], fits[name], 0, first[name]]
+        assert dataset.spec(f"info/{name}")[1] == np.asarray(first[name]).dtype
+    assert sorted(note.split(" of ")[0] for note in notes) == sorted(f"info/{name}" for name in first)
+
+
+def test_nan_is_a_number_that_every_real_type_holds(tmp_path):
+    dataset, notes = noted(tmp_path, [with_infos([{"x": np.float32(1)}]), with_infos([{"x": float("nan")}])], 2**20)
+    np.testing.assert_array_equal(dataset.state_rows("info/x", 0, 2), [1, np.nan])
+    assert notes == []
+
+
+def test_the_order_of_bytes_makes_no_other_array(tmp_path, rng):
+    episodes = [made_episode(rng, 3), made_episode(rng, 3)]
+    swapped = dict(episodes[1].steps) | {"observation": episodes[1].steps["observation"].astype(">f8")}
+    dataset, _ = noted(tmp_path, [episodes[0], Episode(swapped)], 2**20)
+    assert [episode.digest() for episode in dataset] == [episode.digest() for episode in episodes]
+
+
 def test_a_first_info_settles_its_column_and_arrays_of_parts_do_as_well():
     columns = Columns()
     columns.learn({"action": RowSpec(np.dtype("f8"), ()), "info/x": RowSpec(np.dtype("i8"), (2,))})

@@ -132,6 +132,9 @@ def test_what_cannot_be_found_again_has_no_identity():
         (lambda observations, generators: np.zeros(3), "answer with 8 actions.* 3"),
         (lambda observations, generators: ["a"] * SLOTS, "must give numbers; it gave str"),
         (lambda observations, generators: np.full(SLOTS, 0.5), r"gave 0\.5; this environment takes whole numbers"),
+        (lambda observations, generators: np.full(SLOTS, np.nan), r"gave nan; this environment takes whole numbers"),
+        (lambda observations, generators: [2**64] * SLOTS, "must give numbers"),
+        (lambda observations, generators: np.full(SLOTS, 2**63, np.uint64), "gave 9223372036854775808; .* takes int64"),
     ],
 )
 def test_answers_that_are_no_actions_are_refused(function, message):

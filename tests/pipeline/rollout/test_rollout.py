@@ -287,6 +287,15 @@ def test_the_applied_action_is_the_stored_one():
     np.testing.assert_array_equal(episode.steps["action"][:-1], tape.actions)
 
 
+def test_an_action_that_the_environments_type_cannot_hold_is_refused():
+    class Huge(OneBuffer):
+        def act(self, decisions):
+            return [np.array([0.5, 1e39])]
+
+    with pytest.raises(InvalidInput, match=r"one-buffer gave the action \[0.5, 1e\+39\], float64; .* takes float32"):
+        rollout(Tape(seen(0), []), Huge(), 0, RNG, limit=1)
+
+
 def test_an_action_of_another_shape_is_refused():
     with pytest.raises(InvalidInput, match=r"one-buffer gave an action of shape \(3,\), .* \(2,\)"):
         rollout(Tape(seen(0), []), OneBuffer((3,)), 0, RNG)

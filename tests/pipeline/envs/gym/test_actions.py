@@ -115,6 +115,15 @@ def test_whole_numbers_beyond_their_bounds_are_refused(space, action):
         FlatActions(space).taken_apart(np.asarray(action))
 
 
+def test_a_real_number_that_its_part_cannot_hold_is_refused():
+    actions = FlatActions(
+        spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32), "b": spaces.Box(-1, 1, (1,), np.float64)})
+    )
+    assert actions.taken_apart(np.array([0.1, 1e39]))["a"] == np.float32(0.1)
+    with pytest.raises(InvalidInput, match="The action a is float32, which cannot hold"):
+        actions.taken_apart(np.array([1e39, 0.1]))
+
+
 def test_real_numbers_beyond_their_bounds_are_the_environments_business():
     assert FlatActions(spaces.Box(-1, 1, (1,))).taken_apart(np.float32([5])) == 5
 
