@@ -57,7 +57,7 @@ def _torch(algorithm: str, device: str) -> Any:
     return torch
 
 
-def _no_learning(_: float) -> float:
+def _no_learning(_: float | int) -> float:
     return 0.0
 
 
