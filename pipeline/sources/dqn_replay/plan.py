@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -74,14 +74,16 @@ class ReadingPlan:
 
     Attributes:
         dropped: fragments that are not stored.
+        dropped_slots: first rows of kept fragments, out of slot C-1, that are not stored with them.
     """
 
     units: list[Unit] = field(default_factory=list)
     dropped: list[Across] = field(default_factory=list)
+    dropped_slots: list[Piece] = field(default_factory=list)
 
     def dropped_rows(self, shard: int) -> int:
-        """Rows of a checkpoint in fragments that are not stored."""
-        pieces = (piece for fragment in self.dropped for piece in fragment.pieces)
+        """Rows of a checkpoint that are not stored, without padding and copies."""
+        pieces = [*self.dropped_slots, *(piece for fragment in self.dropped for piece in fragment.pieces)]
         return sum(piece.stop - piece.start for piece in pieces if piece.shard == shard)
 
     def rows_without_whole_episode(self, shards: Sequence[int]) -> dict[int, int]:
@@ -99,18 +101,22 @@ def plan(
     """The episodes of `shards`, which are in reading order.
 
     `joined` holds the pairs of numbers that follow each other in time. Of fragments, those that may be nothing but
-    padding are never kept.
+    padding are never kept, and neither is the record in slot C-1 of a checkpoint that is joined to none before it.
     """
     by_number = {shard.number: shard for shard in shards}
     stored: dict[int, list[Unit]] = {shard.number: [] for shard in shards}
     made = ReadingPlan()
     for line in _lines(sorted(by_number), joined):
         for unit in _episodes([by_number[number] for number in line]):
-            kept = keep_fragments and not (by_number[unit.shard].quiet_tail and _is_tail(unit))
-            if isinstance(unit, Across) and unit.extent != WHOLE and not kept:
-                made.dropped.append(unit)
-            else:
+            if isinstance(unit, Inside) or unit.extent == WHOLE:
                 stored[unit.shard].append(unit)
+                continue
+            rest = _without_slot(unit, by_number[unit.shard])
+            if keep_fragments and rest.pieces and not (by_number[unit.shard].quiet_tail and unit.extent == TAIL):
+                stored[unit.shard].append(rest)
+                made.dropped_slots += unit.pieces[: len(unit.pieces) - len(rest.pieces)]
+            else:
+                made.dropped.append(unit)
     made.units = [unit for shard in shards for unit in stored[shard.number]]
     return made
 
@@ -129,8 +135,10 @@ def as_upstream(shards: Sequence[Shard]) -> ReadingPlan:
     return made
 
 
-def _is_tail(unit: Unit) -> bool:
-    return isinstance(unit, Across) and unit.extent == TAIL
+def _without_slot(fragment: Across, first: Shard) -> Across:
+    """A fragment without the record in slot C-1 of its first checkpoint, where it begins with that."""
+    begins = fragment.pieces[0].start == first.capacity - 1
+    return replace(fragment, pieces=fragment.pieces[1:]) if begins else fragment
 
 
 def _lines(numbers: list[int], joined: AbstractSet[tuple[int, int]]) -> list[list[int]]:
@@ -147,9 +155,9 @@ def _lines(numbers: list[int], joined: AbstractSet[tuple[int, int]]) -> list[lis
 def _episodes(line: list[Shard]) -> Iterator[Unit]:
     """All episodes and fragments of a line of checkpoints, in time order."""
     open_pieces: list[Piece] = []
-    owner, extent = line[0].number, WHOLE if line[0].begins_episode else HEAD
-    for place, shard in enumerate(line):
-        if place:
+    owner, extent = line[0].number, WHOLE if line[0].first_of_run else HEAD
+    for shard in line:
+        if not shard.first_of_run:
             owner = owner if open_pieces else shard.number
             open_pieces.append(Piece(shard.number, shard.capacity - 1, shard.capacity))
             if shard.slot_ends:

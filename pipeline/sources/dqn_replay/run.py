@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.sources.dqn_replay.bucket import NEEDED, Listing, LogFile
 from pipeline.sources.dqn_replay.shard import (
     Rules,
@@ -18,7 +20,15 @@ from pipeline.sources.dqn_replay.shard import (
     read_steps,
     stale_rows_are_of,
 )
+from pipeline.sources.dqn_replay.soundness import (
+    check_counters,
+    check_ends,
+    check_old_rows,
+    check_starts,
+    note_oddities,
+)
 from pipeline.sources.quirks import Quirks
+from pipeline.wording import number_ranges
 
 FRAMES = "observation"
 
@@ -62,17 +72,17 @@ class Run:
             else:
                 whole.append(number)
         present = set(self.listing.checkpoints)
-        if gaps := [str(number) for number in range(max(present, default=-1) + 1) if number not in present]:
-            self.quirks.note("missing_checkpoints", f"checkpoints that are not there: {', '.join(gaps)}", len(gaps))
+        if gaps := [number for number in range(max(present, default=-1) + 1) if number not in present]:
+            self.quirks.note("missing_checkpoints", f"checkpoints that are not there: {number_ranges(gaps)}", len(gaps))
         return whole
 
     def choose(self, asked: Sequence[int], whole: Sequence[int]) -> None:
         """Take those of the `asked` numbers that are `whole`, in that order."""
         self.chosen = [number for number in asked if number in whole]
-        if missing := [str(number) for number in asked if number not in whole]:
+        if missing := [number for number in asked if number not in whole]:
             self.quirks.note(
                 "unavailable_checkpoints",
-                f"checkpoints that were asked for and are not there: {', '.join(missing)}",
+                f"checkpoints that were asked for and are not there: {number_ranges(missing)}",
                 len(missing),
             )
 
@@ -93,11 +103,33 @@ class Run:
         """Read the small files of some checkpoints. `everything`: all their rows count, copies and slot C-1 too."""
         known = {shard.number for shard in self.shards}
         self.shards += [self._shard(number, everything) for number in numbers if number not in known]
+        if not everything:
+            self._check_together()
 
     def joined(self) -> frozenset[tuple[int, int]]:
         """Pairs of checkpoints, of those read so far, that follow each other in time without a gap."""
         by_number = {shard.number: shard for shard in self.shards}
         return frozenset((a, b) for a, b in pairwise(sorted(by_number)) if self._follows(by_number[a], by_number[b]))
+
+    def _check_together(self) -> None:
+        """Raises InvalidInput where what was read so far contradicts itself; what is merely odd is noted."""
+        last, paths = max(self.listing.checkpoints), {shard.number: self.paths(shard.number) for shard in self.shards}
+        check_counters(self.shards, last, paths)
+        for shard in self.shards:
+            check_ends(shard, paths[shard.number]["terminal"])
+        check_starts(self.shards, paths)
+        for shard in self.shards:
+            if not shard.regular and shard.number != last:
+                steps = read_steps(paths[shard.number])
+                before = self._read_before(shard.number, steps)
+                check_old_rows(shard, steps, before, last, paths[shard.number]["add_count"])
+        note_oddities(self.shards, last, self.quirks)
+
+    def _read_before(self, number: int, steps: StepArrays) -> StepArrays | None:
+        """The steps of the checkpoint before, zeros before the first; None where they were not read."""
+        if number == 0:
+            return StepArrays(*(np.zeros_like(column) for column in steps))
+        return read_steps(self.paths(number - 1)) if any(each.number == number - 1 for each in self.shards) else None
 
     def _shard(self, number: int, everything: bool) -> Shard:
         paths = self.paths(number)
@@ -115,9 +147,12 @@ class Run:
                 capacity - 1 - rows,
             )
         if counter is None and not everything:
+            alone = len(self.chosen) == 1
             self.quirks.note(
                 "no_counters",
-                "no add_count files: nothing proves which checkpoints follow each other, so none were joined",
+                "no add_count file: nothing proves that the checkpoint is the run's first, or where its new rows end"
+                if alone
+                else "no add_count files: nothing proves which checkpoints follow each other, so none were joined",
             )
         return make_shard(number, steps, counter, rows)
 

@@ -67,6 +67,8 @@ class Shard:
         slot_quiet: whether it does nothing, and so may be padding.
         quiet: whether its first PADDING rows do nothing.
         quiet_tail: whether the rows after the last end do nothing, and are no more than PADDING.
+        starts: episodes that begin after the end of another, whose first PADDING rows are read.
+        bare_starts: those of them that do something in these rows, and so have no padding.
         add_count: records that the run had written, where a counter tells; the last checkpoint of a run may hold its
             cursor instead.
     """
@@ -79,6 +81,8 @@ class Shard:
     slot_quiet: bool
     quiet: bool
     quiet_tail: bool
+    starts: int
+    bare_starts: int
     add_count: int | None
 
     @property
@@ -92,11 +96,6 @@ class Shard:
         if self.add_count is None:
             return self.number == 0 and self.quiet and not self.slot_ends
         return self.add_count < self.capacity and (self.regular or self.number == 0)
-
-    @property
-    def begins_episode(self) -> bool:
-        """Whether an episode begins at row 0, as the record before it, in slot C-1, tells."""
-        return self.first_of_run or self.slot_ends
 
 
 def read_steps(files: Mapping[str, Path]) -> StepArrays:
@@ -138,6 +137,8 @@ def make_shard(number: int, steps: StepArrays, add_count: int | None, rows: int)
     """A checkpoint of which the first `rows` are read."""
     ends = np.flatnonzero(steps.terminal[:rows])
     tail = steps.rows(int(ends[-1]) + 1 if len(ends) else 0, rows)
+    starts = ends[ends + PADDING < rows] + 1
+    begun = starts[:, None] + np.arange(PADDING)
     return Shard(
         number,
         capacity=len(steps.action),
@@ -147,6 +148,8 @@ def make_shard(number: int, steps: StepArrays, add_count: int | None, rows: int)
         slot_quiet=steps.rows(len(steps.action) - 1, len(steps.action)).quiet == 1,
         quiet=steps.rows(0, rows).quiet == PADDING,
         quiet_tail=tail.quiet == len(tail.action),
+        starts=len(starts),
+        bare_starts=int(np.any([column[begun] != 0 for column in steps], axis=(0, 2)).sum()),
         add_count=add_count,
     )
 

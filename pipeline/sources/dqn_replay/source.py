@@ -26,7 +26,7 @@ from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
 from pipeline.sources.quirks import Quirk
 from pipeline.storage.contract import Storage
-from pipeline.wording import check_choice
+from pipeline.wording import check_choice, number_ranges
 
 log = logging.getLogger(__name__)
 
@@ -169,21 +169,23 @@ class DqnReplaySource(BulkSource):
             if not run.chosen:
                 raise InvalidInput(
                     f"No checkpoint of {run.label} that is asked for is whole in {self._bucket.address}. There are "
-                    f"{', '.join(map(str, listing.checkpoints))}; each needs the files {', '.join(NEEDED)}."
+                    f"{number_ranges(listing.checkpoints)}; each needs the files {', '.join(NEEDED)}."
                 )
-            run.quirks.note("rule", self._rule())
+            run.quirks.note("rule", self._rule(alone=len(run.chosen) == 1))
             self._runs[task] = run
         return self._runs[task]
 
-    def _rule(self) -> str:
+    def _rule(self, alone: bool) -> str:
+        """How rows become episodes; `alone` where one checkpoint is read, so that nothing can be joined."""
         low, high = CLIPPING
         clipped = f"rewards are clipped to [{low:g}, {high:g}] by the logging agent; returns are no game scores"
         if self.rows == UPSTREAM:
             return f"read as LRAM does: every row of each checkpoint, padding, copies and heads included; {clipped}"
+        crossing = "that begin or end in another checkpoint" if alone else "between checkpoints"
         edges = {
-            STITCH: "episodes between consecutive checkpoints joined",
-            DROP: "episodes between checkpoints dropped",
-            KEEP: "episodes between checkpoints kept as fragments",
+            STITCH: f"episodes {crossing} dropped" if alone else "episodes between consecutive checkpoints joined",
+            DROP: f"episodes {crossing} dropped",
+            KEEP: f"episodes {crossing} kept as fragments",
         }
         return f"padding stripped, the last checkpoint cut where its new rows end, {edges[self.edges]}; {clipped}"
 
