@@ -133,10 +133,12 @@ def _bound(node: DictConfig) -> partial[Any]:
 
 def _datasets(cfg: DictConfig) -> dict[str, Composed]:
     """The settings by the name of the dataset that is made or read: one for each checkpoint of a policy."""
+    from pipeline.dataset.workspace import check_dataset_name
+
     checkpoints = [] if _source() or "each" not in cfg.policy else _bound(cfg.policy.each)()
     if not checkpoints:
         door = (_source() or HydraConfig.get().runtime.choices["policy"]).replace("_", "-")
-        cfg.dataset = cfg.dataset or f"{door}-v1"
+        cfg.dataset = check_dataset_name(cfg.dataset or f"{door}-v1")
         return {cfg.dataset: Composed(cfg)}
     found = {}
     for name, each in _named(cfg, checkpoints).items():
@@ -210,18 +212,24 @@ def _plain_errors() -> Iterator[None]:
         raise _unwrapped(error) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise InvalidSettings(_in_words(error)) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override must be"):
+            raise
+        raise InvalidSettings(_in_words(error)) from error
 
 
 def _unwrapped(error: BaseException) -> BaseException:
     """What went wrong while Hydra built a part: the part's own error, or that there is no such part."""
     from pipeline.campaign import words
-    from pipeline.errors import InvalidSettings
+    from pipeline.errors import CauseOfAll, InvalidInput, InvalidSettings
 
     message, outer = str(error), error
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         message, outer, error = str(error), error, error.__cause__
     if isinstance(error, OmegaConfBaseException):
         return InvalidSettings(_in_words(error))
+    if isinstance(error, InvalidInput) and not isinstance(error, CauseOfAll):
+        return InvalidSettings(str(error))  # the same for every task
     if "locating target" in message or isinstance(error, InstantiationException):
         return InvalidSettings(words.part_not_built(message, None if error is outer else error))
     if isinstance(error, TypeError):
@@ -244,6 +252,8 @@ def _in_words(error: Exception) -> str:
         return words.unknown_key(str(cause.full_key), known)
     if isinstance(error, OmegaConfBaseException):
         return words.unresolved(str(error))
+    if not isinstance(error, HydraException):
+        return words.no_choice(sys.argv[1:], _choices())
     return words.refused(str(error), str(cause or ""), sys.argv[1:])
 
 

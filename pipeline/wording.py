@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from types import UnionType
 from typing import Any
 
-from pipeline.errors import unknown_name
+from pipeline.errors import InvalidInput, unknown_name
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are: `a, b and 3 more` for five names of which two are shown."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, things: str) -> str:
+    """A number of things, which are given in the plural: `1 episode`, `1,200 episodes`."""
+    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 
 
 def number_ranges(numbers: Iterable[int]) -> str:
@@ -31,6 +37,12 @@ def check_choice(setting: str, value: str, known: Iterable[str]) -> None:
     """Raises UnknownName where a setting has none of the known values, with the nearest of them."""
     if value not in (names := list(known)):
         raise unknown_name(setting, value, names)
+
+
+def check_type(setting: str, value: object, kind: type | UnionType, meaning: str) -> None:
+    """Raises InvalidInput for a setting of another type. Truth values are no numbers."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InvalidInput(f"{setting}={value} is of the wrong type: it must be {meaning}.")
 
 
 def json_words(value: Any) -> str:

@@ -26,7 +26,20 @@ from pipeline.rollout.workers import EpisodeJob, WorkerPool
 
 log = logging.getLogger(__name__)
 
-FACTS = StageFacts(begins=True)
+
+@beartype
+def foresee(
+    *, dataset: str, episodes: int | None, states: int | None, frames: int | None, seed: int, workers: int | None
+) -> None:
+    """Raises InvalidInput for settings with which no task can be collected."""
+    check_dataset_name(dataset)
+    Amount(episodes, states)
+    _budget(frames, episodes)
+    if seed < 0:
+        raise InvalidInput(f"seed={seed} must not be negative.")
+
+
+FACTS = StageFacts(begins=True, foresee=foresee)
 
 
 @beartype
@@ -54,13 +67,12 @@ def run(
     An episode depends on (seed, domain, task, its index), the environment and the policy only; so the digest is the
     same for every number of workers and after every kill.
     """
-    if seed < 0:
-        raise InvalidInput(f"seed={seed} must not be negative.")
+    foresee(dataset=dataset, episodes=episodes, states=states, frames=frames, seed=seed, workers=workers)
     limit = _budget(frames, episodes)
     environment = partial(domain.environment, task=task)
     player = partial(_mixed, policy, randomness) if randomness else policy
     parameters = {"seed": seed, **_identity(environment, player)} | ({"budget": limit} if limit else {})
-    spec = Spec(domain.name, task, EPISODES, EPISODES_FORMAT, parameters, name=check_dataset_name(dataset))
+    spec = Spec(domain.name, task, EPISODES, EPISODES_FORMAT, parameters, name=dataset)
     amount = Amount(domain.episodes if episodes is None and states is None else episodes, states)
     cores = workers or available_cores()
 

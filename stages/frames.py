@@ -9,14 +9,23 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.campaign.stage import StageFacts
-from pipeline.dataset.workspace import Workspace
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.domains.domain import Domain
 from pipeline.machine.threads import available_cores
 from pipeline.rollout.frames import frames_of
 
 log = logging.getLogger(__name__)
 
-FACTS = StageFacts()
+
+@beartype
+def foresee(*, dataset: str, episodes: int | None, workers: int | None) -> None:
+    """Raises InvalidInput for settings with which no task can be drawn."""
+    check_dataset_name(dataset)
+    Amount(episodes)
+
+
+FACTS = StageFacts(foresee=foresee)
 
 
 @beartype

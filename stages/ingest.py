@@ -21,6 +21,7 @@ from pipeline.errors import InvalidInput
 from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
 from pipeline.sources.contract import BulkSource, Source
+from pipeline.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,24 @@ def tasks(*, domain: Domain, source: Source | BulkSource | None) -> Sequence[str
     return None if source is None else source.tasks(domain.name)
 
 
-FACTS = StageFacts(begins=True, tasks=tasks)
+@beartype
+def foresee(
+    *,
+    source: Source | BulkSource | None,
+    dataset: str,
+    episodes: int | None,
+    states: int | None,
+    workers: int | None = None,
+) -> None:
+    """Raises InvalidInput for settings with which no task can be ingested."""
+    if source is None:
+        command = again(source="jat", source__path="FOLDER")
+        raise InvalidInput(f"stage=ingest needs a source. With a folder of JAT's in the place of FOLDER: {command}")
+    check_dataset_name(dataset)
+    Amount(episodes, states)
+
+
+FACTS = StageFacts(begins=True, tasks=tasks, foresee=foresee)
 
 
 @beartype
@@ -54,9 +72,8 @@ def run(
     `workers` pieces of a source that comes in pieces are read at once. Nothing where the source was only to be
     downloaded.
     """
-    if source is None:
-        command = again(source="jat", source__path="FOLDER")
-        raise InvalidInput(f"stage=ingest needs a source. With a folder of JAT's in the place of FOLDER: {command}")
+    foresee(source=source, dataset=dataset, episodes=episodes, states=states, workers=workers)
+    assert source is not None
     if isinstance(source, BulkSource) and source.download_only:
         source.download(domain.name, task)
         return None
@@ -66,7 +83,7 @@ def run(
         EPISODES,
         EPISODES_FORMAT,
         {"source": dict(source.identity(domain.name, task))},
-        name=check_dataset_name(dataset),
+        name=dataset,
     )
 
     def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
@@ -79,12 +96,12 @@ def run(
         return Noticed([quirk.sentence for quirk in quirks], [asdict(quirk) for quirk in quirks])
 
     artifact = grow(workspace, spec, Amount(episodes, states), fill, force)
-    if artifact.built and (counted := _counted(artifact)):
-        log.info("ingest %s: %s", spec.label, counted)
+    if artifact.built and (parts := _counted(artifact)):
+        log.info("ingest %s: %s", spec.label, parts)
     have = int(artifact.manifest.counts["episodes"])
     if episodes and have < episodes:
         raise InvalidInput(
-            f"The source has {have} episodes of {spec.label}, episodes={episodes} asked for more.\n"
+            f"The source has {counted(have, 'episodes')} of {spec.label}, episodes={episodes} asked for more.\n"
             f"Take them all: {again(episodes=None)}"
         )
     return artifact

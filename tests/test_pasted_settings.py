@@ -75,6 +75,7 @@ def test_a_setting_or_a_name_is_mended_by_its_suggestion(shell, words):
         (*COLLECT[:2], *COLLECT[3:], "task=corner,maze", "episodes=2"),
         ("--multirunn", *COLLECT[:2], *COLLECT[3:], "task=corner,maze", "episodes=2"),
         ("stage=plan", *TOY[:1], "sweep=babyai39"),
+        ("stage=plan", "domain=atari", "task=pong", "embedding=null"),
     ],
     ids=lambda words: " ".join(words),
 )

@@ -54,7 +54,7 @@ def shell(tmp_path_factory):
 def test_where_no_expert_is_a_random_policy_plays(shell, words):
     (play,) = shell.suggested("stage=collect", *words, "policy=scripted", "episodes=1", "workers=1")
     assert "policy=random" in shlex.split(play)
-    assert "1 episodes" in shell.pasted(play)
+    assert "1 episode," in shell.pasted(play)
 
 
 def test_pictures_need_a_network(shell, monkeypatch):

@@ -139,7 +139,7 @@ def test_a_sweep_over_joblib_shows_every_failure_and_finishes_the_other_tasks(tm
 def test_an_unset_task_means_every_task_that_has_the_dataset(tmp_path):
     run(tmp_path, "stage=collect", "domain=toy", "task=[toy-corner,MAZE]", "episodes=6")
     text = run(tmp_path, "stage=retrieval", "domain=toy")
-    assert "skipped 1 tasks that have no dataset scripted-v1: key" in text
+    assert "skipped 1 task without the dataset scripted-v1: key" in text
     assert "retrieval toy/corner built" in text
     assert "retrieval toy/maze built" in text
     assert "There is no dataset" in run(tmp_path, "stage=retrieval", "domain=toy", "task=all", status=1)

@@ -46,7 +46,7 @@ def test_the_bucket_is_downloaded_once_and_read_like_a_mirror(tmp_path, bucket, 
     run(near, *INGEST, "task=pong", f"source.root={tmp_path / 'far' / 'downloads' / 'dqn_replay'}", "storage=bin")
     assert manifest(near)["digest"] == manifest(tmp_path / "far")["digest"]
     assert manifest(near)["version"] == "dqn-replay-v1"
-    assert "1 artifacts are whole" in run(near, "stage=verify")
+    assert "1 artifact is whole" in run(near, "stage=verify")
 
 
 def test_unset_the_tasks_are_the_games_that_were_logged(tmp_path, bucket):

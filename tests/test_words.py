@@ -104,8 +104,8 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*COLLECT, "dataset=${nope}"), "The value of dataset cannot be resolved: Interpolation key 'nope' not found."),
     (
         (*COLLECT, "episodes=${oc.env:NOPE}"),
-        "collect toy/corner failed: A value cannot be resolved: KeyError raised while resolving interpolation: "
-        "\"Environment variable 'NOPE' not found\".\nnot tried, because the cause is no task's own: maze, key",
+        "collect toy failed: A value cannot be resolved: KeyError raised while resolving interpolation: "
+        "\"Environment variable 'NOPE' not found\".\n",
     ),
     (
         (*COLLECT, "task=corner", "~seed"),
@@ -113,8 +113,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         (*COLLECT, "episodes=abc"),
-        "collect toy/corner failed: episodes=abc is of the wrong type: it must be a whole number or null.\n"
-        "not tried, because the cause is no task's own: maze, key",
+        "collect toy failed: episodes=abc is of the wrong type: it must be a whole number or null.\n",
     ),
     (
         ("stage=retrieval", "domain=toy", "task=corner", "retrieval.demos=two"),
@@ -136,6 +135,32 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         (*COLLECT, "task=corner", "policy=callable"),
         "collect toy/corner failed: policy.function._target_ has no default: write policy.function._target_=...",
     ),
+    ((*COLLECT, "seed=-1"), "collect toy failed: seed=-1 must not be negative.\n"),
+    ((*COLLECT, "episodes=-1"), "collect toy failed: episodes=-1 asks for nothing; it must be at least 1.\n"),
+    ((*COLLECT, "states=0"), "collect toy failed: states=0 asks for nothing; it must be at least 1.\n"),
+    ((*COLLECT, "dataset=a/b"), "'a/b' cannot name a dataset: use letters"),
+    (("stage=report", "domain=toy", "dataset=a/b"), "'a/b' cannot name a dataset: use letters"),
+    (
+        ("stage=[collect,retrieval]", "domain=toy", "retrieval.demos=-1"),
+        "retrieval toy failed: retrieval.demos=-1 must be at least 1.\n",
+    ),
+    (
+        ("stage=retrieval", "domain=toy", "task=all", "episodes=-1"),
+        "retrieval toy failed: episodes=-1 asks for nothing",
+    ),
+    (("stage=frames", "domain=toy", "task=all", "episodes=0"), "frames toy failed: episodes=0 asks for nothing"),
+    ((*COLLECT, "domain.tasks=3"), "domain.tasks=3 is of the wrong type: it must be a list of texts.\n"),
+    ((*COLLECT, "domain.tasks=corner"), "domain.tasks=corner is of the wrong type: it must be a list of texts.\n"),
+    ((*COLLECT, "domain.tasks=[]"), "domain.tasks=[] leaves no task."),
+    ((*COLLECT, "domain.max_steps=abc"), "domain.max_steps=abc is of the wrong type: it must be a whole number"),
+    ((*COLLECT, "domain.episodes=0"), "domain.episodes=0 must be at least 1."),
+    ((*COLLECT, "domain.regent=3"), "domain.regent=3 is of the wrong type"),
+    ((*COLLECT, "domain.regent.demos=two"), "domain.regent.demos=two is of the wrong type: it must be a whole number."),
+    (
+        (*COLLECT, "domain.environment._target_=os.nothing"),
+        "domain.environment: os.nothing cannot be imported (",
+    ),
+    (("stage=plan", "domain=atari", "embedding=null"), "embedding=null: a choice is a name. For no embedding at all,"),
     (("policy=sb3", *COLLECT), "Which agent? policy.path=FILE.zip, "),
     (("paths.root=/dev/null/x", *COLLECT), "Not a directory: /dev/null/x"),
 ]

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import DamagedArtifact
+from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.fingerprint import fingerprint
 from pipeline.machine.files import read_json, write_json
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
+from pipeline.wording import few
 
 MANIFEST = "manifest.json"
 ARRAYS = "arrays"
@@ -167,8 +168,20 @@ class Artifact:
         return self.path / ARRAYS
 
     def open(self) -> Mapping[str, ReadableArray]:
-        """A derived artifact's arrays by name; a slice reads just its rows."""
+        """A derived artifact's arrays by name; a slice reads just its rows.
+
+        Raises InvalidInput for an artifact of a kind that has none, DamagedArtifact where they are gone.
+        """
+        if not self.arrays.exists() and not any(name.startswith(f"{ARRAYS}/") for name in self.manifest.files):
+            raise InvalidInput(self._without_arrays())
         return open_arrays(self.arrays)
+
+    def _without_arrays(self) -> str:
+        if self.manifest.kind == EPISODES:
+            name = f"{self.manifest.task}/{self.manifest.version}"
+            return f"{self.path} is a dataset. Read it as one: EpisodeDataset.of(artifact), or workspace[{name!r}]"
+        files = few(sorted(self.manifest.files))
+        return f"{self.path} is of the kind {self.manifest.kind}, which has no arrays to open. Its files: {files}"
 
     @property
     def domain(self) -> str:
@@ -188,3 +201,22 @@ class Artifact:
     def as_parent(self, digest: str | None = None, episodes: int | None = None) -> Parent:
         """How a child's spec names this artifact."""
         return Parent(self.manifest.kind, self.manifest.version, digest or self.manifest.digest, episodes)
+
+
+def artifact_at(place: Artifact | str | Path, kind: str) -> Artifact:
+    """An artifact of one kind: itself, or the one in a folder. Raises InvalidInput with what is there instead."""
+    if not isinstance(place, Artifact):
+        folder = Path(place).expanduser()
+        if not (folder / MANIFEST).is_file():
+            names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+            there = f"there are {few(names)}" if names else "it is empty" if folder.is_dir() else "it is not there"
+            raise InvalidInput(f"{folder} is no folder of {kind}, which has a {MANIFEST}: {there}.\n{_finds(kind)}")
+        place = Artifact(folder, Manifest.read(folder))
+    if place.manifest.kind != kind:
+        there = f"{place.path} is of the kind {place.manifest.kind}; wanted are {kind}."
+        raise InvalidInput(f"{there}\n{_finds(kind, place.manifest.task)}")
+    return place
+
+
+def _finds(kind: str, task: str = "domain/task") -> str:
+    return f"Those of a task: Workspace('outputs').find({kind!r}, {task!r})"

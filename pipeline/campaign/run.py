@@ -106,23 +106,27 @@ def run_campaign(compose: Callable[[], Campaign], folder: Path) -> list[Failure]
         stage = next(iter(campaign.stages)) if campaign else ""
         record.failed(stage, campaign.label() if campaign else "", error, campaign.domain if campaign else None)
         return record.failures
-    if not tasks or _nothing_foreseen(campaign, tasks[0], record):
+    if not tasks or _nothing_foreseen(campaign, tasks, record):
         _run_looped(campaign, tasks, record)
     _run_once(campaign, record)
     return record.failures
 
 
-def _nothing_foreseen(campaign: Campaign, task: str, record: RunRecord) -> bool:
-    """Look for what would stop every task at a later stage, hours from now."""
-    for stage in campaign.looped[1:]:
-        foresee = campaign.stages[stage].foresee
+def _nothing_foreseen(campaign: Campaign, tasks: list[str], record: RunRecord) -> bool:
+    """Look for what would stop every task, at once or at a later stage, hours from now: settings that cannot be."""
+    for stage in campaign.looped:
+        foresee = campaign.stages[stage].foresee or _nothing
         try:
-            if foresee is not None:
-                campaign.settings.ask(stage, foresee, task)
+            campaign.settings.ask(stage, foresee, tasks[0])
         except Exception as error:  # reported like the failure of a task
-            record.failed(stage, campaign.label(), error, campaign.domain)
+            label = campaign.label(tasks[0] if len(tasks) == 1 else "")
+            record.failed(stage, label, error, campaign.domain)
             return False
     return True
+
+
+def _nothing() -> None:
+    """What a stage foresees that declares nothing: its settings are built for it, which is the check."""
 
 
 def _run_looped(campaign: Campaign, tasks: list[str], record: RunRecord) -> None:

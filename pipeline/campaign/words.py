@@ -28,6 +28,9 @@ PLAIN = ("task", "dataset", "episodes", "states", "frames", "seed", "workers")
 
 WRITTEN = "settings are written key=value, for example stage=all domain=toy"
 
+NO_TEXT = re.compile(r"=(null|true|false|[-+\d.e]*)$", re.IGNORECASE)
+"""What ends a word whose value is no text."""
+
 Choices = Mapping[str, Sequence[str]]
 """The configuration groups and the choices of each."""
 
@@ -85,6 +88,15 @@ def unknown_choice(path: str, options: Sequence[str]) -> str:
     group, _, name = path.rpartition("/")
     known = [each for each in options if each != "default" or group == "hub"]
     return str(unknown_name(group.removeprefix("hydra/"), name, known))
+
+
+def no_choice(words: Sequence[str], choices: Choices) -> str:
+    """A choice that is no text (`embedding=null`), which Hydra does not name."""
+    word = next((word for word in words if key_of(word) in choices and NO_TEXT.search(word)), "")
+    if not word:
+        return "A choice is a name."
+    key = key_of(word)
+    return _instead([word], [f"~{key}"], f"{word}: a choice is a name. For no {key} at all, take it away: ~{key}")
 
 
 def unknown_key(path: str, config: Mapping[str, Any]) -> str:
@@ -237,10 +249,17 @@ def unresolved(message: str) -> str:
 
 def part_not_built(message: str, cause: BaseException | None) -> str:
     """A part of the configuration (`policy.function`) whose `_target_` cannot be used."""
-    why = _first_line(str(cause or ""))
+    why = _loading_error(str(cause or ""))
     named = re.search(r"target '(.+?)'", message)
     what = f"{named[1]} cannot be imported" if named else _first_line(message).rstrip(".")
     return f"{_key_of(message) or 'A setting'}: {what}" + (f" ({why})." if why else ".")
+
+
+def _loading_error(cause: str) -> str:
+    """Why something cannot be loaded: of Hydra's "Error loading 'os.nothing':", the line after it."""
+    lines = [line.strip() for line in cause.strip().splitlines() if line.strip()]
+    first = next((line for line in lines if not line.endswith(":")), "")
+    return first.removesuffix(".")
 
 
 def part_not_fitting(message: str, cause: BaseException) -> str:

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from pipeline.artifacts.artifact import Artifact, Part
+from pipeline.artifacts.artifact import EPISODES, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, step_arrays
 from pipeline.dataset.parts import ENDS, PARTS, split_texts, unpack
 from pipeline.digest import combine
@@ -19,6 +19,7 @@ from pipeline.episode import SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
+from pipeline.wording import counted
 
 OPEN_PARTS = 4
 """So many parts a reader keeps open."""
@@ -43,21 +44,28 @@ class EpisodeDataset:
         lengths: states of each episode.
         state_ends: cumulative states.
 
-    Raises InvalidInput where more episodes are asked for than there are.
+    Raises InvalidInput where more episodes are asked for than there are, and for a folder that holds no dataset.
     """
 
     lengths: Int64[np.ndarray, " n"]
     state_ends: Int64[np.ndarray, " n"]
 
     def __init__(
-        self, folder: Path, parts: Sequence[Part], episodes: int | None = None, artifact: Artifact | None = None
+        self,
+        folder: str | Path,
+        parts: Sequence[Part] | None = None,
+        episodes: int | None = None,
+        artifact: Artifact | None = None,
     ) -> None:
+        if parts is None:  # as the folder's manifest lists them
+            artifact = artifact or artifact_at(folder, EPISODES)
+            folder, parts = artifact.path, artifact.manifest.parts
         self.artifact = artifact
-        self._folder, self._parts = folder, list(parts)
+        self._folder, self._parts = Path(folder), list(parts)
         self._opened: dict[int, Mapping[str, ReadableArray]] = {}
         total = sum(part.episodes for part in parts)
         if episodes is not None and episodes > total:
-            raise InvalidInput(f"{folder} holds {total} episodes, {episodes} were asked for.")
+            raise InvalidInput(f"{folder} holds {counted(total, 'episodes')}, {episodes} were asked for.")
         self._count = total if episodes is None else episodes
         self._first = np.cumsum([0, *(part.episodes for part in parts)])
         rows = np.concatenate([np.diff(self._ends(p), prepend=0) for p in self._used()] or [np.zeros(0, np.int64)])
@@ -67,6 +75,7 @@ class EpisodeDataset:
     @staticmethod
     def of(artifact: Artifact) -> EpisodeDataset:
         """The dataset of an artifact, limited to the episodes that were asked for."""
+        artifact_at(artifact, EPISODES)
         return EpisodeDataset(artifact.path, artifact.manifest.parts, artifact.episodes, artifact)
 
     @property
@@ -169,7 +178,8 @@ class EpisodeDataset:
 
     def __repr__(self) -> str:
         arrays = listed({name: self._row(name) for name in self.array_names()})
-        return f"EpisodeDataset({self.name}: {self._count:,} episodes, {self.states:,} states; {arrays})"
+        size = f"{counted(self._count, 'episodes')}, {counted(self.states, 'states')}"
+        return f"EpisodeDataset({self.name}: {size}; {arrays})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open files: each process opens its own."""

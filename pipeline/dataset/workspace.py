@@ -9,6 +9,7 @@ from pipeline.artifacts.artifact import EPISODES, MANIFEST, WHOLE_SOURCE, Artifa
 from pipeline.artifacts.remake import larger
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.command import Command, again, typed
+from pipeline.dataset.amount import Amount
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError, unknown_name
 from pipeline.storage.choice import storages, without_suffix
@@ -39,7 +40,11 @@ class Workspace(ArtifactStore):
         return iter(sorted({"/".join((*path.parts[-4:-2], without_suffix(path.name))) for path in folders}))
 
     def dataset(self, domain: str, task: str, name: str, episodes: int | None = None) -> Artifact:
-        """A dataset by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound."""
+        """A dataset by name, in any storage, limited to its first `episodes`. Raises ArtifactNotFound.
+
+        Raises InvalidInput for a name that no dataset can have, and for fewer episodes than one.
+        """
+        Amount(episodes)
         spec = Spec(domain, task, EPISODES, 0, {}, name=check_dataset_name(name))
         small: list[Artifact] = []
         for storage in (self.storage, *storages()):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.command import override
-from pipeline.errors import unknown_name
+from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import Environment
+from pipeline.wording import check_type
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Regent:
     missions: bool = False
     fewest: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("row_width", "demos", "neighbours", "states"):
+            _check_count(f"domain.regent.{name}", getattr(self, name))
+        check_type("domain.regent.rows_per_demo", self.rows_per_demo, int | None, "a whole number or null")
+        check_type("domain.regent.missions", self.missions, bool, "true or false")
+        check_type("domain.regent.fewest", self.fewest, Mapping, "numbers by task")
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -49,6 +57,8 @@ class Domain:
         episodes: collected when the user asks for neither episodes nor states.
         display_name: what people call it, where that is not its name; changes no data.
         settings: values below `domain.` that a command must give again to mean this domain; most need none.
+
+    Raises InvalidInput for values of the wrong type, and for no task.
     """
 
     name: str
@@ -63,6 +73,16 @@ class Domain:
     aliases: Mapping[str, str] = field(default_factory=dict)
     display_name: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_type("domain.max_steps", self.max_steps, int | None, "a whole number or null")
+        _check_count("domain.episodes", self.episodes)
+        check_type("domain.regent", self.regent, Regent, "what conf/domain/toy.yaml has there")
+        check_type("domain.aliases", self.aliases, Mapping, "tasks by their other names")
+        for name in ("tasks", "unseen", "spellings"):
+            _check_texts(f"domain.{name}", getattr(self, name))
+        if not self.tasks:
+            raise InvalidInput("domain.tasks=[] leaves no task. Leave it out for all of them.")
 
     @property
     def words(self) -> str:
@@ -84,6 +104,17 @@ class Domain:
 
     def _spellings(self, name: str) -> list[str]:
         return [name, f"{self.name}-{name}", *(pattern.format(task=name) for pattern in self.spellings)]
+
+
+def _check_count(setting: str, value: object) -> None:
+    check_type(setting, value, int, "a whole number")
+    if isinstance(value, int) and value < 1:
+        raise InvalidInput(f"{setting}={value} must be at least 1.")
+
+
+def _check_texts(setting: str, value: object) -> None:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+        raise InvalidInput(f"{setting}={value} is of the wrong type: it must be a list of texts.")
 
 
 def _plain(name: Any) -> str:

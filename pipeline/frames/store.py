@@ -17,7 +17,7 @@ from jaxtyping import Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact, artifact_at
 from pipeline.frames.png import encode_png
 from pipeline.interfaces import Environment
 from pipeline.machine.files import write_spilled
@@ -122,11 +122,12 @@ class Frames:
     `png` (bytes,) uint8: all files, one after the other. `ends` (rows,) int64: where each ends. `episode_ends` (n,)
     int64: where the rows of each episode end. `digests` (n, 32) uint8: of the pixels of each episode.
 
-    It can be sent to other processes; each opens the files for itself.
+    It can be sent to other processes; each opens the files for itself. `artifact` may be given by its folder; raises
+    InvalidInput where that is of another kind.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
-        self._folder = artifact.arrays
+    def __init__(self, artifact: Artifact | str | Path) -> None:
+        self._folder = artifact_at(artifact, "frames").arrays
         self._episode_ends = self._arrays[EPISODE_ENDS][:]
 
     @cached_property

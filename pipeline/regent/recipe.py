@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 
 from pipeline.campaign.tasks import ALL
 from pipeline.command import Command
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.workspace import check_dataset_name
 from pipeline.domains.domain import Domain
 from pipeline.embedding.settings import Embedding
 from pipeline.errors import InvalidInput
 from pipeline.regent.context import RETRIEVED
 from pipeline.regent.pools import QueryPlan, choose, choose_by_mission
 from pipeline.regent.rows import RowLayout
-from pipeline.regent.settings import RetrievalSettings, check_type
+from pipeline.regent.settings import RetrievalSettings
 from pipeline.regent.tokens import Tokenizer
+from pipeline.wording import check_type
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Recipe:
         upstream_json: beside the bins, the JSON files that the original code reads: hundreds of MB.
         tokenizer: of missions that were collected; ingested ones keep their tokens.
 
-    Raises InvalidInput for values of the wrong type, for no domain, and for too few neighbours.
+    Raises InvalidInput for values that cannot be, for no domain, and for too few neighbours.
     """
 
     domain: Domain
@@ -51,7 +54,9 @@ class Recipe:
                 f"The stages of the chain need a domain: domain=NAME\nWhat is there: {Command('catalog').line()}"
             )
         check_type("dataset", self.dataset, str, "a text")
+        check_dataset_name(self.dataset)
         check_type("episodes", self.episodes, int | None, "a whole number or null")
+        Amount(self.episodes)
         check_type("bins.images", self.images, bool, "true or false")
         check_type("bins.upstream_json", self.upstream_json, bool, "true or false")
         if self.neighbours < RETRIEVED:

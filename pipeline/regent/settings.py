@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import UnionType
 
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.search.metric import Metric, check_metric
+from pipeline.wording import check_type
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -38,9 +38,3 @@ class RetrievalSettings:
             check_type(f"retrieval.{name}", value, int | None, "a whole number or null")
             if value is not None and value < 1:
                 raise InvalidInput(f"retrieval.{name}={value} must be at least 1.")
-
-
-def check_type(setting: str, value: object, kind: type | UnionType, meaning: str) -> None:
-    """Raises InvalidInput for a setting of another type. Truth values are no numbers."""
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidInput(f"{setting}={value} is of the wrong type: it must be {meaning}.")

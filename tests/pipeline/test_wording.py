@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import UnknownName
-from pipeline.wording import check_choice, error_text, few, first_line, json_words, last_line, number_ranges, slug
+from pipeline.wording import (
+    check_choice,
+    counted,
+    error_text,
+    few,
+    first_line,
+    json_words,
+    last_line,
+    number_ranges,
+    slug,
+)
 
 
 def test_a_long_list_ends_with_how_many_more_there_are():
@@ -39,6 +49,11 @@ def test_numbers_that_follow_one_another_are_a_range():
     assert number_ranges([7, 1, 3, 2]) == "1-3, 7"
     assert number_ranges([0, 1, 3]) == "0-1, 3"
     assert number_ranges([]) == ""
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 tasks"), (1, "1 task"), (1_200, "1,200 tasks")])
+def test_one_thing_is_told_in_the_singular(number, words):
+    assert counted(number, "tasks") == words
 
 
 def test_a_json_value_stays_short_in_a_message():

@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest, Parent, Spec
 from pipeline.artifacts.store import ArtifactStore
-from pipeline.errors import DamagedArtifact
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.frames.store import Frames
 
 SPEC = Spec("toy", "corner", "notes", 1, {"metric": "l2"}, (Parent("episodes", "x-v1", "00", 3),))
 
@@ -74,3 +77,41 @@ def test_arrays_of_an_artifact_are_opened_by_name(tmp_path, storage):
 
     made = ArtifactStore(str(tmp_path), storage).build(SPEC, make)
     assert made.open()["numbers"][1:3].tolist() == [1, 2]
+
+
+def test_an_artifact_without_arrays_says_how_it_is_read(made):
+    _, workspace = made
+    with pytest.raises(InvalidInput, match=r"is a dataset\. Read it as one: .*'toy/corner/scripted-v1'"):
+        workspace.find("episodes", "toy/corner").open()
+    with pytest.raises(InvalidInput, match=r"of the kind parquet, which has no arrays to open\. Its files: .*parquet"):
+        workspace.find("parquet", "toy/corner").open()
+
+
+def test_arrays_that_are_gone_are_damage(made):
+    _, workspace = made
+    retrieval = workspace.find("retrieval", "toy/corner")
+    shutil.rmtree(retrieval.arrays)
+    with pytest.raises(DamagedArtifact):
+        retrieval.open()
+
+
+@pytest.mark.parametrize("reader", [EpisodeDataset, Frames])
+def test_a_folder_of_something_else_is_told_with_what_is_wanted(made, tmp_path, reader):
+    _, workspace = made
+    (tmp_path / "empty").mkdir()
+    for folder, there in (
+        (str(tmp_path / "gone"), "it is not there"),
+        (tmp_path / "empty", "it is empty"),
+        (workspace.root, "there are toy"),
+        (workspace.find("bins", "toy/corner").path, r"(?s)of the kind bins; wanted are .*find\('.*', 'toy/corner'\)"),
+    ):
+        with pytest.raises(InvalidInput, match=there):
+            reader(folder)
+    with pytest.raises(InvalidInput, match="of the kind bins; wanted are episodes"):
+        EpisodeDataset.of(workspace.find("bins", "toy/corner"))
+
+
+def test_a_dataset_is_opened_by_its_folder_too(made):
+    _, workspace = made
+    dataset = EpisodeDataset(str(workspace.find("episodes", "toy/corner").path))
+    assert (len(dataset), dataset.name) == (20, "toy/corner/scripted-v1")

@@ -19,7 +19,7 @@ def test_unset_a_reading_stage_works_on_the_tasks_that_have_the_dataset(workspac
     caplog.set_level("INFO")
     collected(toy_domain(), workspace, "maze", episodes=2)
     assert tasks_for(Asked(["bins"], None, ["scripted-v1"]), toy_domain(), workspace) == ["maze"]
-    assert "skipped 2 tasks that have no dataset scripted-v1: corner, key" in caplog.messages
+    assert "skipped 2 tasks without the dataset scripted-v1: corner, key" in caplog.messages
     with pytest.raises(InvalidInput, match="No task of toy has the dataset other-v1"):
         tasks_for(Asked(["bins"], None, ["other-v1"]), toy_domain(), workspace)
 

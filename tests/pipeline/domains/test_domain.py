@@ -38,7 +38,7 @@ def built(words: str) -> Domain:
 def test_the_words_of_a_domain_build_it_again(kwargs):
     asked = {"env_id": "ALE/Pong-v5", "packages": ["ale_py", "my.envs"], "max_steps": 20, "fresh": True}
     given_kwargs = {"env_kwargs": kwargs} if kwargs else {}
-    domain = Domain("gym", None, 1, dict, [], toy_domain().regent, settings=asked | given_kwargs)
+    domain = Domain("gym", None, 1, dict, ["pong-v5"], toy_domain().regent, settings=asked | given_kwargs)
     found = built(domain.words).environment.keywords
     assert {key: found[key] for key in asked} == asked
     assert json.dumps(found["env_kwargs"]) == json.dumps(kwargs)  # true is not 1
