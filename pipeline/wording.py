@@ -17,7 +17,7 @@ def few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def counted(number: int, things: str) -> str:
+def how_many(number: int, things: str) -> str:
     """A number of things, which are given in the plural: `1 episode`, `1,200 episodes`."""
     return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 

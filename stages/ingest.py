@@ -21,7 +21,7 @@ from pipeline.errors import InvalidInput
 from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
 from pipeline.sources.contract import BulkSource, Source
-from pipeline.wording import counted
+from pipeline.wording import how_many
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def run(
     have = int(artifact.manifest.counts["episodes"])
     if episodes and have < episodes:
         raise InvalidInput(
-            f"The source has {counted(have, 'episodes')} of {spec.label}, episodes={episodes} asked for more.\n"
+            f"The source has {how_many(have, 'episodes')} of {spec.label}, episodes={episodes} asked for more.\n"
             f"Take them all: {again(episodes=None)}"
         )
     return artifact

@@ -31,7 +31,7 @@ from pipeline.regent.checks import wrong_bins, wrong_distances, wrong_neighbours
 from pipeline.regent.rows import RowLayout
 from pipeline.rollout.audit import audit as replay_audit
 from pipeline.rollout.frames import FRAMES
-from pipeline.wording import counted
+from pipeline.wording import how_many
 
 REPLAY = "replay"
 SHOWN = 20
@@ -94,7 +94,7 @@ def run(
             + "\n  ".join(unaudited)
             + "\nThe commands step them with the settings that were used. All else is whole."
         )
-    log.info("%s %s whole", counted(len(artifacts), "artifacts"), "is" if len(artifacts) == 1 else "are")
+    log.info("%s %s whole", how_many(len(artifacts), "artifacts"), "is" if len(artifacts) == 1 else "are")
 
 
 def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:

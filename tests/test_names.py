@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipeline", "stages")
 
-SAME_WORD = {"run"}
-"""What every stage offers under the same name, because run.py calls it so."""
+SAME_WORD = {"run", "foresee"}
+"""What stages offer under the same name, because run.py and `StageFacts` call it so."""
 
 UNCLEAR = {"told", "said", "hushed", "hire", "standing", "lane", "twin", "crew"}
 """Words that a newcomer has to guess the meaning of; a name has none of them between its underscores."""

@@ -13,7 +13,7 @@ from pipeline.campaign.console import success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.domains.domain import Domain
 from pipeline.machine.files import write_json
-from pipeline.wording import counted, few
+from pipeline.wording import few, how_many
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class RunRecord:
 def _log_artifact(stage: str, artifact: Artifact) -> None:
     manifest = artifact.manifest
     counts = manifest.counts
-    facts = [counted(int(counts[unit]), unit) for unit in ("episodes", "states") if unit in counts]
+    facts = [how_many(int(counts[unit]), unit) for unit in ("episodes", "states") if unit in counts]
     if rate := success_rate(artifact):
         facts.append(f"success {rate}")
     if artifact.built:

@@ -11,7 +11,7 @@ from pipeline.artifacts.store import ArtifactStore
 from pipeline.command import COLLECT, DOORS, Command, domain_words, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
-from pipeline.wording import counted, few
+from pipeline.wording import few, how_many
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _with_dataset(domain: Domain, store: ArtifactStore, datasets: Sequence[str])
         if any(each.manifest.version in datasets for each in store.of_kind(domain.name, task, EPISODES))
     ]
     if skipped := [task for task in domain.tasks if task not in there]:
-        log.info("skipped %s without the dataset %s: %s", counted(len(skipped), "tasks"), names, few(skipped))
+        log.info("skipped %s without the dataset %s: %s", how_many(len(skipped), "tasks"), names, few(skipped))
     if not there:
         command = Command(typed().door, domain.tasks[0], domain.words, {"dataset": datasets[0]})
         raise InvalidInput(

@@ -19,7 +19,7 @@ from pipeline.episode import SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
-from pipeline.wording import counted
+from pipeline.wording import how_many
 
 OPEN_PARTS = 4
 """So many parts a reader keeps open."""
@@ -65,7 +65,7 @@ class EpisodeDataset:
         self._opened: dict[int, Mapping[str, ReadableArray]] = {}
         total = sum(part.episodes for part in parts)
         if episodes is not None and episodes > total:
-            raise InvalidInput(f"{folder} holds {counted(total, 'episodes')}, {episodes} were asked for.")
+            raise InvalidInput(f"{folder} holds {how_many(total, 'episodes')}, {episodes} were asked for.")
         self._count = total if episodes is None else episodes
         self._first = np.cumsum([0, *(part.episodes for part in parts)])
         rows = np.concatenate([np.diff(self._ends(p), prepend=0) for p in self._used()] or [np.zeros(0, np.int64)])
@@ -178,7 +178,7 @@ class EpisodeDataset:
 
     def __repr__(self) -> str:
         arrays = listed({name: self._row(name) for name in self.array_names()})
-        size = f"{counted(self._count, 'episodes')}, {counted(self.states, 'states')}"
+        size = f"{how_many(self._count, 'episodes')}, {how_many(self.states, 'states')}"
         return f"EpisodeDataset({self.name}: {size}; {arrays})"
 
     def __getstate__(self) -> dict[str, Any]:

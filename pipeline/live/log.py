@@ -26,7 +26,7 @@ from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
-from pipeline.wording import counted
+from pipeline.wording import how_many
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class EpisodeLog:
         self._open = True
         atexit.register(self.close)
         if self._writer.count > self._committed:
-            log.info("%s takes over %s of a session that was cut off", self.path, counted(self._fresh, "episodes"))
+            log.info("%s takes over %s of a session that was cut off", self.path, how_many(self._fresh, "episodes"))
             self.commit()
 
     def __len__(self) -> int:
@@ -226,7 +226,7 @@ class EpisodeLog:
         notes = [*self._notes, *self._writer.notes]
         commit(self._spec, self._writer, self._draft, self._existing, self._stopwatch, Noticed(notes), whole=False)
         self._existing = self._workspace.get(self._spec)
-        log.info("%s holds %s", self.path, counted(len(self), "episodes"))
+        log.info("%s holds %s", self.path, how_many(len(self), "episodes"))
 
     def _due(self) -> bool:
         """Whether to commit now.
@@ -257,4 +257,4 @@ class EpisodeLog:
         self.close()
 
     def __repr__(self) -> str:
-        return f"EpisodeLog({self.path}, {counted(len(self), 'episodes')}{'' if self._open else ', closed'})"
+        return f"EpisodeLog({self.path}, {how_many(len(self), 'episodes')}{'' if self._open else ', closed'})"

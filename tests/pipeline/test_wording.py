@@ -7,10 +7,10 @@ import pytest
 from pipeline.errors import UnknownName
 from pipeline.wording import (
     check_choice,
-    counted,
     error_text,
     few,
     first_line,
+    how_many,
     json_words,
     last_line,
     number_ranges,
@@ -53,7 +53,7 @@ def test_numbers_that_follow_one_another_are_a_range():
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 tasks"), (1, "1 task"), (1_200, "1,200 tasks")])
 def test_one_thing_is_told_in_the_singular(number, words):
-    assert counted(number, "tasks") == words
+    assert how_many(number, "tasks") == words
 
 
 def test_a_json_value_stays_short_in_a_message():
