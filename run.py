@@ -278,8 +278,10 @@ def command() -> None:
         if full:
             raise
         from pipeline.campaign.failures import plain_message
+        from pipeline.command import user_typed
 
-        print(plain_message(error), file=sys.stderr)
+        with user_typed(_typed_at_first(sys.argv[1:])):
+            print(plain_message(error), file=sys.stderr)
         sys.exit(1)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from beartype import beartype
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, Artifact
-from pipeline.artifacts.claim import DRAFT, STALE, lease_of
+from pipeline.artifacts.claim import DRAFT, LEASES, STALE, lease_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
@@ -21,7 +21,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import InUse
 from pipeline.machine.files import human_bytes, size_of
-from pipeline.machine.lease import held
+from pipeline.machine.lease import held, is_abandoned
 
 PUBLISH = "publish"
 
@@ -40,7 +40,7 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
         total += size
         log.info("%s %s (%s, %s)", "removed" if delete else "would remove", path, why, human_bytes(size))
         if delete:
-            shutil.rmtree(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     if total and not delete:
         command = Command("gc", settings={"stage.gc.delete": True})
         log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
@@ -68,12 +68,17 @@ def _garbage(workspace: Workspace, domain: str | None, tasks: list[str] | None) 
 
 
 def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
+    abandoned = [path for path in sorted(folder.glob(LEASES)) if is_abandoned(path)]
+    for path in abandoned:
+        yield path, "a lock that names no process"
     for path in sorted(folder.iterdir()):
         if path.name.startswith(STALE):
             yield path, "an unfinished run with other settings"
         elif path.name.startswith(DRAFT):
             final = path.name.removeprefix(DRAFT).rpartition("-")[0]
-            with suppress(InUse), held(lease_of(folder / final), f"removing {path}", wait_s=0):
+            lease = lease_of(folder / final)
+            holding = nullcontext() if lease in abandoned else held(lease, f"removing {path}", wait_s=0)
+            with suppress(InUse), holding:
                 yield path, "an unfinished run; the same command would resume it"
 
 

@@ -29,7 +29,8 @@ PLACES = {
     "artifacts/store.py _catalog": "test_a_library_call_and_a_full_disk_suggest_what_works",
     "artifacts/store.py require": "test_each_missing_input_of_the_chain_in_turn",
     "artifacts/store.py same_content": "test_another_program_gives_other_content",
-    "campaign/failures.py _of_the_system": "test_a_library_call_and_a_full_disk_suggest_what_works",
+    "campaign/failures.py _no_room": "test_a_library_call_and_a_full_disk_suggest_what_works",
+    "campaign/failures.py _of_the_system": "test_a_read_only_root_suggests_what_reads_it_and_what_makes_more",
     "campaign/run.py __post_init__": "test_a_stage_without_a_domain_and_a_command_without_a_stage",
     "campaign/tasks.py _with_dataset": "test_a_dataset_that_no_task_or_not_this_task_has",
     "campaign/tasks.py needs_domain": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
@@ -101,4 +102,4 @@ def _suggests(function: ast.FunctionDef) -> bool:
 
 @pytest.mark.parametrize("test", sorted({*PLACES.values()}))
 def test_the_listed_test_is_there(test):
-    assert any(f"def {test}(" in path.read_text() for path in (ROOT / "tests").glob("test_pasted_*.py"))
+    assert any(f"def {test}(" in path.read_text() for path in (ROOT / "tests").glob("test_*.py"))

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 DRAFT = ".draft-"
 STALE = ".stale-"
 IDENTITY = "identity.json"
+LEASES = ".*.lease"
+"""What lease files are named like."""
 
 
 @dataclass

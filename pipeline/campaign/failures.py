@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shlex
 import traceback
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,15 +13,17 @@ from typing import Any
 
 from beartype.roar import BeartypeCallHintViolation
 
-from pipeline.command import Command
+from pipeline.command import Command, again, key_of, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
+from pipeline.machine.full_disk import SHARED_MEMORY, FullDisk, full_disk, mount_point
 from pipeline.wording import few
 
 FAILED = "failed.json"
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-UNWRITABLE = (errno.EROFS,)
+UNWRITABLE = (errno.EROFS, errno.EACCES)
+RUNS = "runs"
+"""The folder of `paths.root` that holds the records of runs."""
 
 KINDS = {
     "int": "a whole number",
@@ -78,20 +81,41 @@ def plain_message(error: BaseException) -> str:
         return str(error)
     if isinstance(error, BeartypeCallHintViolation):
         return _wrong_type(str(error))
-    if isinstance(error, OSError):
+    if full := full_disk(error, _root_folder()):
+        return _no_room(full)
+    if isinstance(error, OSError) and error.strerror:
         return _of_the_system(error)
     return f"{type(error).__name__}: {error} (the traceback is in {FAILED} of the run folder)"
 
 
+def _no_room(full: FullDisk) -> str:
+    """Which disk is full, and what to do: another root helps only where it is the disk of `paths.root`."""
+    here = full.disk is None or full.disk == mount_point(_root_folder())
+    what = "The shared memory of this machine" if full.disk == SHARED_MEMORY else "The disk"
+    where = full.file or (full.disk if not here else None) or "see the log"
+    message = (
+        f"{what} is full ({where}){'' if here else '; paths.root lies elsewhere'}. Free some space and run the same "
+        f"command again: it goes on where it stopped."
+    )
+    if not here:
+        return f"{message}\nWhat takes the space: du -xah {shlex.quote(str(full.disk))} | sort -h | tail"
+    return f"{message} Or begin on a larger disk: paths.root=FOLDER\nWhat can go: {Command('gc').line()}"
+
+
+def _root_folder() -> Path:
+    """`paths.root` as it was typed."""
+    roots = [word.partition("=")[2] for word in typed().words if key_of(word) == "paths.root"]
+    return Path(roots[-1].strip("'\"") if roots else "outputs").expanduser()
+
+
 def _of_the_system(error: OSError) -> str:
-    message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-    if error.errno in NO_ROOM or "No space left" in message:
-        return (
-            f"The disk is full ({error.filename or 'see the log'}). Free some space and run the same command "
-            f"again: it goes on where it stopped. Or begin on a larger disk: paths.root=FOLDER\n"
-            f"What can go: {Command('gc').line()}"
-        )
-    return message
+    message = f"{error.strerror}: {error.filename or ''}".rstrip(": ")
+    root = _root_folder().absolute()
+    if error.errno not in UNWRITABLE or not isinstance(error.filename, str) or root not in Path(error.filename).parents:
+        return message
+    if Path(error.filename).relative_to(root).parts[0] == RUNS:
+        message += f"\nTo read what is there, keep the record of the run elsewhere: {again(hydra__run__dir='FOLDER')}"
+    return f"{message}\nTo make something, name another root: {again(paths__root='FOLDER')}"
 
 
 def _wrong_type(message: str) -> str:
@@ -107,7 +131,7 @@ def _wrong_type(message: str) -> str:
 
 def _is_shared(error: Exception) -> bool:
     """Whether the cause lies outside the task: settings that hold for all of them, a full disk, no network."""
-    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *UNWRITABLE):
+    if full_disk(error, _root_folder()) is not None or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return True
     return isinstance(error, (CauseOfAll, BeartypeCallHintViolation))
 

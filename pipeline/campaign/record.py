@@ -12,6 +12,7 @@ from pipeline.artifacts.artifact import ALL_TASKS, Artifact
 from pipeline.campaign.console import success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.domains.domain import Domain
+from pipeline.errors import TaskFailed
 from pipeline.machine.files import write_json
 from pipeline.wording import few, how_many
 
@@ -54,7 +55,7 @@ class RunRecord:
         if os.environ.get(TRACEBACKS) == "1":
             log.error("%s", failure.traceback)
         self.failures.append(failure)
-        write_json(self.folder / FAILED, [asdict(each) for each in self.failures])
+        self._keep()
         return failure
 
     def not_tried(self, tasks: list[str]) -> None:
@@ -62,7 +63,17 @@ class RunRecord:
         if tasks:
             log.error("not tried, because the cause is no task's own: %s", few(tasks))
             self.failures[-1] = self.failures[-1].before(tasks)
-            write_json(self.folder / FAILED, [asdict(each) for each in self.failures])
+            self._keep()
+
+    def _keep(self) -> None:
+        """Write `failed.json`, by which the exit status is set. Raises TaskFailed where that cannot be written."""
+        path = self.folder / FAILED
+        try:
+            write_json(path, [asdict(each) for each in self.failures])
+        except OSError as error:
+            raise TaskFailed(
+                f"{path} could not be written: {error.strerror}. The reason of the failure stands above."
+            ) from None
 
 
 def _log_artifact(stage: str, artifact: Artifact) -> None:

@@ -107,9 +107,10 @@ class WorkerPool:
                     message = pipe.recv()
                 except (EOFError, ConnectionResetError):
                     raise TaskFailed(
-                        f"A worker process of {self._job.domain}/{self._job.task} died without a message: the "
-                        f"simulator crashed, or the system stopped it (often for memory). Finished episodes are kept; "
-                        f"run the same command again, with fewer workers= if memory is short."
+                        f"A worker process of {self._job.domain}/{self._job.task} died without a message"
+                        f"{self._signal(pipe)}: the simulator crashed, or the system stopped it (often for memory). "
+                        f"Finished episodes are kept; run the same command again, with fewer workers= if memory is "
+                        f"short."
                     ) from None
                 if isinstance(message, Exception):
                     raise message
@@ -117,6 +118,13 @@ class WorkerPool:
                     at_work.remove(pipe)
                 else:
                     yield message
+
+    def _signal(self, pipe: Connection) -> str:
+        """` (SIGKILL)`: what ended the process at the other end of a pipe; empty where it ended by itself."""
+        process = next(worker.process for worker in self._workers if worker.ours is pipe)
+        process.join(1)  # the pipe closes a moment before the process is gone
+        status = process.exitcode or 0
+        return f" ({signal.Signals(-status).name})" if status < 0 else ""
 
     def packed(self, count: int) -> None:
         """Tell the workers that the first `count` episodes are packed: they never run far ahead of that."""
@@ -128,7 +136,8 @@ class _Claims:
 
     def __init__(self, context: SpawnContext, first: int, end: int | None) -> None:
         self._next: Any = context.Value("q", first)
-        self._packed: Any = context.Value("q", first)
+        # Without a lock: one process writes it, and a worker that is killed while it holds a lock never gives it back.
+        self._packed: Any = context.Value("q", first, lock=False)
         self._end = end
 
     def packed(self, count: int) -> None:

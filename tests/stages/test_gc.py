@@ -1,10 +1,11 @@
 """Garbage: what dead runs, growth and replaced parents leave is listed, and removed only when asked."""
 
 import dataclasses
+import os
 
 import pytest
 
-from pipeline.artifacts.claim import claim
+from pipeline.artifacts.claim import claim, lease_of
 from stages import gc, verify
 from tests.conftest import collected, derived
 
@@ -65,3 +66,20 @@ def test_children_of_a_parent_that_is_gone_go_with_their_own_children(made, capl
     listed(made, caplog, delete=True)
     assert not child.path.exists()
     assert len(workspace.of_kind("toy", "corner", "distances")) == 1
+
+
+def test_a_lock_that_names_no_process_goes_with_the_draft_that_it_kept(made, caplog):
+    _, workspace = made
+    folder = workspace.root / "toy" / "corner" / "retrieval"
+    with pytest.raises(RuntimeError), claim(folder / "dead", "a"):
+        raise RuntimeError
+    (lock := lease_of(folder / "dead")).touch()
+    assert listed(made, caplog) == []  # somebody may be writing it
+    os.utime(lock, (0, 0))
+    lines = listed(made, caplog, delete=True)
+    assert [line.split("(")[1].split(",")[0] for line in lines] == [
+        "a lock that names no process",
+        "an unfinished run; the same command would resume it",
+    ]
+    assert not lock.exists()
+    assert listed(made, caplog) == []

@@ -2,12 +2,15 @@
 
 import errno
 import json
+import os
+import sqlite3
 
 import pytest
 from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
 
 from pipeline.campaign.failures import FAILED, failure_of, plain_message, print_failures
+from pipeline.command import Typed, user_typed
 from pipeline.errors import InvalidInput, Unreachable
 
 
@@ -45,6 +48,40 @@ def test_an_error_of_ours_names_its_type_and_where_the_traceback_is():
 def test_the_system_says_what_file_it_is_about():
     assert plain_message(OSError(errno.EACCES, "Permission denied", "/x")) == "Permission denied: /x"
     assert plain_message(OSError(errno.ENOSPC, "No space left", "/x")).startswith("The disk is full (/x). Free some")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError('RESOURCE_EXHAUSTED: Error writing "/x/c.0": [OS error 28: No space left on device]'),  # tensorstore
+        OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"),  # Arrow
+        OSError(errno.EDQUOT, "Disk quota exceeded", "/x/c.0"),
+        RuntimeError("unable to write to file </x/c.0>: No space left on device (28)"),  # torch
+        sqlite3.OperationalError("database or disk is full"),
+    ],
+)
+def test_a_full_disk_is_named_whatever_library_meets_it(error):
+    outer = RuntimeError("a library that wraps it")
+    outer.__cause__ = error
+    for each in (error, outer):
+        message = plain_message(each)
+        assert message.startswith("The disk is full (")
+        assert ("/x/c.0" in message) == ("/x/c.0" in str(error))
+        assert failure_of("bins", "toy/corner", each, None).shared
+
+
+def test_too_many_open_files_are_no_full_disk():
+    error = ValueError("RESOURCE_EXHAUSTED: [OS error 24: Too many open files]")
+    assert "disk" not in plain_message(error)
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs /dev/shm")
+def test_a_full_disk_that_does_not_hold_the_root_is_called_by_its_own_name(tmp_path):
+    error = OSError(errno.ENOSPC, "No space left on device", "/dev/shm/part")
+    with user_typed(Typed((f"paths.root={tmp_path}",))):
+        message = plain_message(error)
+    assert message.startswith("The shared memory of this machine is full (/dev/shm/part); paths.root lies elsewhere.")
+    assert "paths.root=FOLDER" not in message
 
 
 @pytest.mark.parametrize(

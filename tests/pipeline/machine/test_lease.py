@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -67,3 +68,46 @@ def wait_until_lost(check: Callable[[], None]) -> None:
     while time.monotonic() < end:
         check()
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("torn", [b"", b"filelock:2\npi", b"12345\nanother-host\n", b"\0\xff\n"])
+def test_a_lock_that_names_no_holder_is_taken_over_after_a_while(tmp_path, monkeypatch, caplog, torn):
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.2)
+    (tmp_path / "lease").write_bytes(torn)  # as a full disk or a power cut leaves it
+    with held(tmp_path / "lease", "collecting", wait_s=20) as check:
+        check()
+
+
+def test_a_lock_that_names_no_holder_is_named_to_those_who_do_not_wait(tmp_path):
+    (tmp_path / "lease").touch()
+    with (
+        pytest.raises(InUse, match=f"Its lock: {tmp_path}/lease"),
+        held(tmp_path / "lease", "collecting", wait_s=0),
+    ):
+        pass
+
+
+def test_a_lock_that_names_no_holder_is_abandoned_after_a_minute_and_a_held_one_never(tmp_path):
+    path = tmp_path / "lease"
+    path.touch()
+    assert not lease.is_abandoned(path)  # somebody may be writing it
+    os.utime(path, (time.time() - 61, time.time() - 61))
+    assert lease.is_abandoned(path)
+    path.unlink()
+    assert not lease.is_abandoned(path)
+    with held(path, "collecting"):
+        os.utime(path, (time.time() - 61, time.time() - 61))
+        assert not lease.is_abandoned(path)
+
+
+def test_an_error_that_follows_from_the_loss_of_the_lease_says_so(tmp_path):
+    with pytest.raises(LostLease, match="has taken over") as caught, held(tmp_path / "lease", "collecting"):
+        (tmp_path / "lease").unlink()
+        (tmp_path / "draft").read_bytes()  # the other has moved it away
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_an_error_under_a_lease_that_holds_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError), held(tmp_path / "lease", "collecting"):
+        (tmp_path / "draft").read_bytes()

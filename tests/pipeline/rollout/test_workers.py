@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_a_spilled_episode_has_its_pictures_which_name_it(tmp_path):
     pictures = load_frames(spilled_frames(frames, 0), episode.digest())
     assert pictures is not None
     assert len(pictures) == episode.rows
+
+
+def test_a_process_that_is_killed_is_named_with_its_signal_and_the_others_are_gone(tmp_path):
+    with WorkerPool(job(tmp_path, limit=3), 0, None, workers=2) as pool:
+        made = iter(pool)
+        next(made)
+        first, second = [worker.process for worker in pool._workers]
+        os.kill(first.pid, signal.SIGKILL)
+        with pytest.raises(TaskFailed, match=r"died without a message \(SIGKILL\)"):
+            list(made)
+    assert not second.is_alive()
 
 
 def test_a_process_that_dies_is_a_failed_task_that_says_what_to_do(tmp_path):
