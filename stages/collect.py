@@ -13,6 +13,8 @@ from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.repeats import repeated_episodes, repeats_sentence
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
@@ -89,6 +91,8 @@ def run(
         return Noticed([*writer.notes, *notes])
 
     made = grow(workspace, spec, amount, fill, force)
+    if made.built and (repeats := repeated_episodes(EpisodeDataset.of(made))):
+        log.warning("%s %s: %s", spec.label, spec.name, repeats_sentence(repeats))
     if render:
         pictures = frames_of(made, environment, workspace, cores, force)
         log.info("frames %s are %s (%s pictures)", spec.label, pictures.path, f"{pictures.manifest.counts['frames']:,}")

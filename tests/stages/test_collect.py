@@ -14,6 +14,7 @@ from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput, TaskFailed
 from pipeline.interfaces import Transition
+from pipeline.policies.function import Function
 from pipeline.policies.random import Random
 from pipeline.policies.scripted import Scripted
 from pipeline.rollout.rollout import rollout
@@ -46,6 +47,18 @@ class Dying(Broken):
         return super().step(action)
 
 
+class Fixed(Toy):
+    """A deterministic game: begins in the same way, whatever the seed."""
+
+    def reset(self, seed: int):
+        return super().reset(0)
+
+
+def wander(observation, generator) -> int:
+    """Moves that follow from the observation alone."""
+    return int(abs(observation.sum() * 7)) % 4
+
+
 def domain_of(environment) -> Domain:
     return Domain("toy", 60, 20, environment, ["corner", "maze", "key"], Regent(8, 5, 20, 150))
 
@@ -66,6 +79,17 @@ def test_one_digest_for_one_or_two_workers_and_for_growth_in_steps(toy, tmp_path
             artifact = collected(toy, place, episodes=episodes, workers=workers, policy=Random)
         digests.add(artifact.manifest.digest)
     assert len(digests) == 1
+
+
+def test_episodes_that_are_one_are_told_at_the_end(tmp_path, caplog):
+    domain, policy = domain_of(partial(Fixed, max_steps=9)), partial(Function, wander, batched=False)
+    collected(domain, Workspace(str(tmp_path)), episodes=3, policy=policy)
+    assert "toy/corner scripted-v1: 3 episodes are 1: " in caplog.text
+    assert "Sticky actions or no-ops make them differ" in caplog.text
+    caplog.clear()
+    assert not collected(domain, Workspace(str(tmp_path)), episodes=3, policy=policy).built
+    collected(domain, Workspace(str(tmp_path)), dataset="noisy-v1", episodes=3, policy=Random)
+    assert "episodes are" not in caplog.text
 
 
 def test_asking_for_less_reads_a_prefix_and_builds_nothing(toy, workspace):
