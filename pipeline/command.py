@@ -234,7 +234,10 @@ def _place(word: str) -> int:
 
 def _overrides(command: str) -> list[str]:
     """The overrides of a recorded command, without Hydra's; none of one that did not run `run.py`."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation without an end: nobody ran that
+        return []
     if not any(word.endswith("run.py") for word in words[:2]):
         return []
     return [word for word in words[2:] if "=" in word and _group(word) != "hydra"]

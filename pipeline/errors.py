@@ -53,7 +53,18 @@ class ArtifactNotFound(PipelineError, FileNotFoundError):
 
 
 class DamagedArtifact(PipelineError):
-    """Files of an artifact that do not match its manifest."""
+    """Files of an artifact that do not match its manifest. `remake` removes it and makes it again, if known."""
+
+    def __init__(self, message: str, remake: str = "") -> None:
+        super().__init__(message)
+        self.remake = remake
+
+    def __reduce__(self) -> tuple[type[DamagedArtifact], tuple[str, str]]:
+        return type(self), (str(self.args[0]), self.remake)
+
+    def __str__(self) -> str:
+        again = f"\nRemove it and make it again: {self.remake}" if self.remake else ""
+        return f"{self.args[0]}{again}"
 
 
 class DigestMismatch(PipelineError):

@@ -13,6 +13,7 @@ from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command, typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
+from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import human_bytes, size_of
 
 FACTS = StageFacts(per_task=False)
@@ -28,7 +29,7 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
     table.add_column("made by", overflow="fold", ratio=1)
     tasks = chosen_tasks(domain, only)
     found = 0
-    damage: list[str] = []
+    damage: list[DamagedArtifact] = []
     for artifact in workspace.all(domain.name if domain else None, damage):
         if tasks is None or artifact.task in tasks:
             table.add_row(*(Text(cell) for cell in _row(artifact)))  # a list in a command is no markup

@@ -10,16 +10,15 @@ from pathlib import Path
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, PARTS, Artifact
 from pipeline.artifacts.claim import DRAFT, LEASES, STALE, lease_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
-from pipeline.dataset.parts import PARTS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.errors import InUse
+from pipeline.errors import DamagedArtifact, InUse
 from pipeline.machine.files import human_bytes, size_of
 from pipeline.machine.lease import held, is_abandoned
 
@@ -53,7 +52,7 @@ def _garbage(workspace: Workspace, domain: str | None, tasks: list[str] | None) 
         if domain not in (None, folder.parts[-3]) or not (tasks is None or folder.parts[-2] in tasks):
             continue
         yield from _drafts(folder)
-    unreadable: list[str] = []
+    unreadable: list[DamagedArtifact] = []
     artifacts = [a for a in workspace.all(domain, unreadable) if tasks is None or a.task in tasks]
     for line in unreadable:
         log.warning("left alone: %s", line)

@@ -9,8 +9,8 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import EPISODES, Artifact
-from pipeline.artifacts.checks import damaged_files, wrong_arrays
+from pipeline.artifacts.artifact import EPISODES, Artifact, remake_unread
+from pipeline.artifacts.checks import damaged_files, wrong_arrays, wrong_identity
 from pipeline.artifacts.remake import audited, remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks, needs_domain
@@ -65,21 +65,24 @@ def run(
     if audit and domain is None:
         raise needs_domain(["verify"], workspace)
     tasks = chosen_tasks(domain, only)
-    damage: list[str] = []
+    unread: list[DamagedArtifact] = []
     unaudited: list[str] = []
-    again: list[str] = []
-    artifacts = [a for a in workspace.all(domain.name if domain else None, damage) if tasks is None or a.task in tasks]
+    artifacts = [a for a in workspace.all(domain.name if domain else None, unread) if tasks is None or a.task in tasks]
+    damage = [str(error.args[0]) for error in unread]
+    again = [error.remake for error in unread if error.remake]
+    for line in damage:
+        log.info("damaged: %s", line)
     with progress("verify", "all", "artifacts", len(artifacts)) as advance:
         for artifact in artifacts:
-            found = list(_damage(artifact, workspace))
+            found = _damage(artifact, workspace)
             if audit and domain and not found and artifact.manifest.kind == EPISODES:
                 try:
                     found += _replayed(artifact, domain, workers or available_cores())
                 except OtherSettings as error:
                     unaudited.append(f"{error}\n  {audited(artifact).line()}")
-            log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else "whole")
+            log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else _whole(artifact))
             damage += [f"{artifact.path}: {line}" for line in found]
-            again += [remake(artifact)] if found else []
+            again += [_remake(artifact)] if found else []
             advance(1)
     if damage:
         shown = "\n  ".join(damage[:SHOWN]) + (f"\n  and {len(damage) - SHOWN} more" if len(damage) > SHOWN else "")
@@ -135,15 +138,29 @@ def _other_settings(artifact: Artifact, environment: Environment) -> list[str]:
     return differences(*here)
 
 
-def _damage(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
-    broken = list(damaged_files(artifact))
-    yield from broken
-    if broken:
-        return  # content of damaged files says nothing new
+def _remake(artifact: Artifact) -> str:
+    """What makes a damaged artifact again, by its path where its manifest does not fit itself."""
+    return remake_unread(artifact.path) if any(wrong_identity(artifact)) else remake(artifact)
+
+
+def _whole(artifact: Artifact) -> str:
+    return "whole" if artifact.manifest.checksum else "whole; it was made before manifests had a checksum"
+
+
+def _damage(artifact: Artifact, workspace: Workspace) -> list[str]:
+    """What is wrong with an artifact; one that no check foresees must not hide what is wrong with the others."""
+    found: list[str] = []
     try:
-        yield from _content(artifact, workspace)
+        for check in (wrong_identity, damaged_files, partial(_content, workspace=workspace)):
+            found += check(artifact)
+            if found:
+                break  # the content of what is damaged says nothing new
     except PipelineError as error:
-        yield str(error)
+        found.append(str(error))
+    except Exception as error:
+        log.debug("checking %s", artifact.path, exc_info=True)
+        found.append(f"it cannot be checked: {type(error).__name__}: {error}")
+    return found
 
 
 def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:

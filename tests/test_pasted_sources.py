@@ -103,6 +103,18 @@ def test_a_damaged_copy_in_the_other_storage_is_removed(shell):
     assert "3 episodes" in shell.pasted(again)
 
 
+def test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again(shell):
+    words = ("domain=toy", "task=corner", "dataset=changed", "policy=random", "workers=1", "storage=bin")
+    shell.run("stage=collect", *words, "episodes=2")
+    manifest = next(shell.folder.glob("my data/artifacts/toy/corner/episodes/changed-bin/manifest.json"))
+    manifest.write_text(manifest.read_text().replace('"max_steps": ', '"max_steps": 1'))
+    for stage in ("stage=retrieval", "stage=verify"):
+        (again,) = shell.suggested(stage, *words, "retrieval.demos=1")
+        assert again.startswith("rm -r ")
+        assert {"stage=collect", "dataset=changed", "policy=random", "storage=bin"} <= set(shlex.split(again))
+    assert "collect toy/corner built" in shell.pasted(again)
+
+
 def test_another_program_gives_other_content(shell, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ".")
     words = ("stage=collect", *SCREEN, "dataset=moved", "episodes=1")

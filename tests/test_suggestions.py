@@ -21,6 +21,7 @@ MAKERS = {
 }
 
 PLACES = {
+    "artifacts/artifact.py remake_unread": "test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again",
     "artifacts/remake.py _made_by": "test_damage_is_removed_and_made_again",
     "artifacts/remake.py again_without": "test_a_damaged_copy_in_the_other_storage_is_removed",
     "artifacts/remake.py audited": "test_an_audit_with_other_settings",
@@ -78,6 +79,7 @@ PLACES = {
     "stages/ingest.py foresee": "test_no_source_and_too_few_episodes_of_one",
     "stages/ingest.py run": "test_a_source_with_too_few_episodes",
     "stages/report_index.py run": "test_an_index_without_pages",
+    "stages/verify.py _remake": "test_damage_is_removed_and_made_again",
     "stages/verify.py run": "test_an_audit_with_other_settings",
     "run.py _named": "test_several_checkpoints_and_one_name",
 }

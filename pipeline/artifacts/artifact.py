@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.record import CHECKSUM, LAYOUT, VERSION, read_record, with_checksum
+from pipeline.command import Command, override, typed
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.fingerprint import fingerprint
-from pipeline.machine.files import read_json, write_json
-from pipeline.storage.choice import open_arrays
+from pipeline.machine.files import write_json
+from pipeline.storage.choice import open_arrays, storage_named, without_suffix
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import few
 
@@ -19,6 +22,9 @@ ARRAYS = "arrays"
 
 EPISODES = "episodes"
 """The kind of a dataset."""
+
+PARTS = "parts"
+"""The folder of a dataset that holds its parts."""
 
 ALL_TASKS = "_all"
 """Where an artifact lies that spans tasks, in a task's place."""
@@ -108,7 +114,8 @@ class Manifest:
     `arrays`: name, shape, dtype, unit. `files`: size and BLAKE3 by relative path. `return`: mean, std, min, max of the
     episodes' returns, or nothing. `seconds` is the time of all runs that built it, `peak_memory_bytes` the highest.
     `quirks`: name, count and sentence of what was odd in foreign data. `facts`: what a later check must know and cannot
-    read out of the arrays. Older manifests lack these two keys.
+    read out of the arrays. Older manifests lack these two keys. `checksum` is that of all other keys; it is empty where
+    the manifest was made before there was one.
     """
 
     kind: str
@@ -133,22 +140,26 @@ class Manifest:
     command: str = ""
     quirks: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    checksum: str = ""
 
     def write(self, folder: Path) -> None:
-        """Replace the folder's manifest atomically."""
+        """Replace the folder's manifest atomically; its checksum is renewed."""
+        self.versions = self.versions | {LAYOUT: VERSION}
         values = {key.name.rstrip("_"): getattr(self, key.name) for key in fields(self)}  # asdict copies long tables
-        write_json(folder / MANIFEST, values | {"parts": [part.as_json() for part in self.parts]})
+        values = with_checksum(values | {"parts": [part.as_json() for part in self.parts]})
+        write_json(folder / MANIFEST, values)
+        self.checksum = values[CHECKSUM]
 
     @staticmethod
     def read(folder: Path) -> Manifest:
-        """The folder's manifest. Raises DamagedArtifact when it is no manifest."""
-        values = read_json(folder / MANIFEST)
+        """The folder's manifest. Raises DamagedArtifact when it is none, or was changed after it was written."""
         try:
-            values["return_"] = values.pop("return")
-            values["parts"] = [Part(**part) for part in values["parts"]]
-            return Manifest(**values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise DamagedArtifact(f"{folder / MANIFEST} is no manifest of this program: {error}") from error
+            values = read_record(folder / MANIFEST)
+        except DamagedArtifact as error:
+            raise DamagedArtifact(str(error), remake_unread(folder)) from error
+        values["return_"] = values.pop("return")
+        values["parts"] = [Part(**part) for part in values["parts"]]
+        return Manifest(**values)
 
 
 @dataclass(frozen=True)
@@ -191,11 +202,16 @@ class Artifact:
     def task(self) -> str:
         return self.manifest.task.split("/")[1]
 
+    @property
+    def parents(self) -> list[Parent]:
+        """What it was made from."""
+        return [Parent(**entry) for entry in self.manifest.parents]
+
     def parent(self, kind: str) -> Parent:
         """The recorded parent of one kind."""
-        for entry in self.manifest.parents:
-            if entry["kind"] == kind:
-                return Parent(**entry)
+        for parent in self.parents:
+            if parent.kind == kind:
+                return parent
         raise DamagedArtifact(f"{self.path} names no {kind} among its parents.")
 
     def as_parent(self, digest: str | None = None, episodes: int | None = None) -> Parent:
@@ -220,3 +236,23 @@ def artifact_at(place: Artifact | str | Path, kind: str) -> Artifact:
 
 def _finds(kind: str, task: str = "domain/task") -> str:
     return f"Those of a task: Workspace('outputs').find({kind!r}, {task!r})"
+
+
+def without_manifest(folder: Path) -> DamagedArtifact:
+    """What to say of a folder that lies where an artifact lies and has no manifest."""
+    return DamagedArtifact(f"{folder} has no {MANIFEST}, so it is no artifact.", remake_unread(folder))
+
+
+def remake_unread(folder: Path) -> str:
+    """What removes a folder whose manifest cannot be read and makes it again, as far as its path says what it was.
+
+    The settings that it was made with are not known: those that were typed are taken.
+    """
+    if folder.parts[-5:-4] != ("artifacts",):
+        return ""
+    domain, task, kind, name = folder.parts[-4:]
+    settings: dict[str, Any] = {"storage": "bin" if name.endswith(storage_named("bin").suffix) else None}
+    if kind == EPISODES:
+        settings["dataset"] = without_suffix(name)
+    stage, task = (typed().door if kind == EPISODES else kind), ("" if task == ALL_TASKS else task)
+    return f"rm -r {shlex.quote(str(folder))} && {Command(stage, task, override('domain', domain), settings).line()}"

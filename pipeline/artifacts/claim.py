@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.artifacts.artifact import MANIFEST, without_manifest
 from pipeline.machine.files import read_json, sync_folder, write_json
 from pipeline.machine.lease import held
 
@@ -54,10 +55,13 @@ def claim(final: Path, identity: str, wait_s: float | None = None) -> Iterator[D
     """Hold the lease on `final` and yield a draft folder: an unfinished one with the same `identity`, or a new one.
 
     The lock (pipeline/machine/lease.py, as are `wait_s` and InUse) only saves work: a second process waits instead of
-    computing the same. On an error the draft stays for the next try.
+    computing the same. On an error the draft stays for the next try. Raises DamagedArtifact where a folder without a
+    manifest stands in the final place.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     with held(lease_of(final), f"writing {final}", wait_s) as check:
+        if final.exists() and not (final / MANIFEST).is_file():
+            raise without_manifest(final)
         path, resumed = _take_over(final, identity)
         yield DraftFolder(path, final, resumed, identity, check)
 

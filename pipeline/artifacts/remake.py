@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import ALL_TASKS, Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact
 from pipeline.command import COLLECT, INGEST, Command
 from pipeline.storage.choice import storage_named
 
@@ -42,14 +42,10 @@ def _made_by(artifact: Artifact) -> Command:
     manifest = artifact.manifest
     in_bin = artifact.path.name == manifest.version + storage_named("bin").suffix
     settings: dict[str, Any] = {"storage": "bin" if in_bin else None}
-    if manifest.parts:  # a dataset
-        return Command(
-            _door(artifact),
-            artifact.task,
-            f"domain={artifact.domain}",
-            {"dataset": manifest.version, **_amount(artifact, int(manifest.counts["episodes"])), **settings},
-            manifest.command,
-        )
+    if manifest.kind == EPISODES:
+        amount = _amount(artifact, sum(part.episodes for part in manifest.parts)) if manifest.parts else {}
+        settings = {"dataset": manifest.version, **amount, **settings}
+        return Command(_door(artifact), artifact.task, f"domain={artifact.domain}", settings, manifest.command)
     stage = "fetch" if manifest.kind == "bins" and not manifest.parents else manifest.kind
     if datasets := [parent["version"] for parent in manifest.parents if parent["episodes"]]:
         settings["dataset"] = datasets[0]

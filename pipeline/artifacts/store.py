@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Spec
-from pipeline.artifacts.claim import DRAFT, STALE, claim
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Spec, without_manifest
+from pipeline.artifacts.claim import claim
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.lineage import one_matching
 from pipeline.artifacts.remake import verified
@@ -132,8 +132,8 @@ class ArtifactStore:
         """All finished artifacts of one kind and task, by version."""
         return list(artifacts_below(self.root / domain / task / kind))
 
-    def all(self, domain: str | None, damage: list[str]) -> Iterator[Artifact]:
-        """Every finished artifact, or those of one domain; unreadable manifests are appended to `damage`."""
+    def all(self, domain: str | None, damage: list[DamagedArtifact]) -> Iterator[Artifact]:
+        """Every finished artifact, or those of one domain; what is wrong with other folders is appended to `damage`."""
         for folder in _folders(self.root):
             if domain in (None, folder.name):
                 for task in _folders(folder):
@@ -141,19 +141,23 @@ class ArtifactStore:
                         yield from artifacts_below(kind, damage)
 
 
-def artifacts_below(folder: Path, damage: list[str] | None = None) -> Iterator[Artifact]:
+def artifacts_below(folder: Path, damage: list[DamagedArtifact] | None = None) -> Iterator[Artifact]:
     """The finished artifacts that lie directly in a kind's folder.
 
-    Raises DamagedArtifact for an unreadable manifest, or appends its message to `damage` where that is given.
+    Raises DamagedArtifact for an unreadable manifest. With `damage` it is appended there, as is a folder without one.
     """
     for path in _folders(folder):
-        if (path / MANIFEST).is_file() and not path.name.startswith((DRAFT, STALE)):
-            try:
+        if path.name.startswith("."):  # a draft
+            continue
+        try:
+            if (path / MANIFEST).is_file():
                 yield Artifact(path, Manifest.read(path))
-            except DamagedArtifact as error:
-                if damage is None:
-                    raise
-                damage.append(str(error))
+            elif damage is not None:
+                damage.append(without_manifest(path))
+        except DamagedArtifact as error:
+            if damage is None:
+                raise
+            damage.append(error)
 
 
 def same_content(existing: Artifact, digest: str) -> Artifact:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.artifacts.artifact import WHOLE_SOURCE, Artifact, Manifest, Part, Spec
+from pipeline.artifacts.artifact import PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import ArtifactStore, same_content
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
-from pipeline.dataset.parts import PARTS, FileTable, unpack
+from pipeline.dataset.parts import FileTable, unpack
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.summary import summarise
 from pipeline.dataset.writer import DatasetWriter

@@ -16,9 +16,6 @@ from pipeline.episode import SUMMARY, TEXTS, Episode
 from pipeline.machine.files import file_table, read_json, sync_tree, write_json
 from pipeline.storage.contract import Storage, write_arrays
 
-PARTS = "parts"
-"""The folder of a dataset that holds its parts."""
-
 PART_BYTES = 64 * 2**20
 """A part is closed by the first episode that brings it to this many raw bytes ..."""
 

@@ -11,9 +11,9 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from pipeline.artifacts.artifact import EPISODES, Artifact, Part, artifact_at
+from pipeline.artifacts.artifact import EPISODES, PARTS, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, step_arrays
-from pipeline.dataset.parts import ENDS, PARTS, split_texts, unpack
+from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.digest import combine
 from pipeline.episode import SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidInput, unknown_name

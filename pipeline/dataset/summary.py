@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int8, UInt8
 
-from pipeline.artifacts.artifact import Part
+from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.dataset.columns import RowSpec, row_specs, step_arrays
-from pipeline.dataset.parts import ENDS, PARTS, split_texts, unpack
+from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.digest import combine
 from pipeline.episode import PRESENT
 from pipeline.storage.choice import open_arrays

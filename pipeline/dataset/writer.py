@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from pipeline.artifacts.artifact import Manifest, Part
+from pipeline.artifacts.artifact import PARTS, Manifest, Part
 from pipeline.dataset.amount import Size
 from pipeline.dataset.bulk import StoredPart
 from pipeline.dataset.columns import Columns, row_specs, step_arrays
 from pipeline.dataset.parts import (
     ENDS,
     PART_BYTES,
-    PARTS,
     Facts,
     FileTable,
     close_part,

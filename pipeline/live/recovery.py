@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts.artifact import MANIFEST, Manifest
-from pipeline.dataset.parts import PARTS, remove_part, remove_unfinished, unpack
+from pipeline.artifacts.artifact import MANIFEST, PARTS, Manifest
+from pipeline.dataset.parts import remove_part, remove_unfinished, unpack
 from pipeline.dataset.spill import SPILL, save_episode, spill_path
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.storage.choice import open_arrays

@@ -24,9 +24,6 @@ Rows = Shaped[np.ndarray, "n ..."]
 class MissingArray(DamagedArtifact, KeyError):
     """An array that a folder does not hold."""
 
-    def __str__(self) -> str:  # KeyError would print the message with quotes around it
-        return str(self.args[0])
-
 
 @runtime_checkable
 class ReadableArray(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from pipeline.regent.recipe import Recipe
 from pipeline.storage.choice import open_arrays
 from stages import embeddings, verify
 from tests.conftest import collected
+from tests.manifests import edited
 from tests.pipeline.embedding.encoders import Mixing, embedding
 from tests.pipeline.embedding.pictures import DOMAIN, dataset, noise, stacks
 from tests.pipeline.embedding.test_networks import composed, regent
@@ -109,8 +109,7 @@ def test_it_is_found_again_and_force_compares(workspace, shown):
 def test_force_reports_other_bytes(workspace, shown):
     dataset(workspace, shown)
     artifact = embedded(workspace)
-    manifest = json.loads((artifact.path / "manifest.json").read_text())
-    (artifact.path / "manifest.json").write_text(json.dumps(manifest | {"digest": "0" * 64}))
+    edited(artifact.path, digest="0" * 64)
     with pytest.raises(DigestMismatch):
         embedded(workspace, force=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pipeline.policies.random import Random
 from pipeline.rollout import frames as rollout_frames
 from stages import frames, gc, verify
 from tests.conftest import collected
+from tests.manifests import edited
 
 COMMON = {"dataset": "scripted-v1", "episodes": None, "workers": 2, "force": False}
 
@@ -105,8 +105,7 @@ def test_verify_reads_every_picture(toy, workspace):
     artifact = drawn(toy, workspace)
     check = partial(verify.run, domain=toy, only=None, workspace=workspace, audit=None, workers=1)
     check()
-    manifest = json.loads((artifact.path / "manifest.json").read_text())
-    (artifact.path / "manifest.json").write_text(json.dumps(manifest | {"digest": "0" * 64}))
+    edited(artifact.path, digest="0" * 64)
     with pytest.raises(DamagedArtifact, match="do not give the manifest's digest"):
         check()
 
@@ -135,9 +134,8 @@ def test_no_picture_is_made_of_a_state_that_is_not_the_recorded_one(toy, workspa
 
 def test_a_dataset_from_elsewhere_has_nothing_to_replay(toy, workspace):
     artifact = collected(toy, workspace, episodes=2)
-    manifest = json.loads((artifact.path / "manifest.json").read_text())
-    del manifest["parameters"]["environment"]
-    (artifact.path / "manifest.json").write_text(json.dumps(manifest))
+    parameters = artifact.manifest.parameters
+    edited(artifact.path, parameters={name: each for name, each in parameters.items() if name != "environment"})
     with pytest.raises(InvalidInput, match="nothing to replay"):
         drawn(toy, workspace)
 

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.artifacts.artifact import MANIFEST
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.atari import LEVELS
@@ -18,6 +17,7 @@ from pipeline.sources.jat.source import JatSource
 from stages import ingest
 from tests.conftest import derived
 from tests.jat_files import make_jat, make_missions, make_screens, restack
+from tests.manifests import as_before
 
 LENGTHS = [300, 256, 1, 257, 90, 512, 40, 31]
 
@@ -86,10 +86,7 @@ def test_quirks_of_the_source_are_in_the_manifest_once_with_their_sentences_amon
 
 def test_a_manifest_that_was_written_before_quirks_were_kept_is_read_and_grows(workspace, tmp_path):
     jat = make_jat(tmp_path / "jat", [256, 256, 10], metadata=False)
-    path = ingested(workspace, jat.folder, episodes=1).path / MANIFEST
-    old = json.loads(path.read_text())
-    del old["quirks"]
-    path.write_text(json.dumps(old))
+    as_before(ingested(workspace, jat.folder, episodes=1).path, "quirks")
     assert len(ingested(workspace, jat.folder).manifest.quirks) == 1
 
 

@@ -1,11 +1,9 @@
 """The plan: counts and sizes of what is there, of what could be, and what it took."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
-from pipeline.artifacts.artifact import MANIFEST
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import size_of
 from pipeline.regent.chain import Chain
@@ -13,6 +11,7 @@ from pipeline.regent.plan import plan_of
 from pipeline.regent.recipe import Recipe
 from stages import plan
 from stages.plan import duration
+from tests.manifests import edited
 
 
 def planned(capsys, domain, workspace, only=None, **settings):
@@ -54,6 +53,5 @@ def test_durations(seconds, text):
 def test_bins_that_were_fetched_are_no_trouble(made, capsys):
     toy, workspace = made
     bins = workspace.of_kind("toy", "corner", "bins")[0]
-    manifest = json.loads((bins.path / MANIFEST).read_text())
-    (bins.path / MANIFEST).write_text(json.dumps(manifest | {"parents": []}))
+    edited(bins.path, parents=[])
     assert "retrieval distances parquet" in planned(capsys, toy, workspace)["corner"]

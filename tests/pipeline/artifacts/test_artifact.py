@@ -12,6 +12,7 @@ from pipeline.artifacts.store import ArtifactStore
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.frames.store import Frames
+from tests.manifests import as_before
 
 SPEC = Spec("toy", "corner", "notes", 1, {"metric": "l2"}, (Parent("episodes", "x-v1", "00", 3),))
 
@@ -47,10 +48,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
 
 def test_a_manifest_of_before_quirks_were_kept_is_read(tmp_path):
     Manifest("notes", "toy/corner", "v", "f", "d", 1).write(tmp_path)
-    old = json.loads((tmp_path / MANIFEST).read_text())
-    del old["quirks"]
-    (tmp_path / MANIFEST).write_text(json.dumps(old))
-    assert Manifest.read(tmp_path).quirks == []
+    assert as_before(tmp_path, "quirks").manifest.quirks == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"return": {}, "parts": [{"name": "x"}]}'])

@@ -97,6 +97,16 @@ def test_an_unreadable_manifest_is_named(store):
     path.write_text("{}")
     with pytest.raises(DamagedArtifact, match="is no manifest of this program"):
         store.get(NOTES)
-    damage: list[str] = []
+    damage: list[DamagedArtifact] = []
     assert list(store.all(None, damage)) == []
-    assert str(path) in damage[0]
+    assert str(path) in str(damage[0])
+
+
+def test_a_folder_that_has_lost_its_manifest_is_named_before_anything_is_made_in_its_place(store):
+    path = made(store, NOTES).path / "manifest.json"
+    path.unlink()
+    with pytest.raises(DamagedArtifact, match=f"{path.parent} has no manifest.json[\\s\\S]*rm -r {path.parent} && "):
+        store.build(NOTES, lambda draft: pytest.fail("built"))
+    damage: list[DamagedArtifact] = []
+    assert list(store.all(None, damage)) == []
+    assert str(path.parent) in str(damage[0])

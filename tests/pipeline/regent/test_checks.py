@@ -1,11 +1,9 @@
 """What `verify` finds wrong with neighbours, distances and bins; manifests of an earlier program included."""
 
-import json
-
 import numpy as np
 import pytest
 
-from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest
+from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact
@@ -19,6 +17,7 @@ from pipeline.regent.rows import RowLayout
 from pipeline.storage.choice import open_arrays
 from stages import retrieval, verify
 from tests.conftest import collected, derived
+from tests.manifests import as_before
 
 
 @pytest.fixture
@@ -42,12 +41,7 @@ def single(toy, workspace):
 
 def without_facts(artifact: Artifact) -> Artifact:
     """As an earlier program left it, with another sentence among its warnings."""
-    path = artifact.path / MANIFEST
-    manifest = json.loads(path.read_text())
-    del manifest["facts"]
-    manifest["warnings"] = ["One query episode would be a pity."]
-    path.write_text(json.dumps(manifest))
-    return Artifact(artifact.path, Manifest.read(artifact.path))
+    return as_before(artifact.path, "facts", warnings=["One query episode would be a pity."])
 
 
 def spoiled(artifact: Artifact, name: str, query: int, column: int, value: float) -> Artifact:
