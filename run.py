@@ -141,11 +141,40 @@ def _datasets(cfg: DictConfig) -> dict[str, Composed]:
         cfg.dataset = check_dataset_name(cfg.dataset or f"{door}-v1")
         return {cfg.dataset: Composed(cfg)}
     found = {}
+    _set_as_trained(cfg, checkpoints[0])
     for name, each in _named(cfg, checkpoints).items():
         own = deepcopy(cfg)
         own.dataset, own.policy.file = name, str(each.file)
         found[name] = Composed(own)
     return found
+
+
+def _set_as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> None:
+    """Set what lies beside a policy's checkpoints says of their training, but for what somebody has set."""
+    from pipeline.command import also_typed, key_of, typed
+
+    if "as_trained" not in cfg.policy:
+        return
+    now, shipped = (_settings_of(each) for each in (cfg, _shipped(cfg)))
+    given = {key_of(word) for word in typed().words} | {key for key in now if now[key] != shipped.get(key)}
+    changed = _bound(cfg.policy.as_trained)(checkpoint.file, now=now, given=given)
+    for key, value in changed.items():
+        OmegaConf.update(cfg, key, value)
+    also_typed(changed)
+
+
+def _settings_of(cfg: DictConfig) -> dict[str, Any]:
+    """The plain settings of the policy, and of the domain's environment, by key."""
+    parts = {"policy": cfg.get("policy"), "domain.environment": OmegaConf.select(cfg, "domain.environment")}
+    plain = {part: OmegaConf.to_container(node, resolve=False) for part, node in parts.items() if node is not None}
+    return {f"{part}.{key}": value for part, values in plain.items() for key, value in dict(values).items()}  # type: ignore[arg-type]
+
+
+def _shipped(cfg: DictConfig) -> DictConfig:
+    """The files of the chosen domain and policy, as they are."""
+    chosen = HydraConfig.get().runtime.choices
+    groups = [group for group in ("domain", "policy") if chosen.get(group)]
+    return OmegaConf.create({group: OmegaConf.load(CONF / group / f"{chosen[group]}.yaml") for group in groups})
 
 
 def _named(cfg: DictConfig, checkpoints: list[Checkpoint]) -> dict[str, Checkpoint]:

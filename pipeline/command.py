@@ -86,6 +86,12 @@ def user_typed(words: Typed) -> Iterator[None]:
         _typed = before
 
 
+def also_typed(settings: Mapping[str, Any]) -> None:
+    """Settings that the program found for what was typed: until the end of the block, as if they had been typed."""
+    global _typed
+    _typed = replace(_typed, words=(*_typed.words, *(override(key, value) for key, value in settings.items())))
+
+
 @dataclass(frozen=True)
 class Command:
     """One command that can be pasted.

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.errors import InvalidInput
 from pipeline.policies.normalize import numbered, usual_place
 from pipeline.policies.sb3.zip import AgentFile, is_agent
+from pipeline.policies.sb3.zoo import SETTINGS, settings_place
 
 HIGHEST = -1
 """Stands for the checkpoint with the most steps."""
@@ -36,7 +37,7 @@ def checkpoints(
 
     `path` is a zip; or a folder, of which the numbered checkpoints count, else best_model.zip, else its only agent; or,
     where there is no such file, OWNER/REPO/FILE.zip on the hub (OWNER/REPO@REVISION/FILE.zip), which is downloaded
-    together with its VecNormalize statistics.
+    together with its VecNormalize statistics and RL Zoo's settings.
 
     `checkpoints` is a step, a list of steps, -1 for the highest, `all`, or None: the file, or the highest of a folder.
 
@@ -126,7 +127,7 @@ def _zips(folder: Path) -> list[Path]:
 
 
 def _download(repo: str, revision: str | None, name: str) -> Path:
-    """A zip from the hub, in the hub client's cache, with its statistics beside it.
+    """A zip from the hub, in the hub client's cache, with its statistics and the settings of its training beside it.
 
     Without a connection, a zip that is in the cache will do: it was put there last.
     """
@@ -147,7 +148,7 @@ def _download(repo: str, revision: str | None, name: str) -> Path:
         if name not in there:
             zips = [each for each in there if each.endswith(".zip")]
             raise FileNotFoundError(f"The repository has {', '.join(zips[:8]) or 'no zip'}.")
-        for each in (*_statistics_of(name, there), name):
+        for each in (*_beside(name, there), name):
             file = Path(hf_hub_download(repo, each, revision=revision))
             if info.sha not in file.parts:
                 raise RuntimeError("It was changed on the hub at this moment: run again.")
@@ -159,9 +160,13 @@ def _download(repo: str, revision: str | None, name: str) -> Path:
     return file
 
 
-def _statistics_of(name: str, there: Sequence[str]) -> list[str]:
-    """The VecNormalize statistics that lie in the repository at one of the usual places."""
+def _beside(name: str, there: Sequence[str]) -> list[str]:
+    """The VecNormalize statistics and RL Zoo's settings that lie in the repository at one of the usual places."""
     folder = "" if PurePosixPath(name).parent == PurePosixPath() else f"{PurePosixPath(name).parent}/"
     near = [each.removeprefix(folder) for each in there if each.startswith(folder)]
-    place = usual_place(PurePosixPath(name).name, near)
-    return [folder + place] if place else []
+    agent = PurePosixPath(name).name
+    statistics, settings = usual_place(agent, near), settings_place(agent, near)
+    wanted = [statistics] if statistics else []
+    if settings is not None:
+        wanted += [place for each in SETTINGS if (place := str(PurePosixPath(settings) / each)) in near]
+    return [folder + place for place in wanted]

@@ -131,9 +131,11 @@ def from_hub(url: str, cache: Path, path: str) -> subprocess.CompletedProcess[st
 from pipeline.errors import InvalidInput
 from pipeline.policies.checkpoints import checkpoints
 from pipeline.policies.normalize import statistics_beside
+from pipeline.policies.sb3.zoo import settings_beside
 try:
     found, = checkpoints({path!r})
     print(found.name, found.file.name, (statistics_beside(found.file) or found.file).name)
+    print(settings_beside(found.file).relative_to(found.file.parent))
 except InvalidInput as error:
     print("InvalidInput", error)
 """
@@ -149,21 +151,22 @@ except InvalidInput as error:
     )
 
 
-def test_an_agent_comes_from_the_hub_with_its_statistics_and_is_kept(tmp_path):
+def test_an_agent_comes_from_the_hub_with_its_statistics_and_settings_and_is_kept(tmp_path):
     folder, cache = tmp_path / "repo", tmp_path / "cache"
     cache.mkdir()
     written(folder / "ppo-Demo-v0.zip", 9)
-    for name in ("vec_normalize.pkl", "replay.mp4", "train_eval_metrics.zip"):
+    for name in ("vec_normalize.pkl", "config.yml", "args.yml", "replay.mp4", "train_eval_metrics.zip"):
         (folder / name).write_bytes(b"x")
     with serving(tmp_path / "hub") as hub:
         hub.create_from(folder, REPO, "model")
         hub.repo(REPO, "model").branches["v2"] = hub.repo(REPO, "model").branches["main"]
         first = from_hub(hub.url, cache, "sb3/demo/ppo-Demo-v0.zip")
-        assert first.stdout.split() == ["ppo-9", "ppo-Demo-v0.zip", "vec_normalize.pkl"]
-        assert hub.sent(REPO, "model") == ["ppo-Demo-v0.zip", "vec_normalize.pkl"]
+        assert first.stdout.split() == ["ppo-9", "ppo-Demo-v0.zip", "vec_normalize.pkl", "."]
+        sent = ["args.yml", "config.yml", "ppo-Demo-v0.zip", "vec_normalize.pkl"]
+        assert sorted(hub.sent(REPO, "model")) == sent
         again = from_hub(hub.url, cache, "hf://sb3/demo@v2/ppo-Demo-v0.zip")
         assert again.stdout == first.stdout
-        assert len(hub.sent(REPO, "model")) == 2
+        assert len(hub.sent(REPO, "model")) == len(sent)
         url = hub.url
     offline = from_hub(url, cache, "sb3/demo/ppo-Demo-v0.zip")
     assert offline.stdout == first.stdout
