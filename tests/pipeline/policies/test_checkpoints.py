@@ -156,7 +156,7 @@ def test_an_agent_comes_from_the_hub_with_its_statistics_and_settings_and_is_kep
     cache.mkdir()
     written(folder / "ppo-Demo-v0.zip", 9)
     for name in ("vec_normalize.pkl", "config.yml", "args.yml", "replay.mp4", "train_eval_metrics.zip"):
-        (folder / name).write_bytes(b"x")
+        (folder / name).write_text(name)
     with serving(tmp_path / "hub") as hub:
         hub.create_from(folder, REPO, "model")
         hub.repo(REPO, "model").branches["v2"] = hub.repo(REPO, "model").branches["main"]
