@@ -138,18 +138,18 @@ def _alike(known: Any, value: Any) -> bool:
 
 def _console_skip(training: Training) -> int:
     """Frames that the environment below the wrapper skips; 1 where nothing is said, as the wrapper asks for."""
-    said = training.env_kwargs.get("frameskip")
-    if isinstance(said, int) and not isinstance(said, bool) and 0 < said < 100:
-        return said
+    option = training.env_kwargs.get("frameskip")
+    if isinstance(option, int) and not isinstance(option, bool) and 0 < option < 100:
+        return option
     found = _ID.fullmatch(training.env_id)
     return 4 if found and not found[1] and found[2] == "5" else 1
 
 
 def _console_sticky(training: Training) -> float:
     """The chance of a sticky action below the wrapper: as the id's version has it, where nothing is said."""
-    said = training.env_kwargs.get("repeat_action_probability")
-    if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1:
-        return float(said)
+    option = training.env_kwargs.get("repeat_action_probability")
+    if isinstance(option, int | float) and not isinstance(option, bool) and 0 <= option <= 1:
+        return float(option)
     found = _ID.fullmatch(training.env_id)
     return 0.25 if found and found[2] in "05" else 0.0
 

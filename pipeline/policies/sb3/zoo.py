@@ -87,9 +87,9 @@ def read_training(file: Path) -> Training:
     )
 
 
-def _wrappers(said: Any, file: Path) -> list[tuple[str, Mapping[str, Any]]]:
+def _wrappers(value: Any, file: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """One name, or a list of names and of mappings of one name to its options."""
-    listed = said if isinstance(said, list) else [] if said is None else [said]
+    listed = value if isinstance(value, list) else [] if value is None else [value]
     found: list[tuple[str, Mapping[str, Any]]] = []
     for each in listed:
         if isinstance(each, str):
@@ -102,13 +102,13 @@ def _wrappers(said: Any, file: Path) -> list[tuple[str, Mapping[str, Any]]]:
     return found
 
 
-def _scales_observations(said: Any) -> bool:
+def _scales_observations(value: Any) -> bool:
     """`normalize` is true, a mapping of VecNormalize's options, or such a mapping as Python text."""
-    if isinstance(said, dict):
-        return said.get("norm_obs", True) is not False
-    if isinstance(said, str):
-        return "norm_obs=False" not in said.replace(" ", "").replace("'", "").replace('"', "").replace(":", "=")
-    return said is True
+    if isinstance(value, dict):
+        return value.get("norm_obs", True) is not False
+    if isinstance(value, str):
+        return "norm_obs=False" not in value.replace(" ", "").replace("'", "").replace('"', "").replace(":", "=")
+    return value is True
 
 
 def _mapping(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
