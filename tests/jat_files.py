@@ -248,12 +248,12 @@ def write_rows(
 
 
 def _play(rng: random.Random, length: int, observation: int, action: int) -> PlayedEpisode:
-    def vector(size: int) -> list[float]:
-        return [rng.uniform(-3, 3) for _ in range(size)]
+    def vector(size: int, most: float = 3) -> list[float]:
+        return [rng.uniform(-most, most) for _ in range(size)]
 
     return PlayedEpisode(
         observations=[vector(observation) for _ in range(length)],
-        actions=[vector(action) for _ in range(length)],
+        actions=[vector(action, 1) for _ in range(length)],
         rewards=[rng.uniform(0.1, 5) for _ in range(length)],  # never 0.0: that is how an episode starts
     )
 

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from pipeline.digest import digest_arrays
 from pipeline.domains.babyai import MISSION_TOKENS
 from pipeline.episode import Episode
+from pipeline.sources.jat.actions import check_jat_actions
 from pipeline.sources.jat.kinds import Kind, Steps
 from pipeline.sources.jat.layout import Layout
 from pipeline.sources.jat.missions import Missions
@@ -25,11 +27,14 @@ class JatTask:
     """A task's files and how they are read.
 
     Attributes:
+        domain, name: what it is a task of, and its own name.
         width: steps per row.
         stack: how stacks of frames are stored, where observations are such stacks.
         missions: what names them, where episodes have missions.
     """
 
+    domain: str
+    name: str
     files: Sequence[RowFile]
     kind: Kind
     width: int
@@ -73,11 +78,23 @@ def first_stack_rule(task: JatTask) -> FrameStack:
 
 def _rows(task: JatTask, layout: Layout, first_row: int, quirks: Quirks) -> Iterator[_Row]:
     wanted = {name: column for name, column in task.kind.columns.items() if name != MASK}
+    seen: set[bytes] = set()
     for block in read_blocks(task.files, row_shapes(task.files, wanted, task.width), first_row):
         real = layout.real(block, task.width)
+        check_jat_actions(task.domain, task.name, block, real, quirks)
         steps = {**task.kind.read(block, real, quirks), "reward": block.arrays[REWARDS].astype(np.float64, copy=False)}
         for nth, length in enumerate(layout.lengths[block.first_row : block.first_row + len(real)]):
-            yield _Row(block, nth, {name: array[nth, :length] for name, array in steps.items()})
+            row = _Row(block, nth, {name: array[nth, :length] for name, array in steps.items()})
+            _count_copy(row, seen, quirks)
+            yield row
+
+
+def _count_copy(row: _Row, seen: set[bytes], quirks: Quirks) -> None:
+    """Count a row of which another with the same steps came before; the same episode may really have come twice."""
+    digest = digest_arrays(row.steps)
+    copies = int(digest in seen)
+    quirks.count("copied_rows", "{count} of the rows that were read have the very steps of an earlier one.", copies)
+    seen.add(digest)
 
 
 def _whole(

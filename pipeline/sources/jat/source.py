@@ -141,8 +141,8 @@ class JatSource(Source):
         missions = self._missions(name, folders, metadata, raw) if kind.missions else None
         if metadata is None and raw:
             metadata = raw_metadata(raw, width)
-        stack = self._stack(JatTask(files, kind, width)) if kind.stacks else None
-        return Found(JatTask(files, kind, width, stack, missions), metadata, raw)
+        stack = self._stack(JatTask(domain, task, files, kind, width)) if kind.stacks else None
+        return Found(JatTask(domain, task, files, kind, width, stack, missions), metadata, raw)
 
     def _stack(self, task: JatTask) -> FrameStack:
         if self.stacks == "auto":
@@ -236,6 +236,8 @@ def _check_missions(found: Found, layout: Layout) -> None:
 
 def _note_boundaries(quirks: Quirks, found: Found, layout: Layout) -> None:
     """What the layout of a task's rows had to decide."""
+    empty = [file.path.name for file in found.task.files if not file.rows]
+    quirks.note("files_without_rows", f"{{count}} files hold no rows: {few(empty)}.", len(empty))
     quirks.note(
         "inferred_ends",
         f"no metadata files; {{count}} of {len(layout.first_rows) - 1} episodes are taken to end with a full row "

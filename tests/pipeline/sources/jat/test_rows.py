@@ -258,3 +258,25 @@ def test_a_pipe_in_the_place_of_a_file_is_refused(tmp_path: Path):
     task.paths[0].unlink()
     os.mkfifo(task.paths[0])
     assert "train-00000-of-00001.parquet must be a file; a named pipe is there" in refusal(task)
+
+
+def test_a_file_without_rows_among_others_is_counted(tmp_path: Path):
+    task = make_jat(tmp_path, [3, 4, 5], files=3)
+    write_rows(task.paths[1], [])
+    task.rows.pop(1)
+    source = JatSource(str(tmp_path))
+    for path in task.task_folder.glob("*.json"):
+        path.unlink()
+    assert [episode.length for episode in source.episodes("mujoco", "ant")] == [3, 5]
+    (quirk,) = source.quirks("mujoco", "ant")
+    assert (quirk.name, quirk.sentence) == ("files_without_rows", "1 files hold no rows: train-00001-of-00003.parquet.")
+
+
+def test_rows_that_come_twice_are_counted(tmp_path: Path):
+    task = make_jat(tmp_path, [3, 300, 5], metadata=False)
+    task.rows += [task.rows[0], task.rows[3]]
+    task.write()
+    source = JatSource(str(tmp_path))
+    assert len(list(source.episodes("mujoco", "ant"))) == 5
+    (quirk,) = source.quirks("mujoco", "ant")
+    assert (quirk.name, quirk.count) == ("copied_rows", 2)
