@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -98,6 +98,9 @@ class SideBySide:
         self._is_array: dict[str, bool] = {}
         self._folded: dict[str, str] = {}
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._is_array
+
     def copy(self) -> SideBySide:
         """The same names, to which others may be added."""
         other = SideBySide()
@@ -148,20 +151,22 @@ def stays_inside(name: str) -> bool:
 def _parts(keys: Iterable[Any]) -> dict[Any, str | None]:
     """The names of the keys of one mapping; texts first, so that no other key changes their names."""
     found: dict[Any, str | None] = {}
-    taken = set()
+    taken: set[str | None] = set()
     for key in sorted(keys, key=lambda each: not isinstance(each, str)):
-        if isinstance(key, str):
-            name: str | None = _part(str.__str__(key))
-        else:
-            text = str(key)
-            name = None if _ADDRESS.search(text) else _part(text)
-            if name in taken:
-                name = f"{name}%={_part(type(key).__name__)}"
-            if name in taken:
-                name = None
-        found[key] = name
-        taken.add(name)
+        found[key] = _part(str.__str__(key)) if isinstance(key, str) else _of_another_type(key, taken)
+        taken.add(found[key])
     return found
+
+
+def _of_another_type(key: Any, taken: Collection[str | None]) -> str | None:
+    """The name of a key that is no text, None where it has none."""
+    text = str(key)
+    if key != key or _ADDRESS.search(text):  # NaN is not even found again
+        return None
+    name = _part(text)
+    if name in taken:
+        name = f"{name}%={_part(type(key).__name__)}"
+    return None if name in taken else name
 
 
 @lru_cache(maxsize=4096)

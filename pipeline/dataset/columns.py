@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -75,10 +75,15 @@ class Columns:
     def learn(self, rows: Mapping[str, RowSpec]) -> None:
         """Take the step arrays of a part that is in the dataset, or joins it. Raises InvalidEpisode as `check`."""
         self._agree(rows)
+        self.keep_names(rows)
         for name, row in rows.items():
-            self._names.keep(name)
             if name.startswith(INFO):
                 self._infos.setdefault(name, row)
+
+    def keep_names(self, names: Iterable[str]) -> None:
+        """Arrays that come have these names where they can: the dataset that is made again has them."""
+        for name in names:
+            self._names.keep(name)
 
     def check(self, episode: Episode) -> None:
         """Raises InvalidEpisode where the episode has other arrays than those before it, infos aside."""
@@ -115,7 +120,8 @@ class Columns:
     def _named(self, episode: Episode, names: SideBySide) -> Episode:
         """The episode with its arrays under names that can lie beside the known ones; `names` learns the new ones."""
         own = sorted(name for name in episode.steps if not name.startswith(PRESENT))
-        places = {name: names.place(name_among(self._shared, name)) for name in own}
+        known = {name: name if name.startswith(INFO) else name_among(self._names, name) for name in own}
+        places = {name: names.place(place) for name, place in known.items()}
         places |= {mask_of(name): mask_of(places[name]) for name in own if mask_of(name) in episode.steps}
         if all(name == place for name, place in places.items()):
             return episode

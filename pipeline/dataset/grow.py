@@ -152,6 +152,7 @@ def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fil
     have = EpisodeDataset.of(existing)
     count = amount.leading(have.state_ends) if amount.met(Size(len(have), have.states)) else len(have)
     writer = DatasetWriter(draft.path, draft.path / "nothing", store.storage)
+    writer.columns.keep_names(have.array_names())
     fill(writer, Amount(episodes=count))
     parts = writer.finish()
     digest = summarise(draft.path, parts, writer.summaries)["digest"]

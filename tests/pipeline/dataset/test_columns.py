@@ -72,6 +72,24 @@ def test_the_order_of_bytes_makes_no_other_array(tmp_path, rng):
     assert [episode.digest() for episode in dataset] == [episode.digest() for episode in episodes]
 
 
+def test_a_slash_in_a_key_makes_no_mapping_of_it():
+    columns = Columns()
+    infos = [{"a": {"b": 1}, "a/b": 2}, {"a/b": 3}, {"a/b": 4, "a": {"b": 5}}]
+    stored = [columns.conform(with_infos([info]), number).steps for number, info in enumerate(infos)]
+    assert [steps.get("info/a/b", [None])[0] for steps in stored] == [1, None, 5]
+    assert [steps["info/a%2Fb"][0] for steps in stored] == [2, 3, 4]
+
+
+def test_what_is_made_again_keeps_the_names_that_are_there(rng):
+    columns = Columns()
+    columns.keep_names(["observation/walker/joints", "info/R", "info/r", "action", "reward", "discount"])
+    plain = made_episode(rng, 1)
+    steps = {name: array for name, array in plain.steps.items() if name != "observation"}
+    steps |= {"observation/walker%2Fjoints": np.zeros(2), "info/r": np.zeros(2), "info/R": np.ones(2)}
+    found = columns.conform(Episode(steps), 0).steps
+    assert {"observation/walker/joints", "info/R", "info/r"} < set(found)
+
+
 def test_a_first_info_settles_its_column_and_arrays_of_parts_do_as_well():
     columns = Columns()
     columns.learn({"action": RowSpec(np.dtype("f8"), ()), "info/x": RowSpec(np.dtype("i8"), (2,))})
