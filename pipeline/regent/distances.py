@@ -58,16 +58,13 @@ def context_distances(
     used = neighbours[:, :RETRIEVED]
     if pool.size * 8 <= _WIDENED_BYTES:
         pool = pool.astype(np.float64, copy=False)
-    squares = _squares(pool) if metric == "cosine" else None
+    squares = _squares(pool) if metric == "cosine" else np.empty(0)
     out = np.empty((len(queries), CONTEXT), dtype=np.float32)
     starts = range(0, len(queries), _ROWS_PER_TASK)
 
     def work(start: int) -> None:
         part = slice(start, start + _ROWS_PER_TASK)
-        if squares is None:
-            wrong = _context_rows(pool, queries[part], used[part], out[part])
-        else:
-            wrong = _cosine_rows(pool, squares, queries[part], used[part], out[part])
+        wrong = _context_rows(pool, squares, queries[part], used[part], out[part])
         if wrong >= 0:
             row = start + wrong
             raise ValueError(f"neighbours: wanted rows 0 to {len(pool) - 1}, found {used[row]} for query {row}")
@@ -80,45 +77,6 @@ def context_distances(
         with ThreadPoolExecutor(workers) as threadpool:
             list(threadpool.map(work, starts))
     return out
-
-
-@compiled()
-def _context_rows(
-    pool: Shaped[np.ndarray, "p d"],
-    queries: Shaped[np.ndarray, "q d"],
-    neighbours: Int[np.ndarray, "q 19"],
-    out: Float32[np.ndarray, "q 20"],
-) -> int:
-    """Fill `out`; return the first query with a neighbour outside the pool, or -1."""
-    d, retrieved = pool.shape[1], neighbours.shape[1]
-    first = np.empty(d)
-    for i in range(queries.shape[0]):
-        rows = neighbours[i]
-        for c in range(retrieved):
-            if rows[c] < 0 or rows[c] >= pool.shape[0]:
-                return i
-        for j in range(d):
-            first[j] = pool[rows[0], j]
-        out[i, 0] = 0
-        for c in range(1, retrieved, _SUMS):
-            k0, k1, k2 = pool[rows[c]], pool[rows[c + 1]], pool[rows[c + 2]]
-            k3, k4, k5 = pool[rows[c + 3]], pool[rows[c + 4]], pool[rows[c + 5]]
-            a0 = a1 = a2 = a3 = a4 = a5 = 0.0
-            for j in range(d):
-                x = first[j]
-                a0 += (x - np.float64(k0[j])) ** 2
-                a1 += (x - np.float64(k1[j])) ** 2
-                a2 += (x - np.float64(k2[j])) ** 2
-                a3 += (x - np.float64(k3[j])) ** 2
-                a4 += (x - np.float64(k4[j])) ** 2
-                a5 += (x - np.float64(k5[j])) ** 2
-            out[i, c], out[i, c + 1], out[i, c + 2] = np.sqrt(a0), np.sqrt(a1), np.sqrt(a2)
-            out[i, c + 3], out[i, c + 4], out[i, c + 5] = np.sqrt(a3), np.sqrt(a4), np.sqrt(a5)
-        own = 0.0
-        for j in range(d):
-            own += (first[j] - np.float64(queries[i, j])) ** 2
-        out[i, retrieved] = np.sqrt(own)
-    return -1
 
 
 @compiled()
@@ -142,14 +100,18 @@ def _cosine_distance(product: float, x: float, y: float) -> float:
 
 
 @compiled()
-def _cosine_rows(
+def _context_rows(
     pool: Shaped[np.ndarray, "p d"],
-    squares: Float64[np.ndarray, "p"],
+    squares: Float64[np.ndarray, "squared"],
     queries: Shaped[np.ndarray, "q d"],
     neighbours: Int[np.ndarray, "q 19"],
     out: Float32[np.ndarray, "q 20"],
 ) -> int:
-    """Fill `out`; return the first query with a neighbour outside the pool, or -1."""
+    """Fill `out`; return the first query with a neighbour outside the pool, or -1.
+
+    squares: of each row of the pool, for the cosine; empty for L2. The choice stands outside of each inner loop.
+    """
+    cosine = squares.size > 0
     d, retrieved = pool.shape[1], neighbours.shape[1]
     first = np.empty(d)
     sums = np.empty(_SUMS)
@@ -160,7 +122,6 @@ def _cosine_rows(
                 return i
         for j in range(d):
             first[j] = pool[rows[0], j]
-        own = squares[rows[0]]
         out[i, 0] = 0
         for c in range(1, retrieved, _SUMS):
             k0, k1, k2 = pool[rows[c]], pool[rows[c + 1]], pool[rows[c + 2]]
@@ -168,19 +129,27 @@ def _cosine_rows(
             a0 = a1 = a2 = a3 = a4 = a5 = 0.0
             for j in range(d):
                 x = first[j]
-                a0 += x * np.float64(k0[j])
-                a1 += x * np.float64(k1[j])
-                a2 += x * np.float64(k2[j])
-                a3 += x * np.float64(k3[j])
-                a4 += x * np.float64(k4[j])
-                a5 += x * np.float64(k5[j])
+                a0 += _term(x, np.float64(k0[j]), cosine)
+                a1 += _term(x, np.float64(k1[j]), cosine)
+                a2 += _term(x, np.float64(k2[j]), cosine)
+                a3 += _term(x, np.float64(k3[j]), cosine)
+                a4 += _term(x, np.float64(k4[j]), cosine)
+                a5 += _term(x, np.float64(k5[j]), cosine)
             sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] = a0, a1, a2, a3, a4, a5
             for s in range(_SUMS):
-                out[i, c + s] = _cosine_distance(sums[s], own, squares[rows[c + s]])
-        product = length = 0.0
+                if cosine:
+                    out[i, c + s] = _cosine_distance(sums[s], squares[rows[0]], squares[rows[c + s]])
+                else:
+                    out[i, c + s] = np.sqrt(sums[s])
+        own = length = 0.0
         for j in range(d):
-            x = np.float64(queries[i, j])
-            product += first[j] * x
-            length += x * x
-        out[i, retrieved] = _cosine_distance(product, own, length)
+            y = np.float64(queries[i, j])
+            own += _term(first[j], y, cosine)
+            length += y * y
+        out[i, retrieved] = _cosine_distance(own, squares[rows[0]], length) if cosine else np.sqrt(own)
     return -1
+
+
+@compiled()
+def _term(x: float, y: float, cosine: bool) -> float:
+    return x * y if cosine else (x - y) ** 2
