@@ -8,9 +8,13 @@ from typing import Any
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.errors import InvalidInput, UnknownName
+from pipeline.fingerprint import canonical
 
 Parents = Callable[[Artifact], Iterable[Artifact]]
 """The parents of an artifact that are there."""
+
+Described = tuple[Artifact, Mapping[str, Sequence[Any]]]
+"""An artifact and its settings."""
 
 LISTED = 8
 """So many artifacts a message lists."""
@@ -42,10 +46,11 @@ def settings_of(artifact: Artifact, parents: Parents) -> dict[str, list[Any]]:
 def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parents: Parents) -> Artifact:
     """The one of some artifacts, of one kind and task, whose settings are as asked.
 
+    Of those that differ in nothing but their format number, the newest counts: the others are of an earlier program.
     Raises UnknownName where none is, InvalidInput where several are; both list them with the settings that differ.
     """
     described = [(artifact, settings_of(artifact, parents)) for artifact in artifacts]
-    matching = [(artifact, known) for artifact, known in described if _matches(known, asked)]
+    matching = _newest([(artifact, known) for artifact, known in described if _matches(known, asked)])
     if len(matching) == 1:
         return matching[0][0]
     manifest = artifacts[0].manifest
@@ -57,6 +62,18 @@ def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parent
     raise UnknownName(f"No {manifest.kind} of {manifest.task} are {made}. There are:\n{_table(described, asked)}")
 
 
+def _newest(described: Sequence[Described]) -> list[Described]:
+    """Without those that were made again, with the same settings, in a newer format."""
+
+    def settings(known: Mapping[str, Sequence[Any]]) -> str:
+        return canonical({name: list(values) for name, values in known.items() if name != "version"})
+
+    newest: dict[str, int] = {}
+    for artifact, known in described:
+        newest[settings(known)] = max(newest.get(settings(known), 0), artifact.manifest.format)
+    return [(artifact, known) for artifact, known in described if artifact.manifest.format == newest[settings(known)]]
+
+
 def _matches(known: Mapping[str, Sequence[Any]], asked: Mapping[str, Any]) -> bool:
     return all(any(value in known[name] for name in _named(known, key)) for key, value in asked.items())
 
@@ -66,7 +83,7 @@ def _named(known: Iterable[str], key: str) -> list[str]:
     return [name for name in known if name == key or name.endswith(f".{key}")]
 
 
-def _table(described: Sequence[tuple[Artifact, Mapping[str, Sequence[Any]]]], asked: Iterable[str]) -> str:
+def _table(described: Sequence[Described], asked: Iterable[str]) -> str:
     """One line for each artifact: the settings in which they differ, and those that were asked for."""
     names = dict.fromkeys(name for _, known in described for name in known if name != "version")
     first = [name for key in asked for name in _named(names, key)]

@@ -26,10 +26,11 @@ from pipeline.hub.repository import DatasetRepository, Snapshot
 from pipeline.machine.files import read_json, write_json
 from pipeline.machine.progress import progress
 from pipeline.regent.bins import SHAPES, STATISTICS, folder_suffix, write_bin, write_lookup
-from pipeline.regent.chain import BINS_FORMAT, PER_STATE
+from pipeline.regent.chain import PER_STATE
 from pipeline.regent.statistics import distance_statistics
 from pipeline.storage.contract import blocks
 
+FETCHED_FORMAT = 1
 RECORD = "fetch.json"
 ARRIVED = "arrived"
 """Folder of a draft that holds what was downloaded; it outlives a kill."""
@@ -81,7 +82,7 @@ def spec_of(domain: Domain, task: str, wanted: PublishedTask, suffix: str) -> Sp
         "files": {path: wanted.snapshot.files[path].checksum for path in wanted.files.paths},
         "suffix": suffix,
     }
-    return Spec(domain.name, task, "bins", BINS_FORMAT, parameters)
+    return Spec(domain.name, task, "bins", FETCHED_FORMAT, parameters)
 
 
 def write_bins(wanted: PublishedTask, spec: Spec, draft: Draft) -> None:

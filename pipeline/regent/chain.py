@@ -37,8 +37,8 @@ KINDS = ("embeddings", "retrieval", "distances", "bins", "parquet")
 """Artifacts of the chain, in order; each is called like the stage that makes it."""
 
 RETRIEVAL_FORMAT = 1
-DISTANCES_FORMAT = 2  # 1 measured real numbers before they were rounded to float32
-BINS_FORMAT = 1
+DISTANCES_FORMAT = 2  # 1 measured real numbers before they were rounded to float32, as the bins hold them
+BINS_FORMAT = 2  # holds distances; what is fetched has a number of its own
 PARQUET_FORMAT = 2  # 1 had a card whose example could read another folder's rows from a cache
 
 PER_STATE = ("distances", "indices")

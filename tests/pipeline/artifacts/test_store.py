@@ -74,6 +74,16 @@ def test_several_are_listed_with_the_settings_that_differ(store, chain):
         assert f"  version={summary.manifest.version} (words=7, metric={metric})" in str(error.value)
 
 
+def test_what_was_made_again_in_a_newer_format_is_found_and_the_older_one_by_its_version(store, chain):
+    older = chain["l2"].manifest
+    again = Spec("toy", "corner", "summary", 2, older.parameters, tuple(Parent(**each) for each in older.parents))
+    newer = made(store, again)
+    assert store.find("summary", "toy/corner", metric="l2").path == newer.path
+    assert store.find("summary", "toy/corner", version=older.version).path == chain["l2"].path
+    with pytest.raises(InvalidInput, match="2 summary"):
+        store.find("summary", "toy/corner", words=7)
+
+
 def test_none_lists_those_that_are_there(store, chain):
     with pytest.raises(UnknownName, match=r"No summary of toy/corner are made with metric=l7") as error:
         store.find("summary", "toy/corner", metric="l7")
