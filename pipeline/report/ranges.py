@@ -19,7 +19,7 @@ class Range:
 
     Attributes:
         shape: of one row.
-        min, mean, max: of all finite numbers; None where there is none.
+        min, mean, max: of all finite numbers; None where there is none. No mean where their sum exceeds float64.
         columns: numbers of one row.
         constant: columns that hold one and the same finite number in every row.
         not_finite: how many numbers are NaN or infinite.
@@ -57,18 +57,34 @@ def range_of(
         finite += rows.size if good is True else int(np.sum(good))
         largest = np.maximum(largest, rows.max(0, where=good, initial=_lowest(rows.dtype)))
         least = np.minimum(least, rows.min(0, where=good, initial=_highest(rows.dtype)))
-        sums.append(math.fsum(rows.sum(0, np.float64 if rows.dtype.kind == "f" else np.int64, where=good).tolist()))
+        with np.errstate(over="ignore"):
+            sums.append(_sum(rows.sum(0, _sum_dtype(rows.dtype), where=good).tolist()))
     if not finite:
         return Range(name, dtype.name, shape, None, None, None, columns, 0, total)
-    mean = float(f"{math.fsum(sums) / finite:.{DIGITS}g}")
+    mean = float(f"{_sum(sums) / finite:.{DIGITS}g}")
     constant = int((whole & (least == largest)).sum())
     low, high = float(least.min()), float(largest.max())
-    return Range(name, dtype.name, shape, low, mean, high, columns, constant, total - finite)
+    return Range(
+        name, dtype.name, shape, low, mean if math.isfinite(mean) else None, high, columns, constant, total - finite
+    )
+
+
+def _sum(values: list[float]) -> float:
+    """Rounded once; NaN where float64 cannot hold it."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # too large, or infinities of both signs
+        return math.nan
 
 
 def _addable(rows: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n d"]:
     """Truth values as 0 and 1."""
     return rows.view(np.uint8) if rows.dtype == np.bool_ else rows
+
+
+def _sum_dtype(dtype: np.dtype) -> type:
+    """What holds the sum of a block: whole numbers of up to 32 bits exactly; those of 64 could overflow there."""
+    return np.float64 if dtype.kind == "f" or dtype.itemsize == 8 else np.int64
 
 
 def _lowest(dtype: np.dtype) -> float | int:

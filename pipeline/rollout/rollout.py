@@ -207,4 +207,5 @@ def _has_nan(observation: Observation) -> bool:
     if array.dtype.kind != "f":
         return False
     flat = array.ravel()
-    return bool(np.isnan(flat.dot(flat)))  # a sum of squares is NaN only where a number is; faster than isnan of each
+    with np.errstate(over="ignore"):  # a sum of squares is NaN only where a number is; faster than isnan of each
+        return bool(np.isnan(flat.dot(flat)))

@@ -27,3 +27,16 @@ def test_numbers_that_are_not_finite_are_counted_and_left_out():
     assert (found.constant, found.not_finite) == (1, 3)
     nothing = range_of("a", (1,), array.dtype, [array[:, 1:2]])
     assert (nothing.min, nothing.mean, nothing.max, nothing.constant, nothing.not_finite) == (None, None, None, 0, 2)
+
+
+@pytest.mark.parametrize("wide", [np.int64(2**62), np.uint64(2**63)])
+def test_a_mean_of_wide_integers_goes_round_no_corner(wide):
+    array = np.full((40, 2), wide)
+    assert range_of("a", (2,), array.dtype, [array]).mean == pytest.approx(float(wide), rel=1e-8)
+
+
+def test_numbers_whose_sum_is_too_large_have_no_mean():
+    for value in (1.7e308, -1.7e308):
+        array = np.array([[value, -1.7e308]] * 30)
+        found = range_of("a", (2,), array.dtype, [array[:10], array[10:]])
+        assert (found.min, found.mean, found.max) == (-1.7e308, None, max(value, -1.7e308))
