@@ -29,6 +29,9 @@ SUMMARY = {
 INFO, PRESENT = "info/", "info_present/"
 """Prefixes of the arrays of infos, and of the masks that say at which steps an info was there."""
 
+STORED, WIDEST = "biuf", 8
+"""Kinds of the dtypes of step arrays, and the bytes of the widest: no storage reads back any other."""
+
 TEXTS = ("mission", "end_reason")
 """Texts kept once per episode, as UTF-8."""
 
@@ -84,6 +87,10 @@ class Episode:
             if not np.isfinite(array).all():
                 raise InvalidEpisode(f"{name} holds NaN or infinity, first at step {_first_bad(array)}")
         for name, array in self.steps.items():
+            if array.dtype.kind not in STORED or array.dtype.itemsize > WIDEST:
+                raise InvalidEpisode(
+                    f"{name} must hold truth values, whole or real numbers of at most 64 bits, it is {array.dtype}"
+                )
             if array.dtype.kind == "f" and name.startswith("observation") and np.isnan(array).any():
                 raise InvalidEpisode(f"{name} holds NaN, first at step {int(np.argwhere(np.isnan(array))[0][0])}")
             if name.startswith(PRESENT) and not _is_mask(array, INFO + name.removeprefix(PRESENT) in names):

@@ -31,8 +31,6 @@ from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 
 PICTURES, FRAMES = "image_observations", 4
-REAL = "biuf"
-"""Kinds of the dtypes of truth values, whole and real numbers."""
 
 
 @runtime_checkable
@@ -203,11 +201,6 @@ def require_numbers(dataset: EpisodeDataset, label: str) -> None:
             "to one array where they are made, such as by gymnasium.wrappers.FlattenObservation."
         )
     shape, dtype = dataset.spec("observation")
-    if dtype.kind not in REAL:
-        raise InvalidInput(
-            f"Retrieval compares real numbers; the array observation of {dataset.name} is {dtype} {list(shape)}. "
-            "Collect its real and imaginary parts side by side."
-        )
     if math.prod(shape) == 0:
         raise InvalidInput(
             f"Retrieval compares numbers; the array observation of {dataset.name} has none: each row is {dtype} "

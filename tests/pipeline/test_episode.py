@@ -38,6 +38,10 @@ def test_flags_follow_from_the_end():
         ({"action": np.ones(3)}, "action of the last row must be zeros"),
         ({"action": np.zeros(5)}, "same T\\+1 rows"),
         ({"reward": np.zeros(3, np.float32)}, "reward must be a float64 vector"),
+        ({"observation": np.zeros(3, np.complex64)}, "observation must hold .* at most 64 bits, it is complex64"),
+        ({"action": np.zeros((3, 2), np.longdouble)}, "action must hold .* at most 64 bits, it is float128"),
+        ({"info/when": np.zeros(3, "M8[s]")}, "info/when must hold .* it is datetime64"),
+        ({"info/name": np.array(["a", "b", "c"])}, "info/name must hold .* it is <U1"),
     ],
 )
 def test_a_broken_invariant_names_the_array(changes, message):
