@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Shaped, UInt8
 
 from pipeline.digest import digest_arrays
 from pipeline.errors import InvalidEpisode
+from pipeline.exact import WIDEST
 from pipeline.keys import stays_inside
 
 UNKNOWN = -1
@@ -29,8 +30,8 @@ SUMMARY = {
 INFO, PRESENT = "info/", "info_present/"
 """Prefixes of the arrays of infos, and of the masks that say at which steps an info was there."""
 
-STORED, WIDEST = "biuf", 8
-"""Kinds of the dtypes of step arrays, and the bytes of the widest: no storage reads back any other."""
+STORED_KINDS = "biuf"
+"""Of the dtypes of step arrays; no storage reads back any other."""
 
 TEXTS = ("mission", "end_reason")
 """Texts kept once per episode, as UTF-8."""
@@ -87,7 +88,7 @@ class Episode:
             if not np.isfinite(array).all():
                 raise InvalidEpisode(f"{name} holds NaN or infinity, first at step {_first_bad(array)}")
         for name, array in self.steps.items():
-            if array.dtype.kind not in STORED or array.dtype.itemsize > WIDEST:
+            if array.dtype.kind not in STORED_KINDS or array.dtype.itemsize > WIDEST:
                 raise InvalidEpisode(
                     f"{name} must hold truth values, whole or real numbers of at most 64 bits, it is {array.dtype}"
                 )

@@ -13,7 +13,7 @@ from pipeline.fingerprint import canonical
 Parents = Callable[[Artifact], Iterable[Artifact]]
 """The parents of an artifact that are there."""
 
-Described = tuple[Artifact, Mapping[str, Sequence[Any]]]
+WithSettings = tuple[Artifact, Mapping[str, Sequence[Any]]]
 """An artifact and its settings."""
 
 LISTED = 8
@@ -62,7 +62,7 @@ def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parent
     raise UnknownName(f"No {manifest.kind} of {manifest.task} are {made}. There are:\n{_table(described, asked)}")
 
 
-def _newest(described: Sequence[Described]) -> list[Described]:
+def _newest(described: Sequence[WithSettings]) -> list[WithSettings]:
     """Without those that were made again, with the same settings, in a newer format."""
 
     def settings(known: Mapping[str, Sequence[Any]]) -> str:
@@ -83,7 +83,7 @@ def _named(known: Iterable[str], key: str) -> list[str]:
     return [name for name in known if name == key or name.endswith(f".{key}")]
 
 
-def _table(described: Sequence[Described], asked: Iterable[str]) -> str:
+def _table(described: Sequence[WithSettings], asked: Iterable[str]) -> str:
     """One line for each artifact: the settings in which they differ, and those that were asked for."""
     names = dict.fromkeys(name for _, known in described for name in known if name != "version")
     first = [name for key in asked for name in _named(names, key)]
