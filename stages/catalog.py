@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.campaign.console import success_rate, wide_console
+from pipeline.campaign.console import stuck_episodes, success_rate, wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command, typed
@@ -55,7 +55,7 @@ def _row(artifact: Artifact) -> list[str]:
         human_bytes(size_of(artifact.path)),
         f"{counts['episodes']:,}" if "episodes" in counts else "",
         f"{counts['states']:,}" if "states" in counts else "",
-        success_rate(artifact),
+        " ".join(filter(None, [success_rate(artifact), stuck_episodes(artifact)])),
         f"{manifest.seconds:.1f}",
         str(len(manifest.warnings) or ""),
         manifest.command,

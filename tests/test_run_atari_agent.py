@@ -11,8 +11,9 @@ from stable_baselines3 import PPO
 from pipeline import Workspace
 from tests.pipeline.policies.sb3.test_zoo import ARGS, CONFIG
 from tests.test_pasted_policies import Still
-from tests.warm_shell import WarmShell
+from tests.warm_shell import ROOT, WarmShell
 
+RUN = shlex.quote(str(ROOT / "run.py"))
 GAME = ("domain=atari", "task=breakout", "domain.max_steps=90")
 AGENT = (*GAME, "policy=sb3", "policy.path=zoo", "trust=true", "workers=1", "episodes=2")
 TRAINED = {"noops": 30, "sticky": 0.0, "fire_reset": True}
@@ -69,3 +70,20 @@ def test_what_the_user_says_wins(shell):
     assert (environment["noops"], environment["sticky"], "fire_reset" in environment) == (5, 0.0, False)
     assert "says how" not in shell.run("stage=collect", *AGENT, "policy.settings=false", "dataset=shipped-v1")
     assert manifest(shell, "shipped-v1")["parameters"]["environment"]["sticky"] == 0.25
+
+
+WAITS = "def wait(observation, rng):\n    return 0\n"
+
+
+def test_a_player_that_waits_for_ever_is_told_at_the_end_in_the_catalog_and_on_the_page(shell):
+    (shell.folder / "player.py").write_text(WAITS)
+    words = f"{' '.join(GAME[:2])} domain.max_steps=520 dataset=waits-v1 workers=1 'paths.root=my data'"
+    player = "policy=callable policy.function._target_=player.wait policy.batched=false episodes=2"
+    status, text = shell.paste(f"PYTHONPATH=. python {RUN} 'stage=[collect,report]' {words} {player}")
+    assert status == 0, text
+    assert "in 2 new episodes nothing on the screen changes for 500 decisions" in text
+    assert "domain.environment.fire_reset=true" in text
+    assert manifest(shell, "waits-v1")["counts"]["stuck"] == 2
+    assert "2 stuck" in shell.run("stage=catalog", *GAME)
+    (page,) = (shell.folder / "my data").rglob("index.html")
+    assert "Stuck, because nothing on the screen changes" in page.read_text()

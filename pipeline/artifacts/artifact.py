@@ -91,6 +91,7 @@ class Part:
         bytes: raw ones, of the step arrays.
         facts: what a source says and counts of a part that it wrote itself, and to which nothing may be added; None for
             a part that episodes were packed into.
+        stuck: episodes in which nothing happens on the screen; None for none, and where nobody looked.
     """
 
     name: str
@@ -98,13 +99,11 @@ class Part:
     states: int
     bytes: int
     facts: Mapping[str, int | str] | None = None
+    stuck: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in a manifest."""
-        listed = asdict(self)
-        if self.facts is None:
-            del listed["facts"]
-        return listed
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass

@@ -46,7 +46,10 @@ KEYS: dict[str, Any] = {
     "format": int,
     "parents": [{"kind": str, "version": str, "digest": str, "episodes": (int, type(None))}],
     "parameters": Each(ANY),
-    "parts": [{"name": str, "episodes": int, "states": int, "bytes": int, "facts": Optional(Each((int, str)))}],
+    "parts": [
+        {**dict.fromkeys(("episodes", "states", "bytes"), int), "name": str, "stuck": Optional(int)}
+        | {"facts": Optional(Each((int, str)))}
+    ],
     "arrays": [{"name": str, "shape": [int], "dtype": str, "unit": str}],
     "files": Each({"size": int, "blake3": str}),
     "counts": Each(NUMBER),

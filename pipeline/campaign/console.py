@@ -25,3 +25,9 @@ def success_rate(artifact: Artifact) -> str:
         return ""
     rate = counts["successes"] / counts["success_known"]
     return f"{rate:.0%}" + (" never succeeds!" if rate == 0 else "")
+
+
+def stuck_episodes(artifact: Artifact) -> str:
+    """`3 stuck`, where nothing happens on the screen of some episodes."""
+    count = artifact.manifest.counts.get("stuck")
+    return f"{count:,} stuck" if count else ""

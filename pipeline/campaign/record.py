@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact
-from pipeline.campaign.console import success_rate
+from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
@@ -82,6 +82,8 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
     facts = [how_many(int(counts[unit]), unit) for unit in ("episodes", "states") if unit in counts]
     if rate := success_rate(artifact):
         facts.append(f"success {rate}")
+    if still := stuck_episodes(artifact):
+        facts.append(still)
     if artifact.built:
         facts.append(f"{manifest.seconds:.1f} s")
     label = manifest.task.removesuffix(f"/{ALL_TASKS}")

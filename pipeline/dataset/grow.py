@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.parts import FileTable, unpack
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.dataset.summary import summarise
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
@@ -29,6 +31,8 @@ from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import open_arrays
 
 EPISODES_FORMAT = 1
+
+log = logging.getLogger(__name__)
 
 
 class Noticed(NamedTuple):
@@ -217,6 +221,12 @@ def commit(
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (existing.manifest.seconds if existing else 0.0), 3)
     facts = summarise(folder, parts, writer.summaries)
+    if still := facts["counts"].get(STUCK, 0) - (existing.manifest.counts.get(STUCK, 0) if existing else 0):
+        log.warning(
+            "%s %s: in %d new episodes nothing on the screen changes for %d decisions and more. What does the player "
+            "wait for? In Atari games it may be FIRE: domain.environment.fire_reset=true (docs/domains/atari.md)",
+            spec.label, spec.version, still, STILL,
+        )  # fmt: skip
     noticed = _after(existing, noticed)
     if whole:
         facts["counts"][WHOLE_SOURCE] = facts["counts"]["episodes"]

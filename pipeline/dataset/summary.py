@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int8, UInt8
 from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.dataset.columns import RowSpec, row_specs, step_arrays
 from pipeline.dataset.parts import ENDS, split_texts, unpack
+from pipeline.dataset.stuck import STUCK, stuck
 from pipeline.digest import combine
 from pipeline.episode import PRESENT
 from pipeline.storage.choice import open_arrays
@@ -25,6 +26,7 @@ class PartSummary(NamedTuple):
     Attributes:
         returns, success, digests: of its episodes.
         gave_up: episodes that the policy gave up.
+        stuck: episodes in which nothing happens on the screen; None where the screens were not read for it.
         rows: of its step arrays.
         steps: one row of each step array, by name.
     """
@@ -33,6 +35,7 @@ class PartSummary(NamedTuple):
     success: Int8[np.ndarray, " n"]
     digests: UInt8[np.ndarray, "n 32"]
     gave_up: int
+    stuck: int | None
     rows: int
     steps: Mapping[str, RowSpec]
 
@@ -45,9 +48,17 @@ def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
         success=arrays["episodes/success"][:],
         digests=arrays["episodes/digest"][:],
         gave_up=reasons.count("gave_up"),
+        stuck=_stuck(arrays),
         rows=int(arrays[ENDS][:][-1]),
         steps=row_specs(step_arrays(arrays)),
     )
+
+
+def _stuck(arrays: Mapping[str, ReadableArray]) -> int | None:
+    """Only of arrays in memory: screens on disk were looked at when they were written, and their part says so."""
+    steps = step_arrays(arrays)
+    memory = {name: array for name, array in steps.items() if isinstance(array, np.ndarray)}
+    return int(stuck(memory, arrays[ENDS][:]).sum()) if len(memory) == len(steps) else None
 
 
 def step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
@@ -97,6 +108,8 @@ def _counts(parts: Sequence[Part], summaries: Sequence[PartSummary]) -> dict[str
         counts |= {"successes": int(known.sum()), "success_known": len(known)}
     if gave_up := sum(each.gave_up for each in summaries):
         counts["gave_up"] = gave_up
+    if still := sum(part.stuck or 0 for part in parts):
+        counts[STUCK] = still
     for part in parts:
         for name, fact in (part.facts or {}).items():
             if isinstance(fact, int):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from pipeline.dataset.parts import (
 )
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.spill import SPILL, load_episode, remove_packed, remove_torn, spill_path
+from pipeline.dataset.stuck import STUCK
 from pipeline.dataset.summary import PartSummary, step_bytes, summary_of
 from pipeline.episode import Episode
 from pipeline.machine.files import sync_folder
@@ -145,8 +147,9 @@ class DatasetWriter:
         summary = part.summarised()
         self.columns.learn(summary.steps)
         nbytes = summary.rows * sum(row.nbytes for row in summary.steps.values())
-        entry = self._next_part(np.cumsum(part.lengths + 1), nbytes, part.all_facts())
-        files = part.files | close_part(part.folder, part.all_facts())
+        facts = part.all_facts() | ({STUCK: summary.stuck} if summary.stuck else {})
+        entry = self._next_part(np.cumsum(part.lengths + 1), nbytes, facts)
+        files = part.files | close_part(part.folder, facts)
         part.folder.rename(self._draft / PARTS / entry.name)
         self._add(entry, files, summary)
 
@@ -198,7 +201,8 @@ class DatasetWriter:
         unfinished = write_part(self._storage, folder, arrays)
         if part.facts is not None:
             close_part(unfinished, part.facts)
-        self._add(part, finish_part(folder), summary_of(arrays))
+        summary = summary_of(arrays)
+        self._add(replace(part, stuck=summary.stuck or None), finish_part(folder), summary)
 
     def _add(self, part: Part, files: FileTable, summary: PartSummary) -> None:
         self._new.append(part)
@@ -216,6 +220,9 @@ class DatasetWriter:
                 episodes = unpack({name: array[:] for name, array in arrays.items()})
                 remove_part(found[0])
                 return Buffer(episodes)
+            if not part.facts:  # it was packed here; a source's facts say it
+                summary = summary_of({name: array[:] for name, array in arrays.items()})
+                part = replace(part, stuck=summary.stuck or None)
             self._new.append(part)
         return Buffer()
 
