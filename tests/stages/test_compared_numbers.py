@@ -1,18 +1,29 @@
 """Retrieval, distances and bins are of the same numbers: those that stand in the bins, whatever dtype was collected."""
 
 import json
+from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
+from pipeline.envs.gym.domain import gym_domain
+from pipeline.live.log import EpisodeLog
+from pipeline.live.single import RecordEpisodes
+from pipeline.policies.random import Random
 from pipeline.regent.chain import bins_name
 from pipeline.regent.recipe import Recipe
 from pipeline.regent.settings import RetrievalSettings
+from pipeline.sources.jat.source import JatSource
 from pipeline.storage.choice import open_arrays
 from pipeline.views.contexts import Contexts
-from stages import bins, distances, parquet, retrieval, verify
+from stages import bins, distances, ingest, parquet, retrieval, verify
+from tests.conftest import collected
+from tests.jat_files import SCHEMA, make_jat
 from tests.pipeline.embedding.pictures import DOMAIN, dataset
 
 LENGTHS = (9, 20, 13, 17)
@@ -114,3 +125,74 @@ def test_an_observation_that_is_no_picture_stands_in_the_bins_as_the_list_of_its
     (warning,) = [each for each in artifacts["retrieval"].manifest.warnings if "numbers" in each]
     assert f"uint8 {list(shape)}" in warning
     assert f"the list of its {width} numbers" in warning
+
+
+class Half(gym.Env):
+    """Four steps an episode, in half precision."""
+
+    observation_space = gym.spaces.Box(-9, 9, (3,), np.float16)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, render_mode=None):
+        self.t = 0
+
+    def seen(self):
+        return np.array([self.t, 0.5, 1 / 3], np.float16)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.seen(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self.seen(), 0.0, self.t == 4, False, {}
+
+
+def half_domain():
+    none = dict.fromkeys(("display_name", "max_steps", "mission"))
+    return gym_domain(
+        **{"name": "gym", "env_id": "Half-v0", "entry_point": f"{__name__}:Half", "packages": [], "env_kwargs": {}},
+        **{"fresh": False, "rounding": False, "episodes": 3, "regent": DOMAIN.regent, **none},
+    )
+
+
+def by_collect(workspace, folder):
+    domain = half_domain()
+    collected(domain, workspace, "half-v0", policy=Random, dataset="made-v1", episodes=3)
+    return domain
+
+
+def by_log(workspace, folder):
+    domain = half_domain()
+    root = str(workspace.root.parent)
+    with EpisodeLog(root, domain="gym", task="half-v0", dataset="made-v1", facts={}, storage="bin") as log:
+        env = RecordEpisodes(Half(), log)
+        for _ in range(3):
+            env.reset()
+            for _ in range(4):
+                env.step(0)
+    return domain
+
+
+def by_ingest(workspace, folder):
+    task = make_jat(folder / "jat", [4, 5, 6])
+    task.write(schema=SCHEMA.set(0, pa.field("continuous_observations", pa.list_(pa.list_(pa.float16())))))
+    domain = replace(DOMAIN, name="mujoco", tasks=["ant"])
+    source, settings = JatSource(str(task.folder)), {"episodes": None, "states": None, "force": False}
+    ingest.run(domain=domain, task="ant", source=source, workspace=workspace, dataset="made-v1", **settings)
+    return domain
+
+
+@pytest.mark.parametrize("door", [by_collect, by_log, by_ingest])
+def test_half_precision_comes_in_by_every_door_and_goes_through_the_chain(tmp_path, door):
+    workspace = Workspace(str(tmp_path / "root"), "bin")
+    domain = door(workspace, tmp_path)
+    recipe = Recipe(domain, domain.tasks[0], "made-v1")
+    for stage in (retrieval, distances, bins, parquet):
+        made = stage.run(recipe=recipe, workspace=workspace, force=False)
+    assert made.manifest.counts["states"] >= 12
+    dataset = EpisodeDataset.of(workspace.dataset(domain.name, domain.tasks[0], "made-v1"))
+    assert dataset.spec("observation")[1] == np.float16
+    found = read_bins(workspace.find("bins", f"{domain.name}/{domain.tasks[0]}"))["continuous_observations"]
+    np.testing.assert_array_equal(found[0, :4], dataset[0].steps["observation"][:4])
