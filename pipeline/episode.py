@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped, UInt8
+from jaxtyping import Bool, Float64, Num, Shaped, UInt8
 
 from pipeline.digest import digest_arrays
 from pipeline.errors import InvalidEpisode
@@ -33,8 +34,14 @@ INFO, PRESENT = "info/", "info_present/"
 STORED_KINDS = "biuf"
 """Of the dtypes of step arrays; no storage reads back any other."""
 
+RESET = "reset_info/"
+"""Prefix of the once-per-episode arrays of what a reset told."""
+
 TEXTS = ("mission", "end_reason")
 """Texts kept once per episode, as UTF-8."""
+
+INFO_TEXTS = "info_texts"
+"""The texts of an episode's infos as one text, JSON, where there are any; see `texts_as_json`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +62,9 @@ class Episode:
             log does not say.
         has_final_observation: False where the source dropped the last observation; the last row is then zeros.
         has_final_reward: False where the source dropped the reward of the last transition; it is then zero.
+        reset_info: numbers and arrays that the info of the reset held, by name.
+        info_texts: T texts for each info that is a text at some step; None at the steps without one.
+        reset_texts: texts that the info of the reset held.
 
     Raises:
         InvalidEpisode: an invariant does not hold; the message names the array.
@@ -69,6 +79,9 @@ class Episode:
     end_reason: str = "source"
     has_final_observation: bool = True
     has_final_reward: bool = True
+    reset_info: Mapping[str, Num[np.ndarray, "..."]] = field(default_factory=dict)
+    info_texts: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    reset_texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = set(self.steps)
@@ -79,8 +92,9 @@ class Episode:
         rows = {name: len(array) for name, array in self.steps.items()}
         if len(set(rows.values())) != 1 or self.rows < 2:
             raise InvalidEpisode(f"All arrays of an episode need the same T+1 rows, at least 2; they have {rows}")
-        if unsafe := [name for name in sorted(names) if not stays_inside(name)]:
+        if unsafe := [name for name in sorted({*names, *self.reset_info}) if not stays_inside(name)]:
             raise InvalidEpisode(f"{unsafe[0]!r} cannot name an array: it is no path inside a folder")
+        self._check_texts()
         for name in ("reward", "discount"):
             array = self.steps[name]
             if array.dtype != np.float64 or array.ndim != 1:
@@ -98,6 +112,18 @@ class Episode:
                 raise InvalidEpisode(f"{name} must mark some of the steps of an info, and not all; it is {array}")
             if (name == "action" or name in ("reward", "discount")) and np.any(array[-1]):
                 raise InvalidEpisode(f"{name} of the last row must be zeros, it is {array[-1]}")
+
+    def _check_texts(self) -> None:
+        for name, texts in self.info_texts.items():
+            if len(texts) != self.length:
+                raise InvalidEpisode(f"The texts of info/{name} should be {self.length}, one a step; {len(texts)} are")
+        for name, text in (("mission", self.mission), (INFO_TEXTS, texts_as_json(self.info_texts, self.reset_texts))):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidEpisode(
+                    f"{name} cannot be written as UTF-8: {text[error.start]!a} is no character"
+                ) from None
 
     @property
     def rows(self) -> int:
@@ -131,8 +157,9 @@ class Episode:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the step arrays; the unit in which parts are cut."""
-        return sum(array.nbytes for array in self.steps.values())
+        """Bytes of the step arrays and of what infos say besides; the unit in which parts are cut."""
+        arrays = [*self.steps.values(), *self.reset_info.values()]
+        return sum(array.nbytes for array in arrays) + len(self.texts().get(INFO_TEXTS, ()))
 
     def summary(self) -> dict[str, Shaped[np.ndarray, ""]]:
         """The once-per-episode facts as scalar arrays."""
@@ -140,11 +167,15 @@ class Episode:
 
     def texts(self) -> dict[str, UInt8[np.ndarray, "n"]]:
         """The once-per-episode texts as UTF-8 bytes."""
-        return {name: np.frombuffer(getattr(self, name).encode(), np.uint8) for name in TEXTS}
+        texts = {name: getattr(self, name) for name in TEXTS}
+        if self.info_texts or self.reset_texts:
+            texts[INFO_TEXTS] = texts_as_json(self.info_texts, self.reset_texts)
+        return {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
 
     def digest(self) -> bytes:
         """32 bytes that change with any content and with nothing else."""
-        return digest_arrays({**self.steps, **self.summary(), **self.texts()})
+        reset = {f"{RESET}{name}": array for name, array in self.reset_info.items()}
+        return digest_arrays({**self.steps, **self.summary(), **self.texts(), **reset})
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in sorted(self.steps.items()))
@@ -156,6 +187,35 @@ def with_last_row(name: str, array: Shaped[np.ndarray, "t *each"]) -> Shaped[np.
     if array.ndim == 0:
         raise InvalidEpisode(f"{name} must have a leading step axis")
     return np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
+
+
+def texts_as_json(steps: Mapping[str, Sequence[str | None]], reset: Mapping[str, str]) -> str:
+    """The texts of infos as JSON; the empty text where there are none.
+
+    Of each name that text which holds from a step on, until the next one: `[[0, "left"], [7, null]]`.
+
+    >>> texts_as_json({"door": ["shut", "shut", "open"]}, {"level": "one"})
+    '{"reset": {"level": "one"}, "steps": {"door": [[0, "shut"], [2, "open"]]}}'
+    """
+    if not steps and not reset:
+        return ""
+    changes = {
+        name: [[step, text] for step, text in enumerate(texts) if step == 0 or text != texts[step - 1]]
+        for name, texts in steps.items()
+    }
+    return json.dumps({"reset": dict(reset), "steps": changes}, ensure_ascii=False, sort_keys=True)
+
+
+def texts_from_json(text: str, length: int) -> tuple[dict[str, list[str | None]], dict[str, str]]:
+    """Texts of T = `length` steps, and of the reset, by name; the inverse of `texts_as_json`."""
+    if not text:
+        return {}, {}
+    known = json.loads(text)
+    steps: dict[str, list[str | None]] = {}
+    for name, changes in known["steps"].items():
+        ends = [*(step for step, _ in changes[1:]), length]
+        steps[name] = [each for (step, each), end in zip(changes, ends, strict=True) for _ in range(step, end)]
+    return steps, known["reset"]
 
 
 def _is_mask(array: Shaped[np.ndarray, "rows ..."], has_info: bool) -> bool:

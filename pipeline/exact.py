@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Num, Shaped
 
+from pipeline.errors import InvalidInput
+
 NUMBERS = "biufc"
 """Kinds of the dtypes that hold numbers."""
 
@@ -43,6 +45,17 @@ def rounded(array: Shaped[np.ndarray, "..."], dtype: Any) -> Num[np.ndarray, "..
     with np.errstate(all="ignore"):
         cast = array.astype(wanted)
     return cast if np.array_equal(np.isfinite(cast), np.isfinite(array)) else None
+
+
+def one_number(value: Any, name: str) -> float:
+    """A number, or an array of one, as a float. Raises InvalidInput with the `name` for anything else."""
+    if isinstance(value, float | int):
+        return float(value)
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        what = f"{array.dtype} of shape {array.shape}" if array.dtype.kind in "biufc" else type(value).__name__
+        raise InvalidInput(f"The {name} should be one number; it is {what}.")
+    return float(array.item())
 
 
 def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from array import array as Buffer
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +16,9 @@ from pipeline.keys import Keys, apart, flattened, key_names
 
 UNCHANGING = frozenset([bool, int, float, str, type(None)])
 """Types of most infos; asking for them first takes a tenth of the time of asking for a Mapping."""
+
+BUFFERS = (bytearray, memoryview, Buffer)
+"""Sequences that NumPy reads with their own types of numbers."""
 
 
 def observation_arrays(observation: Any, name: str = "") -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -63,17 +68,46 @@ def observation_copy(observation: Any) -> Any:
         return {key: observation_copy(value) for key, value in observation.items()}
     if isinstance(observation, list | tuple):
         return {str(index): observation_copy(value) for index, value in enumerate(observation)}
-    return observation if isinstance(observation, str) else np.array(observation)
+    return observation if isinstance(observation, str) else np.array(np.asarray(observation))
+
+
+@dataclass(frozen=True)
+class NoData:
+    """Stands where an info was of which no copy can be made: an object, a set, a tensor that needs a gradient."""
+
+    kind: str
 
 
 def info_copy(value: Any) -> Any:
-    """An info that no later step can change, as far as it is made of arrays, mappings and sequences."""
+    """An info that no later step can change: mappings as dicts, sequences as lists, arrays and what is like them (a
+    tensor, a buffer) as arrays; `NoData` for anything else.
+    """
+    try:
+        return _info_copy(value)
+    except RecursionError:  # it holds itself
+        return NoData(type(value).__name__)
+
+
+def _info_copy(value: Any) -> Any:
     if type(value) in UNCHANGING or isinstance(value, np.generic):
         return value
     if isinstance(value, np.ndarray):
-        return value.copy()
+        return np.array(value) if value.dtype.kind != "O" else _info_copy(value.tolist())
     if isinstance(value, Mapping):
-        return {key: info_copy(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [info_copy(inner) for inner in value]
-    return value
+        return {key: _info_copy(inner) for key, inner in value.items()}
+    if isinstance(value, str | int | float | complex | bytes):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, BUFFERS):
+        each = list(value)
+        return each if UNCHANGING.issuperset(map(type, each)) else [_info_copy(inner) for inner in each]
+    return _array_of(value)
+
+
+def _array_of(value: Any) -> Shaped[np.ndarray, "..."] | NoData:
+    try:
+        array = np.array(np.asarray(value))  # twice: what gives its own array when asked for a copy is copied here
+    except RecursionError:
+        raise
+    except Exception:  # what looks like an array may raise anything
+        return NoData(type(value).__name__)
+    return NoData(type(value).__name__) if array.dtype.kind == "O" else array

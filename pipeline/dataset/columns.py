@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.episode import INFO, PRESENT, Episode
+from pipeline.episode import INFO, PRESENT, RESET, Episode
 from pipeline.errors import InvalidEpisode
 from pipeline.exact import exactly
 from pipeline.keys import SideBySide, name_among
@@ -77,7 +77,7 @@ class Columns:
         self._agree(rows)
         self.keep_names(rows)
         for name, row in rows.items():
-            if name.startswith(INFO):
+            if name.startswith((INFO, RESET)):
                 self._infos.setdefault(name, row)
 
     def keep_names(self, names: Iterable[str]) -> None:
@@ -98,8 +98,7 @@ class Columns:
         self._agree(row_specs(episode.steps))
         self._names = names
         changed: dict[str, np.ndarray | None] = {}
-        for name in [name for name in episode.steps if name.startswith(INFO)]:
-            array = episode.steps[name]
+        for name, array in _infos(episode).items():
             have = RowSpec.of(array)
             known = self._infos.setdefault(name, have)
             if have == known:
@@ -112,23 +111,23 @@ class Columns:
                 f"{name} of episode {number} is {have}, which does not fit {known} of earlier episodes; "
                 f"it was left out there"
             )
-        if not changed:
-            return episode
-        steps = {name: array for name, array in {**episode.steps, **changed}.items() if array is not None}
-        return dataclasses.replace(episode, steps=steps)
+        return _with_infos(episode, changed) if changed else episode
 
     def _named(self, episode: Episode, names: SideBySide) -> Episode:
         """The episode with its arrays under names that can lie beside the known ones; `names` learns the new ones."""
         own = sorted(name for name in episode.steps if not name.startswith(PRESENT))
-        known = {name: name if name.startswith(INFO) else name_among(self._names, name) for name in own}
+        own += sorted(f"{RESET}{name}" for name in episode.reset_info)
+        known = {n: n if n.startswith((INFO, RESET)) else name_among(self._names, n) for n in own}
         places = {name: names.place(place) for name, place in known.items()}
         places |= {mask_of(name): mask_of(places[name]) for name in own if mask_of(name) in episode.steps}
         if all(name == place for name, place in places.items()):
             return episode
-        return dataclasses.replace(episode, steps={places[name]: array for name, array in episode.steps.items()})
+        reset = {places[f"{RESET}{name}"].removeprefix(RESET): each for name, each in episode.reset_info.items()}
+        steps = {places[name]: array for name, array in episode.steps.items()}
+        return dataclasses.replace(episode, steps=steps, reset_info=reset)
 
     def _agree(self, rows: Mapping[str, RowSpec]) -> None:
-        shared = {name: row for name, row in rows.items() if not name.startswith((INFO, PRESENT))}
+        shared = {name: row for name, row in rows.items() if not name.startswith((INFO, PRESENT, RESET))}
         self._shared = self._shared or shared
         if shared != self._shared:
             raise InvalidEpisode(
@@ -150,6 +149,23 @@ def row_specs(steps: Mapping[str, Described]) -> dict[str, RowSpec]:
 def listed(rows: Mapping[str, RowSpec]) -> str:
     """`action float32[4], observation float64[39]`, by name."""
     return ", ".join(f"{name} {row}" for name, row in sorted(rows.items()))
+
+
+def _infos(episode: Episode) -> dict[str, Shaped[np.ndarray, "_ ..."]]:
+    """`info/<key>` of T+1 rows and `reset_info/<key>` of one."""
+    steps = {name: array for name, array in episode.steps.items() if name.startswith(INFO)}
+    return steps | {f"{RESET}{name}": array[np.newaxis] for name, array in episode.reset_info.items()}
+
+
+def _with_infos(episode: Episode, changed: Mapping[str, Shaped[np.ndarray, "_ ..."] | None]) -> Episode:
+    """The episode with other infos under some of their names, and without those that are None."""
+    reset = {f"{RESET}{name}": array[np.newaxis] for name, array in episode.reset_info.items()}
+    now = {name: array for name, array in {**episode.steps, **reset, **changed}.items() if array is not None}
+    return dataclasses.replace(
+        episode,
+        steps={name: array for name, array in now.items() if not name.startswith(RESET)},
+        reset_info={name.removeprefix(RESET): array[0] for name, array in now.items() if name.startswith(RESET)},
+    )
 
 
 def mask_of(info: str) -> str:

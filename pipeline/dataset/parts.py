@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
 from pipeline.dataset.columns import STEPS, step_arrays, with_same_arrays, without_absent
+from pipeline.dataset.resets import pack_resets, unpack_resets
 from pipeline.digest import digest_file
-from pipeline.episode import SUMMARY, TEXTS, Episode
+from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_from_json
 from pipeline.machine.files import file_table, read_json, sync_tree, write_json
 from pipeline.storage.contract import Storage, write_arrays
 
@@ -31,6 +32,8 @@ FileTable = dict[str, dict[str, int | str]]
 """Size and checksum of files by their path below a folder."""
 
 Facts = Mapping[str, int | str]
+
+NO_TEXT = np.zeros(0, np.uint8)
 
 
 def is_full(episodes: int, size: int, part_bytes: int = PART_BYTES) -> bool:
@@ -102,6 +105,7 @@ def pack(
     `episode_ends` (n,) int64: cumulative rows. `steps/<name>` (rows, ...): the step arrays one after the other.
     An info that an episode lacks is zeros there, and marked as absent.
     `episodes/<name>` (n,): seed, flags, `return` (float64) and `digest` (n, 32). `texts/<name>/bytes` and `.../ends`.
+    `episodes/reset_info/<name>` (n, ...) and `texts/info_texts` only where an episode has something there.
     `steps` are the step arrays where they lie one after the other already; then they are not copied.
     """
     arrays = {f"{STEPS}{name}": array for name, array in (steps or _joined(episodes)).items()}
@@ -110,18 +114,23 @@ def pack(
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
     arrays["episodes/return"] = np.asarray([e.total_reward for e in episodes], np.float64)
     arrays["episodes/digest"] = np.stack([np.frombuffer(episode.digest(), np.uint8) for episode in episodes])
-    for name in TEXTS:
-        texts = [episode.texts()[name] for episode in episodes]
-        arrays[f"texts/{name}/bytes"] = np.concatenate(texts)
-        arrays[f"texts/{name}/ends"] = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    return arrays
+    texts = [episode.texts() for episode in episodes]
+    for name in (*TEXTS, *([INFO_TEXTS] if any(INFO_TEXTS in each for each in texts) else [])):
+        data = [each.get(name, NO_TEXT) for each in texts]
+        arrays[f"texts/{name}/bytes"] = np.concatenate(data)
+        arrays[f"texts/{name}/ends"] = np.cumsum([len(text) for text in data], dtype=np.int64)
+    return arrays | pack_resets(episodes)
 
 
 def unpack(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[Episode]:
     """The episodes of a part; the inverse of `pack`."""
     ends = arrays[ENDS]
     starts = np.concatenate([[0], ends[:-1]])
-    texts = {name: split_texts(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"]) for name in TEXTS}
+    texts = {
+        name: split_texts(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"])
+        for name in (*TEXTS, INFO_TEXTS)
+        if f"texts/{name}/ends" in arrays
+    }
     steps = step_arrays(arrays)
     return [
         Episode(
@@ -144,4 +153,8 @@ def _joined(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "rows .
 
 
 def _facts(arrays: Mapping[str, Shaped[np.ndarray, "..."]], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
-    return {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}
+    facts = {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}
+    if INFO_TEXTS in texts:
+        length = int(arrays[ENDS][i] - (arrays[ENDS][i - 1] if i else 0)) - 1
+        facts["info_texts"], facts["reset_texts"] = texts_from_json(texts[INFO_TEXTS][i], length)
+    return facts | {"reset_info": unpack_resets(arrays, i)}

@@ -14,6 +14,7 @@ from jaxtyping import Int64, Shaped
 from pipeline.artifacts.artifact import EPISODES, PARTS, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, step_arrays
 from pipeline.dataset.parts import ENDS, split_texts, unpack
+from pipeline.dataset.resets import reset_specs
 from pipeline.digest import combine
 from pipeline.episode import SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidInput, unknown_name
@@ -109,6 +110,10 @@ class EpisodeDataset:
     def array_names(self) -> list[str]:
         """Names of the step arrays."""
         return sorted({name for part in self._used() for name in step_arrays(self._open(part))})
+
+    def reset_specs(self) -> dict[str, RowSpec]:
+        """`reset_info/<name>` of each array that some episode's reset told, as one episode has it."""
+        return {name: row for part in reversed(self._used()) for name, row in reset_specs(self._open(part)).items()}
 
     def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape of one row and dtype of a step array. Raises UnknownName, a KeyError, where no episode has it."""
@@ -277,9 +282,9 @@ def _no_episode(index: int, where: str, count: int) -> IndexError:
 def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of a part that holds only its episode `index`."""
     out: dict[str, np.ndarray] = {}
-    ends = {name: array[:] for name, array in arrays.items() if name.endswith("ends")}
+    ends = {name: array[:] for name, array in arrays.items() if _says_ends(name)}
     for name, array in arrays.items():
-        if name.endswith("ends"):
+        if name in ends:
             out[name] = np.diff(ends[name], prepend=0)[index : index + 1]
         elif name.startswith("episodes/"):
             out[name] = array[index : index + 1]
@@ -287,3 +292,8 @@ def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, Shaped[np
             by = ends[ENDS] if name.startswith(STEPS) else ends[name.removesuffix("bytes") + "ends"]
             out[name] = array[int(by[index - 1]) if index else 0 : int(by[index])]
     return out
+
+
+def _says_ends(name: str) -> bool:
+    """Whether an array says where episodes or texts end; an info may be called `ends`, too."""
+    return name == ENDS or (name.startswith("texts/") and name.endswith("/ends"))

@@ -13,9 +13,10 @@ from jaxtyping import Float64, Int8, UInt8
 from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.dataset.columns import RowSpec, row_specs, step_arrays
 from pipeline.dataset.parts import ENDS, split_texts, unpack
+from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.stuck import STUCK, stuck
 from pipeline.digest import combine
-from pipeline.episode import PRESENT
+from pipeline.episode import INFO_TEXTS, PRESENT
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 
@@ -62,9 +63,9 @@ def _stuck(arrays: Mapping[str, ReadableArray]) -> int | None:
 
 
 def step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
-    """Bytes of the episodes' own step arrays, without what packing adds where an episode lacks an info."""
+    """`nbytes` of the episodes, without what packing adds where an episode lacks an info."""
     steps = step_arrays(arrays)
-    if any(name.startswith(PRESENT) for name in steps):
+    if any(name.startswith(PRESENT) for name in steps) or reset_specs(arrays) or f"texts/{INFO_TEXTS}/ends" in arrays:
         return sum(episode.nbytes for episode in unpack({name: array[:] for name, array in arrays.items()}))
     return sum(len(array) * RowSpec.of(array).nbytes for array in steps.values())
 

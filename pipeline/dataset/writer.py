@@ -31,6 +31,7 @@ from pipeline.dataset.parts import (
     write_part,
 )
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.spill import SPILL, load_episode, remove_packed, remove_torn, spill_path
 from pipeline.dataset.stuck import STUCK
 from pipeline.dataset.summary import PartSummary, step_bytes, summary_of
@@ -161,7 +162,7 @@ class DatasetWriter:
         """
         if self._buffer or not self._is_closed(part):
             return False
-        self.columns.learn(row_specs(step_arrays(arrays)))
+        self.columns.learn(row_specs(step_arrays(arrays)) | reset_specs(arrays))
         self._write(part, arrays)
         return True
 
@@ -230,7 +231,8 @@ class DatasetWriter:
         """The arrays of the episodes that are there already."""
         columns = Columns()
         for folder, part in [*((self._final, p) for p in self._old), *((self._draft, p) for p in self._new)]:
-            columns.learn(row_specs(step_arrays(open_arrays(folder / PARTS / part.name))))
+            arrays = open_arrays(folder / PARTS / part.name)
+            columns.learn(row_specs(step_arrays(arrays)) | reset_specs(arrays))
         for number, episode in enumerate(self._buffer.episodes, self.packed):
             columns.conform(episode, number)
         return columns

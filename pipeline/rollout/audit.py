@@ -17,7 +17,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.command import Typed, typed, user_typed
 from pipeline.dataset.columns import Columns, RowSpec
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.episode import SUMMARY, Episode
+from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, Episode
 from pipeline.errors import InvalidEpisode, TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
 from pipeline.interfaces import Decision, Environment
@@ -100,6 +100,8 @@ def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | 
         return min(found)
     if recorded.rows != replayed.rows:
         return rows - 1, f"its length: {replayed.length} steps, recorded {recorded.length}"
+    if name := _differing_info(recorded, replayed):
+        return 0, name
     ends = [name for name in (*SUMMARY, "mission") if getattr(recorded, name) != getattr(replayed, name)]
     return (rows - 1, ", ".join(ends)) if ends else None
 
@@ -108,7 +110,7 @@ def stored_columns(dataset: EpisodeDataset) -> Columns:
     """What each array of a dataset is, its infos included."""
     columns = Columns()
     specs = {name: dataset.spec(name) for name in dataset.array_names()}
-    columns.learn({name: RowSpec(dtype, shape) for name, (shape, dtype) in specs.items()})
+    columns.learn({name: RowSpec(dtype, shape) for name, (shape, dtype) in specs.items()} | dataset.reset_specs())
     return columns
 
 
@@ -118,6 +120,16 @@ def as_stored(episode: Episode, number: int, columns: Columns) -> Episode:
         return columns.conform(episode, number)
     except InvalidEpisode:  # other arrays; `first_difference` says which
         return episode
+
+
+def _differing_info(recorded: Episode, replayed: Episode) -> str:
+    """Which of the facts beside the steps differ; an episode of an earlier version has none of them."""
+    for name, array in recorded.reset_info.items():
+        now = replayed.reset_info.get(name)
+        if now is None or not np.array_equal(array, now, equal_nan=array.dtype.kind == "f"):
+            return f"{RESET}{name}"
+    texts = recorded.info_texts, recorded.reset_texts
+    return INFO_TEXTS if any(texts) and texts != (replayed.info_texts, replayed.reset_texts) else ""
 
 
 _job: tuple[Callable[[], Environment], Artifact, Path | None, Typed]

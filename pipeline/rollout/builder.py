@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode, with_last_row
-from pipeline.errors import InvalidInput
+from pipeline.episode import UNKNOWN, Episode, with_last_row
+from pipeline.errors import InvalidEpisode, InvalidInput
 from pipeline.exact import one_array
 from pipeline.interfaces import Observation, Transition
-from pipeline.keys import SHORTENED, flattened, key_names
 from pipeline.observation import observation_arrays
+from pipeline.rollout.infos import stack_infos
 
 
 class EpisodeBuilder:
@@ -23,11 +24,18 @@ class EpisodeBuilder:
         notes: after `build`, what is to be told of infos: those that are not stored, and why; names that are shortened.
     """
 
-    def __init__(self, observation: Observation, seed: int = UNKNOWN, mission: str = "") -> None:
+    def __init__(
+        self,
+        observation: Observation,
+        seed: int = UNKNOWN,
+        mission: str = "",
+        reset_info: Mapping[Any, Any] = MappingProxyType({}),
+    ) -> None:
         self._observations: list[Observation] = [observation]
         self._actions: list[np.ndarray] = []
         self._transitions: list[Transition] = []
-        self._seed, self._mission = seed, mission
+        self._seed, self._mission, self._reset_info = seed, mission, reset_info
+        self._has_last = True
         self.notes: list[str] = []
 
     def __len__(self) -> int:
@@ -40,31 +48,40 @@ class EpisodeBuilder:
         self._actions.append(action)
         self._transitions.append(transition)
 
+    def lose_last_observation(self) -> None:
+        """The last observation is not what it stands for: zeros are stored, and that it is not there."""
+        self._has_last = False
+
     def build(self, unfinished: str = "budget") -> Episode:
         """The episode so far, which has at least one step.
 
-        `end_reason` is `terminated` or `time_limit` as the last transition says; where it says neither, the episode was
-        cut off: it counts as truncated, for the reason `unfinished`.
+        `end_reason` is `terminated` or `time_limit` as the last transition says; where it says neither, it is
+        `unfinished`, and the episode counts as truncated; but not for `source`: then nobody knows why it ended.
         """
         last = self._transitions[-1]
         discounts = [0.0 if each.terminated else float(each.discount) for each in self._transitions]
         rewards = [each.reward for each in self._transitions]
-        infos, self.notes = _stack_infos([each.info for each in self._transitions])
+        infos = stack_infos(self._reset_info, [each.info for each in self._transitions])
+        self.notes = infos.notes
         steps = {
-            **_stack_observations(self._observations),
+            **_stack_observations(self._observations, self._has_last),
             "action": with_last_row("action", np.stack(self._actions)),
             "reward": with_last_row("reward", np.asarray(rewards, np.float64)),
             "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
-            **infos,
+            **infos.steps,
         }
         return Episode(
             steps,
             seed=self._seed,
             terminated=last.terminated,
-            truncated=last.truncated or not last.terminated,
+            truncated=last.truncated or not (last.terminated or unfinished == "source"),
             success=max(each.success for each in self._transitions),
             mission=self._mission,
             end_reason=_end_reason(last, unfinished),
+            has_final_observation=self._has_last,
+            reset_info=infos.reset,
+            info_texts=infos.texts,
+            reset_texts=infos.reset_texts,
         )
 
 
@@ -74,9 +91,13 @@ def _end_reason(last: Transition, unfinished: str) -> str:
     return "time_limit" if last.truncated else unfinished
 
 
-def _stack_observations(observations: Sequence[Observation]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+def _stack_observations(
+    observations: Sequence[Observation], has_last: bool
+) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     """`observation`, or `observation/<key>` for each array of a nested one; T+1 rows each."""
     rows = [observation_arrays(each, "observation") for each in observations]
+    if differing := [sorted(row) for row in rows if row.keys() != rows[0].keys()]:
+        raise InvalidEpisode(f"An observation has the arrays {differing[0]}, those before it have {sorted(rows[0])}")
     stacked = {}
     for name in rows[0]:
         array = one_array([row[name] for row in rows])
@@ -86,35 +107,7 @@ def _stack_observations(observations: Sequence[Observation]) -> dict[str, Shaped
                 f"{name} must hold numbers of one shape, in a type that has all of them; it is {kinds}. A text belongs "
                 f"into the mission."
             )
+        if not has_last:
+            array[-1] = 0
         stacked[name] = array
     return stacked
-
-
-def _stack_infos(infos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Shaped[np.ndarray, "rows ..."]], list[str]]:
-    """`info/<key>`, T+1 rows each with zeros in the last one, and what is to be told of the others.
-
-    A key that only some steps have is zero at the others, and has a mask, `info_present/<key>`.
-    """
-    flat = [dict(flattened(info)) for info in infos]
-    paths = list(dict.fromkeys(keys for info in flat for keys in info))
-    names = key_names(paths)
-    arrays: dict[str, np.ndarray] = {}
-    notes = []
-    for keys in paths:
-        values = [info[keys] for info in flat if keys in info]
-        key, name, known = "/".join(map(str, keys)), names.get(keys), one_array(values)
-        if name is None or known is None or known.dtype.kind == "c":
-            why = "its key has no name" if name is None else "it holds no numbers, or not of one shape and type"
-            notes.append(f"the info {key} is not stored: {why}")
-            continue
-        if SHORTENED in name:
-            notes.append(f"the info {key} is stored as {INFO}{name}, because its name is too long")
-        column = np.zeros((len(infos) + 1, *known.shape[1:]), known.dtype)
-        if len(values) == len(flat):
-            column[:-1] = known
-        else:
-            present = np.asarray([keys in info for info in flat])
-            column[:-1][present] = known
-            arrays[f"{PRESENT}{name}"] = with_last_row(name, present)
-        arrays[f"{INFO}{name}"] = column
-    return arrays, notes

@@ -123,7 +123,8 @@ class _Slot:
     @staticmethod
     def begin(environment: Environment, start: Start, watch: Watch | None) -> _Slot:
         observation = reset_environment(environment, start.seed)
-        building = EpisodeBuilder(observation, start.seed, mission=str(getattr(environment, "mission", "")))
+        mission, reset_info = str(getattr(environment, "mission", "")), getattr(environment, "reset_info", {})
+        building = EpisodeBuilder(observation, start.seed, mission, reset_info)
         slot = _Slot(environment, start, environment.action_spec, observation, building, watch)
         slot.look()
         return slot

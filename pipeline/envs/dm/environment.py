@@ -14,6 +14,7 @@ from pipeline.envs.dm.entry import EpisodeMaker
 from pipeline.envs.dm.suite import Suite
 from pipeline.envs.rendering import Painter
 from pipeline.errors import InvalidInput, NoRenderer, TaskFailed, unknown_name
+from pipeline.exact import one_number
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 from pipeline.observation import observation_copy
 
@@ -123,10 +124,10 @@ class DeepMind:
             self._steps = None
         return Transition(
             observation=observation_copy(timestep.observation),
-            reward=float(timestep.reward),
+            reward=one_number(timestep.reward, "reward"),
             terminated=terminated,
             truncated=truncated,
-            discount=float(timestep.discount),
+            discount=one_number(timestep.discount, "discount"),
         )
 
     def render(self) -> UInt8[np.ndarray, "h w 3"]:

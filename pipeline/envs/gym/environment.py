@@ -11,15 +11,16 @@ from jaxtyping import Shaped, UInt8
 
 from pipeline.command import again
 from pipeline.envs.gym.actions import FlatActions
-from pipeline.envs.gym.infos import success_of
+from pipeline.envs.gym.infos import final_observation, kept_info, success_of
 from pipeline.envs.gym.make import EnvironmentRecipe, Made
 from pipeline.envs.gym.names import task_of_id
 from pipeline.envs.gym.observations import Observations
 from pipeline.envs.gym.pictures import draw
+from pipeline.envs.gym.resets import ResetCount, count_resets
 from pipeline.envs.gym.versions import environment_versions
 from pipeline.errors import InvalidInput
+from pipeline.exact import one_number
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
-from pipeline.observation import info_copy
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Gym:
 
     Attributes:
         mission: the text of the present episode's mission.
+        reset_info: what its reset told, copied.
 
     Raises InvalidInput for impossible settings; at first use InvalidInput or UnknownName for an environment that cannot
     be found or made, or whose spaces cannot be stored.
@@ -68,7 +70,9 @@ class Gym:
         self._recipe = EnvironmentRecipe(env_id, entry_point, packages, env_kwargs, max_steps)
         self._fresh, self._mission_key, self._rounding = bool(fresh), mission, bool(rounding)
         self.mission = ""
+        self.reset_info: Mapping[str, Any] = {}
         self._made: Made | None = None
+        self._resets: ResetCount
         self._learned: tuple[Observations, FlatActions, dict[str, str]] | None = None
         self._used = self._running = False
 
@@ -77,6 +81,7 @@ class Gym:
         """The environment; made at first use."""
         if self._made is None:
             self._made, self._used = self._recipe.make(), False
+            self._resets = count_resets(self._made.env)
         return self._made
 
     @property
@@ -119,6 +124,7 @@ class Gym:
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise InvalidInput("reset() must return an observation and an info, as Gymnasium's environments do.")
         observation, self.mission = observations.read(answer[0])
+        self.reset_info = kept_info(answer[1])
         self._running = True
         return observation
 
@@ -127,6 +133,7 @@ class Gym:
         if self._made is None or not self._running:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
         observations, actions, _ = self._known
+        resets = self._resets.count
         answer = self._made.env.step(actions.taken_apart(action))
         if not isinstance(answer, tuple) or len(answer) != 5:
             raise InvalidInput(
@@ -134,6 +141,13 @@ class Gym:
                 "truncated, info. Environments of the old Gym gave four."
             )
         seen, reward, terminated, truncated, info = answer
+        if (terminated or truncated) and (last := final_observation(info)) is not None:
+            seen = last
+        elif self._resets.count > resets:
+            raise InvalidInput(
+                "The environment was reset inside of step(), so what it shows is of another episode already. Take away "
+                "what resets it, or let it hand out the last observation as info['final_obs'] where an episode ends."
+            )
         observation, mission = observations.read(seen)
         if mission != self.mission:
             raise InvalidInput(
@@ -141,14 +155,15 @@ class Gym:
                 f"{self.mission!r}. Store it with every observation instead: domain.mission=null"
             )
         self._running = not (terminated or truncated)
+        kept = kept_info(info)
         return Transition(
             observation=observation,
-            reward=float(reward),
+            reward=one_number(reward, "reward"),
             terminated=bool(terminated),
             truncated=bool(truncated),
             discount=0.0 if terminated else 1.0,
-            success=success_of(info),
-            info=info_copy(info),
+            success=success_of(kept),
+            info=kept,
         )
 
     def render(self) -> UInt8[np.ndarray, "h w 3"]:

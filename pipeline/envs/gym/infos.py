@@ -1,22 +1,68 @@
-"""Whether an episode succeeded, from the infos of a Gymnasium environment."""
+"""What the infos of a Gymnasium environment say: success, the end of an episode, and what is to be kept."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pipeline.episode import UNKNOWN
+from pipeline.errors import InvalidInput
+from pipeline.observation import UNCHANGING, info_copy
 
 SUCCESS = ("is_success", "success")
 """Keys of infos that say whether the task is solved."""
 
+FINAL_OBSERVATION = ("final_obs", "final_observation", "terminal_observation")
+"""Keys under which what resets by itself hands out the last observation; names of Gymnasium 1, 0.29 and of SB3."""
 
-def success_of(info: Mapping[str, Any]) -> int:
-    """1 or 0 where the info says so, else UNKNOWN."""
+FINAL_INFO = "final_info"
+
+_FINAL = frozenset((*FINAL_OBSERVATION, FINAL_INFO))
+NO_INFO = _FINAL | {f"_{key}" for key in _FINAL}
+"""What is no info of a step, masks included."""
+
+
+def kept_info(info: Any) -> dict[Any, Any]:
+    """A copy of an info without what belongs to an episode's end; empty where there is none.
+
+    Raises InvalidInput where it is no mapping.
+    """
+    if info is None:
+        return {}
+    if not isinstance(info, Mapping):
+        raise InvalidInput(f"The info that reset() and step() give should be a mapping; it is {type(info).__name__}.")
+    return {
+        key: value if type(value) in UNCHANGING else info_copy(value)
+        for key, value in info.items()
+        if key not in NO_INFO
+    }
+
+
+def success_of(info: Mapping[Any, Any]) -> int:
+    """1 or 0 where the info says so, else UNKNOWN: None, NaN and what is not one number say nothing."""
     if info:
         for key in SUCCESS:
-            if key in info and np.ndim(info[key]) == 0:
-                return int(bool(info[key]))
+            if key in info and (success := _success(info[key])) != UNKNOWN:
+                return success
     return UNKNOWN
+
+
+def final_observation(info: Any) -> Any:
+    """The last observation of an episode whose environment has begun the next one already; None where it is not told.
+
+    A gym.Env that hands it out does so at the end alone.
+    """
+    found = (info.get(key) for key in FINAL_OBSERVATION) if isinstance(info, Mapping) else iter(())
+    return next((each for each in found if each is not None), None)
+
+
+def _success(value: Any) -> int:
+    if not isinstance(value, bool | int | float):
+        array = np.asarray(info_copy(value), None if isinstance(value, np.ndarray | np.generic) else object)
+        value = array.item() if array.size == 1 else None
+    if not isinstance(value, bool | int | float) or math.isnan(value):
+        return UNKNOWN
+    return int(bool(value))

@@ -140,6 +140,38 @@ class OldGym(Plain):
         return self.seen(), 0.0, False, {}
 
 
+class Odd(Plain):
+    """Ends after two steps; hands out any `reward` and `info`, and `told` after the reset."""
+
+    reward: Any = 0.0
+    info: Any = None
+    told: Any = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        return super().reset(seed=seed)[0], self.told
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        return self.seen(), self.reward, self.steps == 2, False, self.info
+
+
+class ResetsItself(gymnasium.Wrapper):
+    """Shows the first observation of the next episode where one ends; `tells` the last one, too, or `hides` the end."""
+
+    def __init__(self, env: gymnasium.Env | None = None, tells: str = "", hides: bool = False) -> None:
+        super().__init__(env or Odd())
+        self.tells, self.hides = tells, hides
+
+    def step(self, action: Any) -> Any:
+        seen, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            info = {**(info or {}), **({self.tells: seen} if self.tells else {})}
+            seen, _ = self.env.reset()
+            if self.hides:
+                terminated = truncated = False
+        return seen, reward, terminated, truncated, info
+
+
 class Growing(Plain):
     """Shows more and more."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidEpisode, InvalidInput
 from pipeline.interfaces import Transition
 from pipeline.rollout.builder import EpisodeBuilder
 
 
-def built(*transitions: Transition, unfinished: str = "budget"):
-    builder = EpisodeBuilder(np.zeros(2), seed=7, mission="go")
+def built(*transitions: Transition, unfinished: str = "budget", reset_info=None):
+    builder = EpisodeBuilder(np.zeros(2), seed=7, mission="go", reset_info=reset_info or {})
     for number, transition in enumerate(transitions):
         builder.add(np.asarray(number), transition)
     return builder, builder.build(unfinished)
@@ -51,10 +51,56 @@ def test_an_info_that_only_some_steps_have_is_zero_elsewhere_and_has_a_mask():
 
 def test_infos_that_no_array_can_hold_are_left_out_and_named():
     builder, episode = built(
-        step(1.0, info={"text": "a", "deep": {"x": 1}}), step(2.0, info={"text": "b", "deep": {"x": 2}})
+        step(1.0, info={"boxes": [[1], [1, 2]], "deep": {"x": 1}}), step(2.0, info={"boxes": [], "deep": {"x": 2}})
     )
     np.testing.assert_array_equal(episode.steps["info/deep/x"], [1, 2, 0])
-    assert builder.notes == ["the info text is not stored: it holds no numbers, or not of one shape and type"]
+    assert builder.notes == ["the info boxes is not stored: it holds no numbers, or not of one shape and type"]
+
+
+def test_texts_in_infos_are_kept_beside_the_numbers_of_other_steps():
+    builder, episode = built(
+        step(1.0, info={"say": "ä", "mixed": 1}), step(2.0, info={"say": "ä"}), step(3.0, info={"mixed": "two"})
+    )
+    assert episode.info_texts == {"say": ["ä", "ä", None], "mixed": [None, None, "two"]}
+    np.testing.assert_array_equal(episode.steps["info/mixed"], [1, 0, 0, 0])
+    np.testing.assert_array_equal(episode.steps["info_present/mixed"], [True, False, False, False])
+    assert builder.notes == []
+
+
+def test_none_in_an_info_says_what_a_missing_key_says():
+    builder, episode = built(step(1.0, info={"n": None, "never": None}), step(2.0, info={"n": 5, "never": None}))
+    np.testing.assert_array_equal(episode.steps["info/n"], [0, 5, 0])
+    np.testing.assert_array_equal(episode.steps["info_present/n"], [False, True, False])
+    assert builder.notes == ["the info never is not stored: it is None at every step"]
+
+
+def test_what_a_reset_tells_is_kept_as_numbers_and_texts():
+    told = {"at": {"x": 0.5}, "mask": np.array([1, 0], np.int8), "level": "one", "engine": object(), "half": "\ud83d"}
+    builder, episode = built(step(1.0), reset_info=told)
+    assert episode.reset_info["at/x"] == 0.5
+    assert episode.reset_info["mask"].dtype == np.int8
+    assert episode.reset_texts == {"level": "one"}
+    assert sorted(note.split(":")[0] for note in builder.notes) == [
+        "of the reset, the info engine is not stored",
+        "of the reset, the info half is not stored",
+    ]
+
+
+def test_an_end_that_nobody_saw_is_the_sources_and_its_lost_observation_is_zeros():
+    builder = EpisodeBuilder(np.ones(2))
+    builder.add(np.asarray(1), step(1.0))
+    builder.lose_last_observation()
+    episode = builder.build("source")
+    assert (episode.terminated, episode.truncated, episode.end_reason) == (False, False, "source")
+    np.testing.assert_array_equal(episode.steps["observation"], [[1, 1], [0, 0]])
+    assert not episode.has_final_observation
+
+
+def test_an_observation_with_other_keys_than_those_before_it_is_named():
+    builder = EpisodeBuilder({"a": np.zeros(1)})
+    builder.add(np.asarray(0), Transition({"b": np.zeros(1)}, 0.0))
+    with pytest.raises(InvalidEpisode, match="observation/b.*observation/a"):
+        builder.build()
 
 
 def test_a_text_inside_an_observation_is_refused_with_its_name():

@@ -194,9 +194,9 @@ def test_nested_infos_get_names_joined_by_a_slash():
 
 
 def test_infos_that_no_array_can_hold_are_left_out_and_named():
-    arrays, notes = info_arrays({"note": "a", "grows": [1], "n": 1}, {"note": "b", "grows": [1, 2], "n": 0.5})
+    arrays, notes = info_arrays({"bits": b"a", "grows": [1], "n": 1}, {"bits": b"b", "grows": [1, 2], "n": 0.5})
     assert arrays == {"info/n": [1.0, 0.5, 0.0]}
-    assert [note.split(":")[0] for note in notes] == ["the info note is not stored", "the info grows is not stored"]
+    assert [note.split(":")[0] for note in notes] == ["the info bits is not stored", "the info grows is not stored"]
 
 
 def test_the_name_of_an_info_can_not_leave_its_folder():

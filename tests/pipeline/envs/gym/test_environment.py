@@ -20,7 +20,7 @@ from pipeline.policies.random import Random
 from pipeline.rollout.rollout import Start
 from pipeline.rollout.rollout import play as play_slots
 from tests.contracts.environment import EnvironmentContract, play
-from tests.pipeline.envs.gym_envs import LENGTH, Nested
+from tests.pipeline.envs.gym_envs import LENGTH, Nested, Odd
 
 HERE = "tests.pipeline.envs.gym_envs"
 
@@ -258,3 +258,67 @@ def test_there_is_no_scripted_expert():
 def test_the_task_is_that_of_the_id():
     with pytest.raises(InvalidInput, match="pong-v5"):
         Gym("pong-v5", "CartPole-v1")
+
+
+def played(name: str, **settings: Any):
+    """One episode."""
+    start = Start(0, 0, np.random.default_rng(0))
+    return next(play_slots([gym(name, **settings)], Random(), iter([start]))).episode
+
+
+@pytest.fixture
+def odd(monkeypatch):
+    """An episode of `Odd`, which hands out what is given here."""
+
+    def play_odd(**handed_out: Any):
+        for name, value in handed_out.items():
+            monkeypatch.setattr(Odd, name, value)
+        return played("Odd")
+
+    return play_odd
+
+
+def test_the_info_of_the_reset_is_stored_and_texts_are_too(odd):
+    told = {"x": 0.5, "mask": np.zeros(2, np.int8), "level": "one"}
+    episode = odd(told=told, info={"door": "shut"})
+    assert (float(episode.reset_info["x"]), episode.reset_info["mask"].dtype) == (0.5, np.int8)
+    assert (episode.reset_texts, episode.info_texts) == ({"level": "one"}, {"door": ["shut", "shut"]})
+
+
+def test_an_info_of_none_is_empty_and_one_that_is_no_mapping_is_named(odd):
+    assert odd().length == 2
+    with pytest.raises(InvalidInput, match=r"The info that reset\(\) and step\(\) give .* it is list"):
+        odd(info=[1])
+
+
+@pytest.mark.parametrize("reward", [np.array([1.5]), np.float32(1.5), np.array([[1.5]])])
+def test_a_reward_that_is_an_array_of_one_is_its_number(odd, reward):
+    assert odd(reward=reward).steps["reward"].tolist() == [1.5, 1.5, 0]
+
+
+@pytest.mark.parametrize("reward", [None, "1.5", np.zeros(2), [1.0, 2.0], 1j])
+def test_a_reward_that_is_not_one_number_is_named(odd, reward):
+    with pytest.raises(InvalidInput, match="The reward should be one number; it is"):
+        odd(reward=reward)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), np.array(np.nan), "yes", [0, 1], object()])
+def test_a_success_that_says_nothing_is_unknown(odd, value):
+    assert odd(info={"is_success": value}).success == -1
+
+
+def test_what_is_handed_out_at_an_end_for_the_next_episode_is_no_info(odd):
+    info = {"final_obs": np.zeros(1), "_final_obs": True, "final_info": {"x": 1}, "_final_info": True, "k": 1}
+    episode = odd(info=info | {"final_observation": np.zeros(1, np.float32)})
+    assert [name for name in episode.steps if "info" in name] == ["info/k"]
+
+
+@pytest.mark.parametrize("key", ["final_obs", "final_observation", "terminal_observation"])
+def test_the_last_observation_of_an_environment_that_resets_itself_is_the_one_it_tells(key):
+    assert played("ResetsItself", env_kwargs={"tells": key}).steps["observation"].tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("hides", [True, False])
+def test_an_environment_that_resets_itself_without_a_word_is_refused(hides):
+    with pytest.raises(InvalidInput, match=r"was reset inside of step\(\)"):
+        played("ResetsItself", env_kwargs={"hides": hides})
