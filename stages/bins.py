@@ -25,7 +25,6 @@ from pipeline.regent.recipe import Recipe
 from pipeline.regent.upstream_json import write_retrieved
 from pipeline.search.metric import UNITS
 from pipeline.sources.jat.maps import REGENT, mission_maps, row_maps, write_maps
-from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray, blocks
 
 FACTS = StageFacts()
@@ -56,11 +55,11 @@ def _write(chain: Chain, suffix: str, draft: Draft) -> None:
             values = row_blocks(array, layout, plan.rows)
             _file(draft, folder, array.key, values, shape, array.dtype, shapes, "as stored")
             advance(1)
-        measured = open_arrays(distances.arrays)["distances"]
+        measured = distances.open()["distances"]
         unit = UNITS[chain.recipe.retrieval.metric]
         _file(draft, folder, "distances", blocks(measured), measured.shape, "<f4", shapes, unit)
         advance(1)
-        found = open_arrays(neighbours.arrays)["neighbours"]
+        found = neighbours.open()["neighbours"]
         shape = (plan.queries, CONTEXT, 2)
         _file(draft, folder, "indices", _indices(found, chain), shape, "<i4", shapes, "row, column")
         advance(1)

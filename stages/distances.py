@@ -37,7 +37,7 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
 
 def _measure(chain: Chain, draft: Draft) -> None:
     plan, count, metric = chain.plan, chain.plan.queries, chain.recipe.retrieval.metric
-    neighbours = open_arrays(chain.require("retrieval").arrays)["neighbours"]
+    neighbours = chain.require("retrieval").open()["neighbours"]
     writer = draft.array("distances", (count, CONTEXT), "float32", UNITS[metric])
     pool = chain.vectors(plan.pooled)
     with progress("distances", chain.label, "states", count, writer.done) as advance:

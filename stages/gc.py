@@ -12,6 +12,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, PARTS, Artifact
 from pipeline.artifacts.claim import DRAFT, LEASES, STALE, lease_of
+from pipeline.artifacts.whole import memory_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
@@ -40,6 +41,7 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
         log.info("%s %s (%s, %s)", "removed" if delete else "would remove", path, why, human_bytes(size))
         if delete:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+            memory_of(path).unlink(missing_ok=True)
     if total and not delete:
         command = Command("gc", settings={"stage.gc.delete": True})
         log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
@@ -116,5 +118,5 @@ def _content(artifact: Artifact, episodes: int | None) -> str:
     """The digest of the artifact, or of the dataset's first episodes."""
     if episodes is None or not (artifact.path / MANIFEST).exists():
         return artifact.manifest.digest
-    dataset = EpisodeDataset(artifact.path, artifact.manifest.parts)
+    dataset = EpisodeDataset(artifact.path, artifact.manifest.parts, artifact=artifact)
     return dataset.digest(episodes) if episodes <= len(dataset) else ""

@@ -143,6 +143,7 @@ def _changes(tasks: Sequence[Task], snapshot: Snapshot | None, domain: str) -> l
 
 def _known(tasks: Sequence[Task], earlier: Artifact) -> list[Task]:
     """The tasks with the checksums that were written down when they were published, so that no shard is read again."""
+    earlier.require_whole()
     files = read_json(earlier.path / RECORD)["files"]
 
     def known(upload: Upload) -> Upload:

@@ -40,6 +40,7 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
     """
     sources = page_sources(recipe, workspace)
     if not force and (page := workspace.get(best_page(sources))):
+        page.require_whole()
         return page
     stopwatch = Stopwatch()
     pictures = pictures_of(sources, places_of(sources))

@@ -115,6 +115,18 @@ def test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again(shell):
     assert "collect toy/corner built" in shell.pasted(again)
 
 
+def test_a_damaged_input_is_removed_and_made_again_and_then_the_chain_goes_on(shell):
+    words = ("domain=toy", "task=key", "dataset=hurt", "policy=random", "workers=1", "storage=bin", "retrieval.demos=2")
+    shell.run("stage=[collect,retrieval]", *words, "episodes=2")
+    for name in ("neighbours.bin", "reward.bin"):
+        path = next(shell.folder.glob(f"my data/artifacts/toy/key/**/{name}"))
+        path.write_bytes(path.read_bytes()[:-4])
+        (again,) = shell.suggested("stage=distances", *words)
+        assert again.startswith("rm -r ")
+        assert "built" in shell.pasted(again)
+    assert "distances toy/key built" in shell.run("stage=distances", *words)
+
+
 def test_another_program_gives_other_content(shell, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ".")
     words = ("stage=collect", *SCREEN, "dataset=moved", "episodes=1")

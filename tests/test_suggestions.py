@@ -22,6 +22,7 @@ MAKERS = {
 
 PLACES = {
     "artifacts/artifact.py remake_unread": "test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again",
+    "artifacts/artifact.py require_whole": "test_a_damaged_input_is_removed_and_made_again_and_then_the_chain_goes_on",
     "artifacts/remake.py _made_by": "test_damage_is_removed_and_made_again",
     "artifacts/remake.py again_without": "test_a_damaged_copy_in_the_other_storage_is_removed",
     "artifacts/remake.py audited": "test_an_audit_with_other_settings",
@@ -40,7 +41,7 @@ PLACES = {
     "campaign/words.py several_values": "test_words_that_cannot_be_understood_end_in_the_command_as_it_is_meant",
     "campaign/words.py unknown_key": "test_words_that_cannot_be_understood_end_in_the_command_as_it_is_meant",
     "dataset/amount.py __post_init__": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
-    "dataset/grow.py _check_digests": "test_a_damaged_copy_in_the_other_storage_is_removed",
+    "dataset/grow.py _check_files": "test_a_damaged_copy_in_the_other_storage_is_removed",
     "dataset/grow.py same_settings": "test_other_settings_under_the_same_name",
     "dataset/workspace.py _too_few": "test_too_few_episodes_are_made_more_with_the_policy_and_seed_that_made_them",
     "dataset/workspace.py dataset": "test_a_missing_dataset_of_an_environment_with_arguments",

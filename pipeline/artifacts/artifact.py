@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.record import CHECKSUM, LAYOUT, VERSION, read_record, with_checksum
+from pipeline.artifacts.whole import Files, damage_in, table_digest
 from pipeline.command import Command, override, typed
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.fingerprint import fingerprint
@@ -35,12 +36,37 @@ WHOLE_SOURCE = "whole_source"
 
 @dataclass(frozen=True)
 class Parent:
-    """An input: which artifact, how many of its episodes, and the digest of what was really read."""
+    """An input: which artifact, how many of its episodes, and the digest of their content.
+
+    Attributes:
+        read: digest of the files that were read; empty where that was not kept. No part of an identity: the same
+            content may lie in other files.
+        source: the artifact itself, where it is read now.
+    """
 
     kind: str
     version: str
     digest: str
     episodes: int | None = None
+    read: str = field(default="", compare=False)
+    source: Artifact | None = field(default=None, compare=False, repr=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What of it belongs to the identity of what is made from it."""
+        return {"kind": self.kind, "version": self.version, "digest": self.digest, "episodes": self.episodes}
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        read = self.source.files_digest(self.episodes) if self.source else self.read
+        return self.identity() | ({"read": read} if read else {})
+
+    def require_whole(self) -> None:
+        """Raises DamagedArtifact where a file that is read from it is not what its manifest lists.
+
+        Trusts no other process: what this one has not read since it was changed, it reads.
+        """
+        if self.source:
+            self.source.require_whole(self.source.groups(self.episodes), fresh=True)
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,7 @@ class Spec:
                 "task": self.label,
                 "format": self.format,
                 "parameters": dict(self.parameters),
-                "parents": [asdict(parent) for parent in self.parents],
+                "parents": [parent.identity() for parent in self.parents],
             }
         )
 
@@ -180,8 +206,9 @@ class Artifact:
     def open(self) -> Mapping[str, ReadableArray]:
         """A derived artifact's arrays by name; a slice reads just its rows.
 
-        Raises InvalidInput for an artifact of a kind that has none, DamagedArtifact where they are gone.
+        Raises InvalidInput for an artifact of a kind that has none, DamagedArtifact as `require_whole`.
         """
+        self.require_whole()
         if not self.arrays.exists() and not any(name.startswith(f"{ARRAYS}/") for name in self.manifest.files):
             raise InvalidInput(self._without_arrays())
         return open_arrays(self.arrays)
@@ -192,6 +219,40 @@ class Artifact:
             return f"{self.path} is a dataset. Read it as one: EpisodeDataset.of(artifact), or workspace[{name!r}]"
         files = few(sorted(self.manifest.files))
         return f"{self.path} is of the kind {self.manifest.kind}, which has no arrays to open. Its files: {files}"
+
+    def groups(self, episodes: int | None = None) -> Mapping[str, Files]:
+        """Its files in groups that are checked together: the parts of a dataset that hold its first `episodes`.
+
+        None means all; another artifact is one group.
+        """
+        if self.manifest.kind != EPISODES:
+            return {"": self.manifest.files}
+        groups: dict[str, dict[str, Any]] = {}
+        before = 0
+        for part in self.manifest.parts:
+            if episodes is None or before < episodes:
+                groups[f"{PARTS}/{part.name}"] = {}
+            before += part.episodes
+        for name, record in self.manifest.files.items():
+            group = "/".join(name.split("/")[:2])
+            if group in groups:
+                groups[group][name] = record
+        return groups
+
+    def files_digest(self, episodes: int | None = None) -> str:
+        """One digest of all files that hold its first `episodes` episodes, or all of it, as its manifest lists them."""
+        return table_digest(self.groups(episodes).values())
+
+    def require_whole(self, groups: Mapping[str, Files] | None = None, fresh: bool = False) -> None:
+        """Raises DamagedArtifact where files (all, or those of some groups) are not what the manifest lists.
+
+        Sizes and times of change are looked at; bytes are read where these are not known, or with `fresh` where this
+        process has not read them since (`pipeline/artifacts/whole.py`).
+        """
+        if found := damage_in(self.path, self.groups() if groups is None else groups, fresh):
+            from pipeline.artifacts.remake import remake  # here, because it imports this module
+
+            raise DamagedArtifact(f"{self.path} is damaged: {few(found)}.", remake(self))
 
     @property
     def domain(self) -> str:
@@ -214,8 +275,9 @@ class Artifact:
         raise DamagedArtifact(f"{self.path} names no {kind} among its parents.")
 
     def as_parent(self, digest: str | None = None, episodes: int | None = None) -> Parent:
-        """How a child's spec names this artifact."""
-        return Parent(self.manifest.kind, self.manifest.version, digest or self.manifest.digest, episodes)
+        """How a child's spec names this artifact, of which it reads all or the first `episodes`."""
+        manifest = self.manifest
+        return Parent(manifest.kind, manifest.version, digest or manifest.digest, episodes, source=self)
 
 
 def artifact_at(place: Artifact | str | Path, kind: str) -> Artifact:

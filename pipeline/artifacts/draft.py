@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,12 @@ class Draft:
         self._arrays.append({"name": name, "shape": list(shape), "dtype": np.dtype(dtype).name, "unit": unit})
 
     def finish(self, spec: Spec, stopwatch: Stopwatch) -> Manifest:
-        """Close the arrays, sweep, checksum, and write the manifest into the draft."""
+        """Close the arrays, sweep, checksum, and write the manifest into the draft.
+
+        Raises DamagedArtifact where a parent was changed while it was read.
+        """
+        for parent in spec.parents:
+            parent.require_whole()
         closed = {writer.name: writer.close() for writer in self._writers}
         self._digests |= {name: digest for name, digest in closed.items() if name not in self._apart}
         if (self.path / ARRAYS).exists():
@@ -79,7 +83,7 @@ class Draft:
             fingerprint=spec.fingerprint,
             digest=combine(self._digests[name] for name in sorted(self._digests)),
             format=spec.format,
-            parents=[dataclasses.asdict(parent) for parent in spec.parents],
+            parents=[parent.as_json() for parent in spec.parents],
             parameters=dict(spec.parameters),
             arrays=self._arrays,
             files=file_table(self.path, self.path),

@@ -44,7 +44,7 @@ ANY = object
 KEYS: dict[str, Any] = {
     **dict.fromkeys(("kind", "task", "version", "fingerprint", "digest", "commit", "host", "command"), str),
     "format": int,
-    "parents": [{"kind": str, "version": str, "digest": str, "episodes": (int, type(None))}],
+    "parents": [{"kind": str, "version": str, "digest": str, "episodes": (int, type(None)), "read": Optional(str)}],
     "parameters": Each(ANY),
     "parts": [
         {**dict.fromkeys(("episodes", "states", "bytes"), int), "name": str, "stuck": Optional(int)}

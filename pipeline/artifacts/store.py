@@ -53,31 +53,39 @@ class ArtifactStore:
         """Find the artifact, or make it: `make` fills the draft, which then appears in one step.
 
         With `force` it is made again and its digest compared; raises DigestMismatch when the content differs.
-        `stopwatch` was started where work for the artifact began before this call.
+        `stopwatch` was started where work for the artifact began before this call. Raises DamagedArtifact where what
+        is there, or what it is made from, is not what its manifest lists.
         """
         if not force and (found := self.get(spec)):
+            found.require_whole()
             return found
         stopwatch = stopwatch or Stopwatch()
         with claim(self.folder(spec), spec.fingerprint) as folder:
             existing = self.get(spec)
             if existing and not force:  # the other process has made it while we waited
                 folder.discard()
+                existing.require_whole()
                 return existing
+            for parent in spec.parents:
+                parent.require_whole()
             draft = Draft(folder, self.storage)
             make(draft)
             manifest = draft.finish(spec, stopwatch)
             if existing:
                 folder.discard()
+                existing.require_whole()
                 return same_content(existing, manifest.digest)
             folder.commit()
         return Artifact(folder.final, manifest, built=True)
 
     def require(self, spec: Spec, stage: str) -> Artifact:
-        """The finished artifact in any storage. Raises ArtifactNotFound with the command that makes it."""
+        """The finished artifact in any storage, whole. Raises ArtifactNotFound with the command that makes it."""
         for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
-                return Artifact(folder, Manifest.read(folder))
+                artifact = Artifact(folder, Manifest.read(folder))
+                artifact.require_whole()
+                return artifact
         near = [artifact.path.name for artifact in self.of_kind(spec.domain, spec.task, spec.kind)]
         others = f" Others are there, made with other settings or inputs: {', '.join(near)}." if near else ""
         of = next((parent.version for parent in spec.parents if parent.kind == EPISODES), None)
@@ -95,6 +103,7 @@ class ArtifactStore:
         Raises:
             UnknownName: there is none; the message lists what is there.
             InvalidInput: `task` is not `domain/task`, or there are several; the message says in what they differ.
+            DamagedArtifact: its files are not what its manifest lists.
         """
         domain, _, name = task.partition("/")
         if not name or "/" in name:
@@ -106,7 +115,9 @@ class ArtifactStore:
                 found[artifact.manifest.version] = artifact
         if not found:
             raise self._nothing_of(kind, domain, name)
-        return one_matching(list(found.values()), asked, self._parents)
+        artifact = one_matching(list(found.values()), asked, self._parents)
+        artifact.require_whole()
+        return artifact
 
     def _nothing_of(self, kind: str, domain: str, task: str) -> UnknownName:
         """The error where a task has no artifact of a kind: the kinds that it has, or the tasks that have any."""

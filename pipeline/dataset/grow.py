@@ -9,13 +9,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Shaped
-
 from pipeline.artifacts.artifact import PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import ArtifactStore, same_content
+from pipeline.artifacts.whole import damage_in
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.parts import FileTable, unpack
@@ -23,12 +21,12 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.dataset.summary import summarise
 from pipeline.dataset.writer import DatasetWriter
-from pipeline.episode import Episode
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import differences
 from pipeline.machine.files import file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import open_arrays
+from pipeline.wording import few
 
 EPISODES_FORMAT = 1
 
@@ -84,7 +82,8 @@ def _is_enough(artifact: Artifact, amount: Amount) -> bool:
 
 
 def _limited(artifact: Artifact, amount: Amount) -> Artifact:
-    """A large enough dataset, limited to the leading episodes that are asked for."""
+    """A large enough dataset, whole, limited to the leading episodes that are asked for."""
+    artifact.require_whole()
     if amount.states is not None:
         return dataclasses.replace(artifact, episodes=amount.leading(EpisodeDataset.of(artifact).state_ends))
     return dataclasses.replace(artifact, episodes=amount.episodes or int(artifact.manifest.counts["episodes"]))
@@ -127,9 +126,9 @@ def _copy(other_storage: Artifact, writer: DatasetWriter, amount: Amount) -> Non
             continue
         if amount.met(writer.size):
             return
+        _check_files(other_storage, part)
         arrays = {name: array[:] for name, array in open_arrays(other_storage.path / PARTS / part.name).items()}
         episodes = unpack(arrays)
-        _check_digests(episodes, arrays, other_storage)
         all_but_one = Size(before - 1, writer.size.states + part.states - episodes[-1].length)
         if not have and not amount.met(all_but_one) and writer.take(part, arrays):
             continue
@@ -139,16 +138,14 @@ def _copy(other_storage: Artifact, writer: DatasetWriter, amount: Amount) -> Non
             writer.append(episode)
 
 
-def _check_digests(
-    episodes: Sequence[Episode], arrays: Mapping[str, Shaped[np.ndarray, "..."]], artifact: Artifact
-) -> None:
-    """Raises DamagedArtifact where an episode is not what it was when it was stored."""
-    for number, (episode, digest) in enumerate(zip(episodes, arrays["episodes/digest"], strict=True)):
-        if episode.digest() != digest.tobytes():
-            raise DamagedArtifact(
-                f"Episode {number} of a part of {artifact.path} does not match its digest.\n"
-                f"Remove that folder, and its episodes are made again: {again_without(artifact.path)}"
-            )
+def _check_files(artifact: Artifact, part: Part) -> None:
+    """Raises DamagedArtifact where the files of a part are not what the manifest lists."""
+    name = f"{PARTS}/{part.name}"
+    if found := damage_in(artifact.path, {name: artifact.groups()[name]}):
+        raise DamagedArtifact(
+            f"{artifact.path} is damaged: {few(found)}.\n"
+            f"Remove that folder, and its episodes are made again: {again_without(artifact.path)}"
+        )
 
 
 def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fill, draft: DraftFolder) -> Artifact:

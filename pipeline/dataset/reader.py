@@ -17,7 +17,7 @@ from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.digest import combine
 from pipeline.episode import SUMMARY, TEXTS, Episode
-from pipeline.errors import InvalidInput, unknown_name
+from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import how_many
@@ -45,7 +45,8 @@ class EpisodeDataset:
         lengths: states of each episode.
         state_ends: cumulative states.
 
-    Raises InvalidInput where more episodes are asked for than there are, and for a folder that holds no dataset.
+    Raises InvalidInput where more episodes are asked for than there are, and for a folder that holds no dataset;
+    DamagedArtifact where files of the parts that hold them are not what the manifest lists.
     """
 
     lengths: Int64[np.ndarray, " n"]
@@ -68,6 +69,8 @@ class EpisodeDataset:
         if episodes is not None and episodes > total:
             raise InvalidInput(f"{folder} holds {how_many(total, 'episodes')}, {episodes} were asked for.")
         self._count = total if episodes is None else episodes
+        if artifact is not None:
+            artifact.require_whole(artifact.groups(self._count))
         self._first = np.cumsum([0, *(part.episodes for part in parts)])
         rows = np.concatenate([np.diff(self._ends(p), prepend=0) for p in self._used()] or [np.zeros(0, np.int64)])
         self.lengths = rows[: self._count] - 1
@@ -230,7 +233,13 @@ class EpisodeDataset:
         return range(int(np.searchsorted(self._first, self._count, "left")))
 
     def _ends(self, part: int) -> Int64[np.ndarray, " episodes"]:
-        return self._open(part)[ENDS][:]
+        ends, listed = self._open(part)[ENDS][:], self._parts[part]
+        if len(ends) != listed.episodes or (len(ends) and int(ends[-1]) != listed.states + listed.episodes):
+            raise DamagedArtifact(
+                f"{self._folder / PARTS / listed.name} has {how_many(len(ends), 'episodes')}; {listed.episodes} with "
+                f"{how_many(listed.states, 'states')} are listed."
+            )
+        return ends
 
     def _open(self, part: int) -> Mapping[str, ReadableArray]:
         """The arrays of a part; the least recently used part is closed where too many are open."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from pipeline.artifacts.artifact import PARTS, Manifest, Part
+from pipeline.artifacts.artifact import PARTS, Artifact, Manifest, Part
 from pipeline.dataset.amount import Size
 from pipeline.dataset.bulk import StoredPart
 from pipeline.dataset.columns import Columns, row_specs, step_arrays
@@ -88,7 +88,10 @@ class DatasetWriter:
         remove_unfinished(draft / PARTS)
         self.spill = draft / SPILL
         self.spill.mkdir(exist_ok=True)
-        committed = Manifest.read(final).parts if final.exists() else []
+        existing = Artifact(final, Manifest.read(final)) if final.exists() else None
+        if existing:
+            existing.require_whole()
+        committed = existing.manifest.parts if existing else []
         reopened = committed[-1:] if committed and not self._is_closed(committed[-1]) else []
         self._old = committed[: len(committed) - len(reopened)]
         self._new: list[Part] = []

@@ -19,7 +19,6 @@ from pipeline.embedding.spill import Spill
 from pipeline.embedding.states import StateInputs
 from pipeline.errors import InvalidInput
 from pipeline.machine.progress import Advance, progress
-from pipeline.storage.choice import open_arrays
 from pipeline.storage.resumable import ArrayWriter
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def _known(writer: ArrayWriter, spill: Spill, earlier: list[Artifact]) -> Iterat
     """Rows from the array's end on that were made before: for another number of episodes, or by a killed run."""
     total, width = writer.shape
     for artifact in earlier:
-        array = open_arrays(artifact.arrays)[EMBEDDINGS]
+        array = artifact.open()[EMBEDDINGS]
         stop = min(total, array.shape[0])
         for start in range(writer.appended, stop, COPIED_ROWS):
             yield array[start : min(start + COPIED_ROWS, stop)]

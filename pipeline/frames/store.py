@@ -123,11 +123,13 @@ class Frames:
     int64: where the rows of each episode end. `digests` (n, 32) uint8: of the pixels of each episode.
 
     It can be sent to other processes; each opens the files for itself. `artifact` may be given by its folder; raises
-    InvalidInput where that is of another kind.
+    InvalidInput where that is of another kind, DamagedArtifact where its files are not what its manifest lists.
     """
 
     def __init__(self, artifact: Artifact | str | Path) -> None:
-        self._folder = artifact_at(artifact, "frames").arrays
+        frames = artifact_at(artifact, "frames")
+        frames.require_whole()
+        self._folder = frames.arrays
         self._episode_ends = self._arrays[EPISODE_ENDS][:]
 
     @cached_property

@@ -27,7 +27,6 @@ from pipeline.errors import InvalidInput
 from pipeline.regent.bins import RowArray, action_key, bin_dtype, observation_key
 from pipeline.regent.rows import ReadStates
 from pipeline.regent.tokens import NO_TOKEN, Tokenizer, read_tokens, token_source
-from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 
 PICTURES, FRAMES = "image_observations", 4
@@ -144,7 +143,7 @@ class ObservedPictures:
 
     @cached_property
     def _vectors(self) -> ReadableArray:
-        return open_arrays(self._source.arrays)[EMBEDDINGS]
+        return self._source.open()[EMBEDDINGS]
 
     def sources(self) -> list[Artifact]:
         return [self._source]

@@ -59,6 +59,7 @@ def index_spec(domain: Domain, pages: Sequence[Artifact]) -> Spec:
 
 def entry_of(page: Artifact, domain: Domain) -> IndexEntry:
     """What the index says about a page."""
+    page.require_whole()
     figures: dict[str, Any] = read_json(page.path / FIGURES)
     bounds = figures["reward_clipping"]
     return IndexEntry(

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch.utils.data import Dataset
 
-from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest
 from pipeline.domains.atari import minimal_actions
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json
@@ -63,6 +63,8 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
 
     def __init__(self, folder: str | Path, actions: Sequence[int] | None = None) -> None:
         self._folder = Path(folder)
+        if (self._folder.parent / MANIFEST).is_file():  # our own bins, not upstream's
+            Artifact(self._folder.parent, Manifest.read(self._folder.parent)).require_whole()
         self._shapes = _shapes(self._folder)
         if missing := {"indices", "distances", "rewards"} - set(self._shapes):
             raise InvalidInput(
