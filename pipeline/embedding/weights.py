@@ -10,6 +10,7 @@ from urllib.error import URLError
 from pipeline.digest import digest_file
 from pipeline.embedding.networks import HEADS, Network
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.machine.files import check_unpacked
 from pipeline.wording import few, first_line
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
     """The state dict in a file; nothing in it is run."""
     import torch
 
+    check_unpacked(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

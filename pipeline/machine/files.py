@@ -10,6 +10,7 @@ import platform
 import re
 import sys
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -118,6 +119,23 @@ def is_plain_file(path: Path) -> bool:
     if not path.is_file() and path.exists():
         raise InvalidInput(f"{path} must be a file; a {_kind(path)} is there. Move it away, or copy the file again.")
     return path.is_file()
+
+
+def check_unpacked(path: Path) -> None:
+    """Raises InvalidInput for a zip of which a file unpacks to far more than it is; what is no zip passes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return
+    for each in members:
+        if each.file_size > max(MOST_UNPACKED, 10 * each.compress_size):
+            sizes = f"from {human_bytes(each.compress_size)} to {human_bytes(each.file_size)}"
+            raise InvalidInput(f"{path} is no file to read: {each.filename} in it unpacks {sizes}.")
+
+
+MOST_UNPACKED = 2**26
+"""Bytes that a file in a zip may unpack to, however small it is."""
 
 
 def is_folder(path: Path) -> bool:

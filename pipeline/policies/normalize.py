@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Num
 
 from pipeline.errors import InvalidInput
+from pipeline.machine.files import is_plain_file
 from pipeline.policies.opaque import read_opaque
+from pipeline.wording import error_text
 
 PLAIN = ""
 """The name of an observation that is one array."""
@@ -38,6 +39,7 @@ def read_scalings(path: Path) -> Mapping[str, Scaling]:
 
     Nothing that the pickle names is imported. Raises InvalidInput for a file that holds no VecNormalize.
     """
+    is_plain_file(path)
     try:
         saved: dict[str, Any] = vars(read_opaque(path.read_bytes()))
         if not saved["norm_obs"]:
@@ -45,8 +47,8 @@ def read_scalings(path: Path) -> Mapping[str, Scaling]:
         found = saved["obs_rms"] if isinstance(saved["obs_rms"], dict) else {PLAIN: saved["obs_rms"]}
         options = float(saved["epsilon"]), float(saved["clip_obs"])
         return {name: Scaling(np.asarray(each.mean), np.asarray(each.var), *options) for name, each in found.items()}
-    except (OSError, pickle.UnpicklingError, EOFError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"{path} holds no statistics that VecNormalize.save wrote: {error!r}") from error
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise InvalidInput(f"{path} holds no statistics that VecNormalize.save wrote: {error_text(error)}") from error
 
 
 def statistics_beside(file: Path) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,15 @@ def read_opaque(data: bytes) -> Any:
 
     Runs no code of the pickle's. Raises pickle.UnpicklingError or another error of a damaged or stranger pickle.
     """
+    check_pickle(data)
     return _Reader(io.BytesIO(data)).load()
+
+
+def check_pickle(data: bytes) -> None:
+    """Raises ValueError for a pickle that remembers more objects than it has bytes: Python would make room for them."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None and argument > len(data):
+            raise ValueError(f"a pickle of {len(data):,} bytes has no object {argument:,}")
 
 
 class _Reader(pickle.Unpickler):

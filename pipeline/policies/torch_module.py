@@ -16,6 +16,7 @@ from pipeline.command import again
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, Observation
+from pipeline.machine.files import check_unpacked
 from pipeline.observation import observation_arrays
 from pipeline.policies import sampling
 from pipeline.policies.inputs import Input, NetworkInputs
@@ -165,6 +166,7 @@ class TorchModule:
             raise InvalidInput(f"There is no network {self._file}: policy.path=FILE.pt or FILE.pt2")
         if self._device.startswith("cuda") and not torch.cuda.is_available():
             raise InvalidInput(f"policy.device={self._device}, but torch finds no GPU here. Leave it out for the CPU.")
+        check_unpacked(self._file)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather have everybody export

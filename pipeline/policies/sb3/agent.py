@@ -24,6 +24,7 @@ from pipeline.policies.sb3.network import CELL, HIDDEN, Head, build_policy, head
 from pipeline.policies.sb3.zip import CONTRIB, AgentFile
 from pipeline.policies.spaces import Space, check_actions, gymnasium_space
 from pipeline.policies.stack import fit_observation
+from pipeline.wording import first_line
 
 
 class StableBaselines:
@@ -116,7 +117,7 @@ class StableBaselines:
 
     @cached_property
     def _head(self) -> Head:
-        return head(self._policy, self._deterministic, float(self._agent.data.get("exploration_rate", 0.0)))
+        return head(self._policy, self._deterministic, self._agent.exploration)
 
     @cached_property
     def _memory(self) -> dict[str, Any]:
@@ -180,7 +181,10 @@ class StableBaselines:
         return SlotNetwork(self._forward, self._inputs.tensors | self._memory, examples)
 
     def _forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
-        return self._head.forward({name: tensor.to(self._device) for name, tensor in inputs.items()})
+        try:
+            return self._head.forward({name: tensor.to(self._device) for name, tensor in inputs.items()})
+        except (ValueError, RuntimeError) as error:  # torch's distributions refuse what is not finite
+            raise InvalidInput(f"The network of {self._agent.path} cannot play: {first_line(error)}") from error
 
     def _inputs_for(self, observation: Observation) -> NetworkInputs:
         """Rows for such observations. Raises InvalidInput where the agent was trained to see others."""

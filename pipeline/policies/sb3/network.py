@@ -15,6 +15,7 @@ from pipeline.policies import sampling
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.sb3.zip import CONTRIB, AgentFile, unpickled
 from pipeline.policies.spaces import gymnasium_space
+from pipeline.wording import first_line
 
 HIDDEN, CELL = "recurrent/hidden", "recurrent/cell"
 """Names of the inputs and outputs that hold a recurrent network's memory, (rows, layers, width)."""
@@ -27,7 +28,10 @@ def build_policy(agent: AgentFile, device: str) -> Any:
     where the weights do not fit.
     """
     torch = _torch(agent.algorithm, device)
-    kind, options = unpickled(agent, "policy_class"), dict(unpickled(agent, "policy_kwargs") or {})
+    kind, options = unpickled(agent, "policy_class"), unpickled(agent, "policy_kwargs") or {}
+    if not isinstance(options, dict):
+        raise InvalidInput(f"{agent.path} is damaged: its policy_kwargs are {type(options).__name__}, not a mapping.")
+    options = dict(options)
     options.pop("device", None)
     layers = options.get("net_arch")
     if isinstance(layers, list) and layers and isinstance(layers[0], dict):
@@ -35,13 +39,15 @@ def build_policy(agent: AgentFile, device: str) -> Any:
     if agent.algorithm in ("ppo", "a2c", "trpo", "ppo_lstm"):
         options["use_sde"] = bool(agent.data.get("use_sde", False))
     schedule = () if agent.algorithm == "ars" else (_no_learning,)
-    spaces = gymnasium_space(agent.observations), gymnasium_space(agent.actions)
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and thrown away
         try:
+            spaces = gymnasium_space(agent.observations), gymnasium_space(agent.actions)
             policy = kind(*spaces, *schedule, **options)
+        except InvalidInput:
+            raise
         except Exception as error:  # the class may be anybody's
             raise InvalidInput(f"The network of {agent.path} cannot be built: {error!r}") from error
-    _load(policy, torch.load(io.BytesIO(agent.member("policy.pth")), map_location="cpu", weights_only=True), agent)
+    _load(policy, _weights(agent), agent)
     policy.set_training_mode(False)
     return policy.to(device)
 
@@ -61,11 +67,23 @@ def _no_learning(_: float | int) -> float:
     return 0.0
 
 
+def _weights(agent: AgentFile) -> Any:
+    """The state dict in the zip; nothing in it is run."""
+    import torch
+
+    try:
+        return torch.load(io.BytesIO(agent.member("policy.pth")), map_location="cpu", weights_only=True)
+    except InvalidInput:
+        raise
+    except Exception as error:  # torch raises whatever it comes upon
+        raise InvalidInput(f"{agent.path} is damaged: policy.pth cannot be read: {first_line(error)}") from error
+
+
 def _load(policy: Any, weights: Mapping[str, Any], agent: AgentFile) -> None:
     """Agents from before Stable-Baselines3 1.7 have one copy of a shared feature extractor, not three."""
     try:
         missing, unknown = policy.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise InvalidInput(f"The weights in {agent.path} do not fit its network: {error}") from error
     copies = ("pi_features_extractor.", "vf_features_extractor.")
     shared = getattr(policy, "share_features_extractor", False)

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.machine.files import human_bytes, is_plain_file
+from pipeline.machine.files import check_unpacked, is_plain_file
 from pipeline.policies.normalize import numbered
-from pipeline.policies.opaque import read_opaque
+from pipeline.policies.opaque import check_pickle, read_opaque
 from pipeline.policies.spaces import Space, read_space
 from pipeline.wording import error_text, first_line, json_words
 
 NOT_READ: Any = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 """What Python's readers of zips and of JSON raise for damaged ones."""
 
-MOST_UNPACKED, MOST_STEPS = 2**26, 10**15
+MOST_STEPS = 10**15
 
 PICKLED = ":serialized:"
 """Key of the part of a setting that only Python can read."""
@@ -69,9 +69,10 @@ class AgentFile:
         """The settings: JSON values, and mappings with the key PICKLED for what JSON cannot hold."""
         if not is_plain_file(self.path):
             raise InvalidInput(f"There is no agent {self.path}. Give a Stable-Baselines3 zip: policy.path=FILE.zip")
+        check_unpacked(self.path)
         try:
             with zipfile.ZipFile(self.path) as archive:
-                data = json.loads(_unpacked(archive, "data"))
+                data = json.loads(archive.read("data"))
             if not isinstance(data, dict):
                 raise ValueError(f"its settings are {json_words(data)}, not an object")
         except NOT_READ as error:
@@ -119,11 +120,19 @@ class AgentFile:
         """What it was trained to do."""
         return self._space("action_space")
 
+    @property
+    def exploration(self) -> float:
+        """The share of random actions in its last training step; 0 where it had none."""
+        rate = self.data.get("exploration_rate", 0.0)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise InvalidInput(f"{self.path} is damaged: its exploration_rate is {json_words(rate)}, not from 0 to 1.")
+        return float(rate)
+
     def member(self, name: str) -> bytes:
         """A file in the zip."""
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return _unpacked(archive, name)
+                return archive.read(name)
         except NOT_READ as error:
             raise InvalidInput(f"{self.path} is damaged, or no agent: {name} cannot be read: {error}") from error
 
@@ -160,20 +169,13 @@ def is_agent(path: Path) -> bool:
         return False
 
 
-def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A file in a zip. Raises ValueError for one that unpacks to far more than it is."""
-    info = archive.getinfo(name)
-    if info.file_size > max(MOST_UNPACKED, 10 * info.compress_size):
-        raise ValueError(f"{name} unpacks from {human_bytes(info.compress_size)} to {human_bytes(info.file_size)}")
-    return archive.read(name)
-
-
 def unpickled(agent: AgentFile, key: str) -> Any:
     """A setting in full: THIS RUNS CODE that the zip brings. Only for a zip that the user trusts."""
     data = agent.pickled(key)
     if data is None:
         return agent.data.get(key)
     try:
+        check_pickle(data)
         return pickle.loads(data)
     except Exception as error:  # a pickle may raise anything
         raise InvalidInput(
