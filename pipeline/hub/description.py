@@ -18,6 +18,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json
 from pipeline.regent.bins import STATISTICS
+from pipeline.wording import json_words
 
 FORMAT = 1
 KEYS = {"format", "name", "held_out", "configs", "bins", "dataset", "retrieval", "figures", "versions", "warnings"}
@@ -74,8 +75,10 @@ def read_description(content: bytes, where: str) -> dict[str, Any]:
     try:
         facts = json.loads(content)
         number = facts["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedArtifact(f"{where} is no description of a published task: {error}") from error
+    if type(number) is not int:
+        raise DamagedArtifact(f"{where} is no description of a published task: its format is {json_words(number)}.")
     if number != FORMAT:
         raise InvalidInput(f"{where} is of a later program (format {number}, known is {FORMAT}): update this one.")
     if missing := KEYS - facts.keys():

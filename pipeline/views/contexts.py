@@ -104,7 +104,9 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
     def batch(self, items: Int64[np.ndarray, " n"]) -> dict[str, torch.Tensor]:
         """The arrays of (n,) items with an axis in front: (n, 20, ...)."""
         places = self._array("indices")[items].astype(np.int64)
-        rows, columns = self._positions[places[..., 0]], places[..., 1]
+        rows, columns = self._rows_at(places[..., 0]), places[..., 1]
+        if ((columns < 0) | (columns >= self._shapes["rewards"][1])).any():
+            raise DamagedArtifact(f"{self._folder / 'indices.bin'} names steps that no row has. Make the bins again.")
         distances = self._array("distances")[items] / self.p95
         acted = self._array(self._acted)[rows, columns]
         continuous = self._observations != "discrete_observations"
@@ -120,6 +122,10 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
         if self._acted == "continuous_actions":
             found |= {self._acted: acted, REPEATED: np.repeat(acted[:, :1], CONTEXT, axis=1)}
         else:
+            known = ACTIONS if self._actions is None else len(self._actions)
+            if ((acted < 0) | (acted >= known)).any():
+                path = self._folder / f"{self._acted}.bin"
+                raise DamagedArtifact(f"{path} has actions that are none of 0 to {known - 1}. Make the bins again.")
             chosen = acted.astype(np.int64) if self._actions is None else self._actions[acted]
             found |= {self._acted: chosen, LOGITS: soft_logits(chosen[:, 0], distances)}
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
@@ -145,6 +151,14 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
             )
         positions = np.full(int(rows.max()) + 1, -1, np.int64)
         positions[rows] = np.arange(len(rows))
+        return positions
+
+    def _rows_at(self, rows: Int64[np.ndarray, "n 20"]) -> Int64[np.ndarray, "n 20"]:
+        """Rows of the dataset -> their positions in the bins."""
+        there = (rows >= 0) & (rows < len(self._positions))
+        positions = self._positions[np.where(there, rows, 0)]
+        if not there.all() or (positions < 0).any():
+            raise DamagedArtifact(f"{self._folder / 'indices.bin'} names rows that are not there. Make the bins again.")
         return positions
 
     def _one(self, *names: str) -> str:

@@ -139,3 +139,15 @@ def test_a_folder_without_bins_is_told_from_one_that_is_not_there(tmp_path):
         (tmp_path / "shapes.json").write_text(json.dumps(shapes))
         with pytest.raises(DamagedArtifact, match=r"shapes\.json must give each array a list of whole numbers"):
             Contexts(tmp_path)
+
+
+@pytest.mark.parametrize(("row", "column"), [(2**22, 0), (5, 0), (-1, 0), (3, WIDTH), (3, -1)])
+def test_indices_that_lead_nowhere_are_damage(folder, row, column):
+    _, path, arrays, _ = folder
+    indices = arrays["indices"].copy()
+    indices[2, 7] = row, column
+    indices.tofile(path / "indices.bin")
+    contexts = Contexts(path)
+    contexts[1]
+    with pytest.raises(DamagedArtifact, match=r"indices\.bin names"):
+        contexts[2]
