@@ -49,7 +49,7 @@ check: setup ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test-interop: setup ## Heavy readers of other projects
+test-interop: setup ## Heavy readers of other projects, and random damage to foreign files
 	$(BIN)/python -m pytest -m interop
 
 bench: setup ## Every benchmark; writes benchmarks/results.md

@@ -1,1 +1,1 @@
-"""Heavy readers of other projects: make test-interop."""
+"""Heavy readers of other projects, and random damage to foreign files: make test-interop."""

@@ -1,0 +1,215 @@
+"""The doors that foreign files come through: small valid files for each, and what opens and reads all of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
+from pipeline.errors import DamagedArtifact
+from pipeline.hub.description import read_description
+from pipeline.interfaces import Decision
+from pipeline.policies.normalize import read_scalings
+from pipeline.policies.sb3.zoo import read_training
+from pipeline.sources.jat.source import JatSource
+from pipeline.views.contexts import Contexts
+from stages import verify
+from tests.conftest import collected, derived, toy_domain
+from tests.dqn_replay_files import played_run
+from tests.fuzz.edits import Files
+from tests.jat_files import make_jat, make_missions, make_screens
+from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
+from tests.pipeline.sources.dqn_replay.readings import stored
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way in.
+
+    Attributes:
+        write: makes the valid files in a folder.
+        open: reads all of them; a folder may be written to below `.out`.
+        share: how many of a hundred inputs it gets.
+    """
+
+    write: Callable[[Path], object]
+    open: Callable[[Path], object]
+    share: int
+
+
+@cache
+def valid_files(name: str) -> Files:
+    """The content of the door's valid files by their path."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        DOORS[name].write(folder)
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _write_bucket(folder: Path) -> None:
+    played_run(40, [8, 30, 12, 9, 21, 2, 9], idle=False).write_bucket(folder)
+
+
+def _write_cache(folder: Path) -> None:
+    played_run(40, [8, 30, 12, 9], idle=False).write_cache(folder)
+
+
+def _read_replay(**settings: Any) -> Callable[[Path], object]:
+    return lambda folder: list(EpisodeDataset.of(stored(folder, folder / ".out", **settings)))
+
+
+def _write_missions(folder: Path) -> None:
+    make_missions(folder, [5, 300, 7], texts=False, metadata=False).write_raw(folder / "raw", empty_at=[1])
+
+
+def _read_jat(domain: str, task: str, **settings: Any) -> Callable[[Path], object]:
+    def read(folder: Path) -> None:
+        raw = {"raw": str(folder / "raw")} if domain == "babyai" else {}
+        source = JatSource(str(folder), **raw, **settings)
+        source.identity(domain, task)
+        source.count(domain, task)
+        for episode in source.episodes(domain, task):
+            episode.digest()
+        list(source.quirks(domain, task))
+
+    return read
+
+
+def _write_agent(algorithm: str, **settings: Any) -> Callable[[Path], object]:
+    return lambda folder: trained(
+        folder, algorithm, Small("vector", MOVES if algorithm == "dqn" else FORCE), **settings
+    )
+
+
+def _play_agent(folder: Path) -> None:
+    from pipeline.policies.sb3.agent import StableBaselines
+
+    (path,) = folder.glob("*.zip")
+    policy = StableBaselines(path, trust=True)
+    policy.identity()
+    environment = Small("vector", MOVES if path.stem == "dqn" else FORCE)
+    policy.start(0, environment)
+    policy.act([Decision(0, environment.reset(0), np.random.default_rng(0))])
+
+
+def _write_statistics(folder: Path) -> None:
+    path = trained(folder, "ppo", Small("vector", FORCE), normalize=True)
+    path.unlink()
+
+
+def _write_weights(folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    state = _network().build("random").state_dict()
+    torch.save(state, folder / "weights.pt")
+    save_file(state, folder / "weights.safetensors")
+
+
+def _read_weights(folder: Path) -> None:
+    from pipeline.embedding.weights import load
+
+    for name in ("weights.pt", "weights.safetensors"):
+        load(_network(), str(folder / name), 0)
+
+
+def _network() -> Any:
+    from pipeline.embedding.networks import Module
+    from tests.pipeline.embedding.encoders import Small as SmallNetwork
+
+    return Module(SmallNetwork)
+
+
+def _write_script(folder: Path) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 3)).double()), folder / "module.pt")
+
+
+def _play_script(folder: Path) -> None:
+    from pipeline.policies.torch_module import TorchModule
+
+    environment, policy = Small("vector", MOVES), TorchModule(folder / "module.pt", trust=True)
+    policy.identity()
+    policy.start(0, environment)
+    policy.act([Decision(0, environment.reset(0), np.random.default_rng(0))])
+
+
+def _write_artifacts(folder: Path) -> None:
+    toy, workspace = toy_domain(), Workspace(str(folder), "bin")
+    collected(toy, workspace, episodes=8)
+    derived(toy, workspace)
+
+
+def _read_artifacts(folder: Path) -> None:
+    """Datasets and contexts as a trainer reads them; then what `verify` says."""
+    workspace, damage = Workspace(str(folder), "bin"), list[DamagedArtifact]()
+    for artifact in workspace.all(None, damage):
+        if artifact.manifest.kind == "episodes":
+            list(EpisodeDataset.of(artifact))
+    if damage:
+        raise damage[0]
+    verify.run(domain=None, only=None, workspace=workspace, audit=None, workers=1)
+
+
+def _write_bins(folder: Path) -> None:
+    _write_artifacts(folder / ".made")
+    (shapes,) = (folder / ".made").rglob("bins/*/*/shapes.json")
+    for path in shapes.parent.iterdir():
+        path.rename(folder / path.name)
+
+
+def _read_bins(folder: Path) -> None:
+    contexts = Contexts(folder)
+    for item in range(len(contexts)):
+        contexts[item]
+
+
+def _write_zoo(folder: Path) -> None:
+    (folder / "config.yml").write_text(
+        "!!python/object/apply:collections.OrderedDict\n- - - env_wrapper\n    - - a.Wrapper:\n          noop_max: 30\n"
+        "  - - frame_stack\n    - 4\n  - - normalize\n    - \"{'norm_obs': True}\"\n"
+    )
+    (folder / "args.yml").write_text("env: PongNoFrameskip-v4\nenv_kwargs: {}\n")
+
+
+def _write_description(folder: Path) -> None:
+    (folder / "published.json").write_text(
+        '{"format": 1, "name": "a-b", "held_out": false, "configs": [], "bins": {"arrays": []}, "dataset": {}, '
+        '"retrieval": {}, "figures": {"rows": 1}, "versions": {}, "warnings": []}'
+    )
+
+
+def _read_description(folder: Path) -> None:
+    if (folder / "published.json").is_file():
+        read_description((folder / "published.json").read_bytes(), "published.json")
+
+
+DOORS: dict[str, Door] = {
+    "dqn": Door(_write_bucket, _read_replay(), 22),
+    "dqn-keep": Door(_write_bucket, _read_replay(edges="keep"), 4),
+    "dqn-upstream": Door(_write_bucket, _read_replay(rows="upstream"), 4),
+    "dqn-cache": Door(_write_cache, _read_replay(), 6),
+    "jat-vectors": Door(lambda folder: make_jat(folder, [300, 7, 256], files=2), _read_jat("mujoco", "ant"), 14),
+    "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
+    "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),
+    "jat-texts": Door(lambda folder: make_missions(folder, [5, 7]), _read_jat("babyai", "go-to"), 4),
+    "ppo": Door(_write_agent("ppo"), _play_agent, 8),
+    "dqn-agent": Door(_write_agent("dqn"), _play_agent, 4),
+    "statistics": Door(_write_statistics, lambda folder: read_scalings(folder / "vecnormalize.pkl"), 2),
+    "weights": Door(_write_weights, _read_weights, 4),
+    "script": Door(_write_script, _play_script, 2),
+    "artifacts": Door(_write_artifacts, _read_artifacts, 4),
+    "bins": Door(_write_bins, _read_bins, 4),
+    "zoo": Door(_write_zoo, lambda folder: read_training(folder / "config.yml"), 2),
+    "description": Door(_write_description, _read_description, 1),
+}
