@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,3 +86,29 @@ def test_spaces_of_the_old_gym_are_read():
 def test_a_pong_player_wins():
     path = agent("ppo/PongNoFrameskip-v4/rl_model_2000000_steps.zip")
     assert min(scores(path, partial(Atari, "pong", sticky=0.0, noops=30), [100])) > 15
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_pong_players_game_is_that_of_a_plain_loop_over_its_own_wrappers():
+    """The loop shares nothing with us: Stable-Baselines3's wrappers, its stacks, its own `predict`.
+
+    Its greys differ from ours by a level, so that one of two actions of equal effect may be taken in the other's place.
+    """
+    sb3, ale_py = pytest.importorskip("stable_baselines3"), pytest.importorskip("ale_py")
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
+
+    pytest.importorskip("gymnasium").register_envs(ale_py)
+    path = agent("ppo/PongNoFrameskip-v4/rl_model_1400000_steps.zip")
+    (episode,) = episodes(path, partial(Atari, "pong", sticky=0.0, noops=30, fire_reset=True), [0])
+    loop: Any = VecTransposeImage(VecFrameStack(make_atari_env("PongNoFrameskip-v4", seed=0), 4))
+    model, stack, done = sb3.PPO.load(path, device="cpu"), loop.reset(), False
+    actions, rewards = [], []
+    while not done:
+        chosen, _ = model.predict(stack, deterministic=True)
+        stack, gained, (done,), _ = loop.step(chosen)
+        actions.append(int(chosen[0]))
+        rewards.append(float(gained[0]))
+    assert np.mean(episode.steps["action"][:-1] == actions) > 0.9
+    assert episode.steps["reward"][:-1].tolist() == rewards
+    assert episode.total_reward == 19
