@@ -13,13 +13,12 @@ from pipeline.artifacts.draft import Draft
 from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.rewards import clipping_note, reward_clipping
 from pipeline.dataset.workspace import Workspace
-from pipeline.digest import ArrayDigest
 from pipeline.machine.files import read_json, write_atomic
 from pipeline.machine.progress import progress
 from pipeline.regent.bins import SHAPES, STATISTICS
 from pipeline.regent.card import dataset_card
 from pipeline.regent.chain import PER_STATE, Chain, bins_name
-from pipeline.regent.parquet import columns_of, write_config
+from pipeline.regent.parquet import column_digest, columns_of, write_config
 from pipeline.regent.recipe import Recipe
 
 FACTS = StageFacts()
@@ -49,7 +48,7 @@ def _write(chain: Chain, draft: Draft) -> None:
         for config, chosen in configs.items():
             written.append(write_config(top, config, chosen))
             for key, column in chosen.items():
-                draft.content(f"{config}/{key}", _digest(key, column))
+                draft.content(f"{config}/{key}", column_digest(key, column))
                 draft.listed(f"{config}/{key}", column.shape, column.dtype, "as in the bins")
             advance(1)
     metric = chain.recipe.retrieval.metric
@@ -61,14 +60,6 @@ def _write(chain: Chain, draft: Draft) -> None:
 def _columns(bins: Artifact, folder: Path) -> dict[str, Shaped[np.ndarray, "n *shape"]]:
     dtypes = {array["name"]: np.dtype(array["dtype"]) for array in bins.manifest.arrays}
     return columns_of(folder, dtypes, read_json(folder / SHAPES))
-
-
-def _digest(key: str, column: Shaped[np.ndarray, "n *shape"]) -> bytes:
-    digest = ArrayDigest(key, column.dtype, column.shape)
-    step = max(1, 2**24 // max(1, column[:1].nbytes))
-    for start in range(0, len(column), step):
-        digest.update(column[start : start + step])
-    return digest.digest()
 
 
 def _facts(chain: Chain, folder: Path) -> dict[str, object]:

@@ -9,12 +9,13 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import EPISODES, Artifact, remake_unread
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, remake_unread
 from pipeline.artifacts.checks import damaged_files, wrong_arrays, wrong_identity
 from pipeline.artifacts.remake import audited, remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks, needs_domain
 from pipeline.dataset.checks import wrong_episodes
+from pipeline.dataset.prefix import content_digest
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
@@ -28,6 +29,7 @@ from pipeline.machine.threads import available_cores
 from pipeline.regent.bins import SHAPES, read_lookup
 from pipeline.regent.chain import bins_name
 from pipeline.regent.checks import wrong_bins, wrong_distances, wrong_neighbours
+from pipeline.regent.fits import made_of_others
 from pipeline.regent.rows import RowLayout
 from pipeline.rollout.audit import audit as replay_audit
 from pipeline.rollout.frames import FRAMES
@@ -151,7 +153,12 @@ def _damage(artifact: Artifact, workspace: Workspace) -> list[str]:
     """What is wrong with an artifact; one that no check foresees must not hide what is wrong with the others."""
     found: list[str] = []
     try:
-        for check in (wrong_identity, damaged_files, partial(_content, workspace=workspace)):
+        for check in (
+            wrong_identity,
+            damaged_files,
+            partial(_content, workspace=workspace),
+            partial(_misfit, workspace=workspace),
+        ):
             found += check(artifact)
             if found:
                 break  # the content of what is damaged says nothing new
@@ -179,13 +186,35 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
     if kind in ("retrieval", "bins"):
         parent = artifact.parent(EPISODES)
         found = workspace.dataset(artifact.domain, artifact.task, parent.version, parent.episodes)
-        episodes = EpisodeDataset.of(found)
+        try:
+            episodes = EpisodeDataset.of(found)
+        except DamagedArtifact:
+            return  # that is a line of its own
         if episodes.digest() != parent.digest:
-            yield f"its parent, the first {parent.episodes} episodes of {parent.version}, has other content now"
-        elif kind == "retrieval":
+            return  # `_misfit` says so
+        if kind == "retrieval":
             yield from wrong_neighbours(artifact, episodes)
         else:
             folder = artifact.path / bins_name(artifact)
             shapes = read_json(folder / SHAPES)
             layout = RowLayout(episodes.lengths, shapes["rewards"][1])
             yield from wrong_bins(folder, shapes, layout.row_lengths, read_lookup(folder))
+
+
+def _misfit(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
+    """What an artifact was not made of, as its parents are now. Those that are gone, or damaged, are not compared."""
+    if artifact.task == ALL_TASKS:
+        return
+    there: dict[str, Artifact] = {}
+    same_files = True
+    for parent in artifact.parents:
+        whole = workspace.holding(artifact, parent)
+        fitting = [each for each in whole if content_digest(each) == parent.digest]
+        if whole and not fitting:
+            yield f"its parent, {parent.kind} {parent.version}, has other content now"
+            return
+        if fitting:
+            there[parent.kind] = fitting[0]
+        same_files &= any(each.files_digest(parent.episodes) == parent.read for each in fitting)
+    if not same_files:
+        yield from made_of_others(artifact, there, workspace)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Spec, without_manifest
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Parent, Spec, without_manifest
 from pipeline.artifacts.claim import claim
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.lineage import one_matching
@@ -138,6 +139,17 @@ class ArtifactStore:
         for parent in artifact.manifest.parents:
             there = self.of_kind(artifact.domain, artifact.task, parent["kind"])
             yield from [each for each in there if each.manifest.version == parent["version"]][:1]
+
+    def holding(self, child: Artifact, parent: Parent) -> list[Artifact]:
+        """What of a child's parent is there and whole, in any storage, limited to the episodes that the child is of."""
+        folder = self.root / child.domain / child.task / parent.kind
+        there = [each for each in artifacts_below(folder, []) if each.manifest.version == parent.version]
+        found = []
+        for each in there:
+            with suppress(DamagedArtifact):
+                each.require_whole(each.groups(parent.episodes))
+                found.append(dataclasses.replace(each, episodes=parent.episodes))
+        return found
 
     def of_kind(self, domain: str, task: str, kind: str) -> list[Artifact]:
         """All finished artifacts of one kind and task, by version."""

@@ -14,6 +14,18 @@ def episodes_parent(artifact: Artifact, dataset: EpisodeDataset, episodes: int) 
     return artifact.as_parent(dataset.digest(episodes), episodes)
 
 
+def content_digest(artifact: Artifact) -> str:
+    """The digest of an artifact's content, or of as many of a dataset's episodes as `artifact.episodes` says.
+
+    Empty where it has fewer.
+    """
+    if artifact.manifest.kind != EPISODES:
+        return artifact.manifest.digest
+    if artifact.episodes and artifact.episodes > artifact.manifest.counts["episodes"]:
+        return ""
+    return EpisodeDataset.of(artifact).digest()
+
+
 def of_leading_episodes(workspace: ArtifactStore, dataset: Artifact, kind: str) -> list[Artifact]:
     """Finished artifacts of one kind that were made of the first episodes of this very dataset, by version.
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Shaped
 
+from pipeline.digest import ArrayDigest
+
 SHARD_BYTES = 450 * 10**6
 """Raw bytes of one file. Numbers that do not compress take up to 4 % more in it: 500 MB are never reached."""
 
@@ -100,3 +102,12 @@ def columns_of(
 ) -> dict[str, Shaped[np.ndarray, "n *shape"]]:
     """Bin files as memory maps, by key."""
     return {key: np.memmap(folder / f"{key}.bin", dtypes[key], "r", shape=tuple(shapes[key])) for key in dtypes}
+
+
+def column_digest(key: str, column: Shaped[np.ndarray, "n *shape"]) -> bytes:
+    """The digest of a column's content, read in blocks."""
+    digest = ArrayDigest(key, column.dtype, column.shape)
+    step = max(1, 2**24 // max(1, column[:1].nbytes))
+    for start in range(0, len(column), step):
+        digest.update(column[start : start + step])
+    return digest.digest()
