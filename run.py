@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,8 +45,10 @@ def main(cfg: DictConfig) -> None:
     from pipeline.campaign.run import run_campaign
     from pipeline.command import user_typed
     from pipeline.machine.memory import keep_freed_memory
+    from pipeline.machine.outlets import keep_secrets_out
 
     keep_freed_memory()
+    keep_secrets_out()
     with user_typed(_typed()):
         run_campaign(partial(_campaign, cfg), Path(HydraConfig.get().runtime.output_dir))
 
@@ -214,7 +216,11 @@ def _build_input(command: Command) -> None:
 class Failures(Callback):
     """Shows every failure of a run or sweep as a table and sets the exit status; jobs of a sweep never see Ctrl-C."""
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _refuse_secrets(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _refuse_secrets(config)
         start_tracker()  # the jobs may be processes
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -228,6 +234,39 @@ class Failures(Callback):
 
         if print_failures(Path(folder)):
             sys.exit(1)
+
+
+def _refuse_secrets(config: DictConfig) -> None:
+    """End here, before Hydra writes the settings down, where one of them holds a secret, from wherever it comes."""
+    from pipeline.campaign.secret_words import refuse_secret_settings
+    from pipeline.errors import InvalidSettings
+
+    try:
+        refuse_secret_settings(_settings(config))
+    except InvalidSettings as error:  # Hydra would turn an error of a callback into a warning
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def _settings(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """The full name of each setting, and its value; references to others are followed as far as they lead."""
+    for name, value in _leaves(OmegaConf.to_container(config, resolve=False)):
+        yield name, value
+        if isinstance(value, str) and "${" in value and (not name.startswith("hydra.") or name.endswith(".dir")):
+            with suppress(OmegaConfBaseException):
+                found = OmegaConf.select(config, name, throw_on_resolution_failure=False)
+                yield name, found if isinstance(found, str) else None  # what a whole group holds is met under its name
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _leaves(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _leaves(each, f"{name}[{place}]")
+    else:
+        yield name, value
 
 
 @contextmanager
@@ -315,10 +354,14 @@ def command() -> None:
 
 
 def _understood() -> None:
+    from pipeline.campaign.secret_words import refuse_secrets
     from pipeline.command import user_typed
+    from pipeline.machine.outlets import keep_secrets_out
 
+    keep_secrets_out()
     words = sys.argv[1:]
     with user_typed(_typed_at_first(words)):  # a job knows its own words
+        refuse_secrets(words)
         if any(word.startswith(("-", "+", "=")) for word in words):
             from pipeline.campaign.words import check_words, ordered
 

@@ -15,6 +15,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import human_bytes, size_of
+from pipeline.machine.secrets import without_secrets
 
 FACTS = StageFacts(per_task=False)
 
@@ -58,5 +59,5 @@ def _row(artifact: Artifact) -> list[str]:
         " ".join(filter(None, [success_rate(artifact), stuck_episodes(artifact)])),
         f"{manifest.seconds:.1f}",
         str(len(manifest.warnings) or ""),
-        manifest.command,
+        without_secrets(manifest.command),
     ]

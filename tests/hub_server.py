@@ -82,6 +82,7 @@ class Fault:
     reset: bool = False
     late: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b'{"error": "told to fail"}'
 
 
 class Hub(ThreadingHTTPServer):
@@ -240,7 +241,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.opened.wait(60)
             self.body = self._read()
             if fault and fault.status:
-                self.answer(fault.status, b'{"error": "told to fail"}', fault.headers)
+                self.answer(fault.status, fault.body, fault.headers)
             self._route()
         except Answered:
             pass

@@ -40,6 +40,8 @@ def shell(tmp_path_factory):
         (*COLLECT, "frames=9", "dataset=shared"),
         (*COLLECT, "frames=1", "episodes=2", "dataset=short"),
         (*COLLECT, "episodes=2", "seed=5"),
+        (*COLLECT, "episodes=2", "hub.token=Fern4711x"),
+        (*COLLECT, "episodes=2", "hub.endpoint=https://me:Fern4711x@hub"),
         ("stage=retreival", *TOY, "retrieval.demos=2"),
         ("stage=collect", "domain=tooy", "task=corner", "episodes=1", "policy=random", "workers=1"),
         ("stage=collect", "domain=toy", "task=cornr", "episodes=1", "policy=random", "workers=1"),

@@ -34,6 +34,7 @@ PLACES = {
     "campaign/failures.py _no_room": "test_a_library_call_and_a_full_disk_suggest_what_works",
     "campaign/failures.py _of_the_system": "test_a_read_only_root_suggests_what_reads_it_and_what_makes_more",
     "campaign/run.py __post_init__": "test_a_stage_without_a_domain_and_a_command_without_a_stage",
+    "campaign/secret_words.py _then": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "campaign/tasks.py _with_dataset": "test_a_dataset_that_no_task_or_not_this_task_has",
     "campaign/tasks.py needs_domain": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "campaign/words.py _check_flag": "test_words_that_cannot_be_understood_end_in_the_command_as_it_is_meant",

@@ -14,6 +14,7 @@ from pipeline.command import Command, override, typed
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.fingerprint import fingerprint
 from pipeline.machine.files import write_json
+from pipeline.machine.secrets import values_without_secrets
 from pipeline.storage.choice import open_arrays, storage_named, without_suffix
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import few
@@ -170,6 +171,7 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Replace the folder's manifest atomically; its checksum is renewed."""
         self.versions = self.versions | {LAYOUT: VERSION}
+        self.warnings, self.quirks = (values_without_secrets(texts) for texts in (self.warnings, self.quirks))
         values = {key.name.rstrip("_"): getattr(self, key.name) for key in fields(self)}  # asdict copies long tables
         values = with_checksum(values | {"parts": [part.as_json() for part in self.parts]})
         write_json(folder / MANIFEST, values)

@@ -17,6 +17,7 @@ from pipeline.artifacts.remake import verified
 from pipeline.command import Command, typed
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName, unknown_name
 from pipeline.machine.provenance import Stopwatch
+from pipeline.machine.secrets import refuse_password
 from pipeline.storage.choice import storage_named, storages
 from pipeline.storage.contract import Storage
 
@@ -35,6 +36,7 @@ class ArtifactStore:
     """
 
     def __init__(self, root: str, storage: str = "zarr") -> None:
+        refuse_password(str(root), "paths.root")
         self.root = Path(root).expanduser().absolute() / "artifacts"
         self.storage = storage_named(storage)
 

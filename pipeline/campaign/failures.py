@@ -17,6 +17,7 @@ from pipeline.command import Command, again, key_of, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
 from pipeline.machine.full_disk import SHARED_MEMORY, FullDisk, full_disk, mount_point
+from pipeline.machine.secrets import without_secrets
 from pipeline.wording import few
 
 FAILED = "failed.json"
@@ -71,12 +72,16 @@ def failure_of(stage: str, task: str, error: Exception, domain: Domain | None) -
     error = _root(error)
     if isinstance(error, ArtifactNotFound) and domain is not None:
         error.command = replace(error.command, domain=domain.words)
-    trace = "".join(traceback.format_exception(error))
+    trace = without_secrets("".join(traceback.format_exception(error)))
     return Failure(stage, task, plain_message(error), trace, _is_shared(error))
 
 
 def plain_message(error: BaseException) -> str:
-    """An error in words for people: what is wrong and what to do."""
+    """An error in words for people: what is wrong and what to do. No secret is in it."""
+    return without_secrets(_message(error))
+
+
+def _message(error: BaseException) -> str:
     if isinstance(error, PipelineError):
         return str(error)
     if isinstance(error, BeartypeCallHintViolation):

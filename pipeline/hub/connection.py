@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from pipeline.errors import HubError, InvalidInput, Unreachable
+from pipeline.machine.secrets import refuse_password, without_secrets
 from pipeline.remote.retry import Retry
 
 MAIN = "main"
@@ -61,6 +62,8 @@ class Hub:
     retries: int = 5
 
     def __post_init__(self) -> None:
+        for setting in ("repo_id", "revision", "endpoint"):
+            refuse_password(getattr(self, setting), f"hub.{setting}")
         if self.repo_id is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.repo_id):
             raise InvalidInput(f"hub.repo_id={self.repo_id} must be OWNER/NAME of a dataset repository.")
         if self.retries < 0:
@@ -79,7 +82,7 @@ class Hub:
 
     @property
     def address(self) -> str:
-        """Where the hub is. Raises InvalidInput for an address with a password in it: it is written into manifests."""
+        """Where the hub is. Raises InvalidInput for an address with a name or password in it, HF_ENDPOINT's, too."""
         address = (self.endpoint or constants.ENDPOINT).rstrip("/")
         if "@" in urlsplit(address).netloc:
             raise InvalidInput("The hub's address (hub.endpoint, HF_ENDPOINT) must not hold a name or password.")
@@ -87,7 +90,7 @@ class Hub:
 
     def api(self) -> HfApi:
         """The hub's client."""
-        return HfApi(endpoint=self.endpoint, library_name="repertoire")
+        return HfApi(endpoint=self.address, library_name="repertoire")
 
     def with_retries(self, step: Callable[[], T]) -> T:
         """Do a step that can be repeated; again, after growing pauses, while it fails in a way that may pass.
@@ -115,10 +118,9 @@ def plain_errors(hub: Hub, doing: str) -> Iterator[None]:
         if isinstance(cause, RuntimeError):  # not an error of the hub: its traceback shows its origin
             raise
         message = _message(cause, hub, doing)
-        token = get_token()
         # from None: the client's own traceback goes into no file, whatever is in it
         kind = HubError if isinstance(cause, HfHubHTTPError) and not hub_may_recover(cause) else Unreachable
-        raise kind(message.replace(token, "[token]") if token else message) from None
+        raise kind(without_secrets(message)) from None
 
 
 def require_token(hub: Hub) -> None:
@@ -173,8 +175,8 @@ def _describe(error: BaseException) -> str:
     found = _cause(error)
     if isinstance(found, HfHubHTTPError):
         lines = (found.server_message or found.response.reason_phrase).splitlines()
-        return f"{found.response.status_code}: {'; '.join(lines)}"
-    return f"{type(found).__name__}: {found}".strip().rstrip(":")
+        return without_secrets(f"{found.response.status_code}: {'; '.join(lines)}")
+    return without_secrets(f"{type(found).__name__}: {found}".strip().rstrip(":"))
 
 
 def _cause(error: BaseException) -> BaseException:

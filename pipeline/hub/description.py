@@ -17,6 +17,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json
+from pipeline.machine.secrets import values_without_secrets
 from pipeline.regent.bins import STATISTICS
 from pipeline.wording import json_words
 
@@ -67,6 +68,7 @@ def describe(sources: Sources) -> bytes:
         "versions": {"parquet": parquet.versions, "program": parquet.commit},
         "warnings": list(dict.fromkeys(warnings)),
     }
+    facts = values_without_secrets(facts)
     return (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()
 
 

@@ -15,6 +15,7 @@ from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import canonical, differences
 from pipeline.machine.files import read_json
+from pipeline.machine.secrets import values_without_secrets
 
 
 def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> Spec:
@@ -24,6 +25,7 @@ def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> 
             raise InvalidInput(f"{name!r} cannot name a {kind}: use letters, digits, - _ and .")
     try:
         plain = json.loads(canonical(dict(facts)))  # as it will be read back from the manifest
+        plain = values_without_secrets(plain)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"The facts of a log are compared with those of later sessions: {error}") from error
     return Spec(domain, task, EPISODES, EPISODES_FORMAT, {"facts": plain}, name=check_dataset_name(dataset))

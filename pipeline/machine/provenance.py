@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.command import Command, typed
+from pipeline.machine.secrets import words_without_secrets
 
 PACKAGES = (
     *("repertoire", "numpy", "tensorstore", "pyarrow", "numba", "torch", "torchvision"),
@@ -43,8 +44,9 @@ class Stopwatch:
 def _command() -> str:
     """The words typed for this job; in a sweep only this job's own, so that the command makes this artifact alone."""
     if typed().words:
-        return Command().line(replace(typed(), script="run.py"))
-    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+        words = tuple(words_without_secrets(typed().words))
+        return Command().line(replace(typed(), script="run.py", words=words))
+    return shlex.join(["python", Path(sys.argv[0]).name, *words_without_secrets(sys.argv[1:])])
 
 
 def peak_memory() -> int:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.extras import import_extra
+from pipeline.machine.secrets import refuse_password, without_secrets
 from pipeline.remote.retry import Retry
 
 TRIES = 5
@@ -53,8 +54,9 @@ class Remote:
 def connect(address: str, setting: str) -> Remote:
     """The file system of an fsspec URL. gs:// is read without credentials, at STORAGE_EMULATOR_HOST where that is set.
 
-    `setting` names the address in messages. Raises InvalidInput for an address that cannot be used.
+    `setting` names the address in messages. Raises InvalidInput for one that cannot be used, or holds a password.
     """
+    refuse_password(address, setting)
     shown = scrubbed(address)
     protocol, _, rest = address.partition("://")
     if protocol in ("http", "https"):
@@ -179,6 +181,6 @@ def error_line(error: BaseException | None) -> str:
 
 
 def scrubbed(text: str) -> str:
-    """A text whose addresses show neither a name and password nor a query, which may hold a signature."""
-    text = re.sub(r"://[^/\s@]*@", "://", text)
+    """A text without secrets, whose addresses show neither a name nor a query besides."""
+    text = re.sub(r"://[^/\s@]*@", "://", without_secrets(text))
     return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1", text)

@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+from pipeline.machine.secrets import words_without_secrets
+
 ABSOLUTE = re.compile(r"(?<![\w/:.…~-])~?/(?:[^\s'\"/,;()\[\]]+/)+([^\s'\"/,;()\[\]]*)")
 """A path of at least two folders from the root or home on; no part of a URL or of a relative path."""
 COMMAND = re.compile(r"python \S*run\.py .*$", re.MULTILINE)
@@ -70,7 +72,7 @@ def short_command(command: str) -> str:
         words = shlex.split(command)
     except ValueError:  # no command of a shell
         return without_folders(command)
-    return " ".join(_quoted(_short(word)) for word in words)
+    return " ".join(_quoted(_short(word)) for word in words_without_secrets(words))
 
 
 def _short(word: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.machine.files import is_folder, is_plain_file
+from pipeline.machine.secrets import refuse_password
 from pipeline.remote.download import RemoteFile, download
 from pipeline.remote.filesystem import Failed, Remote, connect, scrubbed, with_retries
 from pipeline.wording import few
@@ -86,6 +87,7 @@ class Bucket:
     def __init__(self, root: str, cache: str | None) -> None:
         if root in (None, ""):
             raise InvalidInput(f"{ROOT} is empty: give an address, as gs://BUCKET/FOLDER, or a folder.")
+        refuse_password(str(root), ROOT)
         self.root = root = str(root)  # a folder called 123 is typed as a number
         self.cache = Path(cache).expanduser() if cache else _user_cache()
         self._folder = _folder(root)

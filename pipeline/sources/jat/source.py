@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, UnknownName
 from pipeline.machine.files import is_folder, is_plain_file
+from pipeline.machine.secrets import refuse_password
 from pipeline.sources.contract import Source
 from pipeline.sources.jat.episodes import JatTask, first_stack_rule, read_episodes
 from pipeline.sources.jat.hub import Repository
@@ -76,6 +77,8 @@ class JatSource(Source):
             raise InvalidInput(
                 f"source.row_width must be the steps of a JAT row, 32 or 256 as published; it is {row_width}."
             )
+        for setting, address in (("path", path), ("raw", raw), ("cache", cache)):
+            refuse_password(address, f"source.{setting}")
         check_choice("source.stacks", stacks, ("auto", REPEAT, ZEROS, "keep"))
         check_choice("source.missions", missions, ("auto", "tokens"))
         self.path = None if path is None else str(path)  # a folder called 123 is typed as a number

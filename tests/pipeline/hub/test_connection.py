@@ -6,6 +6,7 @@ import json
 
 import httpx2
 import pytest
+from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.errors import HubError, InvalidInput
@@ -24,9 +25,17 @@ def test_no_repository_says_what_to_give():
 
 
 def test_an_address_holds_no_password():
+    for settings in ({"endpoint": "https://me:hushed@hub"}, {"repo_id": "https://me:hushed@hub/me/x"}):
+        with pytest.raises(InvalidInput, match="must not hold a password") as caught:
+            Hub(**settings)
+        assert "hushed" not in str(caught.value)
+
+
+def test_an_address_of_the_environment_holds_no_password(monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "https://me:hushed@hub")
     with pytest.raises(InvalidInput, match="must not hold a name or password") as caught:
-        _ = Hub("me/x", endpoint="https://me:secret@hub").address
-    assert "secret" not in str(caught.value)
+        Hub("me/x").api()
+    assert "hushed" not in str(caught.value)
 
 
 def failed(status):

@@ -54,3 +54,8 @@ def test_outside_run_py_the_command_is_that_of_the_program(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--note", "two words"])
     command = Stopwatch().record()["command"]
     assert shlex.split(command) == ["python", "train.py", "--note", "two words"]
+    monkeypatch.setattr(
+        sys, "argv", ["train.py", "--hf_token", "hushed", "--api-key=hu shed", "ftp://a:hushed@h", "-n", "3"]
+    )
+    words = ["--hf_token", "[secret]", "--api-key=[secret]", "ftp://h", "-n", "3"]
+    assert shlex.split(Stopwatch().record()["command"]) == ["python", "train.py", *words]

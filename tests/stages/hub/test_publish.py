@@ -238,7 +238,7 @@ def test_a_token_that_is_missing_wrong_or_weak_is_an_error_that_says_what_to_do(
     monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(HubError, match=message) as caught:
         published(home, server, retries=0)
-    assert "secret" not in str(caught.value)
+    assert "hf_wrong" not in str(caught.value)
     assert server.received == []
 
 
@@ -246,7 +246,7 @@ def test_a_failing_run_prints_and_writes_no_token(home, server, tmp_path):
     wrong = "hf_wrong_secret"
     text = python(publish_command(home), server, tmp_path, status=1, token=wrong)
     assert "publish toy failed: " in text
-    assert "[token]" in text
+    assert "[secret]" in text
     assert wrong not in text
     assert_nowhere(wrong, home.root.parent)
 
