@@ -85,6 +85,11 @@ class Columns:
         for name in names:
             self._names.keep(name)
 
+    def dtypes(self, names: Iterable[str]) -> dict[str, np.dtype[Any]]:
+        """Those of the arrays that all episodes share, as far as they are known and among the names."""
+        places = {name: name_among(self._names, name) for name in names}
+        return {name: self._shared[place].dtype for name, place in places.items() if place in self._shared}
+
     def check(self, episode: Episode) -> None:
         """Raises InvalidEpisode where the episode has other arrays than those before it, infos aside."""
         self._agree(row_specs(self._named(episode, self._names.copy()).steps))

@@ -8,24 +8,27 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from pipeline.observation import info_copy
+from pipeline.envs.gym.infos import ENDING, NO_INFO, kept_info
+from pipeline.live.layout import enumerate_as_texts, fit
+from pipeline.observation import UNCHANGING, info_copy
 
-ONE_ARRAY = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
-"""Spaces whose batch is one array with an axis in front."""
+Infos = Mapping[Any, Any] | Sequence[Mapping[Any, Any]] | None
+"""Infos of all environments: of each key all values, or a list of one info for each."""
 
 
 def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
     """Split a batch into the observations of its `count` environments; `space` is the space of one environment.
 
-    The batch is copied once, as a whole. As in `observation_copy`, Dict and Tuple become mappings, and what is not an
-    array stays as it is.
+    The batch is copied once, as a whole. Dict and Tuple become mappings, texts stay as they are.
     """
     if isinstance(space, gym.spaces.Dict):
         return _joined({key: split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
     if isinstance(space, gym.spaces.Tuple):
-        parts = {str(k): split_observations(inner, batch[k], count) for k, inner in enumerate(space.spaces)}
-        return _joined(parts, count)
-    return list(np.array(batch)) if isinstance(space, ONE_ARRAY) else list(batch)
+        parts = enumerate_as_texts(space.spaces)
+        return _joined({k: split_observations(inner, batch[int(k)], count) for k, inner in parts}, count)
+    if space.dtype is not None and np.dtype(space.dtype).kind == "U":
+        return list(batch)
+    return list(fit(np.array(np.asarray(batch)), (count, *(space.shape or ()))))
 
 
 def cast_like(observation: Any, other: Any) -> Any:
@@ -38,28 +41,44 @@ def cast_like(observation: Any, other: Any) -> Any:
     return np.asarray(observation, other.dtype) if isinstance(other, np.ndarray | np.generic) else observation
 
 
-def one_info(infos: Mapping[str, Any] | Sequence[Mapping[str, Any]], index: int, count: int) -> dict[str, Any]:
-    """A copy of the info of environment `index` of `count`.
+def one_info(infos: Infos, index: int, count: int) -> dict[Any, Any]:
+    """A copy of the info of environment `index` of `count`, without what belongs to an episode's end.
 
     A key belongs to the environments that its mask `_<key>` marks. A key without a mask belongs to all of them, and so
-    does a value that is not a sequence of length `count`. `infos` may also be a list with one info for each
-    environment.
+    does a value that is not a sequence of length `count`.
     """
     if not isinstance(infos, Mapping):
-        return {key: info_copy(value) for key, value in infos[index].items()}
+        return kept_info(infos[index]) if infos else {}
+    return _of_one({key: value for key, value in infos.items() if key not in NO_INFO}, index, count)
+
+
+def ending_info(infos: Infos, index: int, count: int) -> dict[Any, Any]:
+    """What belongs to the end of the episode of environment `index`, not copied where it is a list of infos."""
+    if not isinstance(infos, Mapping):
+        return {key: value for key, value in infos[index].items() if key in ENDING} if infos else {}
+    return _of_one({key: value for key, value in infos.items() if key in NO_INFO}, index, count)
+
+
+def _of_one(infos: Mapping[Any, Any], index: int, count: int) -> dict[Any, Any]:
     found = {}
     masks = {f"_{key}" for key in infos if f"_{key}" in infos}
     for key, value in infos.items():
         if key in masks or (f"_{key}" in infos and not infos[f"_{key}"][index]):
             continue
         if isinstance(value, Mapping):
-            found[key] = one_info(value, index, count)
-        elif isinstance(value, np.ndarray | list | tuple) and len(value) == count:
-            found[key] = info_copy(value[index])
+            found[key] = _of_one(value, index, count)
+        elif _is_batch(value, count):
+            found[key] = value[index] if type(value[index]) in UNCHANGING else info_copy(value[index])
         else:
             found[key] = info_copy(value)
     return found
 
 
-def _joined(parts: dict[str, list[Any]], count: int) -> list[Any]:
+def _is_batch(value: Any, count: int) -> bool:
+    """Whether it has one value for each environment: a sequence, an array, a tensor."""
+    shape = [len(value)] if isinstance(value, list | tuple) else list(getattr(value, "shape", ()))
+    return shape[:1] == [count]
+
+
+def _joined(parts: dict[Any, list[Any]], count: int) -> list[Any]:
     return [{name: values[i] for name, values in parts.items()} for i in range(count)]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
+from gymnasium.vector.utils import iterate
 from jaxtyping import Shaped
 
+from pipeline.envs.gym.actions import FlatActions
 from pipeline.errors import InvalidInput
 from pipeline.exact import rounded
 from pipeline.interfaces import Observation
-
-MISSION = "mission"
-"""Key of an observation whose text is the episode's mission."""
+from pipeline.live.layout import MISSION, fit
 
 
 def take_mission(observation: Any) -> tuple[Observation, str]:
@@ -22,14 +23,50 @@ def take_mission(observation: Any) -> tuple[Observation, str]:
     return observation, ""
 
 
-def action_copy(action: Any, dtype: np.dtype) -> Shaped[np.ndarray, "..."]:
-    """One action or a batch of them, in the dtype of the action space.
+def action_copy(action: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
+    """One action or a batch of them, in the dtype and shape of the action space.
 
     Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer, 200 for int8.
     """
-    array = np.array(action)
+    array = np.array(np.asarray(action))
+    if array.shape != shape:
+        array = fit(array, shape)
     fitting = rounded(array, dtype)
-    if fitting is None:
+    if fitting is None or fitting.shape != shape:
         given = np.array2string(array, threshold=8)
-        raise InvalidInput(f"An action is {array.dtype}, but the action space holds {dtype}, which has no {given}.")
+        raise InvalidInput(
+            f"An action is {array.dtype} of shape {array.shape}, but the action space holds {dtype} of shape {shape}, "
+            f"which has no {given}."
+        )
     return fitting
+
+
+class ActionCopies:
+    """Copies of the actions of one space: one array each, as `domain=gym` has it.
+
+    The parts of a Dict or Tuple lie one after the other in one flat array; `layout` says where.
+
+    Raises InvalidInput for a space of other parts than arrays, and for a mixture of whole and real numbers.
+    """
+
+    def __init__(self, space: spaces.Space[Any]) -> None:
+        self._flat = FlatActions(space)
+        self._dtype, self._shape = self._flat.spec.dtype, self._flat.spec.shape
+        self._joined = isinstance(space, spaces.Dict | spaces.Tuple)
+        self.layout = self._flat.layout if self._joined else []
+
+    @property
+    def note(self) -> str:
+        """Where the parts lie, for people."""
+        parts = (f"{part['name']} at {part['at'][0]} to {part['at'][1]}" for part in self.layout)
+        return f"the parts of an action are one array: {', '.join(parts)}"
+
+    def one(self, action: Any) -> Shaped[np.ndarray, "..."]:
+        """One action."""
+        return self._flat.joined(action) if self._joined else action_copy(action, self._dtype, self._shape)
+
+    def batch(self, space: spaces.Space[Any], actions: Any, count: int) -> Shaped[np.ndarray, "count ..."]:
+        """The actions of `count` environments; `space` is that of all of them together."""
+        if not self._joined:
+            return action_copy(actions, self._dtype, (count, *self._shape))
+        return np.stack([self._flat.joined(action) for action in iterate(space, actions)])

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
+from pipeline.envs.gym.actions import FlatActions
 from pipeline.envs.gym.versions import environment_versions
 
 
@@ -19,6 +20,9 @@ def environment_facts(env: gym.Env | VectorEnv) -> dict[str, Any]:
     are not JSON are written as text.
     """
     facts: dict[str, Any] = {"versions": environment_versions(env)}
+    space = env.single_action_space if isinstance(env, VectorEnv) else env.action_space
+    if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
+        facts["action_layout"] = FlatActions(space).layout
     if (spec := env.spec) is None:
         return {"class": f"{type(env.unwrapped).__module__}.{type(env.unwrapped).__qualname__}", **facts}
     return {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, runtime_checkable
+
+import numpy as np
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim
@@ -21,16 +24,22 @@ from pipeline.dataset.spill import save_episode, spill_path
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, LostLease, PipelineError
 from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
-from pipeline.wording import how_many
+from pipeline.wording import error_text, how_many
 
 log = logging.getLogger(__name__)
 
 UNFINISHED = ("drop", "keep")
+
+LOST_IN_A_ROW = 20
+"""After so many episodes that could not be recorded, and none between them that could, recording stops."""
+
+LOST_LISTED = 20
+"""So many of the episodes that could not be recorded are listed in the manifest; the program's log has all."""
 
 COMMIT_SHARE = 0.02
 """Automatic commits take at most about this share of the time."""
@@ -69,6 +78,7 @@ class EpisodeLog:
 
     Attributes:
         path: the dataset's folder.
+        stopped: whether recording has stopped because of faults; what was wrapped goes on without it.
 
     Raises:
         IdentityMismatch: the dataset, or an unfinished draft of it, has other facts; the message names the difference.
@@ -101,7 +111,9 @@ class EpisodeLog:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._under_way: dict[Unfinished, None] = {}
-        self._notes: list[str] = []
+        self._notes: dict[str, str] = {}
+        self._lost = self._lost_in_a_row = 0
+        self.stopped = False
         require_same_settings(self._workspace, self._spec)
         with ExitStack() as held:
             self._draft = held.enter_context(claim(self.path, draft_identity(self._spec), wait_s))
@@ -132,6 +144,7 @@ class EpisodeLog:
             number = self._writer.count
             save_episode(spill_path(self._writer.spill, number), episode)
             self._writer.append(episode)
+            self._lost_in_a_row = 0
             if self._due():
                 self.commit()
             return number
@@ -173,6 +186,7 @@ class EpisodeLog:
                 if self._fresh:
                     self._publish()
                 else:
+                    self._publish_notes()
                     self._draft.check()
                     self._draft.discard()
             finally:
@@ -188,11 +202,34 @@ class EpisodeLog:
         """The episode of `recording` is over."""
         self._under_way.pop(recording, None)
 
-    def note(self, line: str) -> None:
-        """Warn of something once, and write it into the manifest with the next commit."""
-        if line not in self._notes:
-            self._notes.append(line)
+    def note(self, line: str, kind: str = "") -> None:
+        """Warn of something once, and write it into the manifest with the next commit.
+
+        Lines of one kind are one and the same thing, however they differ.
+        """
+        if (kind or line) not in self._notes:
+            self._notes[kind or line] = line
             log.warning("%s: %s", self._spec.name, line)
+
+    def lose(self, which: str, error: Exception) -> None:
+        """An episode is not recorded because of an error. Where that goes on, recording stops, and says so aloud."""
+        with self._lock:
+            why = str(error) if isinstance(error, PipelineError) else error_text(error)
+            self._lost += 1
+            self._lost_in_a_row += 1
+            if self._lost <= LOST_LISTED:
+                self.note(f"{which} was left out: {why}")
+            else:
+                self.note(f"more than {LOST_LISTED} episodes were left out; the program's own log names each")
+                log.warning("%s: %s was left out: %s", self._spec.name, which, why)
+            log.debug("%s was left out", which, exc_info=error)
+            if isinstance(error, LostLease) or not self._open or self._lost_in_a_row >= LOST_IN_A_ROW:
+                self._stop(why)
+
+    def dtypes(self, names: Iterable[str]) -> dict[str, np.dtype[Any]]:
+        """Those that the dataset's arrays have, as far as there are any among the names."""
+        with self._lock:
+            return self._writer.columns.dtypes(names)
 
     def require_open(self) -> None:
         """Raises InvalidInput where nothing can be appended: a closed log, or one of another process."""
@@ -203,6 +240,13 @@ class EpisodeLog:
             )
         if not self._open:
             raise InvalidInput(f"The log of {self.path} is closed. Open it again, or use the environment unwrapped.")
+
+    def _stop(self, why: str) -> None:
+        self.stopped = True
+        self._under_way.clear()
+        in_a_row = f" after {self._lost_in_a_row} episodes in a row" if self._lost_in_a_row > 1 else ""
+        self.note(f"recording stopped{in_a_row}: {why}")
+        log.error("%s: recording stopped, nothing that comes after is stored. The last fault: %s", self.path, why)
 
     @property
     def _fresh(self) -> int:
@@ -223,10 +267,21 @@ class EpisodeLog:
     def _publish(self) -> None:
         """What is finished becomes the dataset; the draft is gone then."""
         self._draft.check()
-        notes = [*self._notes, *self._writer.notes]
+        notes = [*self._notes.values(), *self._writer.notes]
         commit(self._spec, self._writer, self._draft, self._existing, self._stopwatch, Noticed(notes), whole=False)
         self._existing = self._workspace.get(self._spec)
         log.info("%s holds %s", self.path, how_many(len(self), "episodes"))
+
+    def _publish_notes(self) -> None:
+        """What was noted since the last commit, where no episode came with it."""
+        if self._existing is None:
+            return
+        manifest = self._existing.manifest
+        warnings = list(dict.fromkeys([*manifest.warnings, *self._notes.values()]))
+        if warnings != manifest.warnings:
+            self._draft.check()
+            dataclasses.replace(manifest, warnings=warnings).write(self.path)
+            self._existing = self._workspace.get(self._spec)
 
     def _due(self) -> bool:
         """Whether to commit now.

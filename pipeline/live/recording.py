@@ -1,46 +1,87 @@
-"""The episode that one environment is in, from its first observation to the log."""
+"""The episode that one environment is in, from its first observation to the log; and what becomes of a fault."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.envs.gym.infos import success_of
+from pipeline.envs.gym.infos import kept_info, success_of
 from pipeline.episode import UNKNOWN, Episode
-from pipeline.errors import InvalidEpisode
+from pipeline.exact import exactly
 from pipeline.interfaces import Transition
 from pipeline.live.copies import take_mission
+from pipeline.live.layout import OBSERVATION
 from pipeline.live.log import EpisodeLog
 from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.wording import how_many
 
 log = logging.getLogger(__name__)
 
 LARGEST_SEED = np.iinfo(np.int64).max
+
+NO_DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType({})
+
+STRAY = (
+    "steps came after the end of an episode and before a reset; they are not stored. Where the environment resets "
+    "itself, wrap the one inside of what resets it"
+)
+LOST_LAST = (
+    "the environment resets itself inside of step and does not hand out the last observation; it is stored as zeros, "
+    "with has_final_observation False"
+)
+HIDDEN_END = (
+    "the environment began another episode inside of step without saying that one had ended; the end reason of that "
+    "one is stored as source"
+)
+TORN_MISSION = "half of a character in a mission, which cannot be written as UTF-8, is stored as ?"
+OTHER_MISSION = "the mission changed in the middle of an episode, where its first one is kept"
 
 
 class Recording:
     """Turns the resets and steps of one environment into episodes, and appends each to the log when it ends.
 
     It keeps references, so the caller must pass copies. Steps after an end and before the next reset belong to no
-    episode. An episode that breaks an invariant, such as a NaN among its rewards, is left out, with a warning in the
-    manifest: one bad episode must not stop a training.
+    episode. Callers go through `attempt`, which guards all that happens here.
+
+    Args:
+        episodes: the log.
+        dtypes: those that the arrays of observations should have, by name, where that loses nothing.
+
+    Attributes:
+        ended: an episode has ended, and none has begun since.
     """
 
-    def __init__(self, episodes: EpisodeLog) -> None:
-        self._log = episodes
+    def __init__(self, episodes: EpisodeLog, dtypes: Mapping[str, np.dtype[Any]] = NO_DTYPES) -> None:
+        self._log, self._dtypes = episodes, dtypes
         self._building: EpisodeBuilder | None = None
+        self._ending: EpisodeBuilder | None = None  # on its way to the log
+        self._begun, self._seed, self._mission = 0, UNKNOWN, ""
+        self.ended = False
         episodes.require_open()
 
-    def begin(self, observation: Any, seed: int = UNKNOWN) -> None:
-        """A reset gave `observation`. An episode that was under way is cut off."""
+    @property
+    def under_way(self) -> bool:
+        """Whether steps belong to an episode."""
+        return self._building is not None
+
+    def begin(self, observation: Any, seed: int = UNKNOWN, info: Mapping[Any, Any] = MappingProxyType({})) -> None:
+        """A reset gave `observation` and `info`. An episode that was under way is cut off."""
         self.stop()
+        self.ended = False
+        self._seed = seed if 0 <= seed <= LARGEST_SEED else UNKNOWN
         self._log.begin(self)
-        seen, mission = take_mission(observation)
-        self._building = EpisodeBuilder(seen, seed if 0 <= seed <= LARGEST_SEED else UNKNOWN, mission)
+        seen, self._mission = take_mission(observation)
+        mission = self._mission.encode(errors="replace").decode()
+        if mission != self._mission:
+            self._log.note(f"{TORN_MISSION}: {self._mission!a}", kind=TORN_MISSION)
+        self._building = EpisodeBuilder(seen, self._seed, mission, info)
+        self._begun += 1
 
     def add(
         self,
@@ -50,20 +91,72 @@ class Recording:
         terminated: bool,
         truncated: bool,
         discount: float = 1.0,
-        info: Mapping[str, Any] | None = None,
+        info: Mapping[Any, Any] = MappingProxyType({}),
     ) -> None:
         """An action and what followed it. Hands the episode to the log where that was its end."""
         building = self._building
         if building is None:
+            self.stray()
             return
-        seen, _ = take_mission(observation)
-        info = info or {}
+        seen, mission = take_mission(observation)
+        if mission != self._mission:
+            self._log.note(f"{OTHER_MISSION}: {mission!a} after {self._mission!a}", kind=OTHER_MISSION)
         building.add(action, Transition(seen, reward, terminated, truncated, discount, success_of(info), info))
         if terminated or truncated:
+            self.ended = True
             self._finish(building)
+
+    def add_lost(
+        self,
+        action: Shaped[np.ndarray, "..."],
+        instead: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: Mapping[Any, Any] = MappingProxyType({}),
+    ) -> None:
+        """The last action of an episode of which the last observation is lost; `instead` came in its place.
+
+        Where it neither terminated nor was truncated, nobody knows why it ended.
+        """
+        if (building := self._building) is None:
+            return
+        seen, _ = take_mission(instead)
+        building.add(action, Transition(seen, reward, terminated, truncated, 1.0, success_of(info), info))
+        building.lose_last_observation()
+        self._log.note(LOST_LAST)
+        self.ended = True
+        self.finish_unseen()
+
+    def finish_unseen(self) -> None:
+        """The episode ended without a word; it is whole up to here."""
+        if (building := self._building) is not None and len(building):
+            if not building.has_ended:
+                self._log.note(HIDDEN_END)
+            self._finish(building, "source")
+
+    def stray(self) -> None:
+        """A step came that belongs to no episode."""
+        if self.ended:
+            self._log.note(STRAY)
 
     def stop(self) -> None:
         """End the episode under way, if there is one, as `EpisodeLog.unfinished` says."""
+        attempt((self,), self._cut_off)
+
+    def lose(self, error: Exception) -> None:
+        """Leave the episode under way out, because of an error in recording it."""
+        building, self._ending = self._ending if self._building is None else self._building, None
+        if building is None:  # it could not even begin
+            self._begun += 1
+            known = ""
+        else:
+            seed = "" if self._seed == UNKNOWN else f", seed {self._seed}"
+            known = f"{seed}, {how_many(len(building), 'steps')}"
+        self._forget()
+        self._log.lose(f"an episode (number {self._begun} of its environment{known})", error)
+
+    def _cut_off(self) -> None:
         building = self._building
         if building is None:
             return
@@ -72,23 +165,47 @@ class Recording:
             return
         self._forget()
         if len(building):
-            log.info("dropped %d steps of an episode that was cut off before its end", len(building))
+            log.info("dropped %s of an episode that was cut off before its end", how_many(len(building), "steps"))
 
     def _forget(self) -> None:
         self._building = None
         self._log.end(self)
 
-    def _finish(self, building: EpisodeBuilder) -> None:
-        self._forget()
-        episode = self._built(building)
+    def _finish(self, building: EpisodeBuilder, unfinished: str = "budget") -> None:
+        episode = self._in_known_dtypes(building.build(unfinished))
         for note in building.notes:
             self._log.note(note)
-        if episode is not None:
-            self._log.append(episode)
+        self._forget()
+        self._ending = building
+        self._log.append(episode)
+        self._ending = None
 
-    def _built(self, building: EpisodeBuilder) -> Episode | None:
-        try:
-            return building.build()
-        except InvalidEpisode as error:
-            self._log.note(f"an episode of {len(building)} steps was left out: {error}")
-            return None
+    def _in_known_dtypes(self, episode: Episode) -> Episode:
+        """Observations in the dtypes of the dataset, else in those of their space, where that loses nothing."""
+        changed, known = {}, self._log.dtypes(episode.steps)
+        for name in [name for name in episode.steps if name.startswith(OBSERVATION)]:
+            array, dtype = episode.steps[name], known.get(name) or self._dtypes.get(name)
+            if dtype not in (None, array.dtype) and (fitting := exactly(array, dtype)) is not None:
+                changed[name] = fitting
+        return dataclasses.replace(episode, steps={**episode.steps, **changed}) if changed else episode
+
+
+def attempt(recordings: Iterable[Recording], work: Callable[..., Any], *arguments: Any) -> Any:
+    """The one guard around recording: what goes wrong loses the episodes under way and is noted, the loop goes on.
+
+    Returns what `work` gives, None where it failed.
+    """
+    try:
+        return work(*arguments)
+    except Exception as error:  # whatever an environment hands out, and whatever a disk says, ends no training
+        for recording in recordings:
+            recording.lose(error)
+        return None
+
+
+def info_of_step(episodes: EpisodeLog, info: Any) -> Mapping[Any, Any]:
+    """A copy of an info; empty, with a note, where it is no mapping."""
+    if info is None or isinstance(info, Mapping):
+        return kept_info(info)
+    episodes.note(f"an info that is no mapping is not stored: {type(info).__name__}")
+    return {}

@@ -2,65 +2,116 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
+from jaxtyping import Shaped
 
+from pipeline.envs.gym.infos import FINAL_INFO, final_observation
+from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
-from pipeline.live.batches import ONE_ARRAY
-from pipeline.live.copies import action_copy
+from pipeline.exact import one_number
+from pipeline.live.copies import ActionCopies
+from pipeline.live.layout import layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
-from pipeline.live.recording import Recording
-from pipeline.observation import info_copy, observation_copy
+from pipeline.live.recording import Recording, attempt, info_of_step
 
 
 class RecordEpisodes(gym.Wrapper):
     """Hands each finished episode of `env` to `log`, and changes nothing that goes in or out.
 
     It stores what `env` itself returns: wrap close to the simulator for raw rewards and pixels, outside other wrappers
-    for what an agent sees. Observations keep their dtypes (`observation/<key>` of a Dict, `observation/0`, ... of a
-    Tuple); the text `mission` of a Dict is the episode's mission. Actions are in the dtype of the action space. The
-    seed is that of `reset(seed=...)`, -1 for a reset without one. Success is what the info `is_success` or `success`
-    gave at any step. Infos of steps are kept, that of the reset is not.
+    for what an agent sees. Observations have the dtypes and shapes of their space where that loses nothing, else their
+    own (`observation/<key>` of a Dict, `observation/0`, ... of a Tuple); the text `mission` of a Dict is the episode's
+    mission. Actions are in the dtype of the action space; those of a Dict or Tuple become one flat array, as in
+    `domain=gym`. The seed is that of `reset(seed=...)`, -1 for a reset without one. Success is what the info
+    `is_success` or `success` gave at any step. Infos of steps and of the reset are kept.
 
+    An environment that resets itself inside of `step` is noticed: the next episode begins there. Its last observation
+    is that in the info `final_obs` (or `final_observation`, `terminal_observation`), else it is lost and marked so.
+
+    A fault in recording loses that episode, with a warning in the manifest; the loop goes on.
     Several environments of one process may share a log.
 
     Raises:
-        InvalidInput: an action is not one array (flatten Tuple and Dict actions first), or the log is closed.
+        InvalidInput: `env` is of another kind, a space cannot be stored, or the log is closed.
     """
 
     def __init__(self, env: gym.Env, log: EpisodeLog) -> None:
+        _require_single(env)
         super().__init__(env)
-        self._action_dtype = action_dtype(env.action_space)
-        self._recording = Recording(log)
+        layout = layout_of_space(env.observation_space)
+        self._copy, self._actions = layout_copy(layout), ActionCopies(env.action_space)
+        self._log, self._recording = log, Recording(log, layout_dtypes(layout))
+        self._guarded = (self._recording,)
+        self._resets = count_resets(env)
+        if self._actions.layout:
+            log.note(self._actions.note)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        self._recording.begin(observation_copy(observation), UNKNOWN if seed is None else int(seed))
-        return observation, info
+        if self._log.stopped:
+            return self.env.reset(seed=seed, options=options)
+        self._log.require_open()
+        answer = self.env.reset(seed=seed, options=options)
+        attempt(self._guarded, self._begin, answer, seed)
+        return answer
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        applied = action_copy(action, self._action_dtype)
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self._recording.add(
-            applied,
-            observation_copy(observation),
-            float(reward),
-            bool(terminated),
-            bool(truncated),
-            info=info_copy(info) if info else None,
-        )
-        return observation, reward, terminated, truncated, info
+        if self._log.stopped:
+            return self.env.step(action)
+        applied = attempt(self._guarded, self._actions.one, action) if self._recording.under_way else None
+        resets = self._resets.count
+        answer = self.env.step(action)
+        attempt(self._guarded, self._add, applied, answer, self._resets.count > resets)
+        return answer
 
     def close(self) -> None:
         self._recording.stop()
+        stop_counting(self.env, self._resets)
         super().close()
 
+    def _begin(self, answer: Any, seed: int | None) -> None:
+        observation, info = answer
+        known = UNKNOWN if seed is None else int(seed)
+        self._recording.begin(self._copy(observation), known, info_of_step(self._log, info))
 
-def action_dtype(space: gym.Space) -> np.dtype:
-    """The dtype of an action that is one array. Raises InvalidInput for Tuple, Dict and other spaces."""
-    if not isinstance(space, ONE_ARRAY):
-        raise InvalidInput(f"An action must be one array; flatten it first. The action space is {space}.")
-    return np.dtype(space.dtype)
+    def _add(self, applied: Shaped[np.ndarray, "..."] | None, answer: Any, was_reset: bool) -> None:
+        observation, reward, terminated, truncated, info = answer
+        recording, ended = self._recording, bool(terminated or truncated)
+        if not recording.under_way and not was_reset:
+            recording.stray()
+            return
+        seen, kept = self._copy(observation), info_of_step(self._log, info)
+        if applied is None or not recording.under_way:
+            recording.begin(seen, info={} if ended else kept)
+            return
+        step = one_number(reward, "reward"), bool(terminated), bool(truncated)
+        last = final_observation(info) if ended else None
+        if last is None and not was_reset:
+            recording.add(applied, seen, *step, info=kept)
+            return
+        own = info_of_step(self._log, info[FINAL_INFO]) if isinstance(info, Mapping) and FINAL_INFO in info else None
+        if last is None:
+            attempt(self._guarded, recording.add_lost, applied, seen, *step, kept if own is None else own)
+        else:
+            attempt(self._guarded, self._add_last, applied, last, *step, kept if own is None else own)
+        recording.begin(seen, info={} if own is None else kept)
+
+    def _add_last(
+        self, applied: Any, last: Any, reward: float, terminated: bool, truncated: bool, info: Mapping[Any, Any]
+    ) -> None:
+        self._recording.add(applied, self._copy(last), reward, terminated, truncated, info=info)
+
+
+def _require_single(env: Any) -> None:
+    if isinstance(env, VectorEnv):
+        raise InvalidInput(f"{env} holds several environments: record them with RecordVectorEpisodes.")
+    if not isinstance(env, gym.Env):
+        raise InvalidInput(
+            f"RecordEpisodes takes a gymnasium.Env; this is {type(env).__name__}. Of a VecEnv of Stable-Baselines3, "
+            "wrap each environment inside: DummyVecEnv([lambda: RecordEpisodes(env, log)])"
+        )

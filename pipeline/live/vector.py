@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from jaxtyping import Shaped
 
+from pipeline.envs.gym.infos import FINAL_INFO, final_observation, kept_info
+from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
-from pipeline.live.batches import cast_like, one_info, split_observations
-from pipeline.live.copies import action_copy
+from pipeline.exact import one_number
+from pipeline.live.batches import cast_like, ending_info, one_info, split_observations
+from pipeline.live.copies import ActionCopies
+from pipeline.live.layout import fit, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
-from pipeline.live.recording import Recording
-from pipeline.live.single import action_dtype
-from pipeline.observation import observation_copy
+from pipeline.live.recording import Recording, attempt
 
-FINAL_OBSERVATION, FINAL_INFO = "final_obs", "final_info"
 AUTORESET_MODE, RESET_MASK = "autoreset_mode", "reset_mask"
 
 
@@ -29,70 +31,118 @@ class RecordVectorEpisodes(VectorWrapper):
 
     * next step: the step after an end is a reset. It is no transition, and its action is ignored.
     * same step: the last observation and info are `infos["final_obs"]` and `infos["final_info"]`; the observation that
-      is returned begins the next episode.
+      is returned begins the next episode. Without `final_obs` the last observation is lost, and marked so.
     * disabled: the caller resets, some environments only with `options={"reset_mask": mask}`.
 
     An info belongs to the environments that its mask `_<key>` marks; without a mask it belongs to all. Environment i
     has the i-th seed of a list given to `reset`, or n + i where a SyncVectorEnv or AsyncVectorEnv is given one number
     n. Other vector environments use a number in their own way, so their seeds are unknown. An unknown seed is -1, also
-    after a reset without a seed and after an automatic reset. All else is as in `RecordEpisodes`.
+    after a reset without a seed and after an automatic reset. Environments of a SyncVectorEnv that reset themselves
+    inside of their own `step` are noticed. All else is as in `RecordEpisodes`.
 
     Raises:
-        InvalidInput: the reset mode is not known, an action is not one array, an environment ended in same-step mode
-            without `final_obs`, or the log is closed.
+        InvalidInput: the reset mode is not known, `env` is of another kind, a space cannot be stored, or the log is
+            closed.
     """
 
     def __init__(self, env: VectorEnv, log: EpisodeLog, autoreset_mode: AutoresetMode | None = None) -> None:
+        if not isinstance(env, VectorEnv):
+            raise InvalidInput(
+                f"RecordVectorEpisodes takes a gymnasium.vector.VectorEnv; this is {type(env).__name__}. Of a VecEnv "
+                "of Stable-Baselines3, wrap each environment inside: DummyVecEnv([lambda: RecordEpisodes(env, log)])"
+            )
         super().__init__(env)
         self._mode = _mode(env, autoreset_mode)
-        self._action_dtype = action_dtype(env.single_action_space)
-        self._recordings = [Recording(log) for _ in range(env.num_envs)]
+        layout = layout_of_space(env.single_observation_space)
+        self._copy, self._actions = layout_copy(layout), ActionCopies(env.single_action_space)
+        self._log = log
+        self._recordings = [Recording(log, layout_dtypes(layout)) for _ in range(env.num_envs)]
         self._ended = [False] * env.num_envs
+        inside = env.unwrapped.envs if isinstance(env.unwrapped, SyncVectorEnv) else ()
+        self._resets = [(each, count_resets(each)) for each in inside]
+        if self._actions.layout:
+            log.note(self._actions.note)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Any]:
         mask = np.array((options or {}).get(RESET_MASK, [True] * self.num_envs))  # copied now: `env` takes it out
-        observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # a list is allowed
-        seeds, each = self._seeds(seed), self._split(observations)
-        for i in np.flatnonzero(mask):
-            self._recordings[i].begin(each[i], seeds[i])
-            self._ended[i] = False
-        return observations, infos
+        if not self._log.stopped:
+            self._log.require_open()
+        answer = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # a list is allowed
+        if not self._log.stopped:
+            attempt(self._recordings, self._begin_all, answer, seed, mask)
+        return answer
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Any]:
-        applied = action_copy(actions, self._action_dtype)
-        observations, rewards, terminations, truncations, infos = self.env.step(actions)
-        each = self._split(observations)
-        gained, terminated, truncated = (np.asarray(column).tolist() for column in (rewards, terminations, truncations))
-        for i, recording in enumerate(self._recordings):
-            ended = terminated[i] or truncated[i]
-            if self._ended[i] and self._mode == AutoresetMode.NEXT_STEP:
-                recording.begin(each[i])
-            elif ended and self._mode == AutoresetMode.SAME_STEP:
-                last, info = self._final(infos, i, each[i])
-                recording.add(applied[i, ...], last, gained[i], terminated[i], truncated[i], info=info)
-                recording.begin(each[i])
-            else:
-                info = one_info(infos, i, self.num_envs) if infos else {}
-                recording.add(applied[i, ...], each[i], gained[i], terminated[i], truncated[i], info=info)
-            self._ended[i] = ended
-        return observations, rewards, terminations, truncations, infos
+        if self._log.stopped:
+            return self.env.step(actions)
+        applied = attempt(self._recordings, self._actions.batch, self.action_space, actions, self.num_envs)
+        resets = [counter.count for _, counter in self._resets]
+        answer = self.env.step(actions)
+        attempt(self._recordings, self._add_all, applied, answer, resets)
+        return answer
 
     def close(self, **kwargs: Any) -> None:
         for recording in self._recordings:
             recording.stop()
+        for env, counter in self._resets:
+            stop_counting(env, counter)
         super().close(**kwargs)
+
+    def _begin_all(
+        self, answer: Any, seed: int | Sequence[int | None] | None, mask: Shaped[np.ndarray, "envs"]
+    ) -> None:
+        observations, infos = answer
+        seeds, each = self._seeds(seed), self._split(observations)
+        for i in np.flatnonzero(mask).tolist():
+            self._ended[i] = False
+            attempt(self._recordings[i : i + 1], self._begin, i, each[i], infos, seeds[i])
+
+    def _begin(self, i: int, observation: Any, infos: Any, seed: int = UNKNOWN) -> None:
+        self._recordings[i].begin(observation, seed, one_info(infos, i, self.num_envs) if infos else {})
+
+    def _add_all(self, applied: Shaped[np.ndarray, "envs ..."] | None, answer: Any, resets: Sequence[int]) -> None:
+        observations, rewards, terminations, truncations, infos = answer
+        each = self._split(observations)
+        gained, terminated, truncated = (self._column(column) for column in (rewards, terminations, truncations))
+        inside = [counter.count - before for (_, counter), before in zip(self._resets, resets, strict=True)]
+        for i in range(self.num_envs):
+            begins = self._ended[i] and self._mode == AutoresetMode.NEXT_STEP
+            self._ended[i] = ended = bool(terminated[i] or truncated[i])
+            has_next = ended and self._mode == AutoresetMode.SAME_STEP
+            by_itself = bool(inside) and inside[i] > (begins or has_next)
+            if applied is not None and not begins:
+                step = applied[i, ...], each[i], gained[i], bool(terminated[i]), bool(truncated[i])
+                attempt(self._recordings[i : i + 1], self._add, i, step, infos, has_next, by_itself)
+            if begins or has_next or (by_itself and not (ended and self._mode == AutoresetMode.NEXT_STEP)):
+                attempt(self._recordings[i : i + 1], self._begin, i, each[i], infos)
+
+    def _add(self, i: int, step: tuple[Any, Any, Any, bool, bool], infos: Any, has_next: bool, by_itself: bool) -> None:
+        """A step of one environment. `has_next`: what it shows is of the next episode; `by_itself`: it reset itself."""
+        action, seen, reward, terminated, truncated = step
+        recording, gained = self._recordings[i], one_number(reward, "reward")
+        if not (terminated or truncated or by_itself):
+            info = one_info(infos, i, self.num_envs) if infos else {}
+            recording.add(action, seen, gained, terminated, truncated, info=info)
+            return
+        ending = ending_info(infos, i, self.num_envs)
+        final = ending.get(FINAL_INFO)
+        last = final_observation(final if has_next and by_itself else ending) if terminated or truncated else None
+        info = one_info(infos, i, self.num_envs) if infos and not has_next else kept_info(final)
+        if last is not None:
+            seen = cast_like(self._copy(last), seen)
+        elif has_next or by_itself:
+            recording.add_lost(action, seen, gained, terminated, truncated, info=info)
+            return
+        recording.add(action, seen, gained, terminated, truncated, info=info)
 
     def _split(self, observations: Any) -> list[Any]:
         return split_observations(self.single_observation_space, observations, self.num_envs)
 
-    def _final(self, infos: Any, i: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """The last observation and info of an episode, which come in the infos of the step that begins the next one."""
-        info = one_info(infos, i, self.num_envs)
-        if FINAL_OBSERVATION not in info:
-            raise InvalidInput(f"Environment {i} of {self.env} ended, but infos hold no {FINAL_OBSERVATION} of it.")
-        return cast_like(observation_copy(info[FINAL_OBSERVATION]), like), info.get(FINAL_INFO, {})
+    def _column(self, column: Any) -> list[Any]:
+        """Rewards, or flags, of all environments."""
+        return fit(np.asarray(column), (self.num_envs,)).tolist()
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
         if isinstance(seed, int | np.integer):
@@ -103,9 +153,14 @@ class RecordVectorEpisodes(VectorWrapper):
 
 
 def _mode(env: VectorEnv, given: AutoresetMode | None) -> AutoresetMode:
-    declared = env.metadata.get(AUTORESET_MODE)
-    if given is not None and declared is not None and AutoresetMode(declared) != AutoresetMode(given):
-        raise InvalidInput(f"{env} says {AUTORESET_MODE}={declared}, autoreset_mode={given} was given.")
+    declared = (env.metadata or {}).get(AUTORESET_MODE)
     if (mode := declared or given) is None:
         raise InvalidInput(f"{env} does not say how it resets; say it with autoreset_mode=AutoresetMode.NEXT_STEP.")
-    return AutoresetMode(mode)
+    try:
+        known = AutoresetMode(mode)
+    except ValueError:
+        modes = ", ".join(each.value for each in AutoresetMode)
+        raise InvalidInput(f"{env} says {AUTORESET_MODE}={mode}, which is none of {modes}.") from None
+    if given is not None and known != AutoresetMode(given):
+        raise InvalidInput(f"{env} says {AUTORESET_MODE}={declared}, autoreset_mode={given} was given.")
+    return known

@@ -48,6 +48,11 @@ class EpisodeBuilder:
         self._actions.append(action)
         self._transitions.append(transition)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last transition says so."""
+        return bool(self._transitions) and (self._transitions[-1].terminated or self._transitions[-1].truncated)
+
     def lose_last_observation(self) -> None:
         """The last observation is not what it stands for: zeros are stored, and that it is not there."""
         self._has_last = False

@@ -55,6 +55,14 @@ class FlatActions:
         values = iter([part.value(action[part.start : part.stop]) for part in self._parts])
         return _nested(self._space, values)
 
+    def joined(self, action: Any) -> Shaped[np.ndarray, "..."]:
+        """The one array of an action of the environment's space; the inverse of `taken_apart`.
+
+        Raises InvalidInput for a part of another shape, and for numbers that its dtype does not hold.
+        """
+        flat = [part.flat(value) for part, value in zip(self._parts, _leaves(self._space, action), strict=True)]
+        return np.concatenate(flat).astype(self.spec.dtype) if self._joined else flat[0].reshape(self.spec.shape)
+
     def _joined_spec(self) -> ArraySpec:
         specs = [part.spec for part in self._parts]
         dtype = np.result_type(*(spec.dtype for spec in specs))
@@ -89,6 +97,16 @@ class _Part:
         if (fitting := rounded(flat, self.spec.dtype)) is None:
             raise InvalidInput(f"The action {self.name} is {self.spec.dtype}, which cannot hold {_short(flat)}.")
         return np.array(fitting).reshape(self.spec.shape)
+
+    def flat(self, value: Any) -> Shaped[np.ndarray, "n"]:
+        """The inverse of `value`."""
+        array = np.array(np.asarray(value))
+        if array.size != self.stop - self.start or (fitting := rounded(array, self.spec.dtype)) is None:
+            raise InvalidInput(
+                f"The action {self.name} is {self.spec.dtype} of shape {self.spec.shape}, which cannot hold "
+                f"{_short(array)}."
+            )
+        return np.ravel(fitting)
 
     def facts(self) -> dict[str, Any]:
         facts = {"name": self.name, "space": type(self.space).__name__, "dtype": str(self.spec.dtype)}
@@ -137,6 +155,15 @@ def _nested(space: spaces.Space[Any], values: Iterator[Any]) -> Any:
     if isinstance(space, spaces.Tuple):
         return tuple(_nested(inner, values) for inner in space.spaces)
     return next(values)
+
+
+def _leaves(space: spaces.Space[Any], action: Any) -> Iterator[Any]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        items = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for key, inner in items:
+            yield from _leaves(inner, action[key])
+    else:
+        yield action
 
 
 def _short(array: Any) -> str:

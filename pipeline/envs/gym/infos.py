@@ -20,8 +20,10 @@ FINAL_OBSERVATION = ("final_obs", "final_observation", "terminal_observation")
 
 FINAL_INFO = "final_info"
 
-_FINAL = frozenset((*FINAL_OBSERVATION, FINAL_INFO))
-NO_INFO = _FINAL | {f"_{key}" for key in _FINAL}
+ENDING = frozenset((*FINAL_OBSERVATION, FINAL_INFO))
+"""Keys of what belongs to an episode's end."""
+
+NO_INFO = ENDING | {f"_{key}" for key in ENDING}
 """What is no info of a step, masks included."""
 
 

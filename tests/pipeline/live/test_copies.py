@@ -21,7 +21,7 @@ from pipeline.live.copies import action_copy
     ],
 )
 def test_an_action_is_stored_in_the_type_of_its_space(action, dtype, stored):
-    copy = action_copy(action, np.dtype(dtype))
+    copy = action_copy(action, np.dtype(dtype), np.shape(action))
     np.testing.assert_array_equal(copy, stored)
     assert copy.dtype == dtype
 
@@ -32,11 +32,11 @@ def test_an_action_is_stored_in_the_type_of_its_space(action, dtype, stored):
 )
 def test_an_action_that_its_space_cannot_hold_is_refused(action, dtype):
     with pytest.raises(InvalidInput, match="which has no"):
-        action_copy(action, np.dtype(dtype))
+        action_copy(action, np.dtype(dtype), np.shape(action))
 
 
 def test_what_is_taken_is_a_copy():
     action = np.zeros(2, np.float32)
-    copy = action_copy(action, action.dtype)
+    copy = action_copy(action, action.dtype, (2,))
     action[:] = 1
     np.testing.assert_array_equal(copy, [0, 0])

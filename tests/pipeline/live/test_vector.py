@@ -122,6 +122,7 @@ def test_infos_are_those_of_each_environment_alone(tmp_path, mode, wrap):
         assert episode.steps["info/even"][:-1].tolist() == [info.get("even", 0) for info in plain.infos]
         assert episode.success == plain.infos[-1]["is_success"]
         assert "info/from_reset" not in episode.steps
+        assert episode.reset_info["from_reset"] == 1
         if mode == AutoresetMode.NEXT_STEP:
             assert episode.steps["info/episode/l"][-2] == episode.length
 
@@ -157,16 +158,19 @@ def test_the_reset_mode_must_be_known(tmp_path):
         RecordVectorEpisodes(envs, log, AutoresetMode.NEXT_STEP)
 
 
-def test_a_same_step_environment_without_last_observations_is_refused(tmp_path):
+def test_a_same_step_environment_without_last_observations_has_lost_them(tmp_path):
     class Forgetful(gym.vector.VectorWrapper):
         def step(self, actions):
             *rest, infos = super().step(actions)
             return *rest, {key: value for key, value in infos.items() if "final_obs" not in key}
 
     with opened(tmp_path) as log:
-        envs = Forgetful(SyncVectorEnv([Reused], autoreset_mode=AutoresetMode.SAME_STEP))
-        recorder = RecordVectorEpisodes(envs, log)
+        recorder = RecordVectorEpisodes(Forgetful(SyncVectorEnv([Reused], autoreset_mode=AutoresetMode.SAME_STEP)), log)
         recorder.reset(seed=0)
-        with pytest.raises(InvalidInput, match="no final_obs"):
-            for _ in range(3):
-                recorder.step(np.float32([[9, 0]]))
+        for _ in range(7):
+            recorder.step(np.float32([[9, 0]]))
+    episodes = stored(tmp_path)
+    assert [(episode.length, episode.end_reason) for episode in episodes] == [(3, "terminated")] * 2
+    assert not any(episode.has_final_observation for episode in episodes)
+    for episode in episodes:
+        np.testing.assert_array_equal(episode.steps["observation/place"][:, 0], [0, 1, 2, 0])
