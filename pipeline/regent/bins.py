@@ -65,7 +65,12 @@ def read_lookup(folder: Path) -> Int64[np.ndarray, "rows"]:
     lookups = sorted(folder.glob(LOOKUPS))
     if len(lookups) != 1:
         raise InvalidInput(f"{folder} needs one {LOOKUPS}; it has {len(lookups)}.")
-    place_of = {int(row): int(place) for row, place in read_json(lookups[0]).items()}
+    stated = read_json(lookups[0])
+    if not isinstance(stated, dict) or not all(
+        row.isdecimal() and len(row) < 16 and type(stated[row]) is int for row in stated
+    ):
+        raise DamagedArtifact(f"{lookups[0]} does not give each row a number. Make the bins again.")
+    place_of = {int(row): place for row, place in stated.items()}
     if sorted(place_of.values()) != list(range(len(place_of))):
         raise DamagedArtifact(f"{lookups[0]} does not name each row of the bins once. Make the bins again.")
     return np.array(sorted(place_of, key=lambda row: place_of[row]), np.int64)

@@ -104,7 +104,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
     def batch(self, items: Int64[np.ndarray, " n"]) -> dict[str, torch.Tensor]:
         """The arrays of (n,) items with an axis in front: (n, 20, ...)."""
         places = self._array("indices")[items].astype(np.int64)
-        rows, columns = self._rows_at(places[..., 0]), places[..., 1]
+        rows, columns = self._positions(places[..., 0]), places[..., 1]
         if ((columns < 0) | (columns >= self._shapes["rewards"][1])).any():
             raise DamagedArtifact(f"{self._folder / 'indices.bin'} names steps that no row has. Make the bins again.")
         distances = self._array("distances")[items] / self.p95
@@ -137,29 +137,32 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
 
         statistics = self._folder / STATISTICS
         if statistics.is_file():
-            return normaliser(float(read_json(statistics)["p95"]))
+            facts = read_json(statistics)
+            found = facts.get("p95") if isinstance(facts, dict) else None
+            if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < np.inf:
+                raise DamagedArtifact(f"{statistics} has no p95 from 0 on. Make the bins again.")
+            return normaliser(float(found))
         return normaliser(distance_statistics(lambda: blocks(self._array("distances"))).p95)
 
     @cached_property
-    def _positions(self) -> Int64[np.ndarray, " rows"]:
-        """Position in the bins of each row of the dataset; -1 where it is in none."""
+    def _places(self) -> tuple[Int64[np.ndarray, " rows"], Int64[np.ndarray, " rows"]]:
+        """The rows of the dataset that the bins have, ascending, and the position of each."""
         rows = read_lookup(self._folder)
         if len(rows) != self._shapes["rewards"][0]:
             raise DamagedArtifact(
                 f"The lookup in {self._folder} has {len(rows)} rows, rewards.bin {self._shapes['rewards'][0]}. Make "
                 "the bins again."
             )
-        positions = np.full(int(rows.max()) + 1, -1, np.int64)
-        positions[rows] = np.arange(len(rows))
-        return positions
+        order = np.argsort(rows)
+        return rows[order], order
 
-    def _rows_at(self, rows: Int64[np.ndarray, "n 20"]) -> Int64[np.ndarray, "n 20"]:
+    def _positions(self, rows: Int64[np.ndarray, "n 20"]) -> Int64[np.ndarray, "n 20"]:
         """Rows of the dataset -> their positions in the bins."""
-        there = (rows >= 0) & (rows < len(self._positions))
-        positions = self._positions[np.where(there, rows, 0)]
-        if not there.all() or (positions < 0).any():
+        known, positions = self._places
+        at = np.searchsorted(known, rows).clip(max=len(known) - 1)
+        if (known[at] != rows).any():
             raise DamagedArtifact(f"{self._folder / 'indices.bin'} names rows that are not there. Make the bins again.")
-        return positions
+        return positions[at]
 
     def _one(self, *names: str) -> str:
         """The first array whose name begins so."""

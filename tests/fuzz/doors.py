@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact
 from pipeline.hub.description import read_description
-from pipeline.interfaces import Decision
+from pipeline.interfaces import ArraySpec, Decision, Policy
 from pipeline.policies.normalize import read_scalings
 from pipeline.policies.sb3.zoo import read_training
 from pipeline.sources.jat.source import JatSource
@@ -89,13 +90,18 @@ def _write_agent(algorithm: str, **settings: Any) -> Callable[[Path], object]:
     )
 
 
-def _play_agent(folder: Path) -> None:
-    from pipeline.policies.sb3.agent import StableBaselines
+def _play_agent(algorithm: str) -> Callable[[Path], object]:
+    def play(folder: Path) -> None:
+        from pipeline.policies.sb3.agent import StableBaselines
 
-    (path,) = folder.glob("*.zip")
-    policy = StableBaselines(path, trust=True)
+        _play(StableBaselines(folder / f"{algorithm}.zip", trust=True), MOVES if algorithm == "dqn" else FORCE)
+
+    return play
+
+
+def _play(policy: Policy, takes: ArraySpec) -> None:
     policy.identity()
-    environment = Small("vector", MOVES if path.stem == "dqn" else FORCE)
+    environment = Small("vector", takes)
     policy.start(0, environment)
     policy.act([Decision(0, environment.reset(0), np.random.default_rng(0))])
 
@@ -128,20 +134,21 @@ def _network() -> Any:
     return Module(SmallNetwork)
 
 
+SCRIPT = "module.torchscript"
+"""Not `.pt`: a whole program that is trusted may crash the process, so only damage that its checksums show is tried."""
+
+
 def _write_script(folder: Path) -> None:
     import torch
 
     torch.manual_seed(0)
-    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 3)).double()), folder / "module.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 3)).double()), folder / SCRIPT)
 
 
 def _play_script(folder: Path) -> None:
     from pipeline.policies.torch_module import TorchModule
 
-    environment, policy = Small("vector", MOVES), TorchModule(folder / "module.pt", trust=True)
-    policy.identity()
-    policy.start(0, environment)
-    policy.act([Decision(0, environment.reset(0), np.random.default_rng(0))])
+    _play(TorchModule(folder / SCRIPT, trust=True), MOVES)
 
 
 def _write_artifacts(folder: Path) -> None:
@@ -166,6 +173,7 @@ def _write_bins(folder: Path) -> None:
     (shapes,) = (folder / ".made").rglob("bins/*/*/shapes.json")
     for path in shapes.parent.iterdir():
         path.rename(folder / path.name)
+    shutil.rmtree(folder / ".made")
 
 
 def _read_bins(folder: Path) -> None:
@@ -203,8 +211,8 @@ DOORS: dict[str, Door] = {
     "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
     "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),
     "jat-texts": Door(lambda folder: make_missions(folder, [5, 7]), _read_jat("babyai", "go-to"), 4),
-    "ppo": Door(_write_agent("ppo"), _play_agent, 8),
-    "dqn-agent": Door(_write_agent("dqn"), _play_agent, 4),
+    "ppo": Door(_write_agent("ppo"), _play_agent("ppo"), 8),
+    "dqn-agent": Door(_write_agent("dqn"), _play_agent("dqn"), 4),
     "statistics": Door(_write_statistics, lambda folder: read_scalings(folder / "vecnormalize.pkl"), 2),
     "weights": Door(_write_weights, _read_weights, 4),
     "script": Door(_write_script, _play_script, 2),

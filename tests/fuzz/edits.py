@@ -88,7 +88,7 @@ def apply(edits: list[Edit], files: Mapping[str, bytes], folder: Path) -> None:
         if edit == "special":
             specials[path] = arguments[0]
         elif edit == "swap":
-            found[path] = found[arguments[0]]
+            found[path] = found.get(arguments[0], b"")
         elif edit == "rename":
             found[arguments[0]] = found.pop(path, b"")
         elif path in found:

@@ -151,3 +151,19 @@ def test_indices_that_lead_nowhere_are_damage(folder, row, column):
     contexts[1]
     with pytest.raises(DamagedArtifact, match=r"indices\.bin names"):
         contexts[2]
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"p95": null}', '{"p95": NaN}', '{"p95": -1}', '{"p95": true}'])
+def test_statistics_without_a_percentile_are_damage(folder, text):
+    _, path, _, _ = folder
+    (path / "dist_stats.json").write_text(text)
+    with pytest.raises(DamagedArtifact, match="no p95"):
+        Contexts(path)[0]
+
+
+@pytest.mark.parametrize("lookup", ["[]", '{"a": 0}', '{"3": "0"}', '{"3": true}', '{"' + "9" * 23 + '": 0}'])
+def test_a_lookup_of_no_numbers_is_damage(folder, lookup):
+    _, path, _, _ = folder
+    (path / "all_row_idxs_lookup-5demos.json").write_text(lookup)
+    with pytest.raises(DamagedArtifact, match="does not give each row a number"):
+        Contexts(path)[0]
