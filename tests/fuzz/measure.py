@@ -22,7 +22,7 @@ from tests.fuzz.edits import Edit, apply
 SECONDS, BYTES = 5.0, 300e6
 """What an input may take at most, beside what the process has before."""
 
-GIVEN_UP = 30.0
+GIVEN_UP, WARMING = 30.0, 300.0
 ROOM = 8 * 2**30
 """Address space, beside what the process has before: a promise of more fails, before the machine does."""
 
@@ -54,11 +54,19 @@ class Measurer:
         self._child = context.Process(target=_serve, args=(theirs,))
         self._child.start()
         theirs.close()
-        assert self._pipe.poll(300)
+        self._warm: set[str] = set()
+        assert self._pipe.poll(WARMING)
         self._pipe.recv()
 
     def outcome(self, door: str, edits: list[Edit]) -> Outcome:
         """What reading the edited files gives."""
+        if (
+            door not in self._warm
+        ):  # its files are made, and what is imported and compiled at first is no fault of theirs
+            self._warm.add(door)
+            self._pipe.send((door, []))
+            assert self._pipe.poll(WARMING)
+            self._pipe.recv()
         self._pipe.send((door, edits))
         try:
             if self._pipe.poll(GIVEN_UP):
@@ -80,14 +88,9 @@ def _serve(pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
-    warm: set[str] = set()
     pipe.send("ready")
     while True:
-        door, edits = pipe.recv()
-        if door not in warm:
-            measured(door, [])  # what is imported and compiled at first is no fault of the input
-            warm.add(door)
-        pipe.send(measured(door, edits))
+        pipe.send(measured(*pipe.recv()))
 
 
 def measured(door: str, edits: list[Edit]) -> Outcome:
