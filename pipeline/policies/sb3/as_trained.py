@@ -62,7 +62,7 @@ def as_trained(
         if not any(key.startswith("domain.environment.") for key in given):
             log.warning(
                 "%s has no %s beside it, so nothing says in which environment it was trained. What Stable-Baselines3's "
-                "Atari wrapper does is: %s; sticky actions without no-ops and FIRE: policy.settings=false",
+                "Atari wrapper does is: %s. To play without that, and without this warning: policy.settings=false",
                 agent, CONFIG, WRAPPED,
             )  # fmt: skip
         return {}
