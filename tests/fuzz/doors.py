@@ -73,7 +73,7 @@ def _write_missions(folder: Path) -> None:
 
 def _read_jat(domain: str, task: str, **settings: Any) -> Callable[[Path], object]:
     def read(folder: Path) -> None:
-        raw = {"raw": str(folder / "raw")} if domain == "babyai" else {}
+        raw = {"raw": str(folder / "raw")} if (folder / "raw").is_dir() else {}
         source = JatSource(str(folder), **raw, **settings)
         source.identity(domain, task)
         source.count(domain, task)
