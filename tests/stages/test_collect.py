@@ -128,7 +128,7 @@ def test_a_damaged_episode_is_not_taken_over(toy, tmp_path):
     reward = np.fromfile(file)
     reward[0] += 1
     reward.tofile(file)
-    with pytest.raises(DamagedArtifact, match="Episode 0 of a part of .* does not match its digest"):
+    with pytest.raises(DamagedArtifact, match=r"steps/reward\.bin has other bytes than when it was made"):
         collected(toy, Workspace(str(tmp_path), "zarr"), episodes=5)
 
 
