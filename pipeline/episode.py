@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Num, Shaped, UInt8
 
 from pipeline.digest import digest_arrays
 from pipeline.errors import InvalidEpisode
-from pipeline.exact import WIDEST
+from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import stays_inside
 
 UNKNOWN = -1
@@ -31,11 +31,8 @@ SUMMARY = {
 INFO, PRESENT = "info/", "info_present/"
 """Prefixes of the arrays of infos, and of the masks that say at which steps an info was there."""
 
-STORED_KINDS = "biuf"
-"""Of the dtypes of step arrays; no storage reads back any other."""
-
 RESET = "reset_info/"
-"""Prefix of the once-per-episode arrays of what a reset told."""
+"""Prefix of the once-per-episode arrays of a reset's info."""
 
 TEXTS = ("mission", "end_reason")
 """Texts kept once per episode, as UTF-8."""

@@ -13,7 +13,10 @@ from jaxtyping import Bool, Num, Shaped
 
 from pipeline.errors import InvalidInput
 
-NUMBERS = "biufc"
+STORED_KINDS = "biuf"
+"""Kinds of the dtypes that are stored: truth values, whole and real numbers."""
+
+NUMBERS = f"{STORED_KINDS}c"
 """Kinds of the dtypes that hold numbers."""
 
 SCALAR = (bool, int, float, np.number, np.bool_)
@@ -52,8 +55,8 @@ def one_number(value: Any, name: str) -> float:
     if isinstance(value, float | int):
         return float(value)
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
-        what = f"{array.dtype} of shape {array.shape}" if array.dtype.kind in "biufc" else type(value).__name__
+    if array.size != 1 or array.dtype.kind not in STORED_KINDS:
+        what = f"{array.dtype} of shape {array.shape}" if array.dtype.kind in NUMBERS else type(value).__name__
         raise InvalidInput(f"The {name} should be one number; it is {what}.")
     return float(array.item())
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
-from pipeline.exact import rounded
+from pipeline.exact import STORED_KINDS, rounded
 from pipeline.interfaces import ArraySpec, Decision, Environment
 from pipeline.machine.source_code import name_and_source
 from pipeline.observation import observation_arrays
@@ -121,7 +121,7 @@ class Function:
 
     def _fitting(self, action: Any, spec: ArraySpec) -> Shaped[np.ndarray, "..."]:
         given = np.asarray(action)
-        if given.dtype.kind not in "biuf":
+        if given.dtype.kind not in STORED_KINDS:
             raise InvalidInput(f"{self.name} must give numbers; it gave {type(action).__name__}.")
         if (fitting := rounded(given, spec.dtype)) is None:
             takes = "whole numbers" if (given.dtype.kind, spec.dtype.kind) in (("f", "i"), ("f", "u")) else spec.dtype

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DamagedArtifact
+from pipeline.exact import STORED_KINDS
 from pipeline.machine.files import read_json, write_json
 from pipeline.storage.contract import MissingArray, ReadableArray, Rows, WritableArray, row_bytes
 
@@ -133,7 +134,7 @@ def _shape(sizes: Any) -> tuple[int, ...]:
 
 
 def _dtype(name: Any) -> np.dtype[Any]:
-    if not isinstance(name, str) or np.dtype(name).kind not in "biuf":  # never read Python objects from a file
+    if not isinstance(name, str) or np.dtype(name).kind not in STORED_KINDS:  # never read Python objects from a file
         raise ValueError(f"{name} is no dtype of numbers")
     return np.dtype(name)
 

@@ -12,7 +12,7 @@ from jaxtyping import Shaped, UInt32
 
 from pipeline.envs.gym.text import code_points
 from pipeline.errors import InvalidInput
-from pipeline.exact import exactly, rounded
+from pipeline.exact import STORED_KINDS, exactly, rounded
 from pipeline.interfaces import Observation
 from pipeline.observation import observation_names
 
@@ -87,7 +87,7 @@ class _Array:
             given = np.asarray(value)
         except ValueError:  # rows of several lengths
             given = np.empty((), object)
-        if given.shape != self.shape or given.dtype.kind not in "biuf":
+        if given.shape != self.shape or given.dtype.kind not in STORED_KINDS:
             raise InvalidInput(f"{self._wanted} It is {_shown(value)}.")
         fitting = (rounded if self.rounding else exactly)(given, self.dtype)
         if fitting is None:
