@@ -142,10 +142,7 @@ def _check_files(artifact: Artifact, part: Part) -> None:
     """Raises DamagedArtifact where the files of a part are not what the manifest lists."""
     name = f"{PARTS}/{part.name}"
     if found := damage_in(artifact.path, {name: artifact.groups()[name]}):
-        raise DamagedArtifact(
-            f"{artifact.path} is damaged: {few(found)}.\n"
-            f"Remove that folder, and its episodes are made again: {again_without(artifact.path)}"
-        )
+        raise DamagedArtifact(f"{artifact.path} is damaged: {few(found)}.", again_without(artifact.path))
 
 
 def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fill, draft: DraftFolder) -> Artifact:
