@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.dataset.rewards import clipping_note, return_words, reward_words
+from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.frames.video import FPS
 from pipeline.machine.extras import import_extra
 from pipeline.report import charts
@@ -66,6 +67,8 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
         why_pictures=for_others(media.no_pictures),
         why_videos=for_others(media.no_videos),
         fps=FPS,
+        stuck=artifacts[0].manifest.counts.get(STUCK, 0),
+        still=STILL,
         made=[(a, _place(a.path, root), short_command(a.manifest.command)) for a in artifacts],
         warnings=warnings,
     )
