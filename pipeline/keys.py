@@ -56,7 +56,7 @@ def flattened(nested: Mapping[Any, Any], before: Keys = ()) -> Iterator[tuple[Ke
 def key_names(paths: Iterable[Keys]) -> dict[Keys, str]:
     """The names of all values of nested mappings, their parts joined by `/`; no two alike.
 
-    A path is missing where a key reads differently in each process, or cannot be told from another of its type.
+    A path is missing where a key reads differently in each process, or reads as another one of its type.
 
     >>> list(key_names([("camera",), ("camera/depth",), ("", "..")]).values())
     ['camera', 'camera%2Fdepth', '%/%2E%2E']

@@ -126,7 +126,7 @@ def _identity(environment: Callable[[], Environment], policy: Callable[[], Polic
 
 
 def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) -> list[str]:
-    """Append episodes until the amount is met; returns what is to be told of infos."""
+    """Append episodes until the amount is met; returns which infos are not stored, and why."""
 
     def take() -> bool:
         while not amount.met(writer.size):

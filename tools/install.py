@@ -4,7 +4,7 @@ python3 tools/install.py VENV EXTRAS      EXTRAS: of pyproject.toml, e.g. all,te
 
 uv resolves and unpacks several times faster than pip, but it does not read pip's configuration. So the configuration
 is handed on to it (indexes, find-links, constraints, certificates, proxies), and uv may choose between all indexes as
-pip does. Where pip is configured with something that uv cannot be told, and where uv fails, pip installs.
+pip does. Where pip is configured with something that uv has no setting for, and where uv fails, pip installs.
 
 INSTALLER=pip in the environment asks for pip. Only the standard library is imported: nothing is installed yet.
 """
@@ -127,7 +127,7 @@ def uv_install(uv: str, python: Path, settings: dict[str, str], indexes: list[st
 
 
 def takes_cpu_torch(settings: dict[str, str]) -> bool:
-    """Whether PyTorch's own index of CPU builds is asked: no GPU here, nothing said about indexes, and it answers."""
+    """Whether PyTorch's own index of CPU builds is asked: no GPU here, no index set, and it answers."""
     has_gpu = Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
     if has_gpu or not sys.platform.startswith("linux") or settings.keys() & {"index-url", "no-index"}:
         return False

@@ -21,7 +21,7 @@ LAYOUT = "manifest"
 VERSION = "2"
 
 LARGEST = 256 * 2**20
-"""No manifest has more bytes: 2 million files make so many."""
+"""Bytes; a manifest of two million files has so many."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ KEYS: dict[str, Any] = {
     "facts": Optional(Each(ANY)),
     CHECKSUM: Optional(str),
 }
-"""The keys of a manifest. A type, some of which one, `[each entry]`, `{key: value}`, or one of the two above."""
+"""The keys of a manifest. A value is a type or a tuple of allowed types, `[the type of each entry]`, `{key: type}`, or
+one of the two above.
+"""
 
 
 def with_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def checksum_of(values: Mapping[str, Any]) -> str:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The values of a manifest. Raises DamagedArtifact where it is none, or is another than was written.
+    """The values of a manifest. Raises DamagedArtifact where it is none, or was changed after it was written.
 
     Manifests that were made before they had a checksum are checked for their types alone.
     """

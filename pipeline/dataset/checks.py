@@ -20,7 +20,7 @@ def wrong_episodes(artifact: Artifact) -> Iterator[str]:
     wrong = list(_wrong_parts(artifact))
     yield from wrong
     if wrong:
-        return  # episodes cannot be told apart
+        return  # where an episode begins is not known
     dataset = EpisodeDataset(artifact.path, artifact.manifest.parts)
     digests, returns = dataset.per_episode("digest"), dataset.per_episode("return")
     for number, episode in enumerate(dataset):

@@ -115,7 +115,7 @@ class EpisodeDataset:
         return sorted({name for part in self._used() for name in step_arrays(self._open(part))})
 
     def reset_specs(self) -> dict[str, RowSpec]:
-        """`reset_info/<name>` of each array that some episode's reset told, as one episode has it."""
+        """`reset_info/<name>`, and its dtype and shape, of each array that the reset of some episode has."""
         return {name: row for part in reversed(self._used()) for name, row in reset_specs(self._open(part)).items()}
 
     def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

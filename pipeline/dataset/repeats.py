@@ -26,7 +26,7 @@ def repeated_episodes(dataset: EpisodeDataset) -> list[list[int]]:
 
 
 def repeats_sentence(groups: list[list[int]]) -> str:
-    """What is to be told of `repeated_episodes`: `3 episodes are 1: ...`."""
+    """The warning about `repeated_episodes`: `3 episodes are 1: ...`."""
     count = sum(map(len, groups))
     shown = "; ".join(_listed(group) for group in groups[:SHOWN]) + ("; ..." if len(groups) > SHOWN else "")
     return (

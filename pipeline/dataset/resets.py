@@ -1,4 +1,4 @@
-"""What resets told, as once-per-episode arrays of a part."""
+"""The infos of resets, as once-per-episode arrays of a part."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from jaxtyping import Shaped
 from pipeline.dataset.columns import Described, RowSpec
 from pipeline.episode import RESET, Episode
 
-ARRAYS, THERE = f"episodes/{RESET}", "episodes/reset_info_present/"
+ARRAYS, PRESENT = f"episodes/{RESET}", "episodes/reset_info_present/"
 """Prefixes of the arrays (n, ...), and of the masks (n,) of those that only some of the episodes have."""
 
 
 def pack_resets(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "n ..."]]:
-    """One array for each name; zeros for an episode without it, which a mask tells."""
+    """One array for each name; zeros and a mask where only some episodes have it."""
     arrays: dict[str, np.ndarray] = {}
     for name in sorted({name for episode in episodes for name in episode.reset_info}):
-        there = np.asarray([name in episode.reset_info for episode in episodes])
+        present = np.asarray([name in episode.reset_info for episode in episodes])
         first = next(episode.reset_info[name] for episode in episodes if name in episode.reset_info)
         rows = np.zeros((len(episodes), *first.shape), first.dtype)
-        rows[there] = [episode.reset_info[name] for episode in episodes if name in episode.reset_info]
+        rows[present] = [episode.reset_info[name] for episode in episodes if name in episode.reset_info]
         arrays[f"{ARRAYS}{name}"] = rows
-        if not there.all():
-            arrays[f"{THERE}{name}"] = there
+        if not present.all():
+            arrays[f"{PRESENT}{name}"] = present
     return arrays
 
 
 def unpack_resets(
     arrays: Mapping[str, Shaped[np.ndarray, "n ..."]], episode: int
 ) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """What the reset of one episode of a part told."""
+    """The reset's info of one episode of a part."""
     names = [name.removeprefix(ARRAYS) for name in arrays if name.startswith(ARRAYS)]
     return {
         name: np.asarray(arrays[f"{ARRAYS}{name}"][episode])
         for name in names
-        if f"{THERE}{name}" not in arrays or arrays[f"{THERE}{name}"][episode]
+        if f"{PRESENT}{name}" not in arrays or arrays[f"{PRESENT}{name}"][episode]
     }
 
 

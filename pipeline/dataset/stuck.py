@@ -33,7 +33,7 @@ def stuck(steps: Mapping[str, Shaped[np.ndarray, "rows ..."]], ends: Int64[np.nd
 
 
 def _stands_still(seen: list[Shaped[np.ndarray, "rows ..."]]) -> bool:
-    """A few rows tell at once of most episodes that it is not so: of any `STILL` rows these hold two neighbours."""
+    """Whether one episode does. Most are ruled out by a few rows: of any run of `STILL` decisions these hold two."""
     step = STILL // 2
     few = [array[::step] for array in seen]
     if not np.all([_unchanged(array) for array in few], axis=0).any():

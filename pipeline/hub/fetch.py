@@ -31,6 +31,7 @@ from pipeline.regent.statistics import distance_statistics
 from pipeline.storage.contract import blocks
 
 FETCHED_FORMAT = 1
+"""Of bins that were fetched; it differs from that of the chain, because bins here only copy what was published."""
 RECORD = "fetch.json"
 ARRIVED = "arrived"
 """Folder of a draft that holds what was downloaded; it outlives a kill."""

@@ -75,7 +75,7 @@ def is_abandoned(path: Path) -> bool:
 def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
     """Whether the lease is ours within `timeout_s` seconds."""
     end = time.monotonic() + timeout_s
-    nobody = _Nobody(lease)
+    nameless = _NamelessLock(lease)
     while True:
         try:
             lease.acquire(timeout=max(0.0, min(POLL_SECONDS, end - time.monotonic())))
@@ -85,13 +85,13 @@ def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
             time.sleep(POLL_SECONDS)
         else:
             return True
-        nobody.take_over()
+        nameless.take_over()
         if time.monotonic() >= end:
             return False
 
 
-class _Nobody:
-    """Watches a lease file that names no holder: filelock waits for ever for whoever might be writing it."""
+class _NamelessLock:
+    """Watches for a lease file that names no holder: filelock would wait for ever for whoever might be writing it."""
 
     def __init__(self, lease: SoftFileLease) -> None:
         self._lease = lease

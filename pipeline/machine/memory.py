@@ -16,7 +16,7 @@ def keep_freed_memory() -> None:
     """Have this process keep some of the memory that it frees, instead of giving all of it back to the system at once.
 
     Compressing takes and frees megabytes for each chunk. Given back and taken again, every page is cleared by the
-    system anew, which takes as long as compressing frames does. To be called first in a process that is the caller's
+    system again, which takes as long as compressing frames does. To be called first in a process that is the caller's
     own. Source: mallopt(3). Does nothing where the C library is not glibc.
     """
     if platform.libc_ver()[0] == "glibc":

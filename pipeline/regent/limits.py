@@ -17,11 +17,11 @@ from pipeline.regent.chain import Chain
 from pipeline.regent.rows import WINDOW, ReadStates, read_states
 
 WHOLE = 2**24
-"""float32 tells whole numbers apart up to here."""
+"""Up to here float32 has a value of its own for each whole number."""
 INTEGER, REAL = np.iinfo(np.int32), np.finfo(np.float32)
 """What the bins hold."""
 
-MEND = "Clip or scale such numbers where they are made, as in a wrapper around the environment, and collect them anew."
+MEND = "Clip or scale such numbers where they are made, as in a wrapper around the environment, and collect them again."
 OTHER_WEIGHTS = "A network made it of a picture: give it other weights, embedding.weights=FILE."
 
 
@@ -43,7 +43,7 @@ def check_vectors(chain: Chain) -> None:
     least: Any = np.inf
     largest: Any = -np.inf
     for states, stored in _blocks(chain, chain.observed.read):
-        fitting = _exact(stored)
+        fitting = _comparable(stored)
         if not fitting.all():
             raise _refused(chain, _first(states, stored, fitting))
         compared = as_compared(stored)
@@ -62,7 +62,7 @@ def check_rows(chain: Chain) -> None:
     """Raises InvalidInput for the first action or reward that the bins' float32 or int32 cannot hold."""
     for name in ("action", "reward"):
         for states, stored in _blocks(chain, partial(chain.dataset.state_rows, name)):
-            fitting = _held(stored)
+            fitting = _kept(stored)
             if not fitting.all():
                 number = _first(states, stored, fitting)
                 kind = "float32" if stored.dtype.kind == "f" else "int32"
@@ -78,14 +78,14 @@ def _blocks(chain: Chain, read: ReadStates) -> Iterator[tuple[Int[np.ndarray, "n
         yield states, read_states(read, states)
 
 
-def _exact(stored: Shaped[np.ndarray, "n d"]) -> Bool[np.ndarray, "n d"]:
+def _comparable(stored: Shaped[np.ndarray, "n d"]) -> Bool[np.ndarray, "n d"]:
     """Which numbers can be compared as float32: what is finite there, whole numbers without loss."""
     if stored.dtype.kind == "f":
         return np.isfinite(as_compared(stored))
     return _within(stored, -WHOLE, WHOLE)
 
 
-def _held(stored: Shaped[np.ndarray, "n *shape"]) -> Bool[np.ndarray, "n *shape"]:
+def _kept(stored: Shaped[np.ndarray, "n *shape"]) -> Bool[np.ndarray, "n *shape"]:
     """Which numbers stay what they are in the bins, rounding aside; what is not finite stays so."""
     if stored.dtype.kind == "f":
         return ~np.isfinite(stored) | (np.abs(stored) <= REAL.max)
@@ -107,7 +107,7 @@ def _first(
 
 
 def _refused(chain: Chain, number: _Number) -> InvalidInput:
-    why = "Retrieval compares finite numbers as float32, and whole ones up to 2^24, which float32 tells apart."
+    why = "Retrieval compares finite numbers as float32, and whole ones up to 2^24; beyond, several become one."
     episode, _ = _place(chain, number.state)
     before = (
         f"\nOr use the {episode} episodes before it: {again(episodes=episode)}"

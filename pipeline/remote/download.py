@@ -173,7 +173,7 @@ class _Download:
         except FileNotFoundError as error:
             raise InvalidInput(
                 f"{file.remote} is listed with {file.size:,} bytes, but {self.remote.address} has it no longer (asked "
-                f"for byte {start:,}). Run the same command again: it lists anew."
+                f"for byte {start:,}). Run the same command again: it lists them again."
             ) from error
         except Failed as failed:
             raise Unreachable(

@@ -100,7 +100,7 @@ def _google(decompress: bool) -> Any:
 def _google_class() -> Any:
     """The class of gcsfs without two habits.
 
-    What gcsfs offers first asks over another protocol (gRPC) what kind of bucket this is, anew for every range
+    What gcsfs offers first asks over another protocol (gRPC) what kind of bucket this is, again for every range
     where an anonymous caller may not know; `gcsfs.core` does not. And it repeats each request six times on its own
     account, without a line in the log: here the tries are ours.
     """

@@ -149,7 +149,7 @@ def _opened() -> tuple[Environment, EpisodeDataset, Columns]:
 
 def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
     _, _, frames, words = _job
-    with user_typed(words):  # messages tell the commands that they would tell in the parent
+    with user_typed(words):  # messages name the commands that they would name in the parent
         simulator, dataset, columns = _opened()
         return [_audit_one(simulator, dataset[index], index, columns, frames) for index in indices]
 

@@ -21,7 +21,7 @@ class EpisodeBuilder:
     """Collects the steps of one episode. Keeps the arrays it is given, so the caller must not write into them.
 
     Attributes:
-        notes: after `build`, what is to be told of infos: those that are not stored, and why; names that are shortened.
+        notes: after `build`, which infos are not stored and why, and which names are shortened.
     """
 
     def __init__(

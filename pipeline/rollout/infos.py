@@ -26,7 +26,7 @@ class StackedInfos:
         steps: `info/<key>`, T+1 rows each with zeros in the last one. A key that only some steps have is zero at the
             others, and has a mask, `info_present/<key>`.
         texts: of each key that is a text at some step, the T texts; None at the other steps.
-        reset, reset_texts: what the reset told.
+        reset, reset_texts: the info of the reset.
         notes: what is not stored, and why; which names are shortened.
     """
 
@@ -104,7 +104,7 @@ def _numbers(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
 
 
 def _name(stacked: StackedInfos, names: Mapping[Keys, str], keys: Keys, prefix: str) -> str | None:
-    """The name of an array, where there is one; tells of those that are shortened or missing."""
+    """The name of an array, where there is one; adds a note where it is shortened or missing."""
     if (name := names.get(keys)) is None:
         stacked.notes.append(_not_stored(keys, "its key has no name"))
     elif SHORTENED in name:

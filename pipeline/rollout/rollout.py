@@ -34,7 +34,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Played:
-    """A finished episode. `pictures`: what `watch` gave for each of its T+1 rows; `notes`: what to tell of infos."""
+    """A finished episode. `pictures`: what `watch` gave for each of its T+1 rows; `notes` are those of the builder."""
 
     index: int
     episode: Episode

@@ -78,7 +78,7 @@ def _shared(work: Callable[[Iterator[int], int], None], count: int, tile: int, t
 
 @functools.cache
 def _helpers(threads: int) -> ThreadPoolExecutor:
-    """Threads that wait for the next search: starting them anew costs as much as searching a small pool."""
+    """Threads that wait for the next search: starting new ones costs as much as searching a small pool."""
     return ThreadPoolExecutor(threads, thread_name_prefix="search")
 
 

@@ -22,9 +22,9 @@ class Console:
     """An emulator with one game, which can begin any number of episodes as if the game had just been loaded.
 
     What the game wrote into its memory, and how far the emulator's generators have come, outlive a reset. Loading the
-    game anew undoes both but takes twenty times as long as the reset (most of it for colour tables that nothing here
+    game again undoes both but takes twenty times as long as the reset (most of it for colour tables that nothing here
     uses). So the state after loading is kept, and given the generator of each episode's seed; where that cannot be
-    done, the game is loaded anew.
+    done, the game is loaded again.
 
     Attributes:
         act: play one frame with one of the 18 actions: its reward. A game that is over stands still.

@@ -48,7 +48,7 @@ class DeepMind:
     Args:
         task: one of the suite, such as `cartpole-swingup`; with `entry_point` only a name.
         max_steps: truncates; None for the environment's own time limit alone (lqr has none: 1,000 steps).
-        entry_point: `module:Class` or `module:function` that makes a dm_env environment, anew for each episode.
+        entry_point: `module:Class` or `module:function` that makes a dm_env environment, a new one for each episode.
         env_kwargs: its arguments.
         seed_argument: the one that takes the seed (None: `seed`, `random` or `random_state`; False: none).
         camera: number or name of the camera of a MuJoCo model.
@@ -196,7 +196,7 @@ def _check_numbers(env: Any) -> None:
 
 
 def _has_ground(env: Any) -> bool:
-    """Whether the model has a height field: the only part of it that tasks draw anew and a renderer keeps a copy of."""
+    """Whether the model has a height field: the only part that tasks draw again and a renderer keeps a copy of."""
     physics = getattr(env, "physics", None)
     return physics is not None and physics.model.ptr.nhfield > 0
 

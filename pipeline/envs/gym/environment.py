@@ -47,7 +47,7 @@ class Gym:
 
     Attributes:
         mission: the text of the present episode's mission.
-        reset_info: what its reset told, copied.
+        reset_info: the info of its reset, copied.
 
     Raises InvalidInput for impossible settings; at first use InvalidInput or UnknownName for an environment that cannot
     be found or made, or whose spaces cannot be stored.

@@ -53,7 +53,7 @@ def success_of(info: Mapping[Any, Any]) -> int:
 
 
 def final_observation(info: Any) -> Any:
-    """The last observation of an episode whose environment has begun the next one already; None where it is not told.
+    """The last observation of an episode whose environment has begun the next one already; None without one.
 
     A gym.Env that hands it out does so at the end alone.
     """

@@ -28,13 +28,13 @@ OPTIONS: Mapping[str, Any] = {
     "clip_reward": True,
     "action_repeat_probability": 0.0,
 }
-"""The wrapper's options, as they are where nothing is said."""
+"""The wrapper's options and their defaults."""
 
 WRAPPED = "domain.environment.sticky=0 domain.environment.noops=30 domain.environment.fire_reset=true"
-"""What that wrapper is here, for people."""
+"""The settings that stand for that wrapper here, as a user types them."""
 
-MOST_FRAMES = 10_000
-"""That a wrapper may wait, skip or show; it is no reasonable number beyond."""
+LARGEST_OPTION = 10_000
+"""Frames that a wrapper waits or skips, or pixels that it shows; a file that names more is damaged."""
 
 _ID = re.compile(r"(?:ALE/)?\w+?(NoFrameskip|Deterministic)?-v(\d)")
 
@@ -44,7 +44,7 @@ def as_trained(
 ) -> dict[str, Any]:
     """The settings, by key, that must change so that an agent's environment is the one that it was trained in.
 
-    What was taken over, and what could not be, is said in the log. Nothing for another domain than Atari.
+    The log says what was taken over, and what could not be. Empty for another domain than Atari.
 
     Args:
         agent: its zip.
@@ -132,12 +132,12 @@ def _alike(known: Any, value: Any) -> bool:
     if isinstance(known, bool) or isinstance(value, bool):
         return isinstance(known, bool) and isinstance(value, bool)
     if isinstance(known, int):
-        return isinstance(value, int) and 0 <= value <= MOST_FRAMES
+        return isinstance(value, int) and 0 <= value <= LARGEST_OPTION
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _console_skip(training: Training) -> int:
-    """Frames that the environment below the wrapper skips; 1 where nothing is said, as the wrapper asks for."""
+    """Frames that the environment below the wrapper skips; 1 by default, as the wrapper asks for."""
     option = training.env_kwargs.get("frameskip")
     if isinstance(option, int) and not isinstance(option, bool) and 0 < option < 100:
         return option
@@ -146,7 +146,7 @@ def _console_skip(training: Training) -> int:
 
 
 def _console_sticky(training: Training) -> float:
-    """The chance of a sticky action below the wrapper: as the id's version has it, where nothing is said."""
+    """The chance of a sticky action below the wrapper: by default that of the id's version."""
     option = training.env_kwargs.get("repeat_action_probability")
     if isinstance(option, int | float) and not isinstance(option, bool) and 0 <= option <= 1:
         return float(option)

@@ -25,6 +25,7 @@ NOT_READ: Any = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.
 """What Python's readers of zips and of JSON raise for damaged ones."""
 
 MOST_STEPS = 10**15
+"""No training has so many; a larger count in a zip is damage."""
 
 PICKLED = ":serialized:"
 """Key of the part of a setting that only Python can read."""

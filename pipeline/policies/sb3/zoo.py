@@ -19,8 +19,8 @@ NONE = "Go on without it: policy.settings=false"
 LARGEST = 64 * 2**10
 """Bytes of such a file; RL Zoo's have at most 3,000, and reading takes long."""
 
-MOST_FRAMES = 1000
-"""Observations in a stack."""
+DEEPEST_STACK = 1000
+"""Observations; a file that names more is damaged."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Training:
 
     Attributes:
         file: where it was read.
-        env_id: of the environment, such as PongNoFrameskip-v4; empty where it is not said.
+        env_id: of the environment, such as PongNoFrameskip-v4; empty where no file says it.
         env_kwargs: the environment's options.
         wrappers: names of its wrappers, innermost first, with their options.
         frame_stack: observations that were stacked; None for none.
@@ -82,7 +82,7 @@ def read_training(file: Path) -> Training:
         env_id=env if isinstance(env := args.get("env"), str) else "",
         env_kwargs=given,
         wrappers=dict(_wrappers(config.get("env_wrapper"), file)),
-        frame_stack=stack if isinstance(stack, int) and 1 < stack <= MOST_FRAMES else None,
+        frame_stack=stack if isinstance(stack, int) and 1 < stack <= DEEPEST_STACK else None,
         normalizes=_scales_observations(normalize),
     )
 

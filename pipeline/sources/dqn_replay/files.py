@@ -20,7 +20,7 @@ from pipeline.wording import first_line
 FRAME = (84, 84)
 """Height and width of a grey frame."""
 
-AGAIN = "Remove the file and run again to download it anew, or look at where it was copied from."
+AGAIN = "Remove the file and run again to download it again, or look at where it was copied from."
 SKIPPED_ROWS = 512
 """Rows that are decoded at once only to come to those after them."""
 
@@ -72,7 +72,7 @@ class LoggedArray:
         if self.rows != rows:
             raise InvalidInput(
                 f"{self.path} holds {self.rows:,} rows and {other.name} {rows:,}; the files of a checkpoint have "
-                f"equally many. One of them is of another log, or damaged: remove it and run again, or copy both anew."
+                f"equally many. One of them is of another log, or damaged: remove it and run again, or copy both again."
             )
 
     def read_into(self, out: Shaped[np.ndarray, "n ..."]) -> None:

@@ -22,8 +22,9 @@ from pipeline.wording import first_line, json_words
 AfterFullRow = Literal["reward", "stacks", "nothing"]
 
 NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
-"""A number of a row or an episode, as JSON's keys write it. More digits are no number of either."""
+"""The number of a row or an episode as a key of JSON; one of more digits is damage."""
 MOST = 10**15
+"""No row, episode or step has such a number; a larger one in a file is damage."""
 
 REPAIR = "Use the metadata of this very dataset, or remove it: boundaries are then found from masks and rewards."
 

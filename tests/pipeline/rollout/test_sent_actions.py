@@ -1,4 +1,4 @@
-"""Decisions that an environment takes itself: what was sent is stored, and a policy begins anew where it says so."""
+"""Decisions that an environment takes itself: what was sent is stored, and a policy begins again where it says so."""
 
 import numpy as np
 
