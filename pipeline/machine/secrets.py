@@ -110,7 +110,7 @@ def without_secrets(text: str) -> str:
         text = text.replace(value, MARK)
     if "@" in text:
         for pattern in _ADDRESSES:
-            text = pattern.sub(lambda found: found[1] + ("" if found[1].endswith("/") else MARK), text)
+            text = pattern.sub(_address, text)
     if _HINT.search(text.lower()):
         text = _without(_NAMED, text)
     return _MADE.sub(MARK, text)
@@ -123,6 +123,7 @@ def _without(patterns: Iterable[re.Pattern[str]], text: str) -> str:
 
 
 def _address(found: re.Match[str]) -> str:
+    """What stays of an address with a password: what comes before it, and a mark where that is no protocol."""
     return found[1] if found[1].endswith("//") else found[1] + MARK
 
 
