@@ -9,7 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from pipeline.envs.gym.infos import ENDING, NO_INFO, kept_info
-from pipeline.live.layout import enumerate_as_texts, fit
+from pipeline.envs.gym.text import holds_texts
+from pipeline.live.layout import enumerate_as_texts, in_shape
 from pipeline.observation import UNCHANGING, info_copy
 
 Infos = Mapping[Any, Any] | Sequence[Mapping[Any, Any]] | None
@@ -26,9 +27,9 @@ def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
     if isinstance(space, gym.spaces.Tuple):
         parts = enumerate_as_texts(space.spaces)
         return _joined({k: split_observations(inner, batch[int(k)], count) for k, inner in parts}, count)
-    if space.dtype is not None and np.dtype(space.dtype).kind == "U":
+    if holds_texts(space):
         return list(batch)
-    return list(fit(np.array(np.asarray(batch)), (count, *(space.shape or ()))))
+    return list(in_shape(np.array(np.asarray(batch)), (count, *(space.shape or ()))))
 
 
 def cast_like(observation: Any, other: Any) -> Any:

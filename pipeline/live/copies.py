@@ -13,7 +13,7 @@ from pipeline.envs.gym.actions import FlatActions
 from pipeline.errors import InvalidInput
 from pipeline.exact import rounded
 from pipeline.interfaces import Observation
-from pipeline.live.layout import MISSION, fit
+from pipeline.live.layout import MISSION, in_shape
 
 
 def take_mission(observation: Any) -> tuple[Observation, str]:
@@ -30,7 +30,7 @@ def action_copy(action: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Shaped[
     """
     array = np.array(np.asarray(action))
     if array.shape != shape:
-        array = fit(array, shape)
+        array = in_shape(array, shape)
     fitting = rounded(array, dtype)
     if fitting is None or fitting.shape != shape:
         given = np.array2string(array, threshold=8)

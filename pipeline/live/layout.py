@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Shaped
 
+from pipeline.envs.gym.text import holds_texts
 from pipeline.errors import InvalidInput
 from pipeline.exact import NUMBERS
 from pipeline.interfaces import Observation
@@ -40,7 +41,7 @@ def layout_of_space(space: spaces.Space[Any], name: str = "") -> ObservationLayo
     """The layout of a Gymnasium space. Raises InvalidInput, with the name of the space, where it cannot be stored."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         items = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate_as_texts(space.spaces)
-        parts = {key: part for key, part in items if name or key != MISSION or not _is_text(part)}
+        parts = {key: part for key, part in items if name or key != MISSION or not holds_texts(part)}
         if not parts:
             raise InvalidInput(f"{_what(name)} holds nothing that can be stored: {space}.")
         return {key: layout_of_space(part, f"{name}/{key}" if name else str(key)) for key, part in parts.items()}
@@ -85,7 +86,7 @@ def enumerate_as_texts(parts: Any) -> Iterator[tuple[str, Any]]:
     return ((str(place), part) for place, part in enumerate(parts))
 
 
-def fit(array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
+def in_shape(array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
     """The array in the wanted shape where it has as many numbers, else as it is."""
     return array if array.shape == shape or array.size != np.prod(shape, dtype=int) else array.reshape(shape)
 
@@ -93,10 +94,10 @@ def fit(array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> Shaped[np.n
 def _array_copy(shape: tuple[int, ...]) -> Copy:
     def copy(value: Any) -> Observation:
         if type(value) is np.ndarray:
-            return value.copy() if value.shape == shape else fit(value.copy(), shape)
+            return value.copy() if value.shape == shape else in_shape(value.copy(), shape)
         if isinstance(value, Mapping):
             return observation_copy(value)
-        return fit(np.array(np.asarray(value)), shape)
+        return in_shape(np.array(np.asarray(value)), shape)
 
     return copy
 
@@ -107,11 +108,6 @@ def _leaves(layout: Mapping[Any, ObservationLayout], before: Keys = ()) -> Itera
             yield (*before, key), inner
         else:
             yield from _leaves(inner, (*before, key))
-
-
-def _is_text(space: spaces.Space[Any]) -> bool:
-    """Whether its values are texts; MiniGrid's missions are of a space of its own, which is no Text."""
-    return space.dtype is not None and np.dtype(space.dtype).kind == "U"
 
 
 def _what(name: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
 from pipeline.live.batches import cast_like, ending_info, one_info, split_observations
 from pipeline.live.copies import ActionCopies
-from pipeline.live.layout import fit, layout_copy, layout_dtypes, layout_of_space
+from pipeline.live.layout import in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, attempt
 
@@ -142,7 +142,7 @@ class RecordVectorEpisodes(VectorWrapper):
 
     def _column(self, column: Any) -> list[Any]:
         """Rewards, or flags, of all environments."""
-        return fit(np.asarray(column), (self.num_envs,)).tolist()
+        return in_shape(np.asarray(column), (self.num_envs,)).tolist()
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
         if isinstance(seed, int | np.integer):

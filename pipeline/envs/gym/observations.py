@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Shaped, UInt32
 
-from pipeline.envs.gym.text import code_points
+from pipeline.envs.gym.text import code_points, holds_texts
 from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, exactly, rounded
 from pipeline.interfaces import Observation
@@ -41,7 +41,7 @@ class Observations:
     def __init__(self, space: spaces.Space[Any], mission: str | None = None, rounding: bool = False) -> None:
         self._mission: str | None = None
         parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {}
-        if mission in parts and _is_text(parts[mission]):
+        if mission in parts and holds_texts(parts[mission]):
             self._mission = mission
             del parts[mission]
             space = spaces.Dict(parts)
@@ -145,11 +145,6 @@ class _Tuple:
                 f"It is {_shown(value)}."
             )
         return {str(place): read(each) for place, (read, each) in enumerate(zip(self._parts, value, strict=True))}
-
-
-def _is_text(space: spaces.Space[Any]) -> bool:
-    """Whether its values are texts; MiniGrid's missions are of a space of its own, which is no Text."""
-    return space.dtype is not None and np.dtype(space.dtype).kind == "U"
 
 
 def _below(name: str, key: Any) -> str:

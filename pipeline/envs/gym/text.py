@@ -1,11 +1,19 @@
-"""Texts in observations as arrays of one size: a row of code points, filled up with zeros."""
+"""Texts in observations: which spaces hold them, and as arrays of one size, rows of code points and then zeros."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from gymnasium import spaces
 from jaxtyping import UInt32
 
 from pipeline.errors import InvalidInput
+
+
+def holds_texts(space: spaces.Space[Any]) -> bool:
+    """Whether the values of a space are texts; MiniGrid's missions are of a space of its own, which is no Text."""
+    return space.dtype is not None and np.dtype(space.dtype).kind == "U"
 
 
 def code_points(text: str, length: int) -> UInt32[np.ndarray, "length"]:
