@@ -17,6 +17,7 @@ from pipeline.regent.recipe import Recipe
 from pipeline.views.contexts import Contexts
 from stages import bins, distances, frames, parquet, report, retrieval
 from tests.conftest import collected
+from tests.damage import flip_bit
 
 CHAIN = {"retrieval": retrieval, "distances": distances, "bins": bins, "parquet": parquet}
 READS = {
@@ -40,12 +41,6 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
 
 
-def flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
-
-
 def in_place(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
@@ -54,7 +49,7 @@ def in_place(path: Path) -> None:
         file.write(bytes([byte[0] ^ 64]))
 
 
-HARMS = (lost, emptied, cut, flipped, in_place)
+HARMS = (lost, emptied, cut, flip_bit, in_place)
 
 
 def of_kind(workspace: Workspace, kind: str) -> Artifact:
@@ -110,10 +105,10 @@ def test_readers_refuse_what_is_damaged(made):
     _, workspace = made
     episodes, bins_artifact = of_kind(workspace, "episodes"), of_kind(workspace, "bins")
     inside = next(path for path in bins_artifact.path.iterdir() if path.is_dir())
-    flipped(files_of(episodes)[0])
+    flip_bit(files_of(episodes)[0])
     for path in (inside / "rewards.bin", inside / "dist_stats.json"):
         whole = path.read_bytes()
-        flipped(path)
+        flip_bit(path)
         for door in (
             lambda: Contexts.of(bins_artifact),
             lambda: Contexts(inside),
@@ -134,7 +129,7 @@ def test_readers_refuse_what_is_damaged(made):
 def test_a_damaged_dataset_does_not_grow_and_makes_no_page(made):
     toy, workspace = made
     path = next(iter(files_of(of_kind(workspace, "episodes"))))
-    flipped(path)
+    flip_bit(path)
     before = of_kind(workspace, "episodes").manifest
     with pytest.raises(DamagedArtifact, match="has other bytes"):
         collected(toy, workspace, episodes=22)
@@ -148,7 +143,7 @@ def test_a_leading_part_of_a_dataset_is_read_where_only_a_later_one_is_damaged(t
     artifact = collected(toy, workspace, episodes=10)
     assert len(artifact.manifest.parts) > 2
     last = artifact.path / "parts" / artifact.manifest.parts[-1].name
-    flipped(max((path for path in last.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size))
+    flip_bit(max((path for path in last.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size))
     assert len(EpisodeDataset(artifact.path, episodes=6)) == 6
     with pytest.raises(DamagedArtifact, match=last.name):
         EpisodeDataset(artifact.path)
@@ -160,6 +155,6 @@ def test_pictures_of_a_damaged_artifact_are_not_read(toy, workspace):
         domain=toy, task="corner", dataset=dataset.manifest.version, episodes=None, workspace=workspace, workers=1,
         force=False,
     )  # fmt: skip
-    flipped(files_of(drawn)[0])
+    flip_bit(files_of(drawn)[0])
     with pytest.raises(DamagedArtifact, match="has other bytes"):
         Frames(drawn)

@@ -15,6 +15,7 @@ from pipeline.regent.chain import bins_name
 from pipeline.storage.choice import open_arrays
 from stages import catalog, distances, retrieval, verify
 from tests.conftest import collected, derived
+from tests.damage import flip_bit
 
 
 @pytest.fixture
@@ -242,10 +243,8 @@ def test_verify_finds_every_kind_of_damage(made):
     verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
     for artifact in artifacts.values():
         path = max((p for p in artifact.path.rglob("*") if p.is_file() and p.name != "manifest.json"), key=_size)
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
         whole = path.read_bytes()
-        path.write_bytes(bytes(data))
+        flip_bit(path)
         with pytest.raises(DamagedArtifact, match="has other bytes"):
             verify.run(domain=toy, only="corner", workspace=workspace, audit=None, workers=1)
         path.write_bytes(whole[:-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,11 +121,10 @@ def test_of_a_manifest_without_a_checksum_all_that_makes_its_identity_is_noticed
     ],
     ids=range(12),
 )
-def test_garbage_is_named_at_once(path, garbage):
+@pytest.mark.timeout(60)
+def test_garbage_is_named_and_takes_no_time_without_end(path, garbage):
     path.write_bytes(garbage)
-    begun = time.process_time()
     assert noticed(path)
-    assert time.process_time() - begun < 5
 
 
 def test_a_manifest_larger_than_any_is_not_read(path):

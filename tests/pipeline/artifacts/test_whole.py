@@ -15,6 +15,7 @@ from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.whole import memory_of
 from pipeline.errors import DamagedArtifact
+from tests.damage import flip_bit
 from tests.manifests import as_before
 
 SPEC = Spec("toy", "corner", "notes", 1, {})
@@ -45,12 +46,6 @@ def settle(artifact: Artifact) -> None:
         artifact.require_whole()
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
-
-
 def replaced(path: Path) -> None:
     copy = path.with_name("copy")
     copy.write_bytes(bytes(path.stat().st_size))
@@ -59,7 +54,7 @@ def replaced(path: Path) -> None:
 
 def flipped_at_the_same_time(path: Path) -> None:
     status = path.stat()
-    flip(path)
+    flip_bit(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
@@ -69,7 +64,7 @@ def flipped_at_the_same_time(path: Path) -> None:
         (Path.unlink, "numbers.bin is missing"),
         (lambda path: path.write_bytes(b""), "has 0 bytes, the manifest says 80"),
         (lambda path: path.write_bytes(bytes(81)), "has 81 bytes, the manifest says 80"),
-        (flip, "has other bytes than when it was made"),
+        (flip_bit, "has other bytes than when it was made"),
         (replaced, "has other bytes than when it was made"),
         (flipped_at_the_same_time, "has other bytes than when it was made"),
     ],
@@ -94,7 +89,7 @@ def test_every_harm_is_noticed_at_every_door(store, notes, harm, message):
 def test_a_parent_that_is_changed_while_it_is_read_makes_no_child(store, notes):
     def make(draft: Any) -> None:
         fill(draft)
-        flip(notes.arrays / "numbers.bin")
+        flip_bit(notes.arrays / "numbers.bin")
 
     child = Spec("toy", "corner", "summary", 1, {}, (notes.as_parent(),))
     with pytest.raises(DamagedArtifact, match="has other bytes"):
@@ -123,7 +118,7 @@ def test_what_is_remembered_is_no_more_than_that(notes, garbage):
     memory_of(notes.path).write_text(garbage)
     whole._read_here.clear()
     notes.require_whole()
-    flip(notes.arrays / "numbers.bin")
+    flip_bit(notes.arrays / "numbers.bin")
     with pytest.raises(DamagedArtifact):
         notes.require_whole()
 
@@ -133,10 +128,10 @@ def test_a_change_within_the_same_tick_of_the_clock_is_noticed(store):
     for _ in range(20):
         artifact.require_whole()
         status = (artifact.arrays / "numbers.bin").stat()
-        flip(artifact.arrays / "numbers.bin")
+        flip_bit(artifact.arrays / "numbers.bin")
         with pytest.raises(DamagedArtifact):
             artifact.require_whole()
-        flip(artifact.arrays / "numbers.bin")
+        flip_bit(artifact.arrays / "numbers.bin")
         assert status.st_size == 80
 
 

@@ -71,7 +71,7 @@ def wait_until_lost(check: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"", b"filelock:2\npi", b"12345\nanother-host\n", b"\0\xff\n"])
-def test_a_lock_that_names_no_holder_is_taken_over_after_a_while(tmp_path, monkeypatch, caplog, torn):
+def test_a_lock_that_names_no_holder_is_taken_over_after_a_while(tmp_path, monkeypatch, torn):
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.2)
     (tmp_path / "lease").write_bytes(torn)  # as a full disk or a power cut leaves it

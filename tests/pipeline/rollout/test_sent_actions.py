@@ -12,7 +12,7 @@ def test_an_action_that_the_environment_sent_is_the_stored_one():
     assert episode.steps["action"].dtype == np.float32
 
 
-def test_a_policy_begins_anew_after_a_transition_that_restarts():
+def test_a_policy_begins_again_after_a_transition_that_restarts():
     restart = Transition(seen(2), 0, restarts=True)
     episode = taped([Transition(seen(1), 0), restart, Transition(seen(3), 0, terminated=True)])
     assert episode.steps["action"].tolist() == [[1, 1], [2, 2], [1, 1], [0, 0]]  # it counts from its start

@@ -12,6 +12,7 @@ from pipeline.storage.contract import block_rows, write_arrays
 from pipeline.storage.zarr import ZarrStorage
 from pipeline.storage.zarr import _metadata as zarr_metadata
 from tests.contracts.storage import StorageContract
+from tests.damage import flip_bit
 
 
 class TestZarr(StorageContract):
@@ -52,9 +53,7 @@ def test_long_arrays_are_cut_into_shards(tmp_path, monkeypatch):
 def test_a_changed_chunk_is_noticed_when_it_is_read(tmp_path, rng, rows, chunk, where):
     write_arrays(ZarrStorage(), tmp_path / "x", {"a": rng.normal(size=(rows, 8))})
     file = tmp_path / "x" / "a" / chunk
-    data = bytearray(file.read_bytes())
-    data[int(where * len(data))] ^= 255
-    file.write_bytes(bytes(data))
+    flip_bit(file, where)
     with pytest.raises(DamagedArtifact, match="cannot be read"):
         open_arrays(tmp_path / "x")["a"][:]
 
@@ -64,9 +63,7 @@ def test_a_changed_chunk_of_wide_integers_is_noticed_when_it_is_read(tmp_path, r
     write_arrays(ZarrStorage(), tmp_path / "x", {"a": numbers})
     np.testing.assert_array_equal(zarr.open_group(tmp_path / "x", mode="r")["a"][:], numbers)
     file = tmp_path / "x" / "a" / "c" / "0" / "0"
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(bytes(data))
+    flip_bit(file)
     with pytest.raises(DamagedArtifact, match="cannot be read"):
         open_arrays(tmp_path / "x")["a"][:]
 
