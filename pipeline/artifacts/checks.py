@@ -19,9 +19,17 @@ def wrong_identity(artifact: Artifact) -> Iterator[str]:
         yield "its kind, task, format, parameters and parents do not give its fingerprint"
     if manifest.kind != EPISODES and manifest.version != manifest.fingerprint:
         yield f"its version {manifest.version} is not its fingerprint {manifest.fingerprint}"
+    if other := other_place(artifact):
+        yield f"its manifest is of {other}"
+
+
+def other_place(artifact: Artifact) -> str:
+    """Where the folder of an artifact belongs, below a workspace; empty where it lies there."""
+    manifest = artifact.manifest
     names = {manifest.version + storage.suffix for storage in storages()}
-    if artifact.path.parts[-4:-1] != (artifact.domain, artifact.task, manifest.kind) or artifact.path.name not in names:
-        yield f"its manifest is of {manifest.task}/{manifest.kind}/{manifest.version}"
+    place = (artifact.domain, artifact.task, manifest.kind)
+    lies_there = artifact.path.parts[-4:-1] == place and artifact.path.name in names
+    return "" if lies_there else f"{manifest.task}/{manifest.kind}/{manifest.version}"
 
 
 def _fingerprint(artifact: Artifact) -> str:

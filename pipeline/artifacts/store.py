@@ -9,7 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import EPISODES, MANIFEST, Artifact, Manifest, Parent, Spec, without_manifest
+from pipeline.artifacts.artifact import (
+    EPISODES,
+    MANIFEST,
+    Artifact,
+    Manifest,
+    Parent,
+    Spec,
+    remake_unread,
+    without_manifest,
+)
+from pipeline.artifacts.checks import other_place
 from pipeline.artifacts.claim import claim
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.lineage import one_matching
@@ -48,7 +58,7 @@ class ArtifactStore:
     def get(self, spec: Spec) -> Artifact | None:
         """The finished artifact in the asked storage, or None."""
         folder = self.folder(spec)
-        return Artifact(folder, Manifest.read(folder)) if (folder / MANIFEST).is_file() else None
+        return artifact_in_place(folder) if (folder / MANIFEST).is_file() else None
 
     def build(
         self, spec: Spec, make: Callable[[Draft], None], force: bool = False, stopwatch: Stopwatch | None = None
@@ -86,7 +96,7 @@ class ArtifactStore:
         for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
-                artifact = Artifact(folder, Manifest.read(folder))
+                artifact = artifact_in_place(folder)
                 artifact.require_whole()
                 return artifact
         near = [artifact.path.name for artifact in self.of_kind(spec.domain, spec.task, spec.kind)]
@@ -166,17 +176,30 @@ class ArtifactStore:
                         yield from artifacts_below(kind, damage)
 
 
+def artifact_in_place(folder: Path) -> Artifact:
+    """The finished artifact of a workspace's folder.
+
+    Raises DamagedArtifact where its manifest cannot be read, or is that of another folder: whatever was copied or moved
+    there is whole, and would be read as what belongs there.
+    """
+    artifact = Artifact(folder, Manifest.read(folder))
+    if other := other_place(artifact):
+        raise DamagedArtifact(f"{folder} holds another artifact: its manifest is of {other}.", remake_unread(folder))
+    return artifact
+
+
 def artifacts_below(folder: Path, damage: list[DamagedArtifact] | None = None) -> Iterator[Artifact]:
     """The finished artifacts that lie directly in a kind's folder.
 
-    Raises DamagedArtifact for an unreadable manifest. With `damage` it is appended there, as is a folder without one.
+    Raises DamagedArtifact for a manifest that is unreadable, or of another folder. With `damage` it is appended there,
+    as is a folder without one.
     """
     for path in _folders(folder):
         if path.name.startswith("."):  # a draft
             continue
         try:
             if (path / MANIFEST).is_file():
-                yield Artifact(path, Manifest.read(path))
+                yield artifact_in_place(path)
             elif damage is not None:
                 damage.append(without_manifest(path))
         except DamagedArtifact as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from pipeline.artifacts.artifact import EPISODES, MANIFEST, WHOLE_SOURCE, Artifact, Manifest, Spec
+from pipeline.artifacts.artifact import EPISODES, MANIFEST, WHOLE_SOURCE, Artifact, Spec
 from pipeline.artifacts.remake import larger
-from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.store import ArtifactStore, artifact_in_place
 from pipeline.command import Command, again, typed
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.reader import EpisodeDataset
@@ -50,7 +51,7 @@ class Workspace(ArtifactStore):
         for storage in (self.storage, *storages()):
             folder = self.folder(spec, storage)
             if (folder / MANIFEST).is_file():
-                artifact = Artifact(folder, Manifest.read(folder), episodes=episodes)
+                artifact = replace(artifact_in_place(folder), episodes=episodes)
                 if episodes is None or artifact.manifest.counts["episodes"] >= episodes:
                     return artifact
                 small.append(artifact)

@@ -1,5 +1,7 @@
 """The store of artifacts: what is there is found by what was asked, what is not there is made once."""
 
+import shutil
+
 import pytest
 
 from pipeline.artifacts.artifact import Parent, Spec
@@ -120,3 +122,21 @@ def test_a_folder_that_has_lost_its_manifest_is_named_before_anything_is_made_in
     damage: list[DamagedArtifact] = []
     assert list(store.all(None, damage)) == []
     assert str(path.parent) in str(damage[0])
+
+
+def test_an_artifact_that_lies_in_the_place_of_another_is_not_read_as_that_one(store):
+    wanted, other = made(store, NOTES), made(store, Spec("toy", "maze", "notes", 1, {"metric": "l2"}), "b")
+    shutil.rmtree(wanted.path)
+    shutil.copytree(other.path, wanted.path)
+    said = f"{wanted.path} holds another artifact: its manifest is of toy/maze/notes/{other.manifest.version}"
+    for reads in (
+        lambda: store.get(NOTES),
+        lambda: store.build(NOTES, lambda draft: pytest.fail("built")),
+        lambda: store.require(NOTES, "notes"),
+        lambda: store.find("notes", "toy/corner"),
+    ):
+        with pytest.raises(DamagedArtifact, match=f"{said}[\\s\\S]*rm -r {wanted.path} && "):
+            reads()
+    damage: list[DamagedArtifact] = []
+    assert [each.path for each in store.all(None, damage)] == [other.path]
+    assert said in str(damage[0])
