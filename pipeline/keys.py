@@ -40,7 +40,7 @@ _RESERVED = re.compile(r"\.(?=(?:json|bin|copy|tmp|__lock)$)", re.IGNORECASE)
 _ENDS = re.compile(f"^[. ]|[. ]$|{_RESERVED.pattern}", re.IGNORECASE)
 """What a part may not begin or end with: hidden files, what some file systems cut off, and names of storages."""
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """In the text of an object: where it lies in this process."""
 
 
@@ -161,7 +161,7 @@ def _parts(keys: Iterable[Any]) -> dict[Any, str | None]:
 def _of_another_type(key: Any, taken: Collection[str | None]) -> str | None:
     """The name of a key that is no text, None where it has none."""
     text = str(key)
-    if key != key or _ADDRESS.search(text):  # NaN is not even found again
+    if key != key or ADDRESS.search(text):  # NaN is not even found again
         return None
     name = _part(text)
     if name in taken:

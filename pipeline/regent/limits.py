@@ -59,9 +59,14 @@ def check_vectors(chain: Chain) -> None:
 
 
 def check_rows(chain: Chain) -> None:
-    """Raises InvalidInput for the first action or reward that the bins' float32 or int32 cannot hold."""
+    """Raises InvalidInput for the first action or reward that the bins' float32 or int32 cannot hold, and for actions
+    without numbers.
+    """
     for name in ("action", "reward"):
         for states, stored in _blocks(chain, partial(chain.dataset.state_rows, name)):
+            if not stored.size:
+                each = f"{stored.dtype} {list(stored.shape[1:])}"
+                raise InvalidInput(f"The bins of {chain.label} hold actions; those of {chain.dataset.name} are {each}.")
             fitting = _kept(stored)
             if not fitting.all():
                 number = _first(states, stored, fitting)

@@ -11,7 +11,7 @@ from jaxtyping import Num, Shaped
 
 from pipeline.episode import INFO, PRESENT, RESET, with_last_row
 from pipeline.exact import one_array
-from pipeline.keys import SHORTENED, Keys, flattened, key_names
+from pipeline.keys import ADDRESS, SHORTENED, Keys, flattened, key_names
 
 NUMBERLESS = "it holds no numbers, or not of one shape and type"
 
@@ -44,6 +44,7 @@ def stack_infos(reset: Mapping[Any, Any], infos: Sequence[Mapping[Any, Any]]) ->
         _stack_steps(stacked, [dict(flattened(info)) if info else {} for info in infos])
     if reset:
         _stack_reset(stacked, dict(flattened(reset)))
+    stacked.notes = list(dict.fromkeys(stacked.notes))
     return stacked
 
 
@@ -117,7 +118,8 @@ def _not_stored(keys: Keys, why: str) -> str:
 
 
 def _shown(keys: Keys) -> str:
-    return "/".join(map(str, keys)).encode(errors="backslashreplace").decode()
+    """The keys as a warning names them; no two of an object that is new in each episode, so that it is told once."""
+    return ADDRESS.sub("", "/".join(map(str, keys))).encode(errors="backslashreplace").decode()
 
 
 def _is_utf8(text: str | None) -> bool:

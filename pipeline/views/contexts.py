@@ -125,7 +125,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
             known = ACTIONS if self._actions is None else len(self._actions)
             if ((acted < 0) | (acted >= known)).any():
                 path = self._folder / f"{self._acted}.bin"
-                raise DamagedArtifact(f"{path} has actions that are none of 0 to {known - 1}. Make the bins again.")
+                raise InvalidInput(f"{path} has actions that are none of 0 to {known - 1}; contexts know no others.")
             chosen = acted.astype(np.int64) if self._actions is None else self._actions[acted]
             found |= {self._acted: chosen, LOGITS: soft_logits(chosen[:, 0], distances)}
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}

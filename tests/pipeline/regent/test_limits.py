@@ -123,7 +123,7 @@ def acted(folder, **last):
         for number in range(2):
             steps = {
                 "observation": np.zeros((5, 2), np.float32),
-                "action": np.zeros(5, np.asarray(last.get("action", 0)).dtype),
+                "action": np.zeros((5, *np.shape(last.get("action", 0))), np.asarray(last.get("action", 0)).dtype),
                 "reward": np.zeros(5),
                 "discount": np.ones(5) * (np.arange(5) < 4),
             }
@@ -159,3 +159,8 @@ def test_actions_and_rewards_that_the_bins_would_change_are_named(tmp_path, last
 )
 def test_actions_that_the_bins_hold_pass_and_unknown_ones_stay_unknown(tmp_path, action):
     check_rows(acted(tmp_path, action=action))
+
+
+def test_actions_without_numbers_are_refused_before_anything_is_built(tmp_path):
+    with pytest.raises(InvalidInput, match=r"bins of .* hold actions; those of .*made-v1 are float32 \[0\]\."):
+        check_rows(acted(tmp_path, action=np.zeros(0, np.float32)))

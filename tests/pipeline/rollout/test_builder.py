@@ -57,6 +57,12 @@ def test_infos_that_no_array_can_hold_are_left_out_and_named():
     assert builder.notes == ["the info boxes is not stored: it holds no numbers, or not of one shape and type"]
 
 
+def test_keys_that_are_new_objects_at_each_step_are_told_once():
+    builder, episode = built(step(1.0, info={object(): 1, "n": 1}), step(2.0, info={object(): 2, "n": 2}))
+    np.testing.assert_array_equal(episode.steps["info/n"], [1, 2, 0])
+    assert builder.notes == ["the info <object object> is not stored: its key has no name"]
+
+
 def test_texts_in_infos_are_kept_beside_the_numbers_of_other_steps():
     builder, episode = built(
         step(1.0, info={"say": "ä", "mixed": 1}), step(2.0, info={"say": "ä"}), step(3.0, info={"mixed": "two"})

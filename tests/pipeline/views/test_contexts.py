@@ -153,6 +153,16 @@ def test_indices_that_lead_nowhere_are_damage(folder, row, column):
         contexts[2]
 
 
+@pytest.mark.parametrize("action", [-1, 18, 2**30])
+def test_an_action_that_contexts_do_not_know_is_no_damage(folder, action):
+    _, path, arrays, _ = folder
+    if "discrete_actions" not in arrays:
+        pytest.skip("its actions are vectors")
+    np.full_like(arrays["discrete_actions"], action).tofile(path / "discrete_actions.bin")
+    with pytest.raises(InvalidInput, match=r"discrete_actions\.bin has actions that are none of 0 to 17"):
+        Contexts(path)[0]
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"p95": null}', '{"p95": NaN}', '{"p95": -1}', '{"p95": true}'])
 def test_statistics_without_a_percentile_are_damage(folder, text):
     _, path, _, _ = folder
