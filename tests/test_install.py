@@ -120,3 +120,23 @@ def test_cpu_builds_of_torch_are_asked_for_where_they_are_offered_and_no_index_o
     assert not install.takes_cpu_torch({"no-index": "true"})
     monkeypatch.setattr(install, "CPU_TORCH", f"{cpu_index}/nothing")
     assert not install.takes_cpu_torch({})
+
+
+@pytest.mark.parametrize("quiet", ["PIP_QUIET", "pip.conf"])
+def test_a_quiet_pip_is_heard_all_the_same(configured: Path, monkeypatch: pytest.MonkeyPatch, quiet: str) -> None:
+    if quiet == "PIP_QUIET":
+        monkeypatch.setenv(quiet, "2")
+    else:
+        (configured / quiet).write_text(f"[global]\nquiet = 2\nno-index = true\nconstraint = {configured}/caps.txt\n")
+    settings = install.pip_settings(PIP)
+    assert (settings["no-index"], settings["constraint"]) == ("true", f"{configured}/caps.txt")
+
+
+def test_a_configuration_that_pip_cannot_read_is_said_in_pips_words(configured: Path) -> None:
+    (configured / "pip.conf").write_text("index-url = x\n")
+    with pytest.raises(SystemExit, match=r"pip cannot read its configuration: [\s\S]*section header"):
+        install.pip_settings(PIP)
+
+
+def test_a_switch_that_is_off_changes_nothing() -> None:
+    assert [install.is_on(value) for value in ("1", "true", "on", "0", "False", "no")] == [True] * 3 + [False] * 3

@@ -93,10 +93,16 @@ def find_uv(venv: Path, pip: list[str]) -> str | None:
 
 
 def pip_settings(pip: list[str]) -> dict[str, str]:
-    """What pip is configured with, by files and by variables: {"find-links": "/wheels", ...}."""
-    listed = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=True).stdout
+    """What pip is configured with, by files and by variables: {"find-links": "/wheels", ...}.
+
+    Ends the program where pip cannot read it, with what pip says.
+    """
+    loud = {**os.environ, "PIP_QUIET": "0"}  # a quiet pip lists nothing
+    listed = subprocess.run([*pip, "config", "list"], env=loud, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        sys.exit(f"pip cannot read its configuration: {listed.stderr.strip()}")
     by_rank: list[dict[str, str]] = [{} for _ in RANKS]
-    for line in listed.splitlines():
+    for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
         section, _, key = name.rpartition(".")
         if section in RANKS:
@@ -116,7 +122,7 @@ def uv_install(uv: str, python: Path, settings: dict[str, str], indexes: list[st
             name, between = VARIABLES[key]
             variables[name] = value if between is None else between.join(value.split())
         elif key in SWITCHES:
-            command += [SWITCHES[key]] if value.lower() not in ("0", "false", "no", "off") else []
+            command += [SWITCHES[key]] if is_on(value) else []
         elif key in ("only-binary", "no-binary"):
             command += [word for name in value.replace(",", " ").split() for word in (f"--{key}", name)]
         elif key not in WITHOUT_EFFECT:
@@ -126,10 +132,17 @@ def uv_install(uv: str, python: Path, settings: dict[str, str], indexes: list[st
     return command, variables
 
 
+def is_on(value: str) -> bool:
+    """What pip takes a switch of its configuration for."""
+    return value.lower() not in ("0", "false", "no", "off", "f", "n")
+
+
 def takes_cpu_torch(settings: dict[str, str]) -> bool:
     """Whether PyTorch's own index of CPU builds is asked: no GPU here, no index set, and it answers."""
     has_gpu = Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
-    if has_gpu or not sys.platform.startswith("linux") or settings.keys() & {"index-url", "no-index"}:
+    if has_gpu or not sys.platform.startswith("linux") or "index-url" in settings:
+        return False
+    if is_on(settings.get("no-index", "no")):
         return False
     try:
         with urllib.request.urlopen(f"{CPU_TORCH.rstrip('/')}/torch/", timeout=5):

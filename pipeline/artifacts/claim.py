@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts.artifact import MANIFEST, without_manifest
+from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json, sync_folder, write_json
 from pipeline.machine.lease import held
 
@@ -76,14 +78,22 @@ def _take_over(final: Path, identity: str) -> tuple[Path, bool]:
     path = final.parent / f"{DRAFT}{final.name}-{uuid.uuid4().hex[:8]}"
     old = sorted(final.parent.glob(f"{DRAFT}{final.name}-????????"), key=lambda p: p.stat().st_mtime)
     for other in reversed(old):
-        record = other / IDENTITY
-        if record.is_file() and read_json(record) == identity:
+        if (recorded := _recorded(other / IDENTITY)) == identity:
             other.rename(path)
             log.info("resuming the unfinished %s", final)
             return path, True
         stale = other.with_name(STALE + other.name.removeprefix(DRAFT))
         other.rename(stale)
-        log.warning("an unfinished %s had other settings; set aside as %s (stage=gc removes it)", final, stale.name)
+        had = "had other settings" if recorded else "does not say what it was to be"
+        log.warning("an unfinished %s %s; set aside as %s (stage=gc removes it)", final, had, stale.name)
     path.mkdir()
     write_json(path / IDENTITY, identity)
     return path, False
+
+
+def _recorded(record: Path) -> Any:
+    """The identity that a draft was begun with; None where that cannot be read."""
+    try:
+        return read_json(record) if record.is_file() else None
+    except DamagedArtifact:
+        return None

@@ -97,7 +97,7 @@ def _no_room(full: FullDisk) -> str:
     """Which disk is full, and what to do: another root helps only where it is the disk of `paths.root`."""
     here = full.disk is None or full.disk == mount_point(_root_folder())
     what = "The shared memory of this machine" if full.disk == SHARED_MEMORY else "The disk"
-    where = full.file or (full.disk if not here else None) or "see the log"
+    where = full.file or full.disk or "see the log"
     message = (
         f"{what} is full ({where}){'' if here else '; paths.root lies elsewhere'}. Free some space and run the same "
         f"command again: it goes on where it stopped."

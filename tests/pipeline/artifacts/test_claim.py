@@ -44,6 +44,17 @@ def test_a_draft_of_other_settings_is_set_aside(tmp_path):
     assert any(name.startswith(STALE) for name in names(tmp_path))
 
 
+@pytest.mark.parametrize("torn", [b"", b'{"a"', b"\xff"])
+def test_a_draft_that_does_not_say_what_it_was_to_be_is_set_aside(tmp_path, torn, caplog):
+    draft = tmp_path / ".draft-final-abcdef01"
+    draft.mkdir()
+    (draft / "identity.json").write_bytes(torn)
+    with claim(tmp_path / "final", "one") as folder:
+        assert not folder.resumed
+    assert (tmp_path / ".stale-final-abcdef01").is_dir()
+    assert "does not say what it was to be" in caplog.text
+
+
 def test_a_second_process_waits_for_the_first(tmp_path):
     order = []
 
