@@ -34,7 +34,7 @@ LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 _ONE_HEADER = threading.Lock()
 """numpy reads headers with `ast.literal_eval`, which before Python 3.12 can fail in threads (CPython issue 106905)."""
 
-BROKEN: Any = (EOFError, OSError, zlib_ng.error, ValueError)
+DAMAGED: Any = (EOFError, OSError, zlib_ng.error, ValueError)
 """What the decoder and numpy's header reader raise for files that are no whole gzip stream of an array."""
 
 
@@ -44,7 +44,7 @@ class LoggedArray:
     Attributes:
         rows: length of the leading axis.
 
-    Raises InvalidInput where the stream is torn or damaged, or the array is of another dtype or shape.
+    Raises InvalidInput where the stream is damaged, or the array is of another dtype or shape.
     """
 
     def __init__(self, path: Path, dtype: Any, row_shape: tuple[int, ...]) -> None:
@@ -131,14 +131,14 @@ def read_number(path: Path) -> int:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turns what the libraries raise for a broken file into an InvalidInput that names it."""
+    """Turns what the libraries raise for a damaged file into an InvalidInput that names it."""
     try:
         yield
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no file {path}. Run the same command again to download it.") from error
     except InvalidInput:
         raise
-    except BROKEN as error:
+    except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InvalidInput(f"{path} is no whole gzip file of one array: {str(error).strip()}. {AGAIN}") from error

@@ -98,7 +98,7 @@ def make_parts(
     workers: int,
     advance: Callable[[int], None],
 ) -> Iterator[StoredPart]:
-    """The parts of what is needed, in order. Raises InvalidInput for broken files; finished checkpoints are kept."""
+    """The parts of what is needed, in order. Raises InvalidInput for damaged files; finished checkpoints are kept."""
     scratch.mkdir(parents=True, exist_ok=True)
     quota = Quota(reading.limits) if reading.limits.skips else Quota(reading.limits, *start)
     to_pass = start.episodes if reading.limits.skips else 0
