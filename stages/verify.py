@@ -90,12 +90,12 @@ def run(
         shown = "\n  ".join(damage[:SHOWN]) + (f"\n  and {len(damage) - SHOWN} more" if len(damage) > SHOWN else "")
         how = "".join(f"\n  {command}" for command in again[:SHOWN])
         raise DamagedArtifact(
-            f"{len(damage)} damaged places were found:\n  {shown}\nRemove a damaged folder and make it again"
+            f"Found {how_many(len(damage), 'damaged places')}:\n  {shown}\nRemove a damaged folder and make it again"
             + (f":{how}" if how else ", where a command made it.")
         )
     if unaudited:
         raise InvalidInput(
-            f"{len(unaudited)} datasets were collected with other settings of the simulator, and not stepped again:\n  "
+            f"Not stepped again, because of other settings of the simulator: {how_many(len(unaudited), 'datasets')}.\n  "
             + "\n  ".join(unaudited)
             + "\nThe commands step them with the settings that were used. All else is whole."
         )

@@ -261,7 +261,7 @@ def test_an_unreadable_manifest_is_damage_and_hides_nothing_else(made, capsys):
     toy, workspace = made
     path = workspace.of_kind("toy", "corner", "bins")[0].path / "manifest.json"
     path.write_text(path.read_text()[:100])
-    with pytest.raises(DamagedArtifact, match="1 damaged places were found[\\s\\S]*cannot be read as JSON"):
+    with pytest.raises(DamagedArtifact, match="Found 1 damaged place:[\\s\\S]*cannot be read as JSON"):
         verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
     catalog.run(domain=toy, only=None, workspace=workspace)
     printed = capsys.readouterr().out

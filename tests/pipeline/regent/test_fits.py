@@ -124,5 +124,5 @@ def test_a_child_of_another_parent_of_the_same_name_is_found(workspace: Workspac
 def test_children_of_a_damaged_parent_are_no_damage_themselves(workspace: Workspace):
     path = next(of(workspace, "episodes").path.rglob("observation.bin"))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DamagedArtifact, match="1 damaged place"):
+    with pytest.raises(DamagedArtifact, match="Found 1 damaged place:"):
         checked(workspace)
