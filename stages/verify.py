@@ -95,7 +95,7 @@ def run(
         )
     if unaudited:
         raise InvalidInput(
-            f"Not stepped again, because of other settings of the simulator: {how_many(len(unaudited), 'datasets')}.\n  "
+            f"Not stepped again, for their simulator had other settings: {how_many(len(unaudited), 'datasets')}\n  "
             + "\n  ".join(unaudited)
             + "\nThe commands step them with the settings that were used. All else is whole."
         )
