@@ -200,6 +200,9 @@ class Artifact:
     episodes: int | None = None
     """How many leading episodes of a dataset were asked for."""
 
+    def __repr__(self) -> str:
+        return f"Artifact({self.manifest.kind} of {self.manifest.task}, version {self.manifest.version}, {self.path})"
+
     @property
     def arrays(self) -> Path:
         """The folder of a derived artifact's arrays."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
-from pipeline.errors import InvalidInput, UnknownName
+from pipeline.errors import InvalidInput, UnknownName, unknown_name
 from pipeline.fingerprint import canonical
 
 Parents = Callable[[Artifact], Iterable[Artifact]]
@@ -59,7 +59,15 @@ def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parent
         raise InvalidInput(
             f"{len(matching)} {manifest.kind} of {manifest.task} are {made}; say which:\n{_table(matching, asked)}"
         )
-    raise UnknownName(f"No {manifest.kind} of {manifest.task} are {made}. There are:\n{_table(described, asked)}")
+    unknown = [name for name in asked if not any(_named(known, name) for _, known in described)]
+    if unknown:
+        raise unknown_name(
+            f"setting of {manifest.kind} of {manifest.task}",
+            unknown[0],
+            {name for _, known in described for name in known},
+            f"There are:\n{_table(described, asked)}",
+        )
+    raise UnknownName(f"No {manifest.kind} of {manifest.task} is {made}. There are:\n{_table(described, asked)}")
 
 
 def _newest(described: Sequence[WithSettings]) -> list[WithSettings]:

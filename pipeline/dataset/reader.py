@@ -223,7 +223,9 @@ class EpisodeDataset:
         for part in self._used():
             if (array := self._open(part).get(f"{STEPS}{name}")) is not None:
                 return RowSpec.of(array)
-        raise unknown_name("array", f"{name} in {self.name}", self.array_names())
+        once = {**dict.fromkeys(PER_EPISODE, "per_episode"), **dict.fromkeys(TEXTS, "texts")}.get(name)
+        hint = f"It is kept once an episode: {once}({name!r})." if once else ""
+        raise unknown_name(f"array of {self.name}", name, self.array_names(), hint)
 
     def _row_offset(self, part: int) -> int:
         first = int(self._first[part])

@@ -16,7 +16,15 @@ import numpy as np
 from pipeline.errors import DamagedArtifact
 from pipeline.exact import STORED_KINDS
 from pipeline.machine.files import read_json, write_json
-from pipeline.storage.contract import MissingArray, ReadableArray, Rows, WritableArray, row_bytes
+from pipeline.storage.contract import (
+    MissingArray,
+    ReadableArray,
+    Rows,
+    WritableArray,
+    array_words,
+    require_slice,
+    row_bytes,
+)
 
 SHAPES = "shapes.json"
 
@@ -31,7 +39,14 @@ class BinArray:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> Rows:
+        require_slice(rows, self._path)
         return self._map[rows]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Rows:
+        return np.array(self._map, dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return array_words(self, self._path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BinArray, (self._path, self.shape, self.dtype)  # not the map: pickling that would copy the file

@@ -40,6 +40,20 @@ class ReadableArray(Protocol):
     def __len__(self) -> int: ...
 
 
+def require_slice(rows: slice, path: Path) -> None:
+    """Raises IndexError where what stands in the brackets is not a slice of rows that follow one another."""
+    if not isinstance(rows, slice) or rows.step not in (None, 1):
+        raise IndexError(
+            f"{path} is on disk and read in slices of rows that follow one another: array[10:20], or array[:] for all "
+            "of it. What comes back is a numpy array, which takes any index: array[:][3], array[:10][:, :5]."
+        )
+
+
+def array_words(array: ReadableArray, path: Path) -> str:
+    """What an array on disk shows of itself: `ZarrArray(int32 (195, 20), FOLDER/neighbours)`."""
+    return f"{type(array).__name__}({array.dtype} {array.shape}, {path})"
+
+
 class WritableArray(Protocol):
     """An array of known shape that is written in blocks of its leading axis; a block is durable once written."""
 

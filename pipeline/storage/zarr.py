@@ -15,7 +15,17 @@ import tensorstore as ts
 
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json, write_json
-from pipeline.storage.contract import MissingArray, ReadableArray, Rows, WritableArray, block_rows, chunk_rows
+from pipeline.storage.contract import (
+    MissingArray,
+    ReadableArray,
+    Rows,
+    WritableArray,
+    array_words,
+    block_rows,
+    chunk_rows,
+    require_slice,
+)
+from pipeline.wording import few
 
 ZARR_JSON = "zarr.json"
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
@@ -46,14 +56,19 @@ class ZarrArray:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Rows:
+        return np.array(self[:], dtype, copy=copy or None)  # what was read is ours already
+
+    def __repr__(self) -> str:
+        return array_words(self, self._path)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _open, (self._path,)
 
     def __getitem__(self, rows: slice) -> Rows:
         _require_no_fork(self._path)
-        start, stop, step = rows.indices(len(self))
-        if step != 1:
-            raise IndexError("arrays on disk are read in contiguous slices")
+        require_slice(rows, self._path)
+        start, stop, _ = rows.indices(len(self))
         try:
             block: Rows = self._store[start : max(start, stop)].read().result()
         except ValueError as error:  # tensorstore reports a bad checksum or a torn chunk this way
@@ -132,7 +147,8 @@ class _Arrays(Mapping[str, ReadableArray]):
         if name not in self._opened:
             if not _is_array(self._folder / name):
                 raise MissingArray(
-                    f"{self._folder} holds no array {name}: {self._folder / name / ZARR_JSON} is missing."
+                    f"{self._folder} holds no array {name}: {self._folder / name / ZARR_JSON} is missing. "
+                    f"What is there: {few(self._names) or 'nothing'}."
                 )
             self._opened[name] = _open(self._folder / name)
         return self._opened[name]
@@ -142,6 +158,9 @@ class _Arrays(Mapping[str, ReadableArray]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"{self._folder}: {', '.join(self._names)}"
 
     @cached_property
     def _names(self) -> list[str]:

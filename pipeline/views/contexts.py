@@ -93,6 +93,9 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return int(self._shapes["indices"][0])
 
+    def __repr__(self) -> str:
+        return f"Contexts({self._folder}: {len(self):,} items of {self._observations} and {self._acted})"
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return self.__getitems__([operator.index(index)])[0]
 

@@ -168,6 +168,22 @@ class StorageContract:
         for rows in (slice(start, stop), slice(None, stop), slice(start, None)):
             same(back[rows], numbers()[rows])
 
+    @pytest.mark.parametrize("index", [3, -1, [1, 2], (slice(3), slice(1)), ..., None, "a", slice(0, 9, 2)], ids=repr)
+    def test_an_index_that_is_no_slice_of_rows_is_answered_with_what_is(self, index: Any, tmp_path: Path):
+        write_arrays(self.storage(), tmp_path / "x", {"a": numbers()})
+        with pytest.raises(IndexError, match=r"read in slices of rows .* array\[10:20\]"):
+            open_arrays(tmp_path / "x")["a"][index]
+
+    def test_numpy_makes_an_array_of_it_and_it_shows_what_it_is(self, tmp_path: Path):
+        write_arrays(self.storage(), tmp_path / "x", {"group/a": numbers()})
+        opened = open_arrays(tmp_path / "x")
+        same(np.asarray(opened["group/a"]), numbers())
+        assert np.array(opened["group/a"], np.float64).dtype == np.float64
+        np.array(opened["group/a"])[:] = 0  # a copy
+        same(opened["group/a"][:], numbers())
+        assert "float32 (1000, 3)" in repr(opened["group/a"])
+        assert "group/a" in repr(opened)
+
     def test_rows_are_found_in_arrays_of_many_blocks(self, small_blocks: None, tmp_path: Path):
         write_arrays(self.storage(), tmp_path / "x", {"a": numbers()})
         back = open_arrays(tmp_path / "x")["a"]

@@ -87,7 +87,7 @@ def test_what_was_made_again_in_a_newer_format_is_found_and_the_older_one_by_its
 
 
 def test_none_lists_those_that_are_there(store, chain):
-    with pytest.raises(UnknownName, match=r"No summary of toy/corner are made with metric=l7") as error:
+    with pytest.raises(UnknownName, match=r"No summary of toy/corner is made with metric=l7") as error:
         store.find("summary", "toy/corner", metric="l7")
     assert str(error.value).count("version=") == 2
     with pytest.raises(UnknownName, match="There are no bins of toy/corner .* there are: notes, summary"):
@@ -96,6 +96,17 @@ def test_none_lists_those_that_are_there(store, chain):
         store.find("bins", "toy/maze")
     with pytest.raises(InvalidInput, match="write domain/task"):
         store.find("bins", "corner")
+
+
+def test_a_setting_that_none_has_is_named_with_those_that_are_there(store, chain):
+    with pytest.raises(UnknownName, match=r"no setting of summary of toy/corner named metrik.*metric") as error:
+        store.find("summary", "toy/corner", metrik="l2")
+    assert str(error.value).count("version=") == 2
+
+
+def test_an_artifact_shows_itself_in_a_line(store):
+    artifact = made(store, NOTES)
+    assert repr(artifact) == f"Artifact(notes of toy/corner, version {artifact.manifest.version}, {artifact.path})"
 
 
 def test_the_same_artifact_in_both_storages_is_one(tmp_path):

@@ -75,7 +75,7 @@ def test_a_dataset_reads_infos_flat_over_parts_that_lack_them(tmp_path, name: st
     assert {"info/x", "info_present/x"} <= set(dataset.array_names())
     assert dataset.digest() == combine(e.digest() for e in episodes)
     assert [e.digest() for e in dataset] == [dataset[n].digest() for n in range(3)] == [e.digest() for e in episodes]
-    with pytest.raises(KeyError, match="no array named info/y"):
+    with pytest.raises(KeyError, match="no array of .* named info/y"):
         dataset.spec("info/y")
 
 
@@ -130,8 +130,12 @@ def test_an_unknown_name_lists_the_known_ones(many):
         dataset.per_episode("score")
     with pytest.raises(UnknownName, match="no once-per-episode text named missions.*end_reason, mission"):
         dataset.texts("missions")
-    with pytest.raises(UnknownName, match="no array named observations .*action, discount, observation, reward"):
+    with pytest.raises(UnknownName, match="no array of .* named observations.*action, discount, observation, reward"):
         dataset.state_rows("observations", 0, 1)
+    with pytest.raises(UnknownName, match=r"named return.*per_episode\('return'\)"):
+        dataset.state_rows("return", 0, 1)
+    with pytest.raises(UnknownName, match=r"named mission.*texts\('mission'\)"):
+        dataset.state_rows("mission", 0, 1)
     with pytest.raises(TypeError):
         dataset[0] in dataset  # noqa: B015
 

@@ -44,7 +44,7 @@ def test_among_many_datasets_the_nearest_is_named(tmp_path):
 
 def test_a_value_that_no_manifest_can_hold_is_answered(made):
     _, workspace = made
-    with pytest.raises(KeyError, match="No episodes of toy/corner are made with seed="):
+    with pytest.raises(KeyError, match="No episodes of toy/corner is made with seed="):
         workspace.find("episodes", "toy/corner", seed=np.float32(3.5))
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -88,6 +89,13 @@ def test_items_are_what_plain_loops_gather(folder):
 def test_an_index_that_is_no_whole_number_is_refused(folder):
     with pytest.raises(TypeError, match="integer"):
         Contexts(folder[1])[1.5]
+
+
+def test_it_shows_how_many_items_of_what_it_has(folder):
+    contexts = Contexts(folder[1])
+    assert re.search(
+        rf": {len(contexts):,} items of (\w+_observations|embeddings_\w+) and \w+_actions\)", repr(contexts)
+    )
 
 
 def test_artifacts_other_than_bins_are_refused(prepared):
