@@ -81,7 +81,7 @@ class Domain:
         check_type("domain.aliases", self.aliases, Mapping, "tasks by their other names")
         for name in ("tasks", "unseen", "spellings"):
             _check_texts(f"domain.{name}", getattr(self, name))
-        if not self.tasks:
+        if isinstance(self.tasks, list) and not self.tasks:
             raise InvalidInput("domain.tasks=[] leaves no task. Leave it out for all of them.")
 
     @property
@@ -113,7 +113,9 @@ def _check_count(setting: str, value: object) -> None:
 
 
 def _check_texts(setting: str, value: object) -> None:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+    if isinstance(value, Sequence) and not isinstance(value, (str, list, tuple)):
+        return  # a sequence of the domain's own, such as one that cannot be read before an id is given
+    if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) for each in value):
         raise InvalidInput(f"{setting}={value} is of the wrong type: it must be a list of texts.")
 
 
