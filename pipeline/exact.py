@@ -25,6 +25,10 @@ WIDEST = 8
 """Bytes of the widest real number that is stored; those of 80 or 128 bits are not the same on every machine."""
 
 
+EXACT = 2**53
+"""Up to here float64 holds every whole number."""
+
+
 def exactly(array: Shaped[np.ndarray, "..."], dtype: Any) -> Num[np.ndarray, "..."] | None:
     """The array in another dtype, where that holds each of its values; NaN is the same as NaN. Else None."""
     wanted = np.dtype(dtype)
@@ -51,13 +55,18 @@ def rounded(array: Shaped[np.ndarray, "..."], dtype: Any) -> Num[np.ndarray, "..
 
 
 def one_number(value: Any, name: str) -> float:
-    """A number, or an array of one, as a float. Raises InvalidInput with the `name` for anything else."""
-    if isinstance(value, float | int):
+    """A number, or an array of one, as a float; real numbers of more than 64 bits are rounded.
+
+    Raises InvalidInput with the `name` for anything else, and for a whole number that no float is.
+    """
+    if isinstance(value, float) or (isinstance(value, int) and -EXACT <= value <= EXACT):
         return float(value)
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in STORED_KINDS:
         what = f"{array.dtype} of shape {array.shape}" if array.dtype.kind in NUMBERS else type(value).__name__
         raise InvalidInput(f"The {name} should be one number; it is {what}.")
+    if array.dtype.kind in "iu" and exactly(array, np.float64) is None:
+        raise InvalidInput(f"The {name} is {array.item()}, a whole number that float64 does not hold.")
     return float(array.item())
 
 

@@ -58,8 +58,17 @@ def slug(name: str) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """`OSError: no display`, or `OSError` for an error without a text."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """`OSError: no display`, or `OSError` for an error without a text. Whatever it says can be written as UTF-8."""
+    try:
+        text = writable(str(error))
+    except Exception:  # an error of somebody else may fail at that, too
+        text = "its text cannot be read"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def writable(text: str) -> str:
+    """The text with halves of characters, which UTF-8 does not have, written out: `\\ud800`."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def first_line(error: BaseException) -> str:

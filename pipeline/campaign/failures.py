@@ -18,7 +18,7 @@ from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
 from pipeline.machine.full_disk import SHARED_MEMORY, FullDisk, full_disk, mount_point
 from pipeline.machine.secrets import without_secrets
-from pipeline.wording import few
+from pipeline.wording import error_text, few, writable
 
 FAILED = "failed.json"
 
@@ -72,13 +72,13 @@ def failure_of(stage: str, task: str, error: Exception, domain: Domain | None) -
     error = _root(error)
     if isinstance(error, ArtifactNotFound) and domain is not None:
         error.command = replace(error.command, domain=domain.words)
-    trace = without_secrets("".join(traceback.format_exception(error)))
+    trace = writable(without_secrets("".join(traceback.format_exception(error))))
     return Failure(stage, task, plain_message(error), trace, _is_shared(error))
 
 
 def plain_message(error: BaseException) -> str:
     """An error in words for people: what is wrong and what to do. No secret is in it."""
-    return without_secrets(_message(error))
+    return writable(without_secrets(_message(error)))
 
 
 def _message(error: BaseException) -> str:
@@ -90,7 +90,7 @@ def _message(error: BaseException) -> str:
         return _no_room(full)
     if isinstance(error, OSError) and error.strerror:
         return _of_the_system(error)
-    return f"{type(error).__name__}: {error} (the traceback is in {FAILED} of the run folder)"
+    return f"{error_text(error)} (the traceback is in {FAILED} of the run folder)"
 
 
 def _no_room(full: FullDisk) -> str:

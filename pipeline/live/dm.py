@@ -15,7 +15,7 @@ from pipeline.exact import NUMBERS, one_number
 from pipeline.live.copies import action_copy
 from pipeline.live.layout import ObservationLayout, OneArray, enumerate_as_texts, layout_copy, layout_dtypes
 from pipeline.live.log import EpisodeLog
-from pipeline.live.recording import Recording, attempt
+from pipeline.live.recording import Recording, asked, attempt
 
 FIRST_UNSEEN = (
     "a time step after the last one of an episode did not begin a sequence: the environment resets itself inside of "
@@ -59,7 +59,7 @@ class RecordDmEpisodes(dm_env.Environment):  # type: ignore[misc]  # dm_env has 
         if self._log.stopped:
             return self._environment.reset()
         self._log.require_open()
-        timestep = self._environment.reset()
+        timestep = asked(self._guarded, self._environment.reset)
         attempt(self._guarded, self._begin, timestep)
         return timestep
 
@@ -67,7 +67,7 @@ class RecordDmEpisodes(dm_env.Environment):  # type: ignore[misc]  # dm_env has 
         if self._log.stopped:
             return self._environment.step(action)
         applied = attempt(self._guarded, action_copy, action, *self._action) if self._recording.under_way else None
-        timestep = self._environment.step(action)
+        timestep = asked(self._guarded, self._environment.step, action)
         attempt(self._guarded, self._add, applied, timestep)
         return timestep
 

@@ -87,8 +87,16 @@ def enumerate_as_texts(parts: Any) -> Iterator[tuple[str, Any]]:
 
 
 def in_shape(array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
-    """The array in the wanted shape where it has as many numbers, else as it is."""
-    return array if array.shape == shape or array.size != np.prod(shape, dtype=int) else array.reshape(shape)
+    """The array in the wanted shape where that differs by axes of length 1 alone, else as it is.
+
+    Other shapes with as many numbers would mix them up: a picture whose channels come last is not one where they come
+    first.
+    """
+    return array if array.shape == shape or _long_axes(array.shape) != _long_axes(shape) else array.reshape(shape)
+
+
+def _long_axes(shape: tuple[int, ...]) -> list[int]:
+    return [length for length in shape if length != 1]
 
 
 def _array_copy(shape: tuple[int, ...]) -> Copy:

@@ -29,7 +29,7 @@ from pipeline.live.recovery import recover_parts, take_spilled
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
-from pipeline.wording import error_text, how_many
+from pipeline.wording import error_text, how_many, writable
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,9 @@ LOST_IN_A_ROW = 20
 
 LOST_LISTED = 20
 """So many of the episodes that could not be recorded are listed in the manifest; the program's log has all."""
+
+LONGEST_WHY = 1000
+"""Characters of a reason that are listed; an environment may say anything."""
 
 COMMIT_SHARE = 0.02
 """Automatic commits take at most about this share of the time."""
@@ -214,7 +217,8 @@ class EpisodeLog:
     def lose(self, which: str, error: Exception) -> None:
         """An episode is not recorded because of an error. Where that goes on, recording stops, and says so aloud."""
         with self._lock:
-            why = str(error) if isinstance(error, PipelineError) else error_text(error)
+            why = writable(str(error)) if isinstance(error, PipelineError) else error_text(error)
+            why = why if len(why) <= LONGEST_WHY else f"{why[:LONGEST_WHY]}..."
             self._lost += 1
             self._lost_in_a_row += 1
             if self._lost <= LOST_LISTED:

@@ -39,6 +39,10 @@ HIDDEN_END = (
     "the environment began another episode inside of step without saying that one had ended; the end reason of that "
     "one is stored as source"
 )
+FAILED_INSIDE = (
+    "the environment failed inside of step or reset, so the episode under way is cut off before that; steps until the "
+    "next reset are not stored"
+)
 TORN_MISSION = "half of a character in a mission, which cannot be written as UTF-8, is stored as ?"
 OTHER_MISSION = "the mission changed in the middle of an episode, where its first one is kept"
 
@@ -140,6 +144,12 @@ class Recording:
         if self.ended:
             self._log.note(STRAY)
 
+    def break_off(self) -> None:
+        """The environment failed: what it does next does not follow what is known of the episode."""
+        if self.under_way:
+            self._log.note(FAILED_INSIDE)
+            self.stop()
+
     def stop(self) -> None:
         """End the episode under way, if there is one, as `EpisodeLog.unfinished` says."""
         attempt((self,), self._cut_off)
@@ -201,6 +211,21 @@ def attempt(recordings: Iterable[Recording], work: Callable[..., Any], *argument
         for recording in recordings:
             recording.lose(error)
         return None
+
+
+def asked(recordings: Iterable[Recording], method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What the environment's own `step` or `reset` gives. Where it raises, the episodes under way end before that."""
+    try:
+        return method(*arguments, **named)
+    except BaseException:
+        for recording in recordings:
+            recording.break_off()
+        raise
+
+
+def known_seed(seed: Any) -> int:
+    """The seed that was given to a reset; UNKNOWN where it was none, or no whole number."""
+    return int(seed) if isinstance(seed, int | np.integer) else UNKNOWN
 
 
 def info_of_step(episodes: EpisodeLog, info: Any) -> Mapping[Any, Any]:

@@ -12,13 +12,12 @@ from jaxtyping import Shaped
 
 from pipeline.envs.gym.infos import FINAL_INFO, final_observation
 from pipeline.envs.gym.resets import count_resets, stop_counting
-from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
 from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
-from pipeline.live.recording import Recording, attempt, info_of_step
+from pipeline.live.recording import Recording, asked, attempt, info_of_step, known_seed
 
 
 class RecordEpisodes(gym.Wrapper):
@@ -56,7 +55,7 @@ class RecordEpisodes(gym.Wrapper):
         if self._log.stopped:
             return self.env.reset(seed=seed, options=options)
         self._log.require_open()
-        answer = self.env.reset(seed=seed, options=options)
+        answer = asked(self._guarded, self.env.reset, seed=seed, options=options)
         attempt(self._guarded, self._begin, answer, seed)
         return answer
 
@@ -65,7 +64,7 @@ class RecordEpisodes(gym.Wrapper):
             return self.env.step(action)
         applied = attempt(self._guarded, self._actions.one, action) if self._recording.under_way else None
         resets = self._resets.count
-        answer = self.env.step(action)
+        answer = asked(self._guarded, self.env.step, action)
         attempt(self._guarded, self._add, applied, answer, self._resets.count > resets)
         return answer
 
@@ -76,8 +75,7 @@ class RecordEpisodes(gym.Wrapper):
 
     def _begin(self, answer: Any, seed: int | None) -> None:
         observation, info = answer
-        known = UNKNOWN if seed is None else int(seed)
-        self._recording.begin(self._copy(observation), known, info_of_step(self._log, info))
+        self._recording.begin(self._copy(observation), known_seed(seed), info_of_step(self._log, info))
 
     def _add(self, applied: Shaped[np.ndarray, "..."] | None, answer: Any, was_reset: bool) -> None:
         observation, reward, terminated, truncated, info = answer

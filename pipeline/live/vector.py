@@ -18,7 +18,7 @@ from pipeline.live.batches import cast_like, ending_info, one_info, split_observ
 from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
-from pipeline.live.recording import Recording, attempt
+from pipeline.live.recording import Recording, asked, attempt, known_seed
 
 AUTORESET_MODE, RESET_MASK = "autoreset_mode", "reset_mask"
 
@@ -69,7 +69,7 @@ class RecordVectorEpisodes(VectorWrapper):
         mask = np.array((options or {}).get(RESET_MASK, [True] * self.num_envs))  # copied now: `env` takes it out
         if not self._log.stopped:
             self._log.require_open()
-        answer = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # a list is allowed
+        answer = asked(self._recordings, self.env.reset, seed=seed, options=options)
         if not self._log.stopped:
             attempt(self._recordings, self._begin_all, answer, seed, mask)
         return answer
@@ -79,7 +79,7 @@ class RecordVectorEpisodes(VectorWrapper):
             return self.env.step(actions)
         applied = attempt(self._recordings, self._actions.batch, self.action_space, actions, self.num_envs)
         resets = [counter.count for _, counter in self._resets]
-        answer = self.env.step(actions)
+        answer = asked(self._recordings, self.env.step, actions)
         attempt(self._recordings, self._add_all, applied, answer, resets)
         return answer
 
@@ -149,7 +149,7 @@ class RecordVectorEpisodes(VectorWrapper):
             known = isinstance(self.unwrapped, SyncVectorEnv | AsyncVectorEnv)
             return [int(seed) + i if known else UNKNOWN for i in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else seed
-        return [UNKNOWN if each is None else int(each) for each in seeds]
+        return [known_seed(each) for each in seeds]
 
 
 def _mode(env: VectorEnv, given: AutoresetMode | None) -> AutoresetMode:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.exact import exactly, one_array, rounded
+from pipeline.errors import InvalidInput
+from pipeline.exact import exactly, one_array, one_number, rounded
 
 TYPES = [
     np.bool_,
@@ -99,3 +100,14 @@ def test_numbers_of_several_types_share_one_that_holds_all_of_them(values, dtype
 )
 def test_what_no_type_holds_is_no_array(values):
     assert one_array(values) is None
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 2**53 + 2, np.uint64(2**63), [2**60], True])
+def test_a_number_is_a_float_where_that_is_the_same_number(value):
+    assert one_number(value, "reward") == np.asarray(value).item()
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, np.uint64(2**64 - 1), [2**60 + 1], 10**400])
+def test_a_whole_number_that_no_float_is_is_refused(value):
+    with pytest.raises(InvalidInput, match="reward"):
+        one_number(value, "reward")

@@ -15,6 +15,7 @@ from pipeline.wording import (
     last_line,
     number_ranges,
     slug,
+    writable,
 )
 
 
@@ -33,6 +34,17 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices():
 @pytest.mark.parametrize(("name", "expected"), [("My_Env-v0", "my-env-v0"), ("ALE/Pong", "ale-pong"), ("!?", "")])
 def test_a_slug_is_made_of_small_letters_and_digits(name, expected):
     assert slug(name) == expected
+
+
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def test_an_error_is_told_whatever_it_says():
+    assert error_text(Speechless()) == "Speechless: its text cannot be read"
+    assert error_text(ValueError("half \ud800")) == r"ValueError: half \ud800"
+    assert writable("whole é") == "whole é"
 
 
 def test_an_error_is_told_by_its_type_where_it_has_no_text():

@@ -118,3 +118,9 @@ def test_a_single_failure_was_told_already(tmp_path, capsys):
     (tmp_path / FAILED).write_text(json.dumps([entry("toy/a", "full")]))
     assert print_failures(tmp_path) == 1
     assert capsys.readouterr().err == ""
+
+
+def test_an_error_that_says_half_a_character_can_be_written_down(tmp_path):
+    failure = failure_of("collect", "toy/corner", ValueError("half \ud800"), None)
+    (failure.message + failure.traceback).encode()
+    assert r"half \ud800" in failure.message

@@ -21,6 +21,21 @@ from pipeline.live.vector import RecordVectorEpisodes
 from tests.pipeline.live.odd import LENGTH, Odd, play, recorded
 
 
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+class Failing:
+    """What looks like an array, and is none."""
+
+    def __init__(self, error=None):
+        self.error = error or Speechless()
+
+    def __array__(self, *arguments, **named):
+        raise self.error
+
+
 def place(episode, step):
     return np.float32([episode, step])
 
@@ -56,6 +71,9 @@ def test_an_observation_is_brought_to_the_dtype_and_shape_of_its_space(tmp_path,
             lambda e, s: place(e, s) + (np.float64(0.1) if e == 1 else np.float32(0)), id="digits that float32 lacks"
         ),
         pytest.param(lambda e, s: np.zeros(3) if e == 1 and s == 2 else place(e, s), id="another shape"),
+        pytest.param(lambda e, s: Failing() if e == 1 and s == 2 else place(e, s), id="an error without words"),
+        pytest.param(lambda e, s: Failing(ValueError("\ud800")) if e == 1 else place(e, s), id="half a character"),
+        pytest.param(lambda e, s: Failing(ValueError("x" * 10**6)) if e == 1 else place(e, s), id="a long text"),
         pytest.param(lambda e, s: [[0], [0, 1]] if e == 1 else place(e, s), id="ragged rows"),
         pytest.param(lambda e, s: torch.ones(2, requires_grad=e == 1), id="a tensor that needs a gradient"),
         pytest.param(lambda e, s: None if e == 1 and s == 3 else place(e, s), id="None"),
@@ -68,6 +86,7 @@ def test_an_episode_whose_observations_cannot_be_stored_is_left_out_and_named(tm
     episodes, warnings = recorded(tmp_path, Odd(observation=given))
     assert len(episodes) == 2
     assert len([line for line in warnings if "was left out: " in line and "number 2 of its environment" in line]) == 1
+    assert len("".join(warnings)) < 2000
 
 
 @pytest.mark.parametrize(
