@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.envs.gym.infos import ENDING, NO_INFO, kept_info
 from pipeline.envs.gym.text import holds_texts
+from pipeline.errors import InvalidInput
 from pipeline.live.layout import enumerate_as_texts, in_shape
 from pipeline.observation import UNCHANGING, info_copy
 
@@ -20,7 +21,8 @@ Infos = Mapping[Any, Any] | Sequence[Mapping[Any, Any]] | None
 def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
     """Split a batch into the observations of its `count` environments; `space` is the space of one environment.
 
-    The batch is copied once, as a whole. Dict and Tuple become mappings, texts stay as they are.
+    The batch is copied once, as a whole. Dict and Tuple become mappings, texts stay as they are. Raises InvalidInput
+    for a batch of another number of rows.
     """
     if isinstance(space, gym.spaces.Dict):
         return _joined({key: split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
@@ -29,7 +31,12 @@ def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
         return _joined({k: split_observations(inner, batch[int(k)], count) for k, inner in parts}, count)
     if holds_texts(space):
         return list(batch)
-    return list(in_shape(np.array(np.asarray(batch)), (count, *(space.shape or ()))))
+    each = list(in_shape(np.array(np.asarray(batch)), (count, *(space.shape or ()))))
+    if len(each) != count:
+        raise InvalidInput(
+            f"A batch of observations should have {count} rows, one for each environment; it has {len(each)}."
+        )
+    return each
 
 
 def cast_like(observation: Any, other: Any) -> Any:
@@ -56,7 +63,7 @@ def one_info(infos: Infos, index: int, count: int) -> dict[Any, Any]:
 def ending_info(infos: Infos, index: int, count: int) -> dict[Any, Any]:
     """What belongs to the end of the episode of environment `index`, not copied where it is a list of infos."""
     if not isinstance(infos, Mapping):
-        return {key: value for key, value in infos[index].items() if key in ENDING} if infos else {}
+        return {key: value for key, value in (infos[index] or {}).items() if key in ENDING} if infos else {}
     return _of_one({key: value for key, value in infos.items() if key in NO_INFO}, index, count)
 
 

@@ -141,8 +141,11 @@ class RecordVectorEpisodes(VectorWrapper):
         return split_observations(self.single_observation_space, observations, self.num_envs)
 
     def _column(self, column: Any) -> list[Any]:
-        """Rewards, or flags, of all environments."""
-        return in_shape(np.asarray(column), (self.num_envs,)).tolist()
+        """Rewards, or flags, of all environments. Raises InvalidInput where they are not as many."""
+        each = in_shape(np.asarray(column), (self.num_envs,))
+        if each.shape[:1] != (self.num_envs,):
+            raise InvalidInput(f"A step should give {self.num_envs} rewards and flags; it gave an array {each.shape}.")
+        return each.tolist()
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
         if isinstance(seed, int | np.integer):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from pipeline.live.dm import RecordDmEpisodes
 from pipeline.live.recording import FAILED_INSIDE
@@ -117,3 +117,48 @@ def test_a_seed_that_is_no_whole_number_is_unknown(tmp_path, seed, known):
             return super().reset()
 
     assert [episode.seed for episode in recorded(tmp_path, Any(), loop)[0]] == [known]
+
+
+class Several(VectorEnv):
+    """Two environments whose steps give `what` at `place` from the sixth step on; four steps make an episode."""
+
+    num_envs, metadata = 2, {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    single_observation_space, single_action_space = spaces.Box(-9, 9, (3,)), spaces.Discrete(2)
+    observation_space, action_space = spaces.Box(-9, 9, (2, 3)), spaces.MultiDiscrete([2, 2])
+
+    def __init__(self, place: int, what: object) -> None:
+        self.place, self.what, self.steps = place, what, 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros((2, 3), np.float32), {}
+
+    def step(self, actions):
+        self.steps += 1
+        last = np.full(2, self.steps % 5 == 4)
+        answer = [np.full((2, 3), self.steps, np.float32), np.ones(2), last, np.zeros(2, bool), {}]
+        if self.steps > 5:
+            answer[self.place] = self.what
+        return tuple(answer)
+
+
+def ten_steps(env):
+    env.reset()
+    for _ in range(10):
+        env.step(np.zeros(2, int))
+
+
+@pytest.mark.parametrize(
+    ("place", "what", "kept"),
+    [
+        pytest.param(0, np.zeros((3, 2), np.float32), 2, id="axes of the batch the other way round"),
+        pytest.param(0, np.zeros((1, 3), np.float32), 2, id="one observation for two"),
+        pytest.param(1, np.ones(3), 2, id="three rewards for two"),
+        pytest.param(1, 1.0, 2, id="one reward for two"),
+        pytest.param(2, None, 2, id="no flags"),
+        pytest.param(4, [None, None], 4, id="infos that are None"),
+    ],
+)
+def test_a_batch_of_another_size_is_not_shared_out(tmp_path, place, what, kept):
+    episodes, warnings = recorded(tmp_path, Several(place, what), ten_steps, RecordVectorEpisodes)
+    assert [episode.steps["observation"].shape for episode in episodes] == [(5, 3)] * kept
+    assert bool(warnings) == (kept == 2)
