@@ -76,6 +76,10 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
         column = np.asarray(values)  # three times faster than one by one
         if _is_stored(column.dtype) and (column.dtype.kind != "f" or not isinstance(values[0], int)):
             return column
+    if set(map(type, values)) == {np.ndarray}:
+        each = list(values)
+        if len({(value.dtype, value.shape) for value in each}) == 1 and _is_stored(each[0].dtype):
+            return stacked(each)
     try:
         each = [_as_array(value) for value in values]
     except Exception:  # an array-like may raise anything; rows of several lengths are a ValueError
@@ -89,6 +93,14 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
         if all(value is not None for value in cast):
             return np.stack([value for value in cast if value is not None])
     return None
+
+
+def stacked(arrays: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "n ..."]:
+    """As `numpy.stack`, in a third of the time for many small arrays of one shape."""
+    shape = arrays[0].shape
+    if not shape or any(array.shape != shape for array in arrays):
+        return np.stack(arrays)
+    return np.concatenate(arrays).reshape(len(arrays), *shape)
 
 
 def _is_stored(dtype: np.dtype[Any]) -> bool:

@@ -44,7 +44,9 @@ class RowSpec(NamedTuple):
     @staticmethod
     def of(array: Described) -> RowSpec:
         """The row of an array whose leading axis is steps; the order of its bytes says nothing."""
-        return RowSpec(np.dtype(array.dtype).newbyteorder("="), tuple(array.shape[1:]))
+        dtype = np.dtype(array.dtype)
+        dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
+        return RowSpec(dtype, tuple(array.shape[1:]))
 
     @property
     def nbytes(self) -> int:
@@ -70,6 +72,7 @@ class Columns:
         self._shared: dict[str, RowSpec] = {}
         self._infos: dict[str, RowSpec] = {}
         self._names = SideBySide()
+        self._in_place: set[tuple[tuple[str, ...], ...]] = set()  # names of episodes that keep all of them
         self.notes: list[str] = []
 
     def learn(self, rows: Mapping[str, RowSpec]) -> None:
@@ -99,9 +102,12 @@ class Columns:
 
         An info that has other values in the known dtype is left out. Raises InvalidEpisode as `check`.
         """
-        episode = self._named(episode, names := self._names.copy())
-        self._agree(row_specs(episode.steps))
+        own, named = _names_of(episode), self._named(episode, names := self._names.copy())
+        self._agree(row_specs(named.steps))
         self._names = names
+        if named is episode:
+            self._in_place.add(own)
+        episode = named
         changed: dict[str, np.ndarray | None] = {}
         for name, array in _infos(episode).items():
             have = RowSpec.of(array)
@@ -120,6 +126,8 @@ class Columns:
 
     def _named(self, episode: Episode, names: SideBySide) -> Episode:
         """The episode with its arrays under names that can lie beside the known ones; `names` learns the new ones."""
+        if _names_of(episode) in self._in_place:  # what has a place keeps it
+            return episode
         own = sorted(name for name in episode.steps if not name.startswith(PRESENT))
         own += sorted(f"{RESET}{name}" for name in episode.reset_info)
         known = {n: n if n.startswith((INFO, RESET)) else name_among(self._names, n) for n in own}
@@ -154,6 +162,10 @@ def row_specs(steps: Mapping[str, Described]) -> dict[str, RowSpec]:
 def listed(rows: Mapping[str, RowSpec]) -> str:
     """`action float32[4], observation float64[39]`, by name."""
     return ", ".join(f"{name} {row}" for name, row in sorted(rows.items()))
+
+
+def _names_of(episode: Episode) -> tuple[tuple[str, ...], ...]:
+    return tuple(episode.steps), tuple(episode.reset_info)
 
 
 def _infos(episode: Episode) -> dict[str, Shaped[np.ndarray, "_ ..."]]:

@@ -29,6 +29,8 @@ def action_copy(action: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Shaped[
     Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer, 200 for int8.
     """
     array = np.array(np.asarray(action))
+    if array.dtype == dtype and array.shape == shape:
+        return array
     if array.shape != shape:
         array = in_shape(array, shape)
     fitting = rounded(array, dtype)

@@ -230,7 +230,7 @@ def known_seed(seed: Any) -> int:
 
 def info_of_step(episodes: EpisodeLog, info: Any) -> Mapping[Any, Any]:
     """A copy of an info; empty, with a note, where it is no mapping."""
-    if info is None or isinstance(info, Mapping):
+    if type(info) is dict or info is None or isinstance(info, Mapping):
         return kept_info(info)
     episodes.note(f"an info that is no mapping is not stored: {type(info).__name__}")
     return {}

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.episode import UNKNOWN, Episode, with_last_row
-from pipeline.errors import InvalidEpisode, InvalidInput
-from pipeline.exact import one_array
+from pipeline.errors import InvalidInput
+from pipeline.exact import one_array, stacked
 from pipeline.interfaces import Observation, Transition
-from pipeline.observation import observation_arrays
+from pipeline.observation import observation_columns
 from pipeline.rollout.infos import stack_infos
 
 
@@ -70,7 +70,7 @@ class EpisodeBuilder:
         self.notes = infos.notes
         steps = {
             **_stack_observations(self._observations, self._has_last),
-            "action": with_last_row("action", np.stack(self._actions)),
+            "action": with_last_row("action", stacked(self._actions)),
             "reward": with_last_row("reward", np.asarray(rewards, np.float64)),
             "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
             **infos.steps,
@@ -100,19 +100,16 @@ def _stack_observations(
     observations: Sequence[Observation], has_last: bool
 ) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     """`observation`, or `observation/<key>` for each array of a nested one; T+1 rows each."""
-    rows = [observation_arrays(each, "observation") for each in observations]
-    if differing := [sorted(row) for row in rows if row.keys() != rows[0].keys()]:
-        raise InvalidEpisode(f"An observation has the arrays {differing[0]}, those before it have {sorted(rows[0])}")
-    stacked = {}
-    for name in rows[0]:
-        array = one_array([row[name] for row in rows])
+    steps = {}
+    for name, rows in observation_columns(observations, "observation").items():
+        array = one_array(rows)
         if array is None:
-            kinds = " and ".join(dict.fromkeys(f"{row[name].dtype}{list(row[name].shape)}" for row in rows))
+            kinds = " and ".join(dict.fromkeys(f"{row.dtype}{list(row.shape)}" for row in rows))
             raise InvalidInput(
                 f"{name} must hold numbers of one shape, in a type that has all of them; it is {kinds}. A text belongs "
                 f"into the mission."
             )
         if not has_last:
             array[-1] = 0
-        stacked[name] = array
-    return stacked
+        steps[name] = array
+    return steps
