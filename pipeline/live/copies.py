@@ -28,7 +28,7 @@ def action_copy(action: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Shaped[
 
     Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer, 200 for int8.
     """
-    array = np.array(np.asarray(action))
+    array = action.copy() if type(action) is np.ndarray else np.array(np.asarray(action))
     if array.dtype == dtype and array.shape == shape:
         return array
     if array.shape != shape:

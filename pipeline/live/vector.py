@@ -57,6 +57,7 @@ class RecordVectorEpisodes(VectorWrapper):
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.single_action_space)
         self._log = log
         self._recordings = [Recording(log, layout_dtypes(layout)) for _ in range(env.num_envs)]
+        self._guarded = [(recording,) for recording in self._recordings]
         self._ended = [False] * env.num_envs
         inside = env.unwrapped.envs if isinstance(env.unwrapped, SyncVectorEnv) else ()
         self._resets = [(each, count_resets(each)) for each in inside]
@@ -97,7 +98,7 @@ class RecordVectorEpisodes(VectorWrapper):
         seeds, each = self._seeds(seed), self._split(observations)
         for i in np.flatnonzero(mask).tolist():
             self._ended[i] = False
-            attempt(self._recordings[i : i + 1], self._begin, i, each[i], infos, seeds[i])
+            attempt(self._guarded[i], self._begin, i, each[i], infos, seeds[i])
 
     def _begin(self, i: int, observation: Any, infos: Any, seed: int = UNKNOWN) -> None:
         self._recordings[i].begin(observation, seed, one_info(infos, i, self.num_envs) if infos else {})
@@ -107,16 +108,17 @@ class RecordVectorEpisodes(VectorWrapper):
         each = self._split(observations)
         gained, terminated, truncated = (self._column(column) for column in (rewards, terminations, truncations))
         inside = [counter.count - before for (_, counter), before in zip(self._resets, resets, strict=True)]
+        next_step, same_step = (self._mode == mode for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP))
         for i in range(self.num_envs):
-            begins = self._ended[i] and self._mode == AutoresetMode.NEXT_STEP
+            begins = self._ended[i] and next_step
             self._ended[i] = ended = bool(terminated[i] or truncated[i])
-            has_next = ended and self._mode == AutoresetMode.SAME_STEP
+            has_next = ended and same_step
             by_itself = bool(inside) and inside[i] > (begins or has_next)
             if applied is not None and not begins:
                 step = applied[i, ...], each[i], gained[i], bool(terminated[i]), bool(truncated[i])
-                attempt(self._recordings[i : i + 1], self._add, i, step, infos, has_next, by_itself)
-            if begins or has_next or (by_itself and not (ended and self._mode == AutoresetMode.NEXT_STEP)):
-                attempt(self._recordings[i : i + 1], self._begin, i, each[i], infos)
+                attempt(self._guarded[i], self._add, i, step, infos, has_next, by_itself)
+            if begins or has_next or (by_itself and not (ended and next_step)):
+                attempt(self._guarded[i], self._begin, i, each[i], infos)
 
     def _add(self, i: int, step: tuple[Any, Any, Any, bool, bool], infos: Any, has_next: bool, by_itself: bool) -> None:
         """A step of one environment. `has_next`: what it shows is of the next episode; `by_itself`: it reset itself."""

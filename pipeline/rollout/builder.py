@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from pipeline.episode import UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
-from pipeline.exact import one_array, stacked
+from pipeline.exact import one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
 from pipeline.observation import observation_columns
 from pipeline.rollout.infos import stack_infos
@@ -70,7 +70,7 @@ class EpisodeBuilder:
         self.notes = infos.notes
         steps = {
             **_stack_observations(self._observations, self._has_last),
-            "action": with_last_row("action", stacked(self._actions)),
+            "action": with_last_row("action", stack_alike(self._actions)),
             "reward": with_last_row("reward", np.asarray(rewards, np.float64)),
             "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
             **infos.steps,

@@ -19,6 +19,7 @@ from pipeline.dataset.spill import save_episode, spill_path
 from pipeline.errors import TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
 from pipeline.interfaces import Environment, Policy
+from pipeline.machine.outlets import keep_secrets_out
 from pipeline.machine.processes import spawn_context
 from pipeline.rollout.rollout import Played, Start, play
 from pipeline.seeding import episode_rng, episode_seed
@@ -177,6 +178,7 @@ def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection,
 
     `words` were typed; errors suggest commands that hold them.
     """
+    keep_secrets_out()
     with user_typed(words):
         _play(job, claims, share, pipe)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,15 @@ class Failing(Toy):
 
     def reset(self, seed: int) -> Observation:
         raise ValueError("the board is broken")
+
+
+class Chatty(Toy):
+    """Says what it should not, as a library does that logs its requests."""
+
+    def reset(self, seed: int) -> Observation:
+        logging.getLogger("library").error("GET /boards with token=%s", os.environ["HF_TOKEN"])
+        warnings.warn(f"{os.environ['HF_TOKEN']} expires", stacklevel=1)
+        return super().reset(seed)
 
 
 class Unpicklable(Exception):
@@ -74,6 +85,16 @@ def test_episodes_that_are_spilled_already_are_left_out(tmp_path):
         assert sorted(each.index for each in pool) == [0, 1]
     with WorkerPool(work, 0, 3, workers=1) as pool:
         assert [each.index for each in pool] == [2]
+
+
+def test_what_a_simulator_says_in_a_worker_goes_without_secrets(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("HF_TOKEN", "plain-words-7")
+    with WorkerPool(job(tmp_path, environment=partial(Chatty, "corner"), limit=1), 0, 1, workers=1) as pool:
+        assert [each.index for each in pool] == [0]
+    said = capfd.readouterr().err
+    assert "GET /boards with token=[secret]" in said
+    assert "[secret] expires" in said
+    assert "plain-words-7" not in said
 
 
 def test_a_spilled_episode_has_its_pictures_which_name_it(tmp_path):
