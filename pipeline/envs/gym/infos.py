@@ -36,6 +36,8 @@ def kept_info(info: Any) -> dict[Any, Any]:
         return {}
     if type(info) is not dict and not isinstance(info, Mapping):  # asking for a type takes a tenth of the time
         raise InvalidInput(f"The info that reset() and step() give should be a mapping; it is {type(info).__name__}.")
+    if not info:
+        return {}
     if NO_INFO.isdisjoint(info) and UNCHANGING.issuperset(map(type, info.values())):  # nearly always
         return dict(info)
     return {
