@@ -20,6 +20,13 @@ from typing import Any
 COLLECT, INGEST = DOORS = ("collect", "ingest")
 """The two stages by which episodes come in."""
 
+MADE_BY: dict[str, tuple[str, dict[str, str]]] = {
+    "random-v1": (COLLECT, {"policy": "random"}),
+    "jat-v1": (INGEST, {"source": "jat"}),
+    "dqn_replay-v1": (INGEST, {"source": "dqn_replay"}),
+}
+"""What makes the datasets whose names the program itself gives; `scripted-v1` is what the default policy makes."""
+
 CHAIN = ("embeddings", "retrieval", "distances", "bins", "parquet", "report", "report_index", "plan", "publish")
 """Stages that are given a recipe."""
 
@@ -151,6 +158,17 @@ class Command:
             return False
         readers = STAGES_OF.get(group, self.stages)
         return any(stage in RECIPES or stage in readers for stage in self.stages)
+
+
+def making(dataset: str, task: str, domain: str, settings: Mapping[str, Any] | None = None) -> Command:
+    """The command by which episodes of a dataset come in.
+
+    A name that the program gives says what makes it (`MADE_BY`): the expert must not play a `random-v1`. A policy, a
+    source or an experiment that was typed counts before the name.
+    """
+    chosen = any(_group(word) in ("policy", "source", "experiment") for word in typed().words)
+    stage, maker = (typed().door, {}) if chosen else MADE_BY.get(dataset, (typed().door, {}))
+    return Command(stage, task, domain, {**maker, "dataset": dataset, **(settings or {})})
 
 
 def again(**settings: Any) -> str:

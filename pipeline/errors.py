@@ -49,7 +49,8 @@ class ArtifactNotFound(PipelineError, FileNotFoundError):
         message = f"{self.args[0]}\nMake it first: {self.command.line()}"
         if Typed() == typed():
             return f"{message}\nOr add inputs=build."
-        return f"{message}\nOr make all that is missing on the way: {again(inputs='build')}"
+        maker = {key: value for key, value in self.command.settings.items() if key in ("policy", "source")}
+        return f"{message}\nOr make all that is missing on the way: {again(inputs='build', **maker)}"
 
 
 class DamagedArtifact(PipelineError):

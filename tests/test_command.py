@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline.command import Command, Typed, again, typed, user_typed
+from pipeline.command import Command, Typed, again, making, typed, user_typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound, unknown_name
 
@@ -62,6 +62,33 @@ def test_without_a_command_line_it_says_what_the_code_knows():
     assert typed() == Typed()
     assert again(retrieval__demos=2, states=None) == "retrieval.demos=2"
     assert Command("frames", "corner", "domain=toy").line() == "python run.py stage=frames domain=toy task=corner"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("random-v1", ["stage=collect", "domain=toy", "task=maze", "dataset=random-v1", "policy=random"]),
+        ("jat-v1", ["stage=ingest", "domain=toy", "task=maze", "dataset=jat-v1", "source=jat"]),
+        ("dqn_replay-v1", ["stage=ingest", "domain=toy", "task=maze", "dataset=dqn_replay-v1", "source=dqn_replay"]),
+        ("scripted-v1", ["stage=collect", "domain=toy", "task=maze", "dataset=scripted-v1"]),
+    ],
+)
+def test_a_dataset_is_made_by_what_its_name_says(dataset, words, tmp_path):
+    with pytest.raises(ArtifactNotFound) as missing:
+        Workspace(str(tmp_path)).dataset("toy", "maze", dataset)
+    assert missing.value.command.words() == words
+    with user_typed(Typed(("stage=retrieval", "domain=toy", "policy=callable"))):
+        assert making("random-v1", "maze", "domain=toy").words() == [
+            *("stage=collect", "domain=toy", "task=maze", "dataset=random-v1", "policy=callable")
+        ]
+
+
+def test_what_makes_a_dataset_is_also_said_where_all_is_made_on_the_way(tmp_path):
+    with user_typed(Typed(("stage=retrieval", "domain=toy", "task=maze", "dataset=random-v1"))):
+        with pytest.raises(ArtifactNotFound) as missing:
+            Workspace(str(tmp_path)).dataset("toy", "maze", "random-v1")
+        *_, last = str(missing.value).splitlines()
+    assert {"stage=retrieval", "dataset=random-v1", "inputs=build", "policy=random"} <= set(last.split())
 
 
 def test_a_recorded_command_gives_all_but_the_places():

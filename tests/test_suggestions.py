@@ -14,6 +14,7 @@ MAKERS = {
     "with_key",
     "with_words",
     "larger",
+    "making",
     "remake",
     "again_without",
     "verified",

@@ -69,6 +69,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         ("stage=[collect,report", "domain=toy"),
         "A bracket is not closed in stage=[collect,report: write 'stage=[collect,report]'",
     ),
+    ((*COLLECT, "task=[corner,maze"), "A bracket is not closed in task=[corner,maze: write 'task=[corner,maze]'"),
     (("collect", "domain=toy"), "collect is no setting. Did you mean stage=collect?"),
     (("toy", "stage=collect"), "toy is no setting. Did you mean domain=toy?"),
     ((*COLLECT, "episodes"), "episodes needs a value: episodes=..."),

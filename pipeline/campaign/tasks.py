@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.artifacts.artifact import EPISODES
 from pipeline.artifacts.store import ArtifactStore
-from pipeline.command import COLLECT, DOORS, Command, domain_words, typed
+from pipeline.command import COLLECT, DOORS, Command, domain_words, making
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.wording import few, how_many
@@ -73,7 +73,7 @@ def _with_dataset(domain: Domain, store: ArtifactStore, datasets: Sequence[str])
     if skipped := [task for task in domain.tasks if task not in there]:
         log.info("skipped %s without the dataset %s: %s", how_many(len(skipped), "tasks"), names, few(skipped))
     if not there:
-        command = Command(typed().door, domain.tasks[0], domain.words, {"dataset": datasets[0]})
+        command = making(datasets[0], domain.tasks[0], domain.words)
         raise InvalidInput(
             f"No task of {domain.name} has the dataset {names} under {store.root}.\nMake it first: {command.line()}"
         )

@@ -141,7 +141,7 @@ def unreadable(word: str, words: Sequence[str], choices: Choices) -> str:
     if opened := _open_list(word, words):
         pieces, whole = opened
         first = pieces[0]
-        if "=" in whole[len(first) :]:  # another setting follows: the bracket itself was forgotten
+        if whole.count("[") > whole.count("]") or "=" in whole[len(first) :]:  # the bracket itself was forgotten
             closed = f"{first}]"
             return _instead([first], [closed], f"A bracket is not closed in {first}: write {shlex.quote(closed)}")
         return _instead(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pipeline.artifacts.artifact import EPISODES, MANIFEST, WHOLE_SOURCE, Artifact, Spec
 from pipeline.artifacts.remake import larger
 from pipeline.artifacts.store import ArtifactStore, artifact_in_place
-from pipeline.command import Command, again, typed
+from pipeline.command import again, making
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError, unknown_name
@@ -61,8 +61,8 @@ class Workspace(ArtifactStore):
             raise _too_few(small[0], message, episodes)
         there = ", ".join(sorted({a.manifest.version for a in self.of_kind(domain, task, EPISODES)})) or "none"
         message = f"There is no dataset {name} of {domain}/{task} under {self.root}. Datasets of this task: {there}."
-        settings = {"dataset": name} | ({"episodes": episodes, "states": None} if episodes else {})
-        raise ArtifactNotFound(message, Command(typed().door, task, f"domain={domain}", settings))
+        settings = {"episodes": episodes, "states": None} if episodes else {}
+        raise ArtifactNotFound(message, making(name, task, f"domain={domain}", settings))
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root.parent)!r}, {self.storage.name!r})"

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InvalidInput, Unreachable
+from pipeline.errors import InvalidInput, InvalidSettings, Unreachable
 from pipeline.machine.files import is_folder, is_plain_file
 from pipeline.machine.secrets import refuse_password
 from pipeline.remote.download import RemoteFile, download
@@ -111,7 +111,7 @@ class Bucket:
         if not re.fullmatch(r"[A-Za-z0-9]+", game) or run < 0:
             raise InvalidInput(f"{game} run {run} is no game and run of {ROOT}={self.address}; one is Pong run 1.")
         if self._folder is not None and not is_folder(self._folder):
-            raise InvalidInput(
+            raise InvalidSettings(
                 f"{ROOT} must be a folder with {game}/{run}/ or dqn/{game}/{run}/ in it, or an address, as "
                 f"gs://BUCKET/FOLDER. There is no folder {self._folder}."
             )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.episode import Episode
-from pipeline.errors import InvalidInput, UnknownName
+from pipeline.errors import InvalidInput, InvalidSettings, UnknownName
 from pipeline.machine.files import is_folder, is_plain_file
 from pipeline.machine.secrets import refuse_password
 from pipeline.sources.contract import Source
@@ -195,7 +195,7 @@ def _task_folder(root: Path, name: str, hub: Repository | None, setting: str) ->
     if hub:
         raise UnknownName(f"The dataset {hub} has no files {name}/train-*. Check {hub.settings} and the task.")
     if not is_folder(root):
-        raise InvalidInput(f"{setting} must be a folder with {name}/*.parquet in it. There is no folder {root}.")
+        raise InvalidSettings(f"{setting} must be a folder with {name}/*.parquet in it. There is no folder {root}.")
     there = sorted(path.name for path in root.iterdir() if is_folder(path) and not path.name.startswith("."))
     near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
     listed = near + [other for other in there if other not in near]

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.episode import Episode
-from pipeline.errors import InvalidInput
+from pipeline.errors import CauseOfAll, InvalidInput
 from pipeline.sources.jat.source import JatSource
 from tests.contracts.source import SourceContract
 from tests.hub_server import serving
@@ -192,7 +192,7 @@ def test_a_path_one_folder_too_deep_is_explained(tmp_path: Path):
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path):
-    with pytest.raises(InvalidInput, match="There is no folder .*nowhere"):
+    with pytest.raises(CauseOfAll, match="There is no folder .*nowhere"):  # no other task is tried
         JatSource(str(tmp_path / "nowhere")).identity("mujoco", "ant")
 
 
