@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from html import unescape
 
@@ -14,15 +13,18 @@ from tests.test_run import run
 POLE = ("domain=gym", "domain.env_id=CartPole-v1")
 
 
-@pytest.mark.parametrize("words", [("task=pong", "episodes=1", "frames=3"), ("source=jat", "source.path=nowhere")])
-def test_weights_that_are_not_named_are_missed_before_the_first_stage(tmp_path, words):
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [("atari/pong", ("task=pong", "episodes=1", "frames=3")), ("atari", ("source=jat", "source.path=nowhere"))],
+)
+def test_weights_that_are_not_named_are_missed_before_the_first_stage(tmp_path, of, words):
     text = run(tmp_path, "stage=all", "domain=atari", *words, status=1)
     assert text.count("failed:") == 1
-    assert re.search(r"embeddings atari(/pong)? failed: Which weights\?", text)
+    assert f"embeddings {of} failed: Which weights?" in text
     assert "embedding.weights=random" in text
     assert not (tmp_path / "artifacts").exists()
     (failure,) = json.loads(next(tmp_path.glob("runs/*/*/failed.json")).read_text())
-    assert (failure["stage"], failure["task"]) == ("embeddings", "atari")
+    assert (failure["stage"], failure["task"]) == ("embeddings", of)
 
 
 def test_weights_that_are_not_there_are_missed_before_the_first_stage(tmp_path):
