@@ -39,16 +39,6 @@ def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
     return each
 
 
-def cast_like(observation: Any, other: Any) -> Any:
-    """Cast a copied observation to the dtypes of another.
-
-    A batch has the dtypes of its space; the observation of one environment may have others.
-    """
-    if isinstance(other, dict):
-        return {key: cast_like(observation[key], inner) for key, inner in other.items()}
-    return np.asarray(observation, other.dtype) if isinstance(other, np.ndarray | np.generic) else observation
-
-
 def one_info(infos: Infos, index: int, count: int) -> dict[Any, Any]:
     """A copy of the info of environment `index` of `count`, without what belongs to an episode's end.
 

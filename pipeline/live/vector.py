@@ -14,7 +14,7 @@ from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
-from pipeline.live.batches import cast_like, ending_info, one_info, split_observations
+from pipeline.live.batches import ending_info, one_info, split_observations
 from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
@@ -133,7 +133,7 @@ class RecordVectorEpisodes(VectorWrapper):
         last = final_observation(final if has_next and by_itself else ending) if terminated or truncated else None
         info = one_info(infos, i, self.num_envs) if infos and not has_next else kept_info(final)
         if last is not None:
-            seen = cast_like(self._copy(last), seen)
+            seen = self._copy(last)
         elif has_next or by_itself:
             recording.add_lost(action, seen, gained, terminated, truncated, info=info)
             return

@@ -182,9 +182,16 @@ def human_bytes(size: float) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """JSON of a file; a damaged one is named."""
+    """JSON of a file; a damaged one is named, and so is one that holds a key twice: readers take either value."""
     try:
         is_plain_file(path)
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(), object_pairs_hook=_each_key_once)
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedArtifact(f"{path} cannot be read as JSON: {error}") from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError(f"a key stands there twice, among {', '.join(sorted(values))[:200]}")
+    return values

@@ -149,3 +149,15 @@ def test_files_of_other_folders_are_never_looked_at(path):
     for name in ("../x", "/etc/passwd", "a/../../x"):
         with pytest.raises(DamagedArtifact, match="files of other folders"):
             as_before(path.parent, files={name: {"size": 1, "blake3": "0"}})
+
+
+def test_a_key_that_stands_there_twice_is_damage(path):
+    text = path.read_text()
+    path.write_text(text.replace("{", '{"digest": "00",', 1))
+    with pytest.raises(DamagedArtifact, match="a key stands there twice"):
+        Manifest.read(path.parent)
+
+
+def test_a_dataset_that_does_not_count_its_episodes_is_damaged(path):
+    with pytest.raises(DamagedArtifact, match=r"counts\.episodes is missing"):
+        as_before(path.parent, kind="episodes", counts={"states": 3})
