@@ -98,6 +98,9 @@ class Episode:
                 raise InvalidEpisode(f"{name} must be a float64 vector, it is {array.dtype} of shape {array.shape}")
             if not np.isfinite(array).all():
                 raise InvalidEpisode(f"{name} holds NaN or infinity, first at step {_first_bad(array)}")
+        if (discount := self.steps["discount"]).min() < 0 or discount.max() > 1:
+            bad = int(np.argmax((discount < 0) | (discount > 1)))
+            raise InvalidEpisode(f"discount must lie in [0, 1], it is {discount[bad]} at step {bad}")
         for name, array in self.steps.items():
             if array.dtype.kind not in STORED_KINDS or array.dtype.itemsize > WIDEST:
                 raise InvalidEpisode(

@@ -111,6 +111,8 @@ def _info_copy(value: Any) -> Any:
     if type(value) in UNCHANGING or isinstance(value, np.generic):
         return value
     if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            return NoData("MaskedArray with masked values")
         return np.array(value) if value.dtype.kind != "O" else _info_copy(value.tolist())
     if isinstance(value, Mapping):
         return {key: _info_copy(inner) for key, inner in value.items()}

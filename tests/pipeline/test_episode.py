@@ -34,6 +34,8 @@ def test_flags_follow_from_the_end():
     ("changes", "message"),
     [
         ({"reward": np.array([1.0, np.nan, 0.0])}, "reward holds NaN or infinity, first at step 1"),
+        ({"discount": np.array([1.0, 2.0, 0.0])}, r"discount must lie in \[0, 1\], it is 2.0 at step 1"),
+        ({"discount": np.array([1.0, -0.5, 0.0])}, r"discount must lie in \[0, 1\], it is -0.5 at step 1"),
         ({"observation": np.array([0.0, np.nan, 1.0])}, "observation holds NaN, first at step 1"),
         ({"action": np.ones(3)}, "action of the last row must be zeros"),
         ({"action": np.zeros(5)}, "same T\\+1 rows"),

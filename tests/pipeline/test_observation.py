@@ -89,3 +89,8 @@ def test_what_holds_itself_is_no_data():
     itself: dict[str, object] = {}
     itself["itself"] = [itself, itself]
     assert info_copy(itself) == NoData("dict")
+
+
+def test_an_array_with_masked_values_is_no_data_because_they_are_no_numbers():
+    assert isinstance(info_copy(np.ma.array([1, 2], mask=[False, True])), NoData)
+    np.testing.assert_array_equal(info_copy(np.ma.array([1, 2])), [1, 2])
