@@ -34,18 +34,18 @@ FACTS = StageFacts(per_task=False)
 def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Workspace, delete: bool) -> None:
     """List what can go, with its size; remove it with `stage.gc.delete=true`. Never touches what a run still holds."""
     tasks = chosen_tasks(domain, only)
-    total = 0
+    total, found = 0, False
     for path, why in _garbage(workspace, domain.name if domain else None, tasks):
         size = size_of(path)
-        total += size
+        total, found = total + size, True
         log.info("%s %s (%s, %s)", "removed" if delete else "would remove", path, why, human_bytes(size))
         if delete:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             memory_of(path).unlink(missing_ok=True)
-    if total and not delete:
+    if found and not delete:
         command = Command("gc", settings={"stage.gc.delete": True})
         log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
-    elif not total:
+    elif not found:
         log.info("nothing to remove under %s", workspace.root)
 
 

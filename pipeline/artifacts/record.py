@@ -87,7 +87,7 @@ def read_record(path: Path) -> dict[str, Any]:
     if path.is_file() and path.stat().st_size > LARGEST:
         raise DamagedArtifact(f"{path} has {path.stat().st_size:,} bytes: no manifest is so large.")
     values = read_json(path)
-    if why := misfit(values, KEYS, "") or _misplaced(values) or _uncounted(values):
+    if why := misfit(values, KEYS, "") or _misplaced(values):
         raise DamagedArtifact(f"{path} is no manifest of this program: {why}.")
     if CHECKSUM not in values and LAYOUT in values["versions"]:
         raise DamagedArtifact(f"{path} has lost its checksum: it was changed after it was written.")
@@ -146,9 +146,3 @@ def _misplaced(values: Mapping[str, Any]) -> str:
         not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts for name in values["files"]
     )
     return "" if all(inside) else "it lists files of other folders"
-
-
-def _uncounted(values: Mapping[str, Any]) -> str:
-    """A dataset that does not say how much it holds."""
-    missing = {"episodes", "states"} - values["counts"].keys() if values["kind"] == "episodes" else set()
-    return f"counts.{min(missing)} is missing" if missing else ""

@@ -14,7 +14,7 @@ HEAVY = ("torch", "torchvision", "faiss", "numba", "gymnasium", "pyarrow", "data
 NEEDED = {
     "Contexts": {"torch"},
     "ExactIndex": {"numba"},
-    "RecordDmEpisodes": {"dm_env"},
+    "RecordDmEpisodes": {"dm_env", "gymnasium"},
     "RecordEpisodes": {"gymnasium"},
     "RecordVectorEpisodes": {"gymnasium"},
     "environment_facts": {"gymnasium"},

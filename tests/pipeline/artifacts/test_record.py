@@ -156,8 +156,3 @@ def test_a_key_that_stands_there_twice_is_damage(path):
     path.write_text(text.replace("{", '{"digest": "00",', 1))
     with pytest.raises(DamagedArtifact, match="a key stands there twice"):
         Manifest.read(path.parent)
-
-
-def test_a_dataset_that_does_not_count_its_episodes_is_damaged(path):
-    with pytest.raises(DamagedArtifact, match=r"counts\.episodes is missing"):
-        as_before(path.parent, kind="episodes", counts={"states": 3})
