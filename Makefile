@@ -17,7 +17,7 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-interop bench rebuild regent regent-all dqn-replay report catalog verify clean
+.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: setup ## Lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+test-slow: setup ## Whole commands that are pasted one after the other: what errors suggest, agents, sources
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m slow
 
 test-interop: setup ## Heavy readers of other projects, and random damage to foreign files
 	$(BIN)/python -m pytest -m interop

@@ -12,6 +12,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from tests.warm_shell import WarmShell
 
+pytestmark = pytest.mark.slow
+
 ONE = ("stage=collect", "episodes=1", "workers=1", "trust=true")
 TOY = (*ONE, "domain=toy", "task=corner")
 PONG = (*ONE, "domain=atari", "task=pong", "domain.max_steps=5")

@@ -7,6 +7,8 @@ import pytest
 from tests.jat_files import make_jat
 from tests.warm_shell import WarmShell
 
+pytestmark = pytest.mark.slow
+
 SCREEN = ("domain=gym", "domain.env_id=Screen-v0", "domain.entry_point=screen:Screen", "policy=random", "workers=1")
 MODULE = """
 import os

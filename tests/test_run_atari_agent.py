@@ -13,6 +13,8 @@ from tests.pipeline.policies.sb3.test_zoo import ARGS, CONFIG
 from tests.test_pasted_policies import Still
 from tests.warm_shell import ROOT, WarmShell
 
+pytestmark = pytest.mark.slow
+
 RUN = shlex.quote(str(ROOT / "run.py"))
 GAME = ("domain=atari", "task=breakout", "domain.max_steps=90")
 AGENT = (*GAME, "policy=sb3", "policy.path=zoo", "trust=true", "workers=1", "episodes=2")

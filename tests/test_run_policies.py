@@ -12,6 +12,8 @@ from examples.train_agent import AsGymnasium
 from pipeline.envs.toy import Toy
 from tests.test_run import run
 
+pytestmark = pytest.mark.slow
+
 COLLECT = ("stage=collect", "domain=toy", "task=corner", "policy=sb3", "trust=true", "episodes=3", "workers=1")
 
 
