@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -142,9 +141,11 @@ def _datasets(cfg: DictConfig) -> dict[str, Composed]:
         door = (_source() or HydraConfig.get().runtime.choices["policy"]).replace("_", "-")
         cfg.dataset = check_dataset_name(cfg.dataset or f"{door}-v1")
         return {cfg.dataset: Composed(cfg)}
+    from pipeline.policies.checkpoints import by_dataset
+
     found = {}
     _set_as_trained(cfg, checkpoints[0])
-    for name, each in _named(cfg, checkpoints).items():
+    for name, each in by_dataset(checkpoints, cfg.dataset, one="publish" in _stages(cfg)).items():
         own = deepcopy(cfg)
         own.dataset, own.policy.file = name, str(each.file)
         found[name] = Composed(own)
@@ -177,32 +178,6 @@ def _shipped(cfg: DictConfig) -> DictConfig:
     chosen = HydraConfig.get().runtime.choices
     groups = [group for group in ("domain", "policy") if chosen.get(group)]
     return OmegaConf.create({group: OmegaConf.load(CONF / group / f"{chosen[group]}.yaml") for group in groups})
-
-
-def _named(cfg: DictConfig, checkpoints: list[Checkpoint]) -> dict[str, Checkpoint]:
-    """The checkpoints by the names of the datasets that they make. Raises InvalidInput where one name is not enough."""
-    from pipeline.command import again
-    from pipeline.errors import InvalidInput
-
-    named = {f"{each.name}-v1": each for each in checkpoints}
-    if cfg.dataset and len(named) == 1:
-        named = {cfg.dataset: next(iter(named.values()))}
-    elif again_named := next((each for each in named.values() if _is_version(cfg.dataset, each)), None):
-        named = {cfg.dataset: again_named}
-    elif cfg.dataset:
-        there = ", ".join(named)
-        raise InvalidInput(
-            f"dataset={cfg.dataset} names one dataset, the checkpoints make {there}.\nAll: {again(dataset=None)}"
-        )
-    if len(named) > 1 and "publish" in _stages(cfg):
-        first = again(dataset=next(iter(named)))
-        raise InvalidInput(f"A repository holds one dataset of a task: {', '.join(named)}.\nThe first: {first}")
-    return named
-
-
-def _is_version(dataset: str | None, checkpoint: Checkpoint) -> bool:
-    """Whether `dataset` is a version of what a checkpoint makes: `ppo-32-v2` of ppo-32."""
-    return re.fullmatch(rf"{re.escape(checkpoint.name)}-v\d+", dataset or "") is not None
 
 
 def _build_input(command: Command) -> None:
@@ -250,23 +225,14 @@ def _refuse_secrets(config: DictConfig) -> None:
 
 def _settings(config: DictConfig) -> Iterator[tuple[str, Any]]:
     """The full name of each setting, and its value; references to others are followed as far as they lead."""
-    for name, value in _leaves(OmegaConf.to_container(config, resolve=False)):
+    from pipeline.campaign.secret_words import leaves
+
+    for name, value in leaves(OmegaConf.to_container(config, resolve=False)):
         yield name, value
         if isinstance(value, str) and "${" in value and (not name.startswith("hydra.") or name.endswith(".dir")):
             with suppress(OmegaConfBaseException):
                 found = OmegaConf.select(config, name, throw_on_resolution_failure=False)
                 yield name, found if isinstance(found, str) else None  # what a whole group holds is met under its name
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield from _leaves(each, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list):
-        for place, each in enumerate(value):
-            yield from _leaves(each, f"{name}[{place}]")
-    else:
-        yield name, value
 
 
 @contextmanager

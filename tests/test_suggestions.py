@@ -57,6 +57,7 @@ PLACES = {
     "errors.py unknown_name": "test_a_misspelt_task_and_a_misspelt_way",
     "hub/card.py _section": "test_a_card_fetches_an_environment_by_entry_point",
     "machine/provenance.py _command": "test_the_command_in_a_manifest_makes_the_artifact_again",
+    "policies/checkpoints.py by_dataset": "test_several_checkpoints_and_one_name",
     "policies/sb3/agent.py __init__": "test_an_agent_must_be_trusted_and_a_network_too",
     "policies/sb3/agent.py _input": "test_what_does_not_fit_is_mended_by_its_suggestion",
     "policies/sb3/agent.py _stack_hint": "test_what_does_not_fit_is_mended_by_its_suggestion",
@@ -84,7 +85,6 @@ PLACES = {
     "stages/report_index.py run": "test_an_index_without_pages",
     "stages/verify.py _remake": "test_damage_is_removed_and_made_again",
     "stages/verify.py run": "test_an_audit_with_other_settings",
-    "run.py _named": "test_several_checkpoints_and_one_name",
 }
 
 

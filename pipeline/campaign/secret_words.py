@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,22 @@ def refuse_secret_settings(settings: Iterable[tuple[str, Any]]) -> None:
     for word, shown in zip(words, words_without_secrets(words), strict=True):
         if word != shown:
             raise InvalidSettings(_refusal(key_of(shown), word))
+
+
+def leaves(settings: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The full name of each setting, and its value.
+
+    >>> list(leaves({"hub": {"repo_id": "me/data"}, "task": ["maze"]}))
+    [('hub.repo_id', 'me/data'), ('task[0]', 'maze')]
+    """
+    if isinstance(settings, dict):
+        for key, each in settings.items():
+            yield from leaves(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(settings, list):
+        for place, each in enumerate(settings):
+            yield from leaves(each, f"{name}[{place}]")
+    else:
+        yield name, settings
 
 
 def _refusal(name: str, word: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.policies.normalize import numbered, usual_place
 from pipeline.policies.sb3.zip import AgentFile, is_agent
@@ -63,6 +64,31 @@ def checkpoints(
             raise InvalidInput(f"There is no checkpoint {asked} in {path}. There are: {there}. -1 is the highest.")
         chosen.append(found[step])
     return list(dict.fromkeys(chosen))
+
+
+def by_dataset(found: Sequence[Checkpoint], dataset: str | None, one: bool = False) -> dict[str, Checkpoint]:
+    """The checkpoints by the names of the datasets that they make: `ppo-32-v1`, or `dataset` where that means one.
+
+    Raises InvalidInput where `dataset` names none of several, and where there are several but only `one` can be used.
+    """
+    named = {f"{each.name}-v1": each for each in found}
+    if dataset and len(named) == 1:
+        named = {dataset: next(iter(named.values()))}
+    elif same := next((each for each in named.values() if _is_version(dataset, each)), None):
+        named = {str(dataset): same}
+    elif dataset:
+        raise InvalidInput(
+            f"dataset={dataset} names one dataset, the checkpoints make {', '.join(named)}.\nAll: {again(dataset=None)}"
+        )
+    if one and len(named) > 1:
+        first = again(dataset=next(iter(named)))
+        raise InvalidInput(f"A repository holds one dataset of a task: {', '.join(named)}.\nThe first: {first}")
+    return named
+
+
+def _is_version(dataset: str | None, checkpoint: Checkpoint) -> bool:
+    """Whether `dataset` is a version of what a checkpoint makes: `ppo-32-v2` of ppo-32."""
+    return re.fullmatch(rf"{re.escape(checkpoint.name)}-v\d+", dataset or "") is not None
 
 
 def only(path: str | Path | None = None) -> list[Checkpoint]:
