@@ -10,6 +10,8 @@ import pytest
 from tests import hub_server
 from tests.warm_shell import ROOT, WarmShell
 
+pytestmark = pytest.mark.slow
+
 TOY = ("domain=toy", "task=corner", "workers=1")
 SMALL = (*TOY, "domain.max_steps=30", "dataset=my-data_1", "retrieval.demos=2", "storage=bin")
 JITTER = ("domain=gym", "domain.env_id=Jitter-v0", "domain.entry_point=jitter:Jitter", "retrieval.demos=2", "workers=1")

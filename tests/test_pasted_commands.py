@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 COMMAND = re.compile(r"((?:rm -r .*? && )?python \S*run\.py .*?)\s*$", re.MULTILINE)
 TOY = ("domain=toy", "domain.max_steps=30", "task=corner", "dataset=my-data_1", "workers=1")

@@ -15,6 +15,8 @@ from pipeline.envs.toy import Toy
 from pipeline.errors import PipelineError
 from tests.warm_shell import COMMAND, ROOT, WarmShell
 
+pytestmark = pytest.mark.slow
+
 TOY = ("domain=toy", "task=corner", "workers=1", "policy=random", "dataset=d-v1")
 COLLECT = ("stage=collect", *TOY)
 POLE = ("stage=collect", "domain=gym", "domain.env_id=CartPole-v1", "policy=random", "workers=1", "episodes=1")

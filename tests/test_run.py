@@ -101,7 +101,7 @@ def test_bin_storage_gives_the_same_digests(undisturbed, tmp_path):
     assert digests(tmp_path) == digests(undisturbed)
 
 
-@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize("moment", [0, *(pytest.param(later, marks=pytest.mark.slow) for later in (1, 2, 3))])
 def test_kill_9_at_any_moment_and_the_same_command_again_give_the_same_digests(undisturbed, tmp_path, moment):
     words = ("stage=all", "domain=toy", "task=corner", "episodes=150", "retrieval.states=1000", "workers=2")
     generator = random.Random(moment)
