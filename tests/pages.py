@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-from functools import partial
 from html import unescape
 from typing import Any
 
@@ -15,21 +14,14 @@ from PIL import Image
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.workspace import Workspace
-from pipeline.domains.domain import Domain, Regent
+from pipeline.domains.domain import Domain
 from pipeline.envs.toy import Toy
 from pipeline.errors import NoRenderer
 from pipeline.regent.recipe import Recipe
 from stages import distances, retrieval
+from tests.conftest import toy_domain
 
-DOMAIN = Domain(
-    name="toy",
-    max_steps=60,
-    episodes=20,
-    environment=partial(Toy, max_steps=60),
-    tasks=["corner", "maze", "key"],
-    regent=Regent(row_width=8, demos=5, neighbours=20, states=150),
-    unseen=["key"],
-)
+DOMAIN = toy_domain()
 NO_PICTURES = "there is no canvas here & no paint"
 
 NO_PICTURES = "there is no canvas here & no paint"

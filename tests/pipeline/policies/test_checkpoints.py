@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InvalidInput
-from pipeline.policies.checkpoints import Checkpoint, checkpoints, only
+from pipeline.policies.checkpoints import Checkpoint, by_dataset, checkpoints, only
 from tests.hub_server import serving
 
 ROOT = Path(__file__).parents[3]
@@ -183,3 +183,20 @@ def test_what_is_not_on_the_hub_is_named(tmp_path):
         missing = from_hub(hub.url, tmp_path / "cache", "sb3/other/sac.zip").stdout
         assert "InvalidInput sac.zip of sb3/other could not be downloaded" in missing
         assert hub.sent(REPO, "model") == []
+
+
+PPO = [Checkpoint(Path(f"ppo-{step}.zip"), step, f"ppo-{step}") for step in (10, 20)]
+
+
+def test_checkpoints_are_known_by_the_datasets_that_they_make():
+    assert list(by_dataset(PPO, None)) == ["ppo-10-v1", "ppo-20-v1"]
+    assert by_dataset(PPO[:1], "mine") == {"mine": PPO[0]}
+    assert by_dataset(PPO, "ppo-20-v3") == {"ppo-20-v3": PPO[1]}  # a version of what one of them makes
+
+
+def test_one_dataset_of_several_checkpoints_must_be_named():
+    with pytest.raises(InvalidInput, match="dataset=mine names one dataset, the checkpoints make ppo-10-v1, ppo-20-v1"):
+        by_dataset(PPO, "mine")
+    with pytest.raises(InvalidInput, match="A repository holds one dataset of a task"):
+        by_dataset(PPO, None, one=True)
+    assert list(by_dataset(PPO, "ppo-10-v1", one=True)) == ["ppo-10-v1"]
