@@ -126,7 +126,7 @@ def test_a_simulator_that_does_not_repeat_itself(jitter):
     assert (status, "replays differently" in text) == (1, True)
     check = next(line for line in text.splitlines() if "files: " in line).partition("files: ")[2]
     assert "stage=verify" in check
-    assert "are whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
+    assert ": whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
 
 
 def test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself(jitter):
@@ -135,7 +135,7 @@ def test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself(ji
     assert (status, "Pictures of it would be wrong" in text) == (0, True), text
     check = next(line for line in text.splitlines() if "files: " in line).partition("files: ")[2]
     check = check.replace("run.py", str(ROOT / "run.py"), 1)
-    assert "are whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
+    assert ": whole" in jitter.pasted(f"export PYTHONPATH=mine; {check}")
 
 
 def test_a_number_that_cannot_be_compared(jitter):

@@ -135,4 +135,4 @@ def test_another_program_gives_other_content(shell, monkeypatch):
     shell.run(*words)
     monkeypatch.setenv("COLOURS", "9")
     (check,) = shell.suggested(*words, "force=true")
-    assert "are whole" in shell.pasted(check)
+    assert "episodes/moved: whole" in shell.pasted(check)
