@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from pipeline.command import again
+from pipeline.envs.gym.infos import kept_info
 from pipeline.envs.rendering import Painter, without_opengl
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
@@ -41,7 +42,8 @@ class MuJoCo:
 
     Rewards and terminations are the task's own; `max_steps` truncates (None: the registered limit, 1,000 steps,
     pusher 100, reacher 50). `info` holds Gymnasium's own numbers of each step, such as `x_position` and
-    `reward_forward`; which, depends on task and version. There is no notion of success, and no scripted expert.
+    `reward_forward`; which, depends on task and version. `reset_info` holds those of the reset (v5 has some). There is
+    no notion of success, and no scripted expert.
 
     Raises UnknownName for an unknown task or version, InvalidInput where Gymnasium's MuJoCo tasks are not installed.
     """
@@ -56,6 +58,7 @@ class MuJoCo:
         self._id = f"{NAMES[task]}-{'v5' if task in ONLY_V5 else task_version}"
         self._limit, self._size = max_steps, (height, width)
         self._running = False
+        self.reset_info: Mapping[str, Any] = {}
         self._painter: Painter | None = None
 
     @cached_property
@@ -86,7 +89,8 @@ class MuJoCo:
 
     def reset(self, seed: int) -> Observation:
         """Draw the first state from `seed`."""
-        observation, _ = self._env.reset(seed=seed)
+        observation, info = self._env.reset(seed=seed)
+        self.reset_info = kept_info(info)
         self._running = True
         return np.array(observation, np.float64)
 
@@ -101,8 +105,7 @@ class MuJoCo:
             reward=float(reward),
             terminated=bool(terminated),
             truncated=bool(truncated),
-            # some arrays are views of the simulator's memory
-            info={key: value.copy() if isinstance(value, np.ndarray) else value for key, value in info.items()},
+            info=kept_info(info),  # copied: some arrays are views of the simulator's memory
         )
 
     def render(self) -> UInt8[np.ndarray, "h w 3"]:

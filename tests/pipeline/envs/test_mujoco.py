@@ -91,6 +91,17 @@ def test_infos_are_kept_as_they_were_at_their_step(task, keys):
     assert len({infos[step][moving].tobytes() for step in range(8)}) == 8
 
 
+def test_the_infos_of_a_reset_are_those_of_gymnasium_and_stay_what_they_were():
+    environment = MuJoCo("humanoid", task_version="v5", max_steps=8)
+    environment.reset(3)
+    kept = environment.reset_info
+    environment.step(uniform_action(environment.action_spec, np.random.default_rng(0)))
+    _, info = gymnasium.make("Humanoid-v5").reset(seed=3)
+    assert kept.keys() == info.keys() >= {"x_position", "tendon_length"}
+    for key, value in info.items():
+        np.testing.assert_array_equal(kept[key], value)
+
+
 def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(InvalidInput, match=r"MuJoCo is not installed.*pip install 'repertoire\[mujoco\]'"):
