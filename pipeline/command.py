@@ -44,11 +44,12 @@ STAGES_OF: dict[str, tuple[str, ...]] = {
     "source": (INGEST,),
     "states": DOORS,
     "workers": (*DOORS, "frames", "verify"),
-    **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", *CHAIN)),
+    **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", "export", *CHAIN)),
     "retrieval": CHAIN,
     "embedding": (*CHAIN, "fetch"),
     **dict.fromkeys(("tokenizer", "bins"), ("bins", "parquet", "publish", "plan")),
     "hub": ("publish", "fetch"),
+    "format": ("export", "publish"),
 }
 """The stages that read a setting. What is not listed matters to all of them."""
 

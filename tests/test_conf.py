@@ -19,7 +19,7 @@ from tests.pipeline.policies.test_checkpoints import written
 CONF = Path(__file__).parent.parent / "conf"
 FUNCTIONS = (
     *("collect", "ingest", "frames", "embeddings", "retrieval", "distances", "bins", "parquet"),
-    *("plan", "publish", "fetch", "report", "report_index", "catalog", "verify", "gc"),
+    *("plan", "publish", "fetch", "report", "report_index", "catalog", "verify", "gc", "export"),
 )
 REGENT = ["embeddings", "retrieval", "distances", "bins", "parquet"]
 FILE = "policy.file=${oc.env:REPERTOIRE_PROJECT}/agent.zip"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.artifacts.artifact import Artifact
@@ -57,15 +58,20 @@ class Campaign:
         if self.inputs not in INPUTS:
             raise unknown_name("way with missing inputs", self.inputs, INPUTS)
 
-    @property
+    @cached_property
     def looped(self) -> list[str]:
         """The stages that run for each task."""
-        return [stage for stage, facts in self.stages.items() if facts.per_task]
+        return [stage for stage, facts in self.stages.items() if self._is_per_task(stage, facts)]
 
     @property
     def once(self) -> list[str]:
         """The others."""
-        return [stage for stage, facts in self.stages.items() if not facts.per_task]
+        return [stage for stage in self.stages if stage not in self.looped]
+
+    def _is_per_task(self, stage: str, facts: StageFacts) -> bool:
+        if callable(facts.per_task):
+            return bool(self.settings.ask(stage, facts.per_task, None))
+        return facts.per_task
 
     @property
     def settings(self) -> Settings:

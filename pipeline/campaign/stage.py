@@ -14,16 +14,17 @@ class StageFacts:
     """What a campaign must know of a stage before it calls it. Each module of `stages` has one, `FACTS`.
 
     Attributes:
-        per_task: it runs once for every task and dataset; otherwise once for all, and may print instead of making.
+        per_task: it runs once for every task and dataset; otherwise once for all, and may print instead of making. A
+            function where it depends on the settings.
         begins: it needs no dataset that is there already, so it can work on every task of the domain.
         tasks: gives the domain's tasks that can be had at all, or None where that cannot be known beforehand.
         foresee: raises what would stop the stage for every task, whatever these hold, before hours of earlier stages.
 
-    The two functions are called with those of the stage's settings that they name as parameters. Of a setting that
+    The functions are called with those of the stage's settings that they name as parameters. Of a setting that
     belongs to one task, `foresee` is given that of the first.
     """
 
-    per_task: bool = True
+    per_task: bool | Callable[..., bool] = True
     begins: bool = False
     tasks: Callable[..., Sequence[str] | None] | None = None
     foresee: Callable[..., None] | None = None

@@ -197,14 +197,7 @@ def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, Shaped[np.nd
     """
     infos = {name: RowSpec.of(a) for e in episodes for name, a in e.steps.items() if name.startswith(INFO)}
     masked = {name for name in infos if any(name not in e.steps or mask_of(name) in e.steps for e in episodes)}
-    same = []
-    for episode in episodes:
-        steps = dict(episode.steps)
-        for name in masked:
-            there = name in steps
-            steps.setdefault(mask_of(name), (np.arange(episode.rows) < episode.length) & there)
-            steps.setdefault(name, np.zeros((episode.rows, *infos[name].shape), infos[name].dtype))
-        same.append(dict(sorted(steps.items())))
+    same = [_with_masked(episode, {name: infos[name] for name in masked}) for episode in episodes]
     first = row_specs(same[0])
     for number, steps in enumerate(same):
         if (rows := row_specs(steps)) != first:
@@ -213,6 +206,24 @@ def with_same_arrays(episodes: Sequence[Episode]) -> list[dict[str, Shaped[np.nd
                 f"the first has {listed(first)}."
             )
     return same
+
+
+def beside(episode: Episode, rows: Mapping[str, RowSpec]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+    """An episode in the arrays that all episodes of its dataset have together (`EpisodeDataset.rows`), by name.
+
+    Zeros stand for an info that it lacks, and its mask is False. `without_absent` takes them away again.
+    """
+    return _with_masked(episode, {name: row for name, row in rows.items() if mask_of(name) in rows})
+
+
+def _with_masked(episode: Episode, infos: Mapping[str, RowSpec]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+    """The step arrays of an episode, to which these infos and their masks are added where they are missing."""
+    steps = dict(episode.steps)
+    for name, row in infos.items():
+        there = name in steps
+        steps.setdefault(mask_of(name), (np.arange(episode.rows) < episode.length) & there)
+        steps.setdefault(name, np.zeros((episode.rows, *row.shape), row.dtype))
+    return dict(sorted(steps.items()))
 
 
 def without_absent(steps: Mapping[str, Shaped[np.ndarray, "rows ..."]]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:

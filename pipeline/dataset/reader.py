@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import EPISODES, PARTS, Artifact, Part, artifact_at
-from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, step_arrays
+from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, mask_of, step_arrays
 from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.digest import combine
-from pipeline.episode import SUMMARY, TEXTS, Episode
+from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
 from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
@@ -117,6 +117,21 @@ class EpisodeDataset:
     def reset_specs(self) -> dict[str, RowSpec]:
         """`reset_info/<name>`, and its dtype and shape, of each array that the reset of some episode has."""
         return {name: row for part in reversed(self._used()) for name, row in reset_specs(self._open(part)).items()}
+
+    def rows(self) -> dict[str, RowSpec]:
+        """One row of each step array that any episode has, by name: what a form must hold that keeps them all together.
+
+        Among them is a mask for each info that only some steps have; `beside` gives an episode in these arrays.
+        """
+        parts = [step_arrays(self._open(part)) for part in self._used()]
+        rows = {name: RowSpec.of(array) for part in reversed(parts) for name, array in part.items()}
+        for name in [name for name in rows if name.startswith(INFO) and any(name not in part for part in parts)]:
+            rows[mask_of(name)] = RowSpec(np.dtype(np.bool_), ())
+        return dict(sorted(rows.items()))
+
+    def has_info_texts(self) -> bool:
+        """Whether an info of some episode is a text."""
+        return any(f"texts/{INFO_TEXTS}/ends" in self._open(part) for part in self._used())
 
     def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape of one row and dtype of a step array. Raises UnknownName, a KeyError, where no episode has it."""

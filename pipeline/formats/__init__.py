@@ -1,0 +1,1 @@
+"""Foreign data out: one file for each form, the mirror of `pipeline.sources`."""

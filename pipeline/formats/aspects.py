@@ -1,0 +1,196 @@
+"""What an episode may have that a form cannot hold: the aspects, what is left without some, and which two differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode
+
+
+class Aspect(StrEnum):
+    """Something that episodes may have; its value is how people call it."""
+
+    FINAL_OBSERVATION = "final observation"
+    FINAL_REWARD = "whether the last reward is known"
+    ENDS = "terminated and truncated"
+    END_REASON = "end reason"
+    DISCOUNTS = "discounts"
+    SEEDS = "seeds"
+    SUCCESS = "success"
+    MISSIONS = "missions"
+    INFOS = "infos"
+    INFO_TEXTS = "texts of infos"
+    RESET_INFOS = "reset infos"
+    DTYPES = "dtypes"
+    OBSERVATIONS = "observations as they were"
+    ACTIONS = "actions as they were"
+    REWARDS = "rewards as they were"
+
+
+EVERYTHING = frozenset(Aspect)
+"""What a form holds that loses nothing."""
+
+OF_EVERY_DATASET = (Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS, Aspect.REWARDS)
+
+BLOCK = 2**16
+"""States that are read at a time."""
+
+ENDED_BY = {(True, False): "terminated", (True, True): "terminated", (False, True): "time_limit"}
+"""The end reason that the two flags say."""
+
+
+def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:
+    """The aspects that some episode of a dataset has. Reads no step but the discounts.
+
+    Those of every dataset are among them: dtypes, and observations, actions and rewards as they were.
+    """
+    once = {name: dataset.per_episode(name) for name in ("terminated", "truncated", "has_final_observation")}
+    if once["has_final_observation"].any():
+        yield Aspect.FINAL_OBSERVATION
+    if not dataset.per_episode("has_final_reward").all():
+        yield Aspect.FINAL_REWARD
+    flags = zip(once["terminated"].tolist(), once["truncated"].tolist(), strict=True)
+    reasons = [ENDED_BY.get(each, "source") for each in flags]
+    if once["terminated"].any() or once["truncated"].any():
+        yield Aspect.ENDS
+    if dataset.texts("end_reason") != reasons:
+        yield Aspect.END_REASON
+    if _has_own_discounts(dataset):
+        yield Aspect.DISCOUNTS
+    if (dataset.per_episode("seed") != UNKNOWN).any():
+        yield Aspect.SEEDS
+    if (dataset.per_episode("success") != UNKNOWN).any():
+        yield Aspect.SUCCESS
+    if any(dataset.texts("mission")):
+        yield Aspect.MISSIONS
+    if any(name.startswith(INFO) for name in dataset.array_names()):
+        yield Aspect.INFOS
+    if dataset.has_info_texts():
+        yield Aspect.INFO_TEXTS
+    if dataset.reset_specs():
+        yield Aspect.RESET_INFOS
+    yield from OF_EVERY_DATASET
+
+
+def without(episode: Episode, lost: Collection[Aspect]) -> Episode:
+    """What is left of an episode in a form that loses some aspects.
+
+    What becomes of dtypes, and of observations, actions and rewards that do not stay as they were, a form says itself.
+    """
+    changed: dict[str, Any] = {}
+    steps = dict(episode.steps)
+    if Aspect.INFOS in lost:
+        steps = {name: array for name, array in steps.items() if not name.startswith((INFO, PRESENT))}
+    if Aspect.INFO_TEXTS in lost:
+        changed |= {"info_texts": {}, "reset_texts": {}}
+    if Aspect.RESET_INFOS in lost:
+        changed["reset_info"] = {}
+    if Aspect.FINAL_OBSERVATION in lost:
+        changed["has_final_observation"] = False
+        steps = {name: _last_row_zero(name, array) for name, array in steps.items()}
+    if Aspect.FINAL_REWARD in lost:
+        changed["has_final_reward"] = True
+    ends = (episode.terminated, episode.truncated)
+    if Aspect.ENDS in lost:
+        ends = (False, False)
+        changed |= {"terminated": False, "truncated": False}
+    if Aspect.END_REASON in lost:
+        changed["end_reason"] = ENDED_BY.get(ends, "source")
+    if Aspect.DISCOUNTS in lost:
+        steps["discount"] = implied_discounts(episode.length, ends[0])
+    if Aspect.SEEDS in lost:
+        changed["seed"] = UNKNOWN
+    if Aspect.SUCCESS in lost:
+        changed["success"] = UNKNOWN
+    if Aspect.MISSIONS in lost:
+        changed["mission"] = ""
+    return replace(episode, steps=steps, **changed)
+
+
+def implied_discounts(length: int, terminated: bool) -> Float64[np.ndarray, "length+1"]:
+    """The discounts of an episode of which none are kept: 1, but 0 where it terminates and on the last row.
+
+    >>> implied_discounts(3, True)
+    array([1., 1., 0., 0.])
+    """
+    discounts = np.ones(length + 1)
+    discounts[-1] = 0
+    if terminated:
+        discounts[-2] = 0
+    return discounts
+
+
+def differing(episode: Episode, other: Episode) -> set[Aspect]:
+    """The aspects in which two episodes differ."""
+    names = {*episode.steps, *other.steps}
+    found = {aspect for name in names if (aspect := _difference(name, episode, other))}
+    for aspect, once in _ONCE.items():
+        if any(_once(episode, name) != _once(other, name) for name in once):
+            found.add(aspect)
+    return found
+
+
+_ONCE: dict[Aspect, tuple[str, ...]] = {
+    Aspect.FINAL_OBSERVATION: ("has_final_observation",),
+    Aspect.FINAL_REWARD: ("has_final_reward",),
+    Aspect.ENDS: ("terminated", "truncated"),
+    Aspect.END_REASON: ("end_reason",),
+    Aspect.SEEDS: ("seed",),
+    Aspect.SUCCESS: ("success",),
+    Aspect.MISSIONS: ("mission",),
+    Aspect.INFO_TEXTS: ("info_texts", "reset_texts"),
+    Aspect.RESET_INFOS: ("reset_info",),
+}
+
+
+def _once(episode: Episode, name: str) -> Any:
+    value = getattr(episode, name)
+    if name == "info_texts":
+        return {key: list(texts) for key, texts in value.items()}
+    if name == "reset_info":
+        return {key: (array.dtype, array.shape, array.tobytes()) for key, array in value.items()}
+    return value
+
+
+def _difference(name: str, episode: Episode, other: Episode) -> Aspect | None:
+    """In what two episodes differ in one of their step arrays."""
+    one, two = (each.steps.get(name) for each in (episode, other))
+    if one is not None and two is not None and one.shape == two.shape:
+        if one.dtype == two.dtype and one.tobytes() == two.tobytes():
+            return None
+        if one.dtype != two.dtype and (one == two).all():
+            return Aspect.DTYPES
+        if name.startswith("observation") and one.dtype == two.dtype and one[:-1].tobytes() == two[:-1].tobytes():
+            return Aspect.FINAL_OBSERVATION
+    if name.startswith((INFO, PRESENT)):
+        return Aspect.INFOS
+    whole = {"discount": Aspect.DISCOUNTS, "reward": Aspect.REWARDS, "action": Aspect.ACTIONS}
+    return whole.get(name, Aspect.OBSERVATIONS)
+
+
+def _has_own_discounts(dataset: EpisodeDataset) -> bool:
+    """Whether some discount is another than the ends of the episodes say."""
+    lasts, terminated = dataset.state_ends - 1, dataset.per_episode("terminated")
+    for start in range(0, dataset.states, BLOCK):
+        stop = min(start + BLOCK, dataset.states)
+        first, last = np.searchsorted(lasts, (start, stop))
+        implied = np.ones(stop - start)
+        implied[lasts[first:last] - start] = np.where(terminated[first:last], 0.0, 1.0)
+        if (dataset.state_rows("discount", start, stop) != implied).any():
+            return True
+    return False
+
+
+def _last_row_zero(name: str, array: Shaped[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
+    if not name.startswith("observation"):
+        return array
+    array = array.copy()
+    array[-1] = 0
+    return array

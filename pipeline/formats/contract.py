@@ -1,0 +1,112 @@
+"""Foreign data out: what a form says of itself, and how episodes reach it. A new one inherits `Format`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, runtime_checkable
+
+from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.episode import Episode
+from pipeline.errors import InvalidInput
+from pipeline.formats.absent import FinalObservation, filled
+from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
+from pipeline.sources.contract import Source
+
+
+class CannotHold(InvalidInput):
+    """A dataset that a form cannot hold at all."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """The episodes of one task on their way out.
+
+    Attributes:
+        domain, task: in our spelling.
+        dataset: the episodes as they are in the store.
+        provenance: JSON facts of what made them (`pipeline.formats.provenance`), for the form's own place.
+        final_observation: what stands for a last observation that a source did not have.
+        advance: is called with the number of episodes that were handed out.
+    """
+
+    domain: str
+    task: str
+    dataset: EpisodeDataset
+    provenance: Mapping[str, Any]
+    final_observation: FinalObservation | None = None
+    advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the dataset: `scripted-v1`."""
+        return str(self.provenance["dataset"])
+
+    @property
+    def rows(self) -> dict[str, RowSpec]:
+        """One row of each step array; see `EpisodeDataset.rows`, and `beside` for an episode in these arrays."""
+        return self.dataset.rows()
+
+    def episodes(self, start: int = 0) -> Iterator[Episode]:
+        """The episodes from number `start` on, one part of the dataset in memory at a time."""
+        self.advance(start)
+        for episode in self.dataset[start:]:
+            yield filled(episode, self.final_observation)
+            self.advance(1)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+@runtime_checkable
+class Format(Protocol):
+    """A form in which datasets leave: it writes the episodes of one task, or of several tasks, into a folder.
+
+    Attributes:
+        name: as in `format=NAME` and `source=NAME`; part of the identity.
+        holds: the aspects of an episode that it holds. What it lacks of a dataset is printed before it is written, and
+            kept in the manifest.
+        joins: several tasks become one output. Else it is called for each task.
+        marks_absence: its own readers see that a last observation is missing. Where they cannot, and it holds last
+            observations, the user says what stands for those that a source did not have.
+        suffix: how the name of its one file ends, such as `.hdf5`; empty for a form that is a folder.
+    """
+
+    name: str
+    holds: frozenset[Aspect] = EVERYTHING
+    joins: bool = False
+    marks_absence: bool = False
+    suffix: str = ""
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON facts of every setting that changes what is written, and of the form's own version."""
+        return {}
+
+    def require(self, data: Sequence[Outgoing]) -> None:
+        """Raises CannotHold for datasets that it cannot hold at all: which arrays, and which form can."""
+
+    def lost(self, data: Outgoing) -> Iterable[Aspect]:
+        """What of this dataset it does not hold. Reads no observation."""
+        return [aspect for aspect in aspects_of(data.dataset) if aspect not in self.holds]
+
+    def held(self, episode: Episode) -> Episode:
+        """What reading an export back gives for an episode: all but what is lost."""
+        return without(episode, [aspect for aspect in Aspect if aspect not in self.holds])
+
+    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
+        """What it writes, below the folder that is given to `write` and below `format.out`: a file, a folder, or `.`.
+
+        It never leads out of that folder.
+        """
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        """Write `place(data)` into `folder`. Streams: one part of a dataset is in memory at a time.
+
+        `data` are the tasks: one, unless it `joins`. After a kill it is called again with what it had written there.
+        Files that stand under their final names are finished; what is unfinished has a name that begins with a dot.
+        """
+
+    def source(self, path: Path) -> Source:
+        """What reads it back: `path` is a `place` that was written. Never runs code of the data."""

@@ -1,0 +1,29 @@
+"""A file or folder that a source reads: where it is, and what identifies it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.digest import combine, digest_file
+from pipeline.errors import InvalidInput
+from pipeline.machine.files import files_below
+from pipeline.machine.secrets import refuse_password
+
+
+def local_path(path: str, wanted: str) -> Path:
+    """`source.path` as a path. Raises InvalidInput where nothing lies there; `wanted` says what should."""
+    refuse_password(path, "source.path")
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise InvalidInput(f"source.path={path} is not there. Wanted: {wanted}.")
+    return place
+
+
+def files_identity(path: Path) -> dict[str, Any]:
+    """Facts of a file, or of all files below a folder, that stay when it moves: how many, bytes, one digest."""
+    files = sorted(files_below(path)) if path.is_dir() else [path]
+    names = [file.relative_to(path).as_posix() if path.is_dir() else "" for file in files]
+    digests = [digest_file(file) for file in files]
+    content = combine(f"{name}\0{digest}\0".encode() for name, digest in zip(names, digests, strict=True))
+    return {"files": len(files), "bytes": sum(file.stat().st_size for file in files), "digest": content}

@@ -1,0 +1,186 @@
+"""Export: a dataset → the form that a trainer reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from beartype import beartype
+
+from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
+from pipeline.artifacts.draft import Draft
+from pipeline.campaign.stage import StageFacts
+from pipeline.campaign.tasks import Asked, tasks_for
+from pipeline.command import again
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.prefix import episodes_parent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace, check_dataset_name
+from pipeline.domains.domain import Domain
+from pipeline.errors import InvalidInput
+from pipeline.formats.absent import FinalObservation
+from pipeline.formats.aspects import Aspect
+from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.laying import laid_at, lay, require_free
+from pipeline.formats.provenance import lost_words, provenance
+from pipeline.machine.progress import progress
+from pipeline.wording import check_choice, few, how_many
+
+EXPORT_FORMAT = 1
+DATA = "data"
+"""The folder of the artifact that holds what the form wrote."""
+
+log = logging.getLogger(__name__)
+
+
+def per_task(*, format: Format | None) -> bool:
+    """Whether each task is an output of its own."""
+    return format is None or not format.joins
+
+
+@beartype
+def foresee(*, format: Format | None, dataset: str, episodes: int | None, final_observation: str | None) -> None:
+    """Raises InvalidInput for settings with which no task can be exported."""
+    if format is None:
+        raise InvalidInput(f"stage=export needs a format. The one for HDF5 files: {again(format='hdf5')}")
+    check_dataset_name(dataset)
+    Amount(episodes)
+    if final_observation is not None:
+        check_choice("format.final_observation", final_observation, list(FinalObservation))
+
+
+FACTS = StageFacts(per_task=per_task, foresee=foresee)
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What is exported: the tasks, the form, and the identity of the artifact."""
+
+    data: Sequence[Outgoing]
+    format: Format
+    spec: Spec
+    lost: Sequence[Aspect]
+
+    @property
+    def place(self) -> PurePosixPath:
+        return self.format.place(self.data)
+
+
+@beartype
+def run(
+    *,
+    domain: Domain,
+    task: str | list[str] | None,
+    workspace: Workspace,
+    dataset: str,
+    episodes: int | None,
+    format: Format | None,
+    out: str | None,
+    strict: bool,
+    final_observation: str | None,
+    link: bool,
+    force: bool,
+) -> Artifact:
+    """The first `episodes` episodes in a form, in the folder `data` of the artifact; with `out` also there.
+
+    Raises InvalidInput where the form cannot hold the dataset, loses something of it and `strict` is set, or `out` is
+    there already.
+    """
+    foresee(format=format, dataset=dataset, episodes=episodes, final_observation=final_observation)
+    assert format is not None
+    names = [task] if isinstance(task, str) and per_task(format=format) else _tasks(domain, task, dataset, workspace)
+    export = _export(domain, names, workspace, (dataset, episodes), format, final_observation)
+    if strict and export.lost:
+        raise CannotHold(
+            f"{format.name} cannot hold all of {export.spec.label}: {'; '.join(lost_words(export.lost))}.\n"
+            f"Export without it: {again(format__strict=None)}"
+        )
+    path = None if out is None else laid_at(out, export.place, format.suffix)
+    earlier = workspace.get(export.spec)
+    if path is not None:
+        require_free(path, export.place, _files(earlier) if earlier else None)
+    artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
+    if path is not None and require_free(path, export.place, _files(artifact)):
+        lay(artifact.path / DATA, export.place, path, link)
+        log.info("export %s: %s lies at %s", export.spec.label, format.name, path)
+    return artifact
+
+
+def _tasks(domain: Domain, task: str | list[str] | None, dataset: str, workspace: Workspace) -> list[str]:
+    return tasks_for(Asked(["export"], task, [dataset]), domain, workspace)
+
+
+def _export(
+    domain: Domain,
+    names: Sequence[str],
+    workspace: Workspace,
+    asked: tuple[str, int | None],
+    format: Format,
+    final_observation: str | None,
+) -> _Export:
+    rule = FinalObservation(final_observation) if final_observation else None
+    settings = {"format": format.name, **format.identity()} | ({"final_observation": str(rule)} if rule else {})
+    data, parents = [], []
+    for name in names:
+        artifact = workspace.dataset(domain.name, name, *asked)
+        episodes = EpisodeDataset.of(artifact)
+        data.append(Outgoing(domain.name, name, episodes, provenance(artifact, episodes, settings), rule))
+        parents.append(episodes_parent(artifact, episodes, len(episodes)))
+        _require_rule(format, data[-1])
+    format.require(data)
+    lost = [aspect for aspect in Aspect if any(aspect in set(format.lost(each)) for each in data)]
+    if lost:
+        log.warning("export %s: what %s does not hold: %s", domain.name, format.name, "; ".join(lost_words(lost)))
+    label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
+    parameters = settings | ({"tasks": list(names)} if format.joins else {})
+    return _Export(data, format, Spec(domain.name, label, "export", EXPORT_FORMAT, parameters, tuple(parents)), lost)
+
+
+def _require_rule(format: Format, data: Outgoing) -> None:
+    """Raises InvalidInput where zeros would be taken for a last observation."""
+    if Aspect.FINAL_OBSERVATION not in format.holds or format.marks_absence or data.final_observation:
+        return
+    missing = int((~data.dataset.per_episode("has_final_observation")).sum())
+    if missing:
+        commands = "\n".join(f"  {again(format__final_observation=str(rule))}" for rule in FinalObservation)
+        raise InvalidInput(
+            f"{how_many(missing, 'episodes')} of {data.dataset.name} have no last observation, for their source had "
+            f"none, and {format.name} cannot say so. Say what stands for it: the last step is left out (drop), the "
+            f"observation before it is repeated, or zeros:\n{commands}"
+        )
+
+
+def _write(export: _Export, draft: Draft) -> None:
+    folder = draft.path / DATA
+    folder.mkdir(exist_ok=True)
+    with _counted(export) as data:
+        export.format.write(data, folder)
+    left = list(folder.rglob(".*"))
+    assert not left, f"{export.format.name} left {few([str(path) for path in left])}"
+    for each in export.data:
+        draft.content(f"{each.domain}/{each.task}", bytes.fromhex(str(each.provenance["digest"])))
+    draft.counts |= {
+        "tasks": len(export.data),
+        "episodes": sum(len(each) for each in export.data),
+        "states": sum(each.dataset.states for each in export.data),
+    }
+    draft.facts["lost"] = [str(aspect) for aspect in export.lost]
+    draft.facts["place"] = str(export.place)
+    draft.warnings += [f"{export.format.name} does not hold all: {line}" for line in lost_words(export.lost)]
+
+
+@contextmanager
+def _counted(export: _Export) -> Iterator[list[Outgoing]]:
+    """The tasks, with a progress bar over the episodes of all of them."""
+    total = sum(len(each) for each in export.data)
+    with progress("export", export.spec.label, "episodes", total) as advance:
+        yield [replace(each, advance=advance) for each in export.data]
+
+
+def _files(artifact: Artifact) -> dict[str, dict[str, Any]]:
+    """Its files by their path below the folder that the form wrote."""
+    return {name.removeprefix(f"{DATA}/"): record for name, record in artifact.manifest.files.items()}

@@ -1,0 +1,75 @@
+"""How little a format takes: an .npz file an episode, with everything in it, written and read in a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pipeline.dataset.per_episode import once_of, with_once
+from pipeline.episode import Episode
+from pipeline.formats.absent import unfilled
+from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.provenance import PROVENANCE
+from pipeline.machine.files import write_atomic, write_json
+from pipeline.sources.contract import Source
+from pipeline.sources.files import files_identity, local_path
+from pipeline.sources.provenance import made_from
+from tests.contracts.format import FormatContract
+
+RESET = "reset:"
+
+
+class ArraysFormat(Format):
+    """`corner/0.npz`, `1.npz`, ...: the arrays of an episode by name, and `once` with all else as JSON."""
+
+    name = "arrays"
+
+    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
+        return PurePosixPath(data[0].task)
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        (episodes,) = data
+        place = folder / self.place(data)
+        place.mkdir(exist_ok=True)
+        done = len(list(place.glob("[0-9]*.npz")))
+        for number, episode in enumerate(episodes.episodes(done), done):
+            resets = {f"{RESET}{name}": array for name, array in episode.reset_info.items()}
+            arrays = {**episode.steps, **resets, "once": np.array(json.dumps(once_of(episode)))}
+            write_atomic(place / f"{number}.npz", lambda file, arrays=arrays: np.savez(file, **arrays))
+        write_json(place / PROVENANCE, dict(episodes.provenance))
+
+    def source(self, path: Path) -> ArraysSource:
+        return ArraysSource(str(path))
+
+
+class ArraysSource(Source):
+    """Reads what `ArraysFormat` writes."""
+
+    name = "arrays"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
+        place = local_path(self.path, "a folder with 0.npz in it")
+        provenance = json.loads((place / PROVENANCE).read_text())
+        return {"source": self.name, **files_identity(place), **made_from(provenance)}
+
+    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
+        place = local_path(self.path, "a folder with 0.npz in it")
+        for number in range(start, len(list(place.glob("*.npz")))):
+            with np.load(place / f"{number}.npz") as arrays:
+                steps = {name: arrays[name] for name in arrays.files if not name.startswith((RESET, "once"))}
+                resets = {name.removeprefix(RESET): arrays[name] for name in arrays.files if name.startswith(RESET)}
+                yield unfilled(with_once(steps, json.loads(str(arrays["once"])), resets))
+
+
+class TestArrays(FormatContract):
+    resumes = True
+
+    def format(self) -> ArraysFormat:
+        return ArraysFormat()

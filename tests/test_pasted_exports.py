@@ -1,0 +1,32 @@
+"""What is suggested about exports, each provoked and pasted into a warm shell."""
+
+import pytest
+
+from tests.warm_shell import WarmShell
+
+pytestmark = pytest.mark.slow
+
+TOY = ("domain=toy", "task=corner", "dataset=d-v1")
+EXPORT = ("stage=export", *TOY)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """A shell beside a dataset `d-v1` of two episodes."""
+    shell = WarmShell(tmp_path_factory.mktemp("a b"))
+    shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2")
+    yield shell
+    shell.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        EXPORT,
+        (*EXPORT, "format=npz", "format.strict=true"),
+        (*EXPORT, "format=npz", "format.final_observation=nought"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_an_export_is_mended_by_its_suggestion(shell, words):
+    shell.pasted(shell.suggested(*words)[-1])
