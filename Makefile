@@ -52,7 +52,8 @@ check: setup ## Lint, types, layers
 test-slow: setup ## Whole commands that are pasted one after the other: what errors suggest, agents, sources
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m slow
 
-test-interop: setup ## Heavy readers of other projects, and random damage to foreign files
+test-interop: setup ## Heavy readers of other projects (each in an environment of its own), and random damage to foreign files
+	$(BIN)/python tools/interop.py
 	$(BIN)/python -m pytest -m interop
 
 bench: setup ## Every benchmark; writes benchmarks/results.md
