@@ -13,6 +13,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
 from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.exported import DATA, EXPORT, LOST, PLACE, TASKS
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import Asked, tasks_for
 from pipeline.command import again
@@ -31,9 +32,6 @@ from pipeline.machine.progress import progress
 from pipeline.wording import check_choice, few, how_many
 
 EXPORT_FORMAT = 1
-DATA = "data"
-"""The folder of the artifact that holds what the form wrote."""
-
 log = logging.getLogger(__name__)
 
 
@@ -136,8 +134,8 @@ def _export(
     if lost:
         log.warning("export %s: what %s does not hold: %s", domain.name, format.name, "; ".join(lost_words(lost)))
     label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
-    parameters = settings | ({"tasks": list(names)} if format.joins else {})
-    return _Export(data, format, Spec(domain.name, label, "export", EXPORT_FORMAT, parameters, tuple(parents)), lost)
+    parameters = settings | ({TASKS: list(names)} if format.joins else {})
+    return _Export(data, format, Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents)), lost)
 
 
 def _require_rule(format: Format, data: Outgoing) -> None:
@@ -168,8 +166,8 @@ def _write(export: _Export, draft: Draft) -> None:
         "episodes": sum(len(each) for each in export.data),
         "states": sum(each.dataset.states for each in export.data),
     }
-    draft.facts["lost"] = [str(aspect) for aspect in export.lost]
-    draft.facts["place"] = str(export.place)
+    draft.facts[LOST] = [str(aspect) for aspect in export.lost]
+    draft.facts[PLACE] = str(export.place)
     draft.warnings += [f"{export.format.name} does not hold all: {line}" for line in lost_words(export.lost)]
 
 

@@ -11,6 +11,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, remake_unread
 from pipeline.artifacts.checks import damaged_files, wrong_arrays, wrong_identity
+from pipeline.artifacts.exported import EXPORT
 from pipeline.artifacts.remake import audited, remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks, needs_domain
@@ -21,6 +22,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
 from pipeline.fingerprint import canonical, differences
+from pipeline.formats.checks import wrong_export
 from pipeline.frames.checks import wrong_frames
 from pipeline.interfaces import Environment
 from pipeline.machine.files import read_json
@@ -177,6 +179,9 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
         return
     if kind == FRAMES:
         yield from wrong_frames(artifact)
+        return
+    if kind == EXPORT:
+        yield from wrong_export(artifact, workspace)
         return
     yield from wrong_arrays(artifact)
     if kind == "distances":

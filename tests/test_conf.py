@@ -13,6 +13,8 @@ from hydra.utils import instantiate
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import STAGES_OF
 from pipeline.embedding.networks import Network
+from pipeline.formats.choice import FORMS, form_of
+from pipeline.formats.contract import Format
 from pipeline.interfaces import Policy
 from tests.pipeline.policies.test_checkpoints import written
 
@@ -135,6 +137,25 @@ def test_atari_is_embedded_as_regent_does_unless_asked_otherwise(words, embeddin
 @pytest.mark.parametrize("storage", choices("storage"))
 def test_every_storage_is_built(storage):
     assert instantiate(compose("config", [f"storage={storage}"]).workspace).storage.name == storage
+
+
+def test_every_format_has_the_settings_of_its_class_and_can_be_made_again_from_a_manifest():
+    """The class under `writer` is the one of FORMS, and its arguments are the user's keys."""
+    targets = {}
+    for name in choices("format"):
+        text = (CONF / "format" / f"{name}.yaml").read_text()
+        assert text.startswith(f"# python run.py stage=export format={name} domain="), name
+        settings = yaml.safe_load(text)
+        writer = settings.pop("writer")
+        targets[name] = writer.pop("_target_")
+        assert {"out": None, "strict": False, "final_observation": None, "link": False}.items() <= settings.items()
+        form = instantiate(compose("config", [f"format={name}"]).format.writer, _convert_="object")
+        assert isinstance(form, Format)
+        assert form.name == name
+        again = form_of({"format": name, **form.identity()})
+        assert type(again) is type(form)
+        assert again.identity() == form.identity()
+    assert targets == FORMS
 
 
 def test_metaworld_has_the_fifty_jat_tasks_of_which_five_are_held_out():

@@ -152,9 +152,12 @@ class ArtifactStore:
             there = self.of_kind(artifact.domain, artifact.task, parent["kind"])
             yield from [each for each in there if each.manifest.version == parent["version"]][:1]
 
-    def holding(self, child: Artifact, parent: Parent) -> list[Artifact]:
-        """What of a child's parent is there and whole, in any storage, limited to the episodes that the child is of."""
-        folder = self.root / child.domain / child.task / parent.kind
+    def holding(self, child: Artifact, parent: Parent, task: str = "") -> list[Artifact]:
+        """What of a child's parent is there and whole, in any storage, limited to the episodes that the child is of.
+
+        `task` is the parent's, where the child spans tasks.
+        """
+        folder = self.root / child.domain / (task or child.task) / parent.kind
         there = [each for each in artifacts_below(folder, []) if each.manifest.version == parent.version]
         found = []
         for each in there:

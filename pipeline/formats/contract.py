@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
@@ -68,7 +69,8 @@ class Format(Protocol):
         name: as in `format=NAME` and `source=NAME`; part of the identity.
         holds: the aspects of an episode that it holds. What it lacks of a dataset is printed before it is written, and
             kept in the manifest.
-        joins: several tasks become one output. Else it is called for each task.
+        joins: several tasks become one output, of which its door gives the episodes of the task that is asked for.
+            Else it is called for each task.
         marks_absence: its own readers see that a last observation is missing. Where they cannot, and it holds last
             observations, the user says what stands for those that a source did not have.
         suffix: how the name of its one file ends, such as `.hdf5`; empty for a form that is a folder.
@@ -81,8 +83,17 @@ class Format(Protocol):
     suffix: str = ""
 
     def identity(self) -> Mapping[str, Any]:
-        """JSON facts of every setting that changes what is written, and of the form's own version."""
+        """JSON facts of every setting that changes what is written, and of the form's own version.
+
+        A setting has the name of the parameter of `__init__`, so that `of_identity` makes the form again.
+        """
         return {}
+
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, Any]) -> Self:
+        """The form with the settings that an export was made with; what `__init__` does not take is passed over."""
+        known = signature(cls).parameters
+        return cls(**{name: value for name, value in identity.items() if name in known})
 
     def require(self, data: Sequence[Outgoing]) -> None:
         """Raises CannotHold for datasets that it cannot hold at all: which arrays, and which form can."""

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.exported import place_in
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
@@ -73,7 +74,7 @@ def exported(format: Format, workspace: Workspace, **settings: Any) -> Artifact:
 
 def place_of(artifact: Artifact) -> Path:
     """What the form wrote."""
-    return artifact.path / "data" / artifact.manifest.facts["place"]
+    return place_in(artifact)
 
 
 class FormatContract:
@@ -117,6 +118,10 @@ class FormatContract:
     def test_its_identity_is_json(self):
         identity = dict(self.format().identity())
         assert json.loads(json.dumps(identity)) == identity
+
+    def test_its_identity_makes_it_again(self):
+        identity = dict(self.format().identity())
+        assert type(self.format()).of_identity({"format": "name", "tasks": [], **identity}).identity() == identity
 
     @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(data=st.data())

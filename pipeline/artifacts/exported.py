@@ -1,0 +1,33 @@
+"""Where an export lies within its artifact, and what its manifest says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from pipeline.artifacts.artifact import ALL_TASKS, Artifact
+from pipeline.errors import DamagedArtifact
+
+EXPORT = "export"
+"""The kind of an export."""
+
+DATA = "data"
+"""The folder of the artifact that holds what the form wrote."""
+
+PLACE, LOST = "place", "lost"
+"""Facts of its manifest: the file or folder below `data`, and what of the dataset the form does not hold."""
+
+TASKS = "tasks"
+"""Among the parameters of an export that joins tasks: which ones, in the order of its parents."""
+
+
+def place_in(export: Artifact) -> Path:
+    """The file or folder that the form wrote. Raises DamagedArtifact for a manifest that names another folder's."""
+    place = PurePosixPath(str(export.manifest.facts.get(PLACE, "..")))
+    if place.is_absolute() or ".." in place.parts:
+        raise DamagedArtifact(f"{export.path} does not say where in it the export lies.")
+    return export.path / DATA / place
+
+
+def tasks_in(export: Artifact) -> list[str]:
+    """Its tasks, in the order of its parents."""
+    return [export.task] if export.task != ALL_TASKS else [str(task) for task in export.manifest.parameters[TASKS]]

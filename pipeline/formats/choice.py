@@ -1,0 +1,23 @@
+"""Which form: by the name that a manifest gives, as `format=NAME` gives it on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from pipeline.errors import unknown_name
+from pipeline.formats.contract import Format
+
+FORMS: dict[str, str] = {}
+"""The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""
+
+
+def form_of(parameters: Mapping[str, Any]) -> Format:
+    """The form with the settings that an export was made with. Raises UnknownName for one of another program."""
+    name = str(parameters.get("format"))
+    if name not in FORMS:
+        raise unknown_name("format", name, FORMS)
+    module, _, kind = FORMS[name].rpartition(".")
+    form: Format = getattr(import_module(module), kind).of_identity(parameters)
+    return form
