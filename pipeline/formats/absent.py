@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
@@ -12,6 +11,7 @@ from jaxtyping import Shaped
 from pipeline.dataset.columns import without_absent
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
+from pipeline.sources.absent import with_observations
 
 
 class FinalObservation(StrEnum):
@@ -33,18 +33,13 @@ def filled(episode: Episode, rule: FinalObservation | None) -> Episode:
     if episode.has_final_observation or rule in (None, FinalObservation.ZERO):
         return episode
     if rule is FinalObservation.REPEAT:
-        return _with_observations(episode, _repeated)
+        return with_observations(episode, _repeated)
     if episode.length < 2:
         raise InvalidInput(
             "An episode of one step has no last observation: nothing is left of it with "
             "format.final_observation=drop. Take repeat or zero."
         )
     return _shortened(episode)
-
-
-def unfilled(episode: Episode) -> Episode:
-    """The episode with zeros for a last observation that its source did not have, whatever stood for it."""
-    return episode if episode.has_final_observation else _with_observations(episode, _zeroed)
 
 
 def _shortened(episode: Episode) -> Episode:
@@ -68,16 +63,3 @@ def _shortened(episode: Episode) -> Episode:
 
 def _repeated(array: Shaped[np.ndarray, "rows ..."]) -> None:
     array[-1] = array[-2]
-
-
-def _zeroed(array: Shaped[np.ndarray, "rows ..."]) -> None:
-    array[-1] = 0
-
-
-def _with_observations(episode: Episode, change: Callable[[Shaped[np.ndarray, "rows ..."]], None]) -> Episode:
-    """The episode with its observations changed in copies."""
-    steps = dict(episode.steps)
-    for name in [name for name in steps if name.startswith("observation")]:
-        steps[name] = steps[name].copy()
-        change(steps[name])
-    return replace(episode, steps=steps)

@@ -13,10 +13,11 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode
 from pipeline.errors import UnknownName
-from pipeline.formats.absent import FinalObservation, filled, unfilled
+from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import differing
 from pipeline.formats.choice import form_of
 from pipeline.formats.contract import Format
+from pipeline.sources.absent import unfilled
 
 SHOWN = 5
 """So many episodes of a task are named that differ."""

@@ -21,9 +21,10 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
-from pipeline.formats.absent import FinalObservation, filled, unfilled
+from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import Aspect, differing
 from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from stages import export, ingest
 from tests.conftest import made_episode

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.dataset.per_episode import once_of, with_once
 from pipeline.episode import Episode
-from pipeline.formats.absent import unfilled
 from pipeline.formats.contract import Format, Outgoing
 from pipeline.formats.provenance import PROVENANCE
 from pipeline.machine.files import write_atomic, write_json
+from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.provenance import made_from
