@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Shaped
 
+from pipeline.dataset.ends import implied_discounts, implied_reason
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode
 
@@ -42,9 +43,6 @@ OF_EVERY_DATASET = (Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS, Aspect.R
 BLOCK = 2**16
 """States that are read at a time."""
 
-ENDED_BY = {(True, False): "terminated", (True, True): "terminated", (False, True): "time_limit"}
-"""The end reason that the two flags say."""
-
 
 def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:
     """The aspects that some episode of a dataset has. Reads no step but the discounts.
@@ -57,7 +55,7 @@ def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:
     if not dataset.per_episode("has_final_reward").all():
         yield Aspect.FINAL_REWARD
     flags = zip(once["terminated"].tolist(), once["truncated"].tolist(), strict=True)
-    reasons = [ENDED_BY.get(each, "source") for each in flags]
+    reasons = [implied_reason(*each) for each in flags]
     if once["terminated"].any() or once["truncated"].any():
         yield Aspect.ENDS
     if dataset.texts("end_reason") != reasons:
@@ -102,7 +100,7 @@ def without(episode: Episode, lost: Collection[Aspect]) -> Episode:
         ends = (False, False)
         changed |= {"terminated": False, "truncated": False}
     if Aspect.END_REASON in lost:
-        changed["end_reason"] = ENDED_BY.get(ends, "source")
+        changed["end_reason"] = implied_reason(*ends)
     if Aspect.DISCOUNTS in lost:
         steps["discount"] = implied_discounts(episode.length, ends[0])
     if Aspect.SEEDS in lost:
@@ -112,19 +110,6 @@ def without(episode: Episode, lost: Collection[Aspect]) -> Episode:
     if Aspect.MISSIONS in lost:
         changed["mission"] = ""
     return replace(episode, steps=steps, **changed)
-
-
-def implied_discounts(length: int, terminated: bool) -> Float64[np.ndarray, "length+1"]:
-    """The discounts of an episode of which none are kept: 1, but 0 where it terminates and on the last row.
-
-    >>> implied_discounts(3, True)
-    array([1., 1., 0., 0.])
-    """
-    discounts = np.ones(length + 1)
-    discounts[-1] = 0
-    if terminated:
-        discounts[-2] = 0
-    return discounts
 
 
 def differing(episode: Episode, other: Episode) -> set[Aspect]:
