@@ -8,10 +8,23 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import atari, chain, collection, distances, dqn_replay, embedding, live, png, policies, retrieval, video
+from benchmarks import (
+    atari,
+    chain,
+    collection,
+    distances,
+    dqn_replay,
+    embedding,
+    formats,
+    live,
+    png,
+    policies,
+    retrieval,
+    video,
+)
 from benchmarks.measure import print_table
 
-MODULES = (retrieval, distances, chain, embedding, collection, atari, dqn_replay, png, video, policies, live)
+MODULES = (retrieval, distances, chain, embedding, collection, atari, dqn_replay, png, video, policies, live, formats)
 
 RESULTS = Path(__file__).parent / "results.md"
 

@@ -45,7 +45,8 @@ def run_by(python: Path, read: Callable[..., Mapping[str, Any]], *args: Any) -> 
         script, answer = Path(folder, "script.py"), Path(folder, "answer.npz")
         sent = json.dumps([str(each) if isinstance(each, Path) else each for each in args])
         script.write_text(
-            f"{textwrap.dedent(inspect.getsource(read))}\n\nif __name__ == '__main__':\n"
+            f"from __future__ import annotations\n\n{textwrap.dedent(inspect.getsource(read))}\n\n"
+            f"if __name__ == '__main__':\n"
             f"    import json, sys\n    import numpy\n"
             f"    read = {read.__name__}(*json.loads(sys.argv[2]))\n"
             f"    numpy.savez(sys.argv[1], **{{'_' + name: array for name, array in read.items()}})\n"

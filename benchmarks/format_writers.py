@@ -1,0 +1,186 @@
+"""The writers that people have today, an episode or a step at a time: LRAM's loop, Minari's and LeRobot's own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.episode import Episode
+from pipeline.formats.contract import Outgoing
+from tests.interop.side import run_by, tool
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A writer that people use.
+
+    Attributes:
+        name: as it stands in the table.
+        write: seconds for these episodes, with a folder to write in.
+        most: it is given so many steps at most; the rest is projected.
+    """
+
+    name: str
+    write: Callable[[list[Episode], Path], float]
+    most: int = sys.maxsize
+
+    def seconds(self, data: Outgoing, folder: Path) -> tuple[str, float] | None:
+        """Its name and what it takes for the whole set; None where it cannot be had here."""
+        count = max(1, min(len(data), self.most * len(data) // data.dataset.states))
+        place = folder / "writer"
+        place.mkdir()
+        try:
+            taken = self.write(list(itertools.islice(data.dataset, count)), place)
+        except tool().NotHere as error:
+            print(f"{self.name}: {error}", file=sys.stderr)
+            return None
+        if count == len(data):
+            return self.name, taken
+        return f"{self.name}, PROJECTED from {count} of {len(data):,} episodes", taken * len(data) / count
+
+
+def lram_hdf5(episodes: list[Episode], place: Path) -> float:
+    """A file an episode, chunks as h5py guesses them, gzip of level 1; two JSON files beside them."""
+    start = time.perf_counter()
+    lengths, returns = {}, {}
+    for number, episode in enumerate(episodes):
+        arrays = _lram(episode)
+        with h5py.File(place / f"{number:09d}.hdf5", "w") as file:
+            for name, array in arrays.items():
+                packed = {} if name == "dones" else {"compression": "gzip", "compression_opts": 1}
+                file.create_dataset(name, data=array, **packed)
+        lengths[f"{number:09d}"], returns[f"{number:09d}"] = episode.length, float(sum(arrays["rewards"]))
+    for name, value in (("episode_lengths", lengths), ("episode_returns", returns)):
+        (place / f"{name}.json").write_text(json.dumps(value))
+    return time.perf_counter() - start
+
+
+def lram_npzc(episodes: list[Episode], place: Path) -> float:
+    """A compressed file an episode."""
+    start = time.perf_counter()
+    for number, episode in enumerate(episodes):
+        np.savez_compressed(place / f"{number:09d}.npz", **_lram(episode))
+    return time.perf_counter() - start
+
+
+def _lram(episode: Episode) -> dict[str, np.ndarray]:
+    steps = episode.steps
+    states = steps["observation"][:-1]
+    if states.ndim == 3:
+        states = states[:, None]
+    return {
+        "states": states,
+        "actions": steps["action"][:-1],
+        "rewards": steps["reward"][:-1].astype(np.float32),
+        "dones": np.array(1.0, np.float32),
+    }
+
+
+def minari(episodes: list[Episode], place: Path) -> float:
+    """`create_dataset_from_buffers`; a buffer holds a list of steps, as its collector leaves it."""
+    return _timed("minari", _by_minari, episodes, place)
+
+
+def lerobot(episodes: list[Episode], place: Path) -> float:
+    """`add_frame` for each step and `save_episode`; pictures as images."""
+    return _timed("lerobot", _by_lerobot, episodes, place)
+
+
+def _timed(name: str, function: Callable[..., dict[str, Any]], episodes: list[Episode], place: Path) -> float:
+    """Seconds that a function takes in a side environment for the arrays of these episodes."""
+    python = tool().environment(name)
+    for array in ("observation", "action", "reward"):
+        np.save(place / f"{array}.npy", np.stack([episode.steps[array] for episode in episodes]))
+    return float(run_by(python, function, place)["seconds"])
+
+
+def _by_minari(place: str) -> dict[str, Any]:
+    import os
+    import time
+
+    import numpy as np
+    from gymnasium.spaces import Box, Discrete
+
+    os.environ["MINARI_DATASETS_PATH"] = f"{place}/datasets"
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    observations, actions, rewards = (np.load(f"{place}/{name}.npy") for name in ("observation", "action", "reward"))
+    pictures = observations.dtype == np.uint8
+    space = (
+        Box(0, 255, observations.shape[2:], np.uint8)
+        if pictures
+        else Box(-np.inf, np.inf, observations.shape[2:], observations.dtype)
+    )
+    start = time.perf_counter()
+    ends = np.zeros(len(rewards[0]) - 1, bool)
+    ends[-1] = True
+    buffers = [
+        EpisodeBuffer(
+            id=number,
+            observations=list(observations[number]),
+            actions=list(actions[number, :-1]),
+            rewards=rewards[number, :-1].tolist(),
+            terminations=np.zeros_like(ends).tolist(),
+            truncations=ends.tolist(),
+        )
+        for number in range(len(observations))
+    ]
+    minari.create_dataset_from_buffers(
+        "toy/corner-v0",
+        buffers,
+        observation_space=space,
+        action_space=Discrete(18) if actions.ndim == 2 else Box(-np.inf, np.inf, actions.shape[2:], actions.dtype),
+        jpeg_encoding=False,
+    )
+    return {"seconds": time.perf_counter() - start}
+
+
+def _by_lerobot(place: str) -> dict[str, Any]:
+    import time
+
+    import numpy as np
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    observations, actions, rewards = (np.load(f"{place}/{name}.npy") for name in ("observation", "action", "reward"))
+    pictures = observations.dtype == np.uint8
+    if pictures:  # it takes three channels
+        observations = np.repeat(observations[..., None], 3, axis=-1)
+    name = "observation.image" if pictures else "observation.state"
+    actions = actions.reshape(*actions.shape[:2], -1).astype(np.float32)
+    each = {"dtype": "image" if pictures else "float32", "shape": observations.shape[2:], "names": None}
+    features = {
+        name: each,
+        "action": {"dtype": "float32", "shape": actions.shape[2:], "names": None},
+        "next.reward": {"dtype": "float32", "shape": (1,), "names": None},
+    }
+    observations = observations if pictures else observations.astype(np.float32)
+    rewards = rewards.astype(np.float32)[..., None]
+    start = time.perf_counter()
+    dataset = LeRobotDataset.create("toy/corner", fps=30, features=features, root=f"{place}/out", use_videos=False)
+    for number in range(len(observations)):
+        for step in range(len(actions[number]) - 1):
+            frame = {name: observations[number, step], "action": actions[number, step]}
+            dataset.add_frame(frame | {"next.reward": rewards[number, step], "task": "corner"})
+        dataset.save_episode()
+    if hasattr(dataset, "finalize"):
+        dataset.finalize()
+    return {"seconds": time.perf_counter() - start}
+
+
+WRITERS = {
+    "hdf5": Writer("LRAM's loop", lram_hdf5),
+    "npzc": Writer("LRAM's loop", lram_npzc),
+    "minari": Writer("minari.create_dataset_from_buffers", minari),
+    "lerobot": Writer("LeRobot's own writer", lerobot, most=2_000),
+}
+"""By the name of the form."""

@@ -1,0 +1,295 @@
+"""Exports and the way back, against each form's own library in bulk and against writers that people use today.
+
+python -m benchmarks.formats                    every form of conf/format, both sets, best of three turns
+python -m benchmarks.formats --only kabuki d4rl --repeats 5 --no-memory
+
+TMPDIR=/dev/shm keeps a busy disk out of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from benchmarks.format_peers import Unknown, read_to_disk, written_again
+from benchmarks.format_writers import WRITERS
+from benchmarks.measure import Row, print_table
+from pipeline.artifacts.artifact import EPISODES as DATASET
+from pipeline.artifacts.artifact import Artifact, artifact_at
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
+from pipeline.domains.domain import Domain, Regent
+from pipeline.episode import Episode, with_last_row
+from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.provenance import provenance
+from pipeline.machine.files import sync_tree
+from pipeline.machine.memory import keep_freed_memory
+from pipeline.sources.contract import Source
+from stages import ingest
+
+CONF = Path(__file__).parent.parent / "conf"
+DOMAIN = Domain("toy", None, 5, dict, ["corner"], Regent(32, 5, 20, 100))
+EPISODES, STEPS, FLOATS = 1_000, 100, 39
+SCREEN_EPISODES, SCREENS = 12, 1_000
+GAME = "enduro"
+LARGE = 2**30
+"""Bytes of screens in the set on which memory is measured."""
+
+VARIANTS: dict[str, list[list[str]]] = {
+    "hdf5": [[], ["format.compression=gzip"]],
+    "minari": [[], ["format.data=arrow"]],
+    "rlds": [[], ["format.file=tfrecord"]],
+}
+"""Settings that are measured beside the defaults."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form with settings, as a user names it."""
+
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.words[0].removeprefix("format=")
+
+    @property
+    def label(self) -> str:
+        return " ".join(self.words)
+
+    def built(self) -> Format:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return instantiate(compose("config", [*self.words, "domain=toy", "stage=export"]).format.writer)
+
+
+def forms() -> list[Form]:
+    """Every form of conf/format."""
+    names = sorted(path.stem for path in (CONF / "format").glob("*.yaml"))
+    return [Form((f"format={name}", *more)) for name in names for more in VARIANTS.get(name, [[]])]
+
+
+class Made(Source):
+    """Episodes that are made when they are asked for."""
+
+    name = "made"
+
+    def __init__(self, label: str, episodes: Callable[[], Iterator[Episode]]) -> None:
+        self.label, self.made = label, episodes
+
+    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
+        return {"source": self.name, "of": self.label}
+
+    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
+        yield from self.made()
+
+
+def vectors() -> Iterator[Episode]:
+    """EPISODES of STEPS steps with FLOATS numbers each."""
+    rng = np.random.default_rng(0)
+    for number in range(EPISODES):
+        yield _episode(
+            rng.normal(size=(STEPS + 1, FLOATS)), rng.normal(size=(STEPS, 4)).astype(np.float32), number, rng
+        )
+
+
+def screens(episodes: int = SCREEN_EPISODES) -> Iterator[Episode]:
+    """Episodes of SCREENS screens of random play, the same twelve again and again."""
+    played, rng = _play(), np.random.default_rng(0)
+    for number in range(episodes):
+        frames = played[number % len(played)]
+        yield _episode(frames, rng.integers(0, 9, SCREENS), number, rng)
+
+
+def _episode(observations: np.ndarray, actions: np.ndarray, seed: int, rng: np.random.Generator) -> Episode:
+    steps = len(actions)
+    return Episode(
+        steps={
+            "observation": observations,
+            "action": with_last_row("action", actions),
+            "reward": with_last_row("reward", rng.normal(size=steps)),
+            "discount": with_last_row("discount", np.ones(steps)),
+        },
+        seed=seed,
+        truncated=True,
+        end_reason="time_limit",
+    )
+
+
+@cache
+def _play() -> np.ndarray:
+    """(SCREEN_EPISODES, SCREENS + 1, 84, 84) uint8 of one game, random players side by side."""
+    from ale_py.vector_env import AtariVectorEnv
+
+    environment = AtariVectorEnv(GAME, num_envs=SCREEN_EPISODES, stack_num=1, frameskip=4)
+    environment.reset(seed=0)
+    rng = np.random.default_rng(0)
+    frames = np.empty((SCREEN_EPISODES, SCREENS + 1, 84, 84), np.uint8)
+    for step in range(SCREENS + 1):
+        shown, *_ = environment.step(rng.integers(0, environment.single_action_space.n, SCREEN_EPISODES))
+        frames[:, step] = np.asarray(shown).reshape(-1, 84, 84)
+    return frames
+
+
+SETS: dict[str, Callable[[], Iterator[Episode]]] = {
+    f"{EPISODES:,} x {STEPS} x {FLOATS} floats": vectors,
+    f"{SCREEN_EPISODES} x {SCREENS:,} screens of {GAME}": screens,
+}
+
+
+def stored(source: Source, folder: Path, storage: str = "zarr") -> Artifact:
+    """The episodes of a source as a dataset of ours, by the real stage."""
+    artifact = ingest.run(
+        domain=DOMAIN, task="corner", source=source, workspace=Workspace(str(folder), storage), dataset="made-v1",
+        episodes=None, states=None, force=False,
+    )  # fmt: skip
+    assert artifact is not None
+    return artifact
+
+
+def outgoing(artifact: Artifact) -> Outgoing:
+    """A dataset on its way out, opened anew."""
+    dataset = EpisodeDataset.of(artifact)
+    return Outgoing("toy", "corner", dataset, provenance(artifact, dataset, {}))
+
+
+def export(form: Format, artifact: Artifact, place: Path) -> None:
+    """Write a dataset in a form, durably."""
+    form.write([outgoing(artifact)], place)
+    sync_tree(place)
+
+
+def iterate(form: Format, path: Path) -> None:
+    for _ in form.source(path).episodes("toy", "corner"):
+        pass
+
+
+def measure(repeats: int = 3, only: Sequence[str] = (), memory: bool = True) -> list[Row]:
+    keep_freed_memory()  # as run.py does
+    chosen = [form for form in forms() if not only or form.name in only]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for label, made in SETS.items():
+            artifact = stored(Made(label, made), Path(folder) / label.replace(" ", "-"))
+            for form in chosen:
+                rows += compare(form, label, artifact, repeats)
+        if memory:
+            episodes = LARGE // (84 * 84 * SCREENS)
+            artifact = stored(Made("large", partial(screens, episodes)), Path(folder) / "large")
+            rows += [row for form in chosen for row in peaks(form, artifact)]
+    return rows
+
+
+def compare(form: Form, label: str, artifact: Artifact, repeats: int) -> list[Row]:
+    """The rows of one form and one set: out, and back in."""
+    format = form.built()
+    data = outgoing(artifact)
+    try:
+        format.require([data])
+    except CannotHold as error:
+        print(f"{form.label}: {error}", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        first = Path(folder) / "first"
+        first.mkdir()
+        export(format, artifact, first)
+        path = first / format.place([data])
+        raw = sum(array.nbytes for episode in data.dataset[:10] for array in episode.steps.values()) / 10 * len(data)
+        functions: dict[str, Callable[[Path], Any]] = {
+            "out": lambda place: export(format, artifact, place),
+            "in": lambda place: stored(format.source(path), place, "bin"),
+            "iterated": lambda place: iterate(format, path),
+        }
+        try:
+            functions |= {"bulk": written_again(path), "library": lambda place: read_to_disk(path, place)}
+        except Unknown as error:
+            print(f"{form.label}: no peer for {error}", file=sys.stderr)
+        cost = in_turns(repeats, Path(folder), functions)
+        peer, peer_s = "", None
+        if writer := WRITERS.get(form.name):
+            peer, peer_s = writer.seconds(data, Path(folder)) or ("", None)
+    out, back, sped = cost["out"], cost["in"], raw / 1e6
+    note = f">= 0.5 and 5 x wanted: {told(cost.get('bulk'), out)}, {told(peer_s, out)}; {sped / out:,.0f} MB/s"
+    rows = [Row(f"{label} to {form.label}", out, peer, peer_s, "its library, in bulk", cost.get("bulk"), note)]
+    library = cost.get("library")
+    alone = f"iterated alone {cost['iterated']:.3g} s, {told(library, cost['iterated'])}"
+    note = f">= 0.5 wanted: {told(library, back)}; {alone}"
+    rows.append(Row(f"{label} from {form.label}", back, "", None, "its library, to .npy", library, note))
+    print(f"{form.label}: done with {label}", file=sys.stderr, flush=True)
+    return rows
+
+
+def told(other: float | None, ours: float) -> str:
+    """How many times as fast as another we are."""
+    return "none" if other is None else f"{other / ours:.2f} x"
+
+
+def in_turns(repeats: int, folder: Path, functions: Mapping[str, Callable[[Path], Any]]) -> dict[str, float]:
+    """As `measure.best_of`, each in a new folder that is removed afterwards."""
+    best = dict.fromkeys(functions, float("inf"))
+    for _ in range(repeats):
+        for name, function in functions.items():
+            place = Path(tempfile.mkdtemp(dir=folder))
+            start = time.perf_counter()
+            function(place)
+            best[name] = min(best[name], time.perf_counter() - start)
+            shutil.rmtree(place)
+    return best
+
+
+def peaks(form: Form, artifact: Artifact) -> list[Row]:
+    """The most memory of a process that exports, and of one that reads it back."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for way in ("out", "in"):
+            given = f"{list(form.words)!r}, {way!r}, {str(artifact.path)!r}, {folder!r}"
+            code = f"from benchmarks.formats import report; report({given})"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"{form.label}: {done.stderr[-2000:]}", file=sys.stderr)
+                break
+            answer = json.loads(done.stdout.splitlines()[-1])
+            words = f"1 GB of screens {'to' if way == 'out' else 'from'} {form.label}"
+            rows.append(Row(words, answer["seconds"], note=f"peak memory {answer['peak'] / 1e6:,.0f} MB, < 500 wanted"))
+    return rows
+
+
+def report(words: list[str], way: str, path: str, folder: str) -> None:
+    """Export, or read back, and print time and peak memory of this process, for `peaks`."""
+    keep_freed_memory()
+    format, artifact = Form(tuple(words)).built(), artifact_at(path, DATASET)
+    data = outgoing(artifact)
+    start = time.perf_counter()
+    if way == "out":
+        export(format, artifact, Path(folder))
+    else:
+        iterate(format, Path(folder) / format.place([data]))
+    seconds = time.perf_counter() - start
+    status = Path("/proc/self/status").read_text()  # getrusage would tell the parent's, too
+    print(json.dumps({"seconds": seconds, "peak": int(status.split("VmHWM:")[1].split()[0]) * 1024}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=(), help="names of forms, as in format=NAME")
+    parser.add_argument("--no-memory", action="store_true", help="leave the gigabyte of screens out")
+    arguments = parser.parse_args()
+    print_table(measure(arguments.repeats, arguments.only, not arguments.no_memory))
+
+
+if __name__ == "__main__":
+    main()
