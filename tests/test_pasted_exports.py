@@ -30,3 +30,9 @@ def shell(tmp_path_factory):
 )
 def test_an_export_is_mended_by_its_suggestion(shell, words):
     shell.pasted(shell.suggested(*words)[-1])
+
+
+def test_a_form_of_one_observation_is_told_which_of_several_it_takes(shell):
+    pole = ("domain=dmc", "task=cartpole-swingup", "domain.max_steps=5", "dataset=d-v1")
+    shell.run("stage=collect", *pole, "workers=1", "policy=random", "episodes=2")
+    shell.pasted(shell.suggested("stage=export", *pole, "format=ogbench")[-1])

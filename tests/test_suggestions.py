@@ -57,6 +57,7 @@ PLACES = {
     "errors.py unknown_name": "test_a_misspelt_task_and_a_misspelt_way",
     "formats/laying.py _link": "test_an_export_is_mended_by_its_suggestion",
     "formats/laying.py require_free": "test_an_export_is_mended_by_its_suggestion",
+    "formats/ogbench.py _chosen": "test_a_form_of_one_observation_is_told_which_of_several_it_takes",
     "hub/card.py _section": "test_a_card_fetches_an_environment_by_entry_point",
     "machine/provenance.py _command": "test_the_command_in_a_manifest_makes_the_artifact_again",
     "policies/checkpoints.py by_dataset": "test_several_checkpoints_and_one_name",

@@ -1,4 +1,4 @@
-"""OGBench's own files, as `numpy.savez_compressed` writes them: where episodes end, what is left out, what is refused."""
+"""OGBench's own files, as `numpy.savez_compressed` writes them: where episodes end, and what is refused."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_numbers_of_another_order_of_bytes_and_columns_that_lie_together_are_the
         ({"observations": np.full((13, 3), np.nan)}, "episode 0: observation holds NaN"),
         ({"rewards": np.full(13, np.inf)}, "episode 0: reward holds NaN or infinity"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_what_is_no_file_of_ogbench_is_refused_with_what_was_wanted(tmp_path, changed, words):
     with pytest.raises(InvalidInput, match=words):
