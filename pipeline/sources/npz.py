@@ -48,8 +48,8 @@ class NpzRows:
             raise InvalidInput(f"{path}: {name} holds Python objects, which are code: they are not read.")
         size = archive.getinfo(f"{name}{SUFFIX}").file_size - self._file.tell()
         if size != int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize:
-            told = f"{self._stored} of shape {self.shape}"
-            raise InvalidInput(f"{path} is damaged: {name} should be {told}, and has {human_bytes(size)}.")
+            header = f"{self._stored} of shape {self.shape}"
+            raise InvalidInput(f"{path} is damaged: {name} should be {header}, and has {human_bytes(size)}.")
         self._whole: np.ndarray | None = None
         self._next = 0
 
