@@ -208,13 +208,21 @@ class EpisodeDataset:
         """Without the open files: each process opens its own."""
         return {**self.__dict__, "_opened": {}}
 
-    def _between(self, start: int, stop: int) -> Iterator[Episode]:
-        """The episodes [start, stop), one part in memory at a time."""
+    def parts_between(self, start: int, stop: int) -> Iterator[tuple[range, Mapping[str, ReadableArray]]]:
+        """The parts that hold the episodes [start, stop): the numbers of each one's episodes, and its arrays.
+
+        For readers of whole parts; what the arrays are, `pipeline.dataset.parts.pack` says.
+        """
         for part in self._used():
             first, last = (int(self._first[each]) for each in (part, part + 1))
             if start < last and first < stop:
-                arrays = {name: array[:] for name, array in self._open(part).items()}
-                yield from unpack(arrays)[max(start - first, 0) : stop - first]
+                yield range(first, last), self._open(part)
+
+    def _between(self, start: int, stop: int) -> Iterator[Episode]:
+        """The episodes [start, stop), one part in memory at a time."""
+        for numbers, stored in self.parts_between(start, stop):
+            arrays = {name: array[:] for name, array in stored.items()}
+            yield from unpack(arrays)[max(start - numbers.start, 0) : stop - numbers.start]
 
     def _block(self, name: str, start: int, stop: int) -> Shaped[np.ndarray, "states ..."]:
         """The states from `start` on that lie in the same part: one read, minus the last row of each episode."""

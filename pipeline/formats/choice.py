@@ -10,6 +10,7 @@ from pipeline.errors import unknown_name
 from pipeline.formats.contract import Format
 
 FORMS: dict[str, str] = {
+    "kabuki": "pipeline.formats.kabuki.KabukiFormat",
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",
 }
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.digest import combine, digest_file
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.files import files_below
 from pipeline.machine.secrets import refuse_password
 
@@ -27,3 +28,22 @@ def files_identity(path: Path) -> dict[str, Any]:
     digests = [digest_file(file) for file in files]
     content = combine(f"{name}\0{digest}\0".encode() for name, digest in zip(names, digests, strict=True))
     return {"files": len(files), "bytes": sum(file.stat().st_size for file in files), "digest": content}
+
+
+def file_of_task(path: str, task: str, suffixes: Sequence[str], wanted: str) -> Path:
+    """The file at `source.path`, or in a folder the one that has the name of the task and one of the suffixes.
+
+    Raises InvalidInput where nothing lies there, UnknownName for a task that the folder does not have.
+    """
+    place = local_path(path, wanted)
+    if not place.is_dir():
+        return place
+    files = [file for file in files_below(place) if file.suffix in suffixes and not file.name.startswith(".")]
+    named = {file.relative_to(place).with_suffix("").as_posix(): file for file in files}
+    if not named:
+        raise InvalidInput(
+            f"source.path={path} is a folder without a file of {' or '.join(suffixes)}. Wanted: {wanted}."
+        )
+    if task not in named:
+        raise unknown_name(f"task in {path}", task, named)
+    return named[task]

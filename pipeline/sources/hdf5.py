@@ -1,0 +1,201 @@
+"""HDF5 files of others: their datasets by name, and what is wrong with them in plain words."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Shaped
+
+from pipeline.errors import InvalidInput
+from pipeline.exact import STORED_KINDS, WIDEST
+from pipeline.keys import stays_inside
+from pipeline.machine.files import is_plain_file
+from pipeline.wording import first_line
+
+MOST_UNPACKED = 1100
+"""Raw bytes of a dataset for each byte of its file: deflate makes nothing smaller than by a factor of 1032."""
+
+SMALL = 2**20
+"""Raw bytes that a dataset may have in any file."""
+
+DEEPEST = 32
+"""Levels of groups."""
+
+FAILURES = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, AttributeError)
+"""What h5py raises for a damaged file."""
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Inside the block, what h5py raises becomes InvalidInput with the file and `what` was read."""
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except FAILURES as error:
+        raise InvalidInput(
+            f"{what} of {path} cannot be read: {first_line(error)[:300]}. The file is damaged, cut or of another kind: "
+            "copy it again."
+        ) from error
+
+
+class Hdf5:
+    """An HDF5 file that is open for reading; a context manager.
+
+    Attributes:
+        datasets: all of its datasets by their path.
+        links: paths of links to other places and files, which are not followed.
+
+    Raises InvalidInput for a file that is none, and where a name or a dataset leads out of the file.
+    """
+
+    datasets: dict[str, h5py.Dataset]
+    links: list[str]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not is_plain_file(path):
+            raise InvalidInput(f"There is no file {path}.")
+        self.size = path.stat().st_size
+        with reading(path, "The HDF5 file"):
+            self._file = h5py.File(path, "r")
+        self.datasets, self.links = {}, []
+        try:
+            with reading(path, "The table of contents"):
+                self._walk(self._file, "", set(), 0)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Hdf5:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.datasets
+
+    def below(self, group: str) -> list[str]:
+        """Paths of the datasets inside a group, or of the dataset of that name, in alphabetical order."""
+        return sorted(name for name in self.datasets if name == group or name.startswith(f"{group}/"))
+
+    def rows(self, name: str) -> int | None:
+        """The first dimension; None for a scalar."""
+        shape = self.datasets[name].shape
+        return int(shape[0]) if shape else None
+
+    def row_bytes(self, name: str) -> int:
+        """Raw bytes of one row."""
+        dataset = self.datasets[name]
+        return int(dataset.dtype.itemsize) * math.prod(dataset.shape[1:])
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether it holds truth values, whole or real numbers of at most 64 bits."""
+        dtype = self.datasets[name].dtype
+        return dtype.kind in STORED_KINDS and dtype.itemsize <= WIDEST
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Shaped[np.ndarray, "rows ..."]:
+        """Rows [start, stop), all rows where none are given, in the byte order of this machine."""
+        with reading(self.path, f"The dataset {name}"):
+            block: np.ndarray = np.asarray(self.datasets[name][start:stop])
+        return block if block.dtype.isnative else block.astype(block.dtype.newbyteorder("="))
+
+    def texts(self, name: str, start: int = 0, stop: int | None = None) -> list[str]:
+        """Rows [start, stop) of a dataset of texts."""
+        with reading(self.path, f"The dataset {name}"):
+            return [str(each) for each in self.datasets[name].asstr("utf-8", "replace")[start:stop]]
+
+    def attribute(self, name: str) -> str:
+        """An attribute of the file as text; empty where it is missing or no text."""
+        with reading(self.path, f"The attribute {name}"):
+            value = self._file.attrs.get(name, "")
+        return value.decode(errors="replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+    def json_attribute(self, name: str) -> dict[str, Any]:
+        """An attribute of the file that is a JSON object; empty where it is not."""
+        try:
+            value = json.loads(self.attribute(name) or "{}")
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _walk(self, group: h5py.Group, before: str, outer: set[Any], depth: int) -> None:
+        """Find the datasets of a group, and of the groups in it; a group that contains itself is walked once."""
+        place = h5py.h5o.get_info(group.id)
+        key = (place.fileno, place.addr)
+        if key in outer or depth > DEEPEST:
+            return
+        for part in group:
+            name = f"{before}{part}"
+            if not stays_inside(name) or not isinstance(part, str):
+                raise InvalidInput(f"{self.path}: {name!r} cannot name an array: it is no path inside a folder.")
+            if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+                self.links.append(name)
+                continue
+            item = group[part]
+            if isinstance(item, h5py.Dataset):
+                self._check(name, item)
+                self.datasets[name] = item
+            elif isinstance(item, h5py.Group):
+                self._walk(item, f"{name}/", outer | {key}, depth + 1)
+
+    def _check(self, name: str, dataset: h5py.Dataset) -> None:
+        """Raises InvalidInput for what lies in another file, and for what this file is too small to hold."""
+        elsewhere = dataset.is_virtual and any(each.file_name != "." for each in dataset.virtual_sources())
+        if elsewhere or dataset.external:
+            raise InvalidInput(
+                f"{name} of {self.path} lies in another file, which is not read: copy the data into one file, with "
+                f"h5repack or h5py."
+            )
+        if dataset.shape is None:
+            return
+        raw = int(dataset.dtype.itemsize) * int(np.prod([int(each) for each in dataset.shape], dtype=object))
+        if raw > max(SMALL, MOST_UNPACKED * self.size) and not dataset.is_virtual:
+            raise InvalidInput(
+                f"{name} of {self.path} says that it holds {raw:,} bytes, in a file of {self.size:,}: it is damaged, "
+                "or was never filled."
+            )
+
+
+def numbers_of(file: Hdf5, name: str, wanted: str) -> h5py.Dataset:
+    """A dataset of numbers. Raises InvalidInput where it is missing or something else; `wanted` says what is meant."""
+    if name not in file:
+        inside = [each for each in file.datasets if each.startswith(f"{name}/")]
+        there = f"{name} is a group" if inside else f"there are {', '.join(sorted(file.datasets)[:8]) or 'no datasets'}"
+        raise InvalidInput(f"{file.path} needs a dataset {name}, {wanted}; {there}.")
+    if not file.is_numeric(name):
+        dtype = file.datasets[name].dtype
+        raise InvalidInput(
+            f"{name} of {file.path} must hold {wanted}: numbers of at most 64 bits; its elements are "
+            f"{'objects' if dtype.kind == 'O' else dtype}."
+        )
+    return file.datasets[name]
+
+
+def column_of(file: Hdf5, name: str, wanted: str) -> None:
+    """Raises InvalidInput unless a dataset holds one number for each row: (N,) or (N, 1)."""
+    shape = numbers_of(file, name, wanted).shape
+    if not shape or np.prod(shape[1:], dtype=np.int64) != 1:
+        raise InvalidInput(f"{name} of {file.path} must hold {wanted}; it has the shape {list(shape)}.")
+
+
+def same_rows(file: Hdf5, names: Sequence[str]) -> int:
+    """The first dimension that datasets have in common. Raises InvalidInput where they differ."""
+    rows = {name: file.rows(name) for name in names}
+    if None in rows.values() or len(set(rows.values())) != 1:
+        listed = ", ".join(f"{name} {count if count is not None else 'a scalar'}" for name, count in rows.items())
+        raise InvalidInput(
+            f"{file.path}: all arrays of steps need the same first dimension; they have {listed}. The file is cut, or "
+            "was written in a hurry: copy it again."
+        )
+    count = next(iter(rows.values()))
+    assert count is not None
+    return count

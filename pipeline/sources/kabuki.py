@@ -1,0 +1,321 @@
+"""Kabuki HDF5 (once D4RL-V2): one file with flat arrays, T+1 rows an episode, aligned as state, action, reward.
+
+Source: the specification is in docs/formats/kabuki.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from pipeline.dataset.ends import implied_reason
+from pipeline.episode import INFO, PRESENT, Episode
+from pipeline.errors import InvalidInput
+from pipeline.sources.absent import unfilled
+from pipeline.sources.contract import Source
+from pipeline.sources.episode_table import EpisodeTable
+from pipeline.sources.files import file_of_task, files_identity
+from pipeline.sources.flat import Arrays, EpisodeBounds, episodes_of, with_last_rows
+from pipeline.sources.hdf5 import Hdf5, column_of, numbers_of, same_rows
+from pipeline.sources.provenance import made_from
+from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.wording import check_choice, few
+
+FORM = "kabuki-hdf5"
+"""The attribute `format` of files that this project writes."""
+
+PROVENANCE = "provenance"
+"""The attribute that says what made the episodes, as JSON."""
+
+OBSERVATION, ACTION, REWARD, DISCOUNT = "observation", "action", "reward", "discount"
+FIRST, LAST, TERMINAL = "is_first", "is_last", "is_terminal"
+STEP_METADATA, STEP_MASKS = "step_metadata", "step_metadata_present"
+EPISODES = "episode_metadata"
+
+MISSPELT = ("discounnts", "discounts")
+"""What stands in the place of the discounts in files of the published converter: the first holds rewards."""
+
+SUFFIXES = (".hdf5", ".h5")
+WANTED = "a Kabuki file, or a folder with a file TASK.hdf5 for each task"
+BLOCK = 2**20
+"""Rows of flags that are read at a time."""
+
+
+class KabukiSource(Source):
+    """Reads what Minari's predecessor proposed, and what `format=kabuki` writes.
+
+    Args:
+        path: the file, or a folder with `TASK.hdf5` for each task.
+        incomplete: `drop` or `keep` episodes of which the beginning or the end is missing.
+    """
+
+    name = "kabuki"
+
+    def __init__(self, path: str, incomplete: str = "drop") -> None:
+        check_choice("source.incomplete", incomplete, ("drop", "keep"))
+        self.path, self.incomplete = path, incomplete
+        self._quirks: dict[str, Quirks] = {}
+
+    def identity(self, domain: str, task: str) -> Mapping[str, Any]:
+        path = file_of_task(self.path, task, SUFFIXES, WANTED)
+        with Hdf5(path) as file:
+            origin = made_from(file.json_attribute(PROVENANCE))
+        return {"source": self.name, **files_identity(path), "incomplete": self.incomplete, **origin}
+
+    def count(self, domain: str, task: str) -> int:
+        with Hdf5(file_of_task(self.path, task, SUFFIXES, WANTED)) as file:
+            return len(_Plan.of(file, self.incomplete == "keep", Quirks()).bounds)
+
+    def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
+        self._quirks[task] = quirks = Quirks()
+        with Hdf5(file_of_task(self.path, task, SUFFIXES, WANTED)) as file:
+            yield from _Plan.of(file, self.incomplete == "keep", quirks).episodes(start)
+
+    def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
+        return self._quirks.get(task, ())
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which arrays are read, and where the episodes lie in them.
+
+    Attributes:
+        columns: paths of the datasets by our names of the step arrays; without the discounts where none are kept.
+        numbers: of each episode among all that begin in the file, those that are left out included.
+        table: what the episodes say once, where the file says it and it fits.
+        exact: the file is an export of ours: its rows are taken as they are.
+    """
+
+    file: Hdf5
+    columns: dict[str, str]
+    bounds: EpisodeBounds
+    numbers: Int64[np.ndarray, " n"]
+    table: EpisodeTable | None
+    exact: bool
+    quirks: Quirks = field(repr=False)
+
+    @staticmethod
+    def of(file: Hdf5, keep: bool, quirks: Quirks) -> _Plan:
+        """Look at the names, the dimensions and the flags of a file."""
+        columns = _columns(file, quirks)
+        bounds, complete = _bounds(file, quirks)
+        table = EpisodeTable(file, EPISODES)
+        fits = table.agrees(bounds)
+        if file.below(EPISODES) and not fits:
+            quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")
+        exact = (
+            fits and table.whole and file.attribute("format") == FORM and table.says("terminated", bounds.terminated)
+        )
+        chosen = _chosen(bounds, complete, keep, quirks)
+        numbers = np.flatnonzero(chosen)
+        return _Plan(file, columns, bounds.where(chosen), numbers, table if fits else None, exact, quirks)
+
+    def episodes(self, start: int) -> Iterator[Episode]:
+        """From number `start` on."""
+        for first, last in self.bounds.windows(start, sum(map(self.file.row_bytes, self.columns.values()))):
+            begin, end = int(self.bounds.starts[first]), int(self.bounds.stops[last - 1])
+            read = {name: self.file.read(path, begin, end) for name, path in self.columns.items()}
+            arrays, places = with_last_rows(read, self.bounds, first, last)
+            self._mend(arrays, places, first)
+            yield from self._made(arrays, places, first, last)
+
+    def _made(self, arrays: Arrays, places: Int64[np.ndarray, " k+1"], first: int, last: int) -> Iterator[Episode]:
+        from_table = self.table.once(self.numbers[first:last]) if self.table else lambda i: ({}, {})
+        bounds, exact = self.bounds, self.exact
+
+        def once(i: int) -> tuple[dict[str, Any], Mapping[str, Shaped[np.ndarray, "..."]]]:
+            known, resets = from_table(i)
+            if exact:
+                return dict(known), resets
+            ends = bool(bounds.terminated[first + i]), bool(bounds.truncated[first + i])
+            own = {"terminated": ends[0], "truncated": ends[1], "end_reason": implied_reason(*ends)}
+            return {**known, **own, "has_final_observation": not bounds.cut[first + i]}, resets
+
+        def words(i: int) -> str:
+            number = first + i
+            return f"{self.file.path}: episode {number} (from row {int(bounds.starts[number])})"
+
+        made = episodes_of(arrays, places, once, words)
+        yield from map(unfilled, made) if exact else made
+
+    def _mend(self, arrays: Arrays, places: Int64[np.ndarray, " k+1"], first: int) -> None:
+        """Zero what the last rows hold beside observations, and make the discounts say what the ends say."""
+        lasts = places[1:] - 1
+        for name in (ACTION, REWARD):
+            values = arrays[name][lasts]
+            odd = int(np.count_nonzero(values.reshape(len(lasts), -1).any(axis=1))) if values.size else 0
+            self.quirks.count(
+                f"last_row_{name}s", f"{{count}} episodes have a {name} in their last row, which says nothing.", odd
+            )
+            arrays[name] = _writable(arrays[name])
+            arrays[name][lasts] = 0
+        arrays[REWARD] = _column(arrays[REWARD])
+        discounts = arrays.get(DISCOUNT)
+        arrays[DISCOUNT] = self._discounts(None if discounts is None else _column(discounts), places, first)
+
+    def _discounts(
+        self, given: Float64[np.ndarray, " rows"] | None, places: Int64[np.ndarray, " k+1"], first: int
+    ) -> Float64[np.ndarray, " rows"]:
+        lasts = places[1:] - 1
+        terminated = self.bounds.terminated[first : first + len(lasts)]
+        discounts = np.ones(int(places[-1])) if given is None else given
+        discounts[lasts] = 0
+        if self.exact:
+            return discounts
+        ends = discounts[lasts - 1]
+        if given is not None:
+            self.quirks.count(
+                "contradicting_discounts",
+                "{count} episodes are terminal, but their last discount was not 0; it is 0 now.",
+                int((terminated & (ends != 0)).sum()),
+            )
+            self.quirks.count(
+                "discounts_of_truncated",
+                "{count} episodes are not terminal, but their last discount is 0; it was kept.",
+                int((~terminated & (ends == 0)).sum()),
+            )
+        discounts[lasts[terminated] - 1] = 0
+        return discounts
+
+
+def _columns(file: Hdf5, quirks: Quirks) -> dict[str, str]:
+    """The datasets of the step arrays by our names."""
+    observations = file.below(OBSERVATION)
+    if not observations:
+        numbers_of(file, OBSERVATION, "one observation a row")
+    columns = {path: path for path in observations} | {ACTION: ACTION, REWARD: REWARD}
+    for path in columns:
+        numbers_of(file, path, f"one {path.partition('/')[0]} a row")
+    single = [name for name in (REWARD, DISCOUNT, FIRST, LAST, TERMINAL) if name in file]
+    for name in single:
+        column_of(file, name, f"one {name} a row")
+    standard = list({**columns, **dict.fromkeys(single)})
+    rows = same_rows(file, standard)
+    if rows == 0:
+        raise InvalidInput(f"{file.path} holds no rows.")
+    if (discount := _discount(file, rows, quirks)) is not None:
+        columns[DISCOUNT] = discount
+    used = {*columns.values(), *standard, *MISSPELT, *file.below(EPISODES)}
+    columns |= _infos(file, rows, used, quirks)
+    if file.links:
+        quirks.note("links", f"Links to other places were not followed: {few(file.links)}.", len(file.links))
+    return columns
+
+
+def _infos(file: Hdf5, rows: int, used: set[str], quirks: Quirks) -> dict[str, str]:
+    """What else has a row for each step, by our names; what has not is noted."""
+    infos, others = {}, []
+    for path in sorted(set(file.datasets) - used):
+        if file.rows(path) == rows and file.is_numeric(path):
+            infos[_info_name(file, path)] = path
+        else:
+            others.append(path)
+    if others:
+        quirks.note(
+            "other_datasets", f"Datasets that have no number for each row were not read: {few(others)}.", len(others)
+        )
+    return infos
+
+
+def _info_name(file: Hdf5, path: str) -> str:
+    group, _, name = path.partition("/")
+    if group == STEP_METADATA and name:
+        return f"{INFO}{name}"
+    if group == STEP_MASKS and f"{STEP_METADATA}/{name}" in file and file.datasets[path].dtype == np.bool_:
+        return f"{PRESENT}{name}"
+    return f"{INFO}{path}"
+
+
+def _discount(file: Hdf5, rows: int, quirks: Quirks) -> str | None:
+    """The dataset of discounts, if there is one that can hold them."""
+    if DISCOUNT in file:
+        return DISCOUNT
+    for name in MISSPELT:
+        if name in file:
+            usable = name != MISSPELT[0] and file.datasets[name].shape == (rows,) and file.is_numeric(name)
+            if usable and _are_discounts(file, name, rows):
+                quirks.note("misspelt_discounts", f"The discounts were read from the dataset {name}.")
+                return name
+            quirks.note("no_discounts", f"{name} holds no discounts; they were made from the ends of the episodes.")
+            return None
+    quirks.note("no_discounts", "There are no discounts; they were made from the ends of the episodes.")
+    return None
+
+
+def _are_discounts(file: Hdf5, name: str, rows: int) -> bool:
+    blocks = (file.read(name, at, at + BLOCK) for at in range(0, rows, BLOCK))
+    return all(((block >= 0) & (block <= 1)).all() for block in blocks)
+
+
+def _bounds(file: Hdf5, quirks: Quirks) -> tuple[EpisodeBounds, Bool[np.ndarray, " n"]]:
+    """All episodes that begin in a file, and which of them have both their beginning and their end."""
+    rows = int(file.rows(ACTION) or 0)
+    firsts, lasts = (_marked(file, name, rows) for name in (FIRST, LAST))
+    if firsts is None and lasts is None:
+        raise InvalidInput(f"{file.path} has neither {FIRST} nor {LAST}: nothing says where its episodes begin.")
+    if firsts is None:
+        quirks.note("no_is_first", f"{FIRST} is missing; an episode begins after each {LAST}.")
+        assert lasts is not None
+        firsts = np.concatenate([[0], lasts + 1])
+        firsts = firsts[firsts < rows]
+    if lasts is None:
+        quirks.note("no_is_last", f"{LAST} is missing; an episode ends before each {FIRST}.")
+        lasts = np.concatenate([firsts - 1, [rows - 1]])
+        lasts = lasts[lasts >= 0]
+    starts = np.unique(np.concatenate([[0], firsts, lasts + 1]))
+    starts = starts[starts < rows]
+    stops = np.concatenate([starts[1:], [rows]])
+    begun, ended = np.isin(starts, firsts), np.isin(stops - 1, lasts)
+    terminals = _marked(file, TERMINAL, rows)
+    if terminals is None:
+        quirks.note("no_is_terminal", f"{TERMINAL} is missing; an episode is terminal where its last discount is 0.")
+        terminated = ended & _ends_at_zero(file, rows, stops, quirks)
+    else:
+        terminated = ended & np.isin(stops - 1, terminals)
+        inside = len(terminals) - int(terminated.sum())
+        quirks.note("terminal_inside", f"{inside:,} terminal rows are not the last of an episode: ignored.", inside)
+    return EpisodeBounds(starts, stops, ~ended, terminated, ended & ~terminated), begun & ended
+
+
+def _marked(file: Hdf5, name: str, rows: int) -> Int64[np.ndarray, " k"] | None:
+    """The rows at which a flag is set; None where there is no such dataset."""
+    if name not in file:
+        return None
+    blocks = (file.read(name, at, at + BLOCK) for at in range(0, rows, BLOCK))
+    return np.concatenate([np.flatnonzero(block) + at * BLOCK for at, block in enumerate(blocks)])
+
+
+def _ends_at_zero(file: Hdf5, rows: int, stops: Int64[np.ndarray, " n"], quirks: Quirks) -> Bool[np.ndarray, " n"]:
+    """Whether the discount of the last transition is 0, where there are discounts."""
+    name = _discount(file, rows, quirks)
+    if name is None:
+        return np.zeros(len(stops), np.bool_)
+    blocks = (_column(file.read(name, at, at + BLOCK)) == 0 for at in range(0, rows, BLOCK))
+    zeros = np.concatenate([np.flatnonzero(block) + at * BLOCK for at, block in enumerate(blocks)])
+    return np.isin(stops - 2, zeros)
+
+
+def _chosen(
+    bounds: EpisodeBounds, complete: Bool[np.ndarray, " n"], keep: bool, quirks: Quirks
+) -> Bool[np.ndarray, " n"]:
+    """Which of the episodes are read; those that are not are noted."""
+    incomplete = int((~complete).sum())
+    beginning = f"{incomplete:,} episodes lack {FIRST} at their beginning or {LAST} at their end"
+    quirks.note("incomplete", f"{beginning}: they were {'kept' if keep else 'left out'}.", incomplete)
+    chosen = complete | keep
+    empty = chosen & (bounds.lengths < 1)
+    quirks.note("empty_episodes", f"{int(empty.sum()):,} episodes without a step were left out.", int(empty.sum()))
+    return chosen & ~empty
+
+
+def _column(array: Shaped[np.ndarray, "rows ..."]) -> Float64[np.ndarray, " rows"]:
+    """(N,) or (N, 1) numbers as float64, which holds each that an episode may have."""
+    return array.reshape(-1).astype(np.float64)
+
+
+def _writable(array: Shaped[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
+    return array if array.flags.writeable else array.copy()
