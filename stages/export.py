@@ -14,6 +14,7 @@ from beartype import beartype
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.exported import DATA, EXPORT, LOST, PLACE, TASKS
+from pipeline.artifacts.remake import remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import Asked, tasks_for
 from pipeline.command import again
@@ -22,11 +23,13 @@ from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.domains.domain import Domain
-from pipeline.errors import InvalidInput
+from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.formats.absent import FinalObservation
 from pipeline.formats.aspects import Aspect
+from pipeline.formats.checks import wrong_export
 from pipeline.formats.contract import CannotHold, Format, Outgoing
-from pipeline.formats.laying import laid_at, lay, require_free
+from pipeline.formats.laying import place_out
+from pipeline.formats.places import Out, names_file
 from pipeline.formats.provenance import lost_words, provenance
 from pipeline.machine.progress import progress
 from pipeline.wording import check_choice, few, how_many
@@ -41,7 +44,9 @@ def per_task(*, format: Format | None) -> bool:
 
 
 @beartype
-def foresee(*, format: Format | None, dataset: str, episodes: int | None, final_observation: str | None) -> None:
+def foresee(
+    *, format: Format | None, dataset: str, episodes: int | None, final_observation: str | None, out: str | None
+) -> None:
     """Raises InvalidInput for settings with which no task can be exported."""
     if format is None:
         raise InvalidInput(f"stage=export needs a format. The one for HDF5 files: {again(format='hdf5')}")
@@ -49,9 +54,22 @@ def foresee(*, format: Format | None, dataset: str, episodes: int | None, final_
     Amount(episodes)
     if final_observation is not None:
         check_choice("format.final_observation", final_observation, list(FinalObservation))
+    if out is not None and not out.strip():
+        raise InvalidInput("format.out is empty: name a file, a folder or an address, or leave it out.")
 
 
-FACTS = StageFacts(per_task=per_task, foresee=foresee)
+@beartype
+def foresee_several(*, format: Format | None, out: str | None) -> None:
+    """Raises InvalidInput for a place that holds one task alone."""
+    if format is not None and out is not None and names_file(out, format.suffix):
+        folder = out.removesuffix(format.suffix)
+        raise InvalidInput(
+            f"format.out={out} is one file, and several tasks become one each. Give a folder for them: "
+            f"{again(format__out=folder)}"
+        )
+
+
+FACTS = StageFacts(per_task=per_task, foresee=foresee, foresee_several=foresee_several)
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,11 @@ class _Export:
     format: Format
     spec: Spec
     lost: Sequence[Aspect]
+
+    @property
+    def label(self) -> str:
+        """`metaworld/assembly`, or `metaworld` for several tasks in one."""
+        return self.spec.label.removesuffix(f"/{ALL_TASKS}")
 
     @property
     def place(self) -> PurePosixPath:
@@ -85,27 +108,39 @@ def run(
 ) -> Artifact:
     """The first `episodes` episodes in a form, in the folder `data` of the artifact; with `out` also there.
 
-    Raises InvalidInput where the form cannot hold the dataset, loses something of it and `strict` is set, or `out` is
-    there already.
+    Raises InvalidInput where the form cannot hold the dataset, loses something of it and `strict` is set, or something
+    else is at `out` already.
     """
-    foresee(format=format, dataset=dataset, episodes=episodes, final_observation=final_observation)
+    foresee(format=format, dataset=dataset, episodes=episodes, final_observation=final_observation, out=out)
     assert format is not None
     names = [task] if isinstance(task, str) and per_task(format=format) else _tasks(domain, task, dataset, workspace)
     export = _export(domain, names, workspace, (dataset, episodes), format, final_observation)
     if strict and export.lost:
         raise CannotHold(
-            f"{format.name} cannot hold all of {export.spec.label}: {'; '.join(lost_words(export.lost))}.\n"
+            f"{format.name} cannot hold all of {export.label}: {'; '.join(lost_words(export.lost))}.\n"
             f"Export without it: {again(format__strict=None)}"
         )
-    path = None if out is None else laid_at(out, export.place, format.suffix)
+    place = None if out is None else place_out(out, export.place, format.suffix, link)
     earlier = workspace.get(export.spec)
-    if path is not None:
-        require_free(path, export.place, _files(earlier) if earlier else None)
+    if place is not None:
+        place.require_possible(workspace.root)
+        place.is_free(_files(earlier) if earlier else None)
+    if export.lost and (force or not earlier):
+        log.warning("export %s: %s does not hold: %s", export.label, format.name, "; ".join(lost_words(export.lost)))
     artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
-    if path is not None and require_free(path, export.place, _files(artifact)):
-        lay(artifact.path / DATA, export.place, path, link)
-        log.info("export %s: %s lies at %s", export.spec.label, format.name, path)
-    return artifact
+    return artifact if place is None else _laid(artifact, place, export, workspace)
+
+
+def _laid(artifact: Artifact, place: Out, export: _Export, workspace: Workspace) -> Artifact:
+    """The artifact, which also lies where it was wanted."""
+    files = _files(artifact)
+    if not place.is_free(files):
+        return replace(artifact, laid=str(place))
+    if place.elsewhere and (wrong := list(wrong_export(artifact, workspace))):
+        raise DamagedArtifact(f"{artifact.path} is not sent: {'; '.join(wrong)}.", remake(artifact))
+    if place.lay(artifact.path / DATA, files, export.label):
+        log.info("export %s: laid at %s", export.label, place)
+    return replace(artifact, laid=str(place))
 
 
 def _tasks(domain: Domain, task: str | list[str] | None, dataset: str, workspace: Workspace) -> list[str]:
@@ -131,8 +166,6 @@ def _export(
         _require_rule(format, data[-1])
     format.require(data)
     lost = [aspect for aspect in Aspect if any(aspect in set(format.lost(each)) for each in data)]
-    if lost:
-        log.warning("export %s: what %s does not hold: %s", domain.name, format.name, "; ".join(lost_words(lost)))
     label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
     parameters = settings | ({TASKS: list(names)} if format.joins else {})
     return _Export(data, format, Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents)), lost)
@@ -168,14 +201,13 @@ def _write(export: _Export, draft: Draft) -> None:
     }
     draft.facts[LOST] = [str(aspect) for aspect in export.lost]
     draft.facts[PLACE] = str(export.place)
-    draft.warnings += [f"{export.format.name} does not hold all: {line}" for line in lost_words(export.lost)]
 
 
 @contextmanager
 def _counted(export: _Export) -> Iterator[list[Outgoing]]:
     """The tasks, with a progress bar over the episodes of all of them."""
     total = sum(len(each) for each in export.data)
-    with progress("export", export.spec.label, "episodes", total) as advance:
+    with progress("export", export.label, "episodes", total) as advance:
         yield [replace(each, advance=advance) for each in export.data]
 
 

@@ -1,4 +1,6 @@
-"""Google Cloud Storage on loopback, as far as listing and downloading need it: pages, ranges, checksums, faults.
+"""Google Cloud Storage on loopback, as far as listing, downloading and uploading need it.
+
+Pages, ranges, checksums, faults; uploads of one request, and resumable ones of one piece.
 
 It speaks what gcsfs 2026.10 asks for, with the standard library alone. Clients find it by STORAGE_EMULATOR_HOST:
 
@@ -29,7 +31,7 @@ BUCKET = "atari-replay-datasets"
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` requests that match `pattern`: LIST prefix, GET object, INFO object.
+    """What goes wrong with the next `times` requests that match `pattern`: LIST prefix, GET, INFO or PUT object.
 
     Attributes:
         status: answer with this. 0: answer as if nothing were wrong, but for the rest.
@@ -171,6 +173,35 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._info(name)
 
+    def do_POST(self) -> None:
+        address = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(address.query).items()}
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = re.fullmatch(r"/upload/storage/v1/b/([^/]+)/o", address.path)
+        self.fault = None
+        if query.get("uploadType") == "resumable" and "upload_id" not in query:
+            where = f"{self.server.url}{self.path}&upload_id=1"
+            self._send(200, b"{}", {"Location": where})
+            return
+        content, name = body, query.get("name", "")
+        if query.get("uploadType") == "multipart":
+            told, content = _parts(body)
+            name = json.loads(told)["name"]
+        with self.server.lock:
+            self.server.log.append((f"PUT {name}", ""))
+            self.fault = self._next_fault(f"PUT {name}")
+        if self.fault and self.fault.status:
+            self._error(self.fault.status, "told to fail")
+        elif found is None or found[1] != self.server.bucket:
+            self._error(404, "The specified bucket does not exist.")
+        else:
+            path = self.server.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if self.fault is None or self.fault.short is None else content[: self.fault.short])
+            self.fault = None
+            item = next(each for each in self.server.items(name) if each["name"] == name)
+            self._send(200, json.dumps(item).encode(), {"Content-Type": "application/json"})
+
     def _next_fault(self, text: str) -> Fault | None:
         for fault in self.server.faults:
             if fault.times and re.search(fault.pattern, text):
@@ -256,6 +287,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+
+
+def _parts(body: bytes) -> tuple[bytes, bytes]:
+    """The JSON and the content of an upload of one request, as gcsfs frames them."""
+    _, told, content = body.split(b"\n\n", 2)
+    return told.split(b"\n--==0==")[0], content.removesuffix(b"\n--==0==--")
 
 
 def _crc32c_table() -> list[int]:

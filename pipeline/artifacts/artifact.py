@@ -199,6 +199,8 @@ class Artifact:
     """True when this call made it, False when it was found."""
     episodes: int | None = None
     """How many leading episodes of a dataset were asked for."""
+    laid: str = ""
+    """Where this call laid an export besides."""
 
     def __repr__(self) -> str:
         return f"Artifact({self.manifest.kind} of {self.manifest.task}, version {self.manifest.version}, {self.path})"

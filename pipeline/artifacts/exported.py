@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact
 from pipeline.errors import DamagedArtifact
+from pipeline.machine.files import human_bytes
 
 EXPORT = "export"
 """The kind of an export."""
@@ -31,3 +32,11 @@ def place_in(export: Artifact) -> Path:
 def tasks_in(export: Artifact) -> list[str]:
     """Its tasks, in the order of its parents."""
     return [export.task] if export.task != ALL_TASKS else [str(task) for task in export.manifest.parameters[TASKS]]
+
+
+def export_words(export: Artifact) -> list[str]:
+    """What an export is, for its line on the terminal: form, size, and what of the dataset it does not hold."""
+    manifest = export.manifest
+    lost = ", ".join(manifest.facts.get(LOST, []))
+    size = human_bytes(sum(int(record["size"]) for record in manifest.files.values()))
+    return [str(manifest.parameters.get("format")), size, f"without {lost}" if lost else "nothing is lost"]

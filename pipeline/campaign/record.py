@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact
+from pipeline.artifacts.exported import EXPORT, export_words, place_in
 from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.domains.domain import Domain
@@ -44,7 +45,7 @@ class RunRecord:
             manifest = artifact.manifest
             keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version}
             entry = {"stage": stage, "built": artifact.built, "path": str(artifact.path), **keys}
-            self.made.append({**entry, "digest": manifest.digest})
+            self.made.append({**entry, "digest": manifest.digest, **({"out": artifact.laid} if artifact.laid else {})})
         write_json(self.folder / MADE, self.made)
 
     def failed(self, stage: str, task: str, error: Exception, domain: Domain | None) -> Failure:
@@ -80,6 +81,8 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
     manifest = artifact.manifest
     counts = manifest.counts
     facts = [how_many(int(counts[unit]), unit) for unit in ("episodes", "states") if unit in counts]
+    is_export = manifest.kind == EXPORT
+    facts += export_words(artifact) if is_export else []
     if rate := success_rate(artifact):
         facts.append(f"success {rate}")
     if still := stuck_episodes(artifact):
@@ -88,7 +91,8 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
         facts.append(f"{manifest.seconds:.1f} s")
     label = manifest.task.removesuffix(f"/{ALL_TASKS}")
     how = "built" if artifact.built else "found"
-    log.info("%s %s %s %s (%s)", stage, label, how, artifact.path, ", ".join(facts))
+    where = artifact.laid or (place_in(artifact) if is_export else artifact.path)
+    log.info("%s %s %s %s (%s)", stage, label, how, where, ", ".join(facts))
     if (page := artifact.path / "page" / "index.html").is_file():
         log.info("  page: %s", page)
     for warning in manifest.warnings if artifact.built else []:

@@ -121,9 +121,11 @@ def run_campaign(compose: Callable[[], Campaign], folder: Path) -> list[Failure]
 def _nothing_foreseen(campaign: Campaign, tasks: list[str], record: RunRecord) -> bool:
     """Look for what would stop every task, at once or at a later stage, hours from now: settings that cannot be."""
     for stage in campaign.looped:
-        foresee = campaign.stages[stage].foresee or _nothing
+        facts = campaign.stages[stage]
         try:
-            campaign.settings.ask(stage, foresee, tasks[0])
+            campaign.settings.ask(stage, facts.foresee or _nothing, tasks[0])
+            if facts.foresee_several and len(tasks) > 1:
+                campaign.settings.ask(stage, facts.foresee_several, tasks[0])
         except Exception as error:  # reported like the failure of a task
             label = campaign.label(tasks[0] if len(tasks) == 1 else "")
             record.failed(stage, label, error, campaign.domain)

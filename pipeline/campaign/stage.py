@@ -19,6 +19,7 @@ class StageFacts:
         begins: it needs no dataset that is there already, so it can work on every task of the domain.
         tasks: gives the domain's tasks that can be had at all, or None where that cannot be known beforehand.
         foresee: raises what would stop the stage for every task, whatever these hold, before hours of earlier stages.
+        foresee_several: the same where it runs for more tasks than one.
 
     The functions are called with those of the stage's settings that they name as parameters. Of a setting that
     belongs to one task, `foresee` is given that of the first.
@@ -28,6 +29,7 @@ class StageFacts:
     begins: bool = False
     tasks: Callable[..., Sequence[str] | None] | None = None
     foresee: Callable[..., None] | None = None
+    foresee_several: Callable[..., None] | None = None
 
 
 class Settings(Protocol):

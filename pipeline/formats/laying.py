@@ -1,77 +1,129 @@
-"""An export is laid out where the user wants it: a file or folder that appears in one step, or a place elsewhere."""
+"""An export is laid out where the user wants it: a file or folder of this machine that appears in one step."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import shutil
-import uuid
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from tempfile import TemporaryFile
 
 from pipeline.artifacts.whole import Files
 from pipeline.command import again
 from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
+from pipeline.formats.places import OUT, Out, another_place, files_inside, names_file
+from pipeline.formats.sending import remote_out
 from pipeline.machine.files import files_below, sync_folder, sync_tree
+from pipeline.machine.lease import held
 from pipeline.machine.secrets import refuse_password
 from pipeline.wording import few
 
-
-def laid_at(out: str, place: PurePosixPath, suffix: str) -> Path:
-    """Where `place` of an export lies in `out`. A form of one file takes the name of that file, or a folder for it."""
-    refuse_password(out, "format.out")
-    top = Path(out).expanduser().absolute()
-    return top if suffix and top.suffix == suffix else top / place
+LOCAL = "file://"
 
 
-def require_free(path: Path, place: PurePosixPath, files: Files | None) -> bool:
-    """Whether something is to be laid at `path`: False where the very same is there already.
+@dataclass(frozen=True)
+class LocalOut(Out):
+    """A place of this machine.
 
-    Raises InvalidInput where something else is there.
+    Attributes:
+        asked: `format.out` as it was typed.
+        path: the file or folder that the export becomes there.
+        place: what of the artifact's data is laid there.
+        link: give the store's files a second name there instead of copying them.
     """
-    if not path.exists() and not path.is_symlink():
+
+    asked: str
+    path: Path
+    place: PurePosixPath
+    link: bool = False
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def require_possible(self, store: Path) -> None:
+        if self.path.is_relative_to(store) or store.is_relative_to(self.path):
+            raise InvalidInput(
+                f"{OUT}: {self.path} and the store {store} lie one inside the other. Choose a place beside it: "
+                f"{again(format__out='exports')}"
+            )
+        stands = next(place for place in self.path.parents if place.exists() or place.is_symlink())
+        if not stands.is_dir():
+            raise InvalidInput(
+                f"{OUT}: {stands} is a file; {self.path.name} needs a folder there. Choose another place: "
+                f"{again(format__out=another_place(self.asked))}"
+            )
+        try:
+            TemporaryFile(dir=stands).close()
+        except OSError as error:
+            raise InvalidInput(
+                f"{OUT}: nothing can be written in {stands} ({error.strerror}). Choose another place: {OUT}=FOLDER"
+            ) from error
+
+    def is_free(self, files: Files | None) -> bool:
+        path = self.path
+        if not path.exists() and not path.is_symlink():
+            return True
+        if files is not None and _files_at(path) == {
+            name: record["blake3"] for name, record in files_inside(files, self.place)
+        }:
+            return False
+        if path.is_dir() and not any(path.iterdir()):
+            return True
+        names = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
+        there = f"it holds {few(names)}" if names else "it is another file"
+        raise InvalidInput(
+            f"{OUT}: {path} is there and is not this export: {there}. Nothing is written over it.\n"
+            f"Remove it first: rm -r {shlex.quote(str(path))}\nOr choose another place: "
+            f"{again(format__out=another_place(self.asked))}"
+        )
+
+    def lay(self, data: Path, files: Files, label: str) -> bool:
+        """See `Out`. It is written under a hidden name beside the place, `.NAME.partial`; one that a killed run left
+        is removed. Another process that lays something there is waited for.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with held(self.path.with_name(f".{self.path.name}.lease"), f"laying {self.path}") as check:
+            unfinished = self.path.with_name(f".{self.path.name}.partial")
+            _remove(unfinished)
+            if not self.is_free(files):
+                return False
+            try:
+                self._write(data / self.place, unfinished)
+                check()
+                if self.path.is_dir():
+                    self.path.rmdir()  # it is empty
+                unfinished.rename(self.path)
+            except BaseException:
+                _remove(unfinished)
+                raise
+            sync_folder(self.path.parent)
         return True
-    if files is not None and _files_at(path) == {name: record["blake3"] for name, record in _inside(files, place)}:
-        return False
-    if path.is_dir() and not any(path.iterdir()):
-        return True
-    names = few(sorted(each.name for each in path.iterdir())) if path.is_dir() else "a file"
-    raise InvalidInput(
-        f"format.out: {path} exists and holds something else: {names}. Nothing is written over it.\nRemove it first: "
-        f"rm -r {shlex.quote(str(path))}\nOr choose another place: {again(format__out=f'{path}-2')}"
-    )
 
-
-def lay(data: Path, place: PurePosixPath, path: Path, link: bool) -> None:
-    """Copy `place` of the folder `data` to `path`, or with `link` give its files a second name there.
-
-    What is unfinished has a hidden name beside it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
-    try:
-        copy = _link if link else _copy
-        source = data / place
+    def _write(self, source: Path, copy: Path) -> None:
+        write = _link if self.link else _copy
         if source.is_dir():
-            shutil.copytree(source, unfinished, copy_function=copy)
-            sync_tree(unfinished)
-        else:
-            copy(str(source), str(unfinished))
-        if path.is_dir():
-            path.rmdir()  # it is empty
-        unfinished.rename(path)
-        sync_folder(path.parent)
-    except BaseException:
-        _remove(unfinished)
-        raise
+            shutil.copytree(source, copy, copy_function=write)
+            sync_tree(copy)
+            return
+        write(str(source), str(copy))
+        if not self.link:
+            with copy.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def place_out(asked: str, place: PurePosixPath, suffix: str, link: bool) -> Out:
+    """Where `place` of an export lies in `format.out`. A form of one file takes the name of that file, or a folder."""
+    refuse_password(asked, OUT)
+    if "://" in asked and not asked.startswith(LOCAL):
+        return remote_out(asked, place, suffix, link)
+    top = Path(asked.removeprefix(LOCAL)).expanduser().absolute()
+    return LocalOut(asked, top if names_file(asked, suffix) else top / place, place, link)
 
 
 def _copy(source: str, copy: str) -> None:
     shutil.copyfile(source, copy)
-    with open(copy, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def _link(source: str, copy: str) -> None:
@@ -82,16 +134,6 @@ def _link(source: str, copy: str) -> None:
             f"format.link=true: {copy} cannot be a second name of a file of the store ({error.strerror}).\n"
             f"Copy instead: {again(format__link='false')}"
         ) from error
-
-
-def _inside(files: Files, place: PurePosixPath) -> list[tuple[str, Mapping[str, Any]]]:
-    """The files of `place`, by their path below it."""
-    found = []
-    for name, record in files.items():
-        path = PurePosixPath(name)
-        if path.is_relative_to(place):
-            found.append((path.relative_to(place).as_posix(), record))
-    return found
 
 
 def _files_at(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,10 +52,11 @@ class Remote:
     together: int
 
 
-def connect(address: str, setting: str) -> Remote:
+def connect(address: str, setting: str, writes: bool = False) -> Remote:
     """The file system of an fsspec URL. gs:// is read without credentials, at STORAGE_EMULATOR_HOST where that is set.
 
-    `setting` names the address in messages. Raises InvalidInput for one that cannot be used, or holds a password.
+    With `writes` files are to be sent there: gs:// with the credentials that Google's own tools keep. `setting` names
+    the address in messages. Raises InvalidInput for one that cannot be used, or holds a password.
     """
     refuse_password(address, setting)
     shown = scrubbed(address)
@@ -68,7 +70,7 @@ def connect(address: str, setting: str) -> Remote:
         return _any(address, shown, setting)
     if not rest.strip("/"):
         raise InvalidInput(f"{setting}={shown} names no bucket; write gs://BUCKET/FOLDER.")
-    return Remote(shown, rest.strip("/"), _google(True), _google(False), 4)
+    return Remote(shown, rest.strip("/"), _google(True, writes), _google(False, writes), 4)
 
 
 def _any(address: str, shown: str, setting: str) -> Remote:
@@ -82,17 +84,18 @@ def _any(address: str, shown: str, setting: str) -> Remote:
     return Remote(shown, path.rstrip("/"), system, system, 4 if system.async_impl else 1)
 
 
-def _google(decompress: bool) -> Any:
+def _google(decompress: bool, writes: bool) -> Any:
     system = _google_class()
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=10 * STALL_SECONDS, sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
     # gcsfs hands requests_timeout to every request; a timeout among session_kwargs would be overruled by its None
     return system(
-        token="anon",
+        token=None if writes and not os.environ.get("STORAGE_EMULATOR_HOST") else "anon",
         requests_timeout=timeout,
         session_kwargs={"trust_env": True, "auto_decompress": decompress},
         use_listings_cache=False,
+        consistency="md5" if writes else "none",
     )
 
 
