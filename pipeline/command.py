@@ -40,9 +40,9 @@ PLACES = ("paths", "storage", "workspace")
 """Where and how artifacts lie: no recorded command says that of today."""
 
 STAGES_OF: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("policy", "trust", "seed", "frames", "render"), (COLLECT,)),
+    **dict.fromkeys(("policy", "seed", "frames", "render"), (COLLECT,)),
     "source": (INGEST,),
-    "states": DOORS,
+    **dict.fromkeys(("states", "trust"), DOORS),
     "workers": (*DOORS, "frames", "verify"),
     **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", "export", *CHAIN)),
     "retrieval": CHAIN,

@@ -24,11 +24,11 @@ def shell(tmp_path_factory):
     [
         EXPORT,
         (*EXPORT, "format=npz", "format.strict=true"),
-        (*EXPORT, "format=npz", "format.final_observation=nought"),
         (*EXPORT, "format=npz", "format.out=my data/artifacts/here"),
         (*EXPORT, "format=npz", "format.out=my data/artifacts/toy/corner/episodes/d-v1/manifest.json"),
         (*EXPORT, "format=npz", "format.out=memory://here", "format.link=true"),
         (*EXPORT, "format=npz", "format.out=/dev/shm/repertoire", "format.link=true"),
+        (*EXPORT, "format=npz", "format.final_observation=repaet"),
     ],
     ids=lambda words: " ".join(words),
 )
@@ -60,3 +60,9 @@ def test_an_export_that_is_damaged_is_made_again(shell):
     for line in shell.suggested(*words):
         shell.pasted(line)
     assert " found " in shell.run(*words)
+
+
+def test_pickles_are_read_when_they_are_trusted(shell, tmp_path):
+    shell.run(*EXPORT, "format=pkl", f"format.out={tmp_path}")
+    words = ("stage=ingest", "domain=toy", "task=corner", "source=lram", f"source.path={tmp_path}")
+    shell.pasted(shell.suggested(*words)[-1])

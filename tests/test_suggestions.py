@@ -82,6 +82,7 @@ PLACES = {
     "report/sources.py _page": "test_a_page_suggests_frames_with_the_simulator_of_its_dataset",
     "rollout/frames.py _replay": "test_a_simulator_that_does_not_repeat_itself",
     "rollout/replay.py _check_observation": "test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself",
+    "sources/lram/reading.py _read_pickle": "test_pickles_are_read_when_they_are_trusted",
     "stages/catalog.py run": "test_a_catalog_of_nothing",
     "stages/collect.py _budget": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "stages/embeddings.py run": "test_pictures_need_a_network",

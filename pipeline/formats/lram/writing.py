@@ -1,0 +1,96 @@
+"""One episode's arrays as a file: HDF5, npz or a pickle. The same arrays give the same bytes."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Shaped
+from zlib_ng import zlib_ng
+
+from pipeline.sources.lram.reading import FileArrays
+
+ROWS = 64
+"""Rows of a chunk of states: what a trainer's context window takes, about."""
+
+LEVEL = 1
+"""Of deflate, as LRAM takes it."""
+
+NONE, GZIP, LZF = COMPRESSIONS = ("none", "gzip", "lzf")
+
+HDF5, NPZ, NPZC, PKL = FILES = ("hdf5", "npz", "npzc", "pkl")
+
+SUFFIX = {HDF5: ".hdf5", NPZ: ".npz", NPZC: ".npz", PKL: ".pkl"}
+
+
+def writer_of(file: str, compression: str) -> Callable[[Path, FileArrays], None]:
+    """What writes arrays to a path."""
+    if file == HDF5:
+        return functools.partial(_write_hdf5, compression=compression)
+    return {NPZ: _write_npz, NPZC: _write_deflated, PKL: _write_pickle}[file]
+
+
+def _write_hdf5(path: Path, arrays: FileArrays, compression: str) -> None:
+    """States in chunks of `ROWS`, which is how a trainer reads; the rest whole. `dones`, a number, is a scalar."""
+    with h5py.File(path, "w") as file:
+        for number, (name, array) in enumerate(arrays.items()):
+            rows = min(ROWS, len(array)) if number == 0 else max(1, len(array)) if array.ndim else 0
+            if not array.ndim or (number and compression == NONE):
+                file.create_dataset(name, data=array)
+            elif compression == LZF:
+                file.create_dataset(name, data=array, chunks=(rows, *array.shape[1:]), compression=LZF)
+            else:
+                _write_chunks(file, name, array, rows, compression)
+
+
+def _write_chunks(file: h5py.File, name: str, array: Shaped[np.ndarray, "t ..."], rows: int, compression: str) -> None:
+    """Each chunk as it lies in the file: past h5py's filters, which are slower, and past its cache."""
+    chunk = (rows, *array.shape[1:])
+    options = {"compression": "gzip", "compression_opts": LEVEL} if compression == GZIP else {}
+    dataset = file.create_dataset(name, array.shape, array.dtype, chunks=chunk, **options)
+    for first in range(0, len(array), rows):
+        block = np.ascontiguousarray(array[first : first + rows])
+        if len(block) < rows:
+            block = np.concatenate([block, np.zeros((rows - len(block), *array.shape[1:]), array.dtype)])
+        data: Any = zlib_ng.compress(block.tobytes(), LEVEL) if compression == GZIP else block
+        dataset.id.write_direct_chunk((first, *(0 for _ in array.shape[1:])), data)
+
+
+def _write_npz(path: Path, arrays: FileArrays) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _write_deflated(path: Path, arrays: FileArrays) -> None:
+    """As `numpy.savez_compressed`, several times faster."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
+                # Python's own compressor would give a file of about the same size later
+                member._compressor = zlib_ng.compressobj(LEVEL, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS)  # type: ignore[attr-defined]
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """A file in a zip, of 1980 and not of now."""
+    member = zipfile.ZipInfo(name)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member
+
+
+_NEW, _OLD = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
+
+
+def _write_pickle(path: Path, arrays: FileArrays) -> None:
+    """A mapping of arrays that NumPy 1 reads, too: its insides have other names in NumPy 2, which knows the old ones.
+
+    In protocol 3 the name stands once, as text, before the first array.
+    """
+    data = pickle.dumps(dict(arrays), protocol=3)
+    path.write_bytes(data.replace(_NEW, _OLD, 1))

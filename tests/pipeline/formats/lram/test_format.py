@@ -1,0 +1,32 @@
+"""LRAM's files keep what every format must, and lose what they say."""
+
+from __future__ import annotations
+
+from pipeline.formats.lram.format import LramFormat
+from tests.contracts.format import FormatContract
+from tests.episodes import Kinds
+
+FLAT = Kinds(nested=False, missing_ends=True)
+
+
+class TestHdf5(FormatContract):
+    kinds = FLAT
+    resumes = True
+
+    def format(self) -> LramFormat:
+        return LramFormat("hdf5")
+
+
+class TestNpz(TestHdf5):
+    def format(self) -> LramFormat:
+        return LramFormat("npz")
+
+
+class TestNpzc(TestHdf5):
+    def format(self) -> LramFormat:
+        return LramFormat("npzc", returns_to_go=True)
+
+
+class TestPkl(TestHdf5):
+    def format(self) -> LramFormat:
+        return LramFormat("pkl")
