@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 
 from pipeline.artifacts.artifact import Artifact
@@ -16,7 +16,8 @@ from pipeline.errors import UnknownName
 from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import differing
 from pipeline.formats.choice import form_of
-from pipeline.formats.contract import Format
+from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.provenance import provenance
 from pipeline.sources.absent import unfilled
 
 SHOWN = 5
@@ -51,9 +52,11 @@ def wrong_episodes_of(export: Artifact, form: Format, task: str, dataset: Episod
     """In which episodes of a task what is read back differs from what the form should hold, and in what."""
     rule = export.manifest.parameters.get("final_observation")
     of_it = f" of {task}" if len(export.parents) > 1 else ""
+    assert dataset.artifact is not None
+    held = form.holding(Outgoing(export.domain, task, dataset, provenance(dataset.artifact, dataset, {})))
     wrong, pairs = 0, zip_longest(form.source(place_in(export)).episodes(export.domain, task), dataset)
     for number, (back, episode) in enumerate(pairs):
-        what = _difference(form, back, episode, FinalObservation(rule) if rule else None)
+        what = _difference(held, back, episode, FinalObservation(rule) if rule else None)
         wrong += bool(what)
         if what and wrong <= SHOWN:
             yield f"episode {number}{of_it} {what}"
@@ -61,12 +64,14 @@ def wrong_episodes_of(export: Artifact, form: Format, task: str, dataset: Episod
         yield f"{wrong - SHOWN} more episodes{of_it} differ"
 
 
-def _difference(form: Format, back: Episode | None, episode: Episode | None, rule: FinalObservation | None) -> str:
+def _difference(
+    held: Callable[[Episode], Episode], back: Episode | None, episode: Episode | None, rule: FinalObservation | None
+) -> str:
     if back is None:
         return "is missing"
     if episode is None:
         return "is none of the dataset"
-    expected = unfilled(form.held(filled(episode, rule)))
+    expected = unfilled(held(filled(episode, rule)))
     if expected.digest() == back.digest():
         return ""
     return f"differs from its dataset in {', '.join(sorted(differing(expected, back))) or 'its bytes'}"

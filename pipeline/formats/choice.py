@@ -11,6 +11,7 @@ from pipeline.formats.contract import Format
 
 FORMS: dict[str, str] = {
     "kabuki": "pipeline.formats.kabuki.KabukiFormat",
+    **dict.fromkeys(("hdf5", "npz", "npzc", "pkl"), "pipeline.formats.lram.format.LramFormat"),
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",
 }
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""

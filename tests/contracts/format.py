@@ -24,6 +24,7 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import Aspect, differing
 from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.provenance import provenance
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from stages import export, ingest
@@ -111,7 +112,10 @@ class FormatContract:
 
     def expected(self, artifact: Artifact, rule: FinalObservation | None = None) -> list[Episode]:
         """The episodes of a dataset, without what the form loses."""
-        return [unfilled(self.format().held(filled(episode, rule))) for episode in EpisodeDataset.of(artifact)]
+        dataset = EpisodeDataset.of(artifact)
+        outgoing = Outgoing(artifact.domain, artifact.task, dataset, provenance(artifact, dataset, {}))
+        held = self.format().holding(outgoing)
+        return [unfilled(held(filled(episode, rule))) for episode in dataset]
 
     def test_it_fulfils_the_protocol(self):
         assert isinstance(self.format(), Format)

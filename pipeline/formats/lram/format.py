@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -88,6 +88,7 @@ class LramFormat(Format):
         """Every setting; the compression of HDF5 alone has one."""
         return {
             "version": VERSION,
+            "file": self._file,
             **({"compression": self._compression} if self._file == HDF5 else {}),
             "returns_to_go": self._with_returns,
             "full_actions": self._full_actions,
@@ -119,9 +120,13 @@ class LramFormat(Format):
         return [*(aspect for aspect in aspects_of(data.dataset) if aspect in LOST), *sorted(changed)]
 
     def held(self, episode: Episode) -> Episode:
-        """Without a dataset: what the default settings leave of an episode."""
-        rewards = episode.steps["reward"].astype(np.float32).astype(np.float64)
-        return without(_with_step(episode, "reward", rewards), LOST)
+        """What the default settings leave of an episode."""
+        return without(FileLayout.plain(episode).back(episode), LOST)
+
+    def holding(self, data: Outgoing) -> Callable[[Episode], Episode]:
+        """What all settings leave of an episode of a dataset."""
+        layout = self._layout(data)
+        return lambda episode: without(layout.back(episode), LOST)
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         (each,) = data
@@ -195,12 +200,6 @@ class LramFormat(Format):
                     f"{data.domain}/{data.task}: the reward {rewards[np.argmax(np.abs(rewards))]} is more than float32 "
                     f"holds, and format={self.name} has no wider one. format=minari or rlds holds it."
                 )
-
-
-def _with_step(episode: Episode, name: str, array: np.ndarray) -> Episode:
-    from dataclasses import replace
-
-    return replace(episode, steps={**episode.steps, name: array})
 
 
 def _fit_int32(data: Outgoing) -> bool:

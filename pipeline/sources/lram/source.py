@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Shaped
 
+from pipeline.dataset.ends import implied_discounts, implied_reason
 from pipeline.dataset.per_episode import with_once
 from pipeline.domains.atari import ACTIONS as JOYSTICK
 from pipeline.episode import Episode, with_last_row
@@ -108,7 +109,7 @@ class _Beside:
 
     def once(self, stem: str, ended: bool) -> dict[str, Any]:
         """What the episode says once; a seed that no whole number is, is none."""
-        known: dict[str, Any] = {"terminated": ended, "end_reason": "terminated" if ended else "source"}
+        known: dict[str, Any] = {"terminated": ended, "end_reason": implied_reason(ended, False)}
         if isinstance(seed := self.seeds.get(stem), int):
             known["seed"] = seed
         known |= {name: values[stem] for name, values in self.facts.items() if stem in values}
@@ -125,16 +126,13 @@ def _episode(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks) ->
     length = _length(path, arrays)
     once = beside.once(path.stem, bool(np.ravel(arrays.get(names.DONES, np.zeros(1)))[-1:].any()))
     _note_quirks(path, arrays, beside, quirks)
-    discount = np.ones(length)
-    if once["terminated"]:
-        discount[-1] = 0
     steps = {
         "observation": _observation(path, arrays[names.STATES], beside.stored.get("observation")),
         "action": _as_stored(path, arrays[names.ACTIONS], beside.stored.get("action")),
         "reward": _reward(path, arrays[names.REWARDS]),
-        "discount": discount,
     }
-    return with_once({name: with_last_row(name, array) for name, array in steps.items()}, once)
+    rows = {name: with_last_row(name, array) for name, array in steps.items()}
+    return with_once({**rows, "discount": implied_discounts(length, bool(once["terminated"]))}, once)
 
 
 def _length(path: Path, arrays: FileArrays) -> int:
@@ -146,8 +144,8 @@ def _length(path: Path, arrays: FileArrays) -> int:
     }
     length = lengths[names.REWARDS]
     if length is None or set(lengths.values()) != {length}:
-        said = ", ".join(f"{name} {'no axis' if each is None else each}" for name, each in lengths.items())
-        raise InvalidInput(f"{path}: all arrays need the same number of steps. They have: {said}.")
+        counts = ", ".join(f"{name} {'no axis' if each is None else each}" for name, each in lengths.items())
+        raise InvalidInput(f"{path}: all arrays need the same number of steps. They have: {counts}.")
     if length == 0:
         raise InvalidInput(f"{path} holds an episode without a step. Move it away.")
     return length
@@ -177,14 +175,14 @@ def _as_stored(
         dtype, row = np.dtype(stored["dtype"]), tuple(stored["shape"])
         shaped = array.reshape(len(array), *row)
     except (KeyError, TypeError, ValueError) as error:
-        raise _not_as_said(path, array, stored) from error
+        raise _other_rows(path, array, stored) from error
     exact = exactly(shaped, dtype)
     if exact is None:
-        raise _not_as_said(path, array, stored)
+        raise _other_rows(path, array, stored)
     return exact
 
 
-def _not_as_said(path: Path, array: Shaped[np.ndarray, "..."], stored: Mapping[str, Any]) -> InvalidInput:
+def _other_rows(path: Path, array: Shaped[np.ndarray, "..."], stored: Mapping[str, Any]) -> InvalidInput:
     return InvalidInput(
         f"{path} holds rows of {array.dtype}{list(array.shape[1:])}, which are not the {stored} of {PROVENANCE} beside "
         f"it. Move that file away to read the folder as it is."
@@ -210,8 +208,8 @@ def _note_quirks(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks
         quirks.count("wrong_lengths", f"{names.LENGTHS} gives {{count}} episodes another length than they have.")
     if names.DONES not in arrays:
         quirks.count("no_dones", "{count} files have no dones: their episodes count as not terminated.")
-    if (told := arrays.get(names.RETURNS_TO_GO)) is not None and not np.allclose(
-        told, returns_to_go(np.asarray(rewards, np.float64)), rtol=1e-3, atol=1e-3
+    if (kept := arrays.get(names.RETURNS_TO_GO)) is not None and not np.allclose(
+        kept, returns_to_go(np.asarray(rewards, np.float64)), rtol=1e-3, atol=1e-3
     ):
         quirks.count("other_returns_to_go", "{count} files have returns to go that are no sums of their rewards.")
 
