@@ -69,7 +69,7 @@ def _writer(path: Path) -> Write:
         return _hdf5_writer(path)
     if path.suffix == ".npz":
         with np.load(path) as held, zipfile.ZipFile(path) as archive:
-            arrays = {name: held[name] for name in held.files}
+            arrays = {name: held[name] for name in held.files if isinstance(held[name], np.ndarray)}
             packed = any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist())
         return lambda to: (np.savez_compressed if packed else np.savez)(to, **arrays)
     if path.suffix == ".pkl":
@@ -92,8 +92,7 @@ def _read(path: Path) -> Read:
             yield from _read_hdf5(file)
     elif path.suffix == ".npz":
         with np.load(path) as held:
-            for name in held.files:
-                yield name, held[name]
+            yield from ((name, array) for name in held.files if isinstance(array := held[name], np.ndarray))
     elif path.suffix == ".pkl":
         for name, value in pickle.loads(path.read_bytes()).items():
             yield name, np.asarray(value)
