@@ -51,15 +51,20 @@ def written_again(export: Path) -> Callable[[Path], None]:
 
 def read_to_disk(export: Path, place: Path) -> None:
     """Read every array of an export by the library that people use for it, and write them, durably."""
+    files = sorted(files_below(export)) if export.is_dir() else [export]
+    write_named(((name, array) for path in files for name, array in _read(path)), place)
+
+
+def write_named(arrays: Read, place: Path) -> None:
+    """Write arrays into a folder, those of one name into one file, durably."""
     with ExitStack() as opened:
         out: dict[str, BinaryIO] = {}
-        for path in sorted(files_below(export)) if export.is_dir() else [export]:
-            for name, array in _read(path):
-                if array.dtype.hasobject:
-                    continue
-                if name not in out:
-                    out[name] = opened.enter_context((place / f"{len(out)}.npy").open("wb"))
-                out[name].write(np.ascontiguousarray(array).data)
+        for name, array in arrays:
+            if array.dtype.hasobject:
+                continue
+            if name not in out:
+                out[name] = opened.enter_context((place / f"{len(out)}.npy").open("wb"))
+            out[name].write(np.ascontiguousarray(array).data)
     sync_tree(place)
 
 
