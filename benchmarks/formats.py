@@ -26,6 +26,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from benchmarks.format_peers import Unknown, read_to_disk, write_named, written_again
+from benchmarks.format_records import by_library
 from benchmarks.format_writers import WRITERS
 from benchmarks.measure import Row, print_table
 from pipeline.artifacts.artifact import EPISODES as DATASET
@@ -219,11 +220,13 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int) -> list[Ro
             "in": lambda place: read_back(format, path, place),
             "ingest": lambda place: stored(format.source(path), place, "bin"),
         }
+        records: dict[str, float] = {}
         try:
             functions |= {"bulk": written_again(path), "library": lambda place: read_to_disk(path, place)}
         except Unknown as error:
-            print(f"{form.label}: no peer for {error}", file=sys.stderr)
-        cost = in_turns(repeats, Path(folder), functions)
+            if not (records := by_library(path, Path(folder), repeats)):
+                print(f"{form.label}: no peer for {error}", file=sys.stderr)
+        cost = in_turns(repeats, Path(folder), functions) | records
         peer, peer_s = "", None
         if writer := WRITERS.get(form.name):
             peer, peer_s = writer.seconds(data, Path(folder)) or ("", None)
@@ -231,6 +234,8 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int) -> list[Ro
     note = f">= 0.5 and 5 x wanted: {told(cost.get('bulk'), out)}, {told(peer_s, out)}; {sped / out:,.0f} MB/s"
     rows = [Row(f"{label} to {form.label}", out, peer, peer_s, "its library, in bulk", cost.get("bulk"), note)]
     library = cost.get("library")
+    if "bare" in cost:
+        rows.append(Row(f"{label} from {form.label}", back, limit="bare records to a file", limit_s=cost["bare"]))
     note = f">= 0.5 wanted: {told(library, back)}; as a dataset of ours, with digests, {cost['ingest']:.3g} s"
     rows.append(Row(f"{label} from {form.label}", back, "", None, "its library, to .npy", library, note))
     print(f"{form.label}: done with {label}", file=sys.stderr, flush=True)
