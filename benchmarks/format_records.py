@@ -1,0 +1,93 @@
+"""What array_record, TensorFlow and tensorflow_datasets do with the records of an RLDS export, in their environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.interop.side import run_by, tool
+
+EPISODES = 12
+"""tensorflow_datasets decodes so many; the rest is projected."""
+
+
+def by_library(path: Path, place: Path, repeats: int) -> dict[str, float]:
+    """Seconds: `bulk` writes the same bytes, `bare` reads them and writes them to one file, `library` decodes episodes
+    with tensorflow_datasets and writes their arrays. Nothing where the environment cannot be had.
+    """
+    try:
+        python = tool().environment("tfds")
+    except tool().NotHere as error:
+        print(f"tensorflow_datasets: {error}", file=sys.stderr)
+        return {}
+    return {name: float(value) for name, value in run_by(python, _records, path, place, repeats, EPISODES).items()}
+
+
+def _records(path: str, place: str, repeats: int, episodes: int) -> dict[str, Any]:
+    import itertools
+    import os
+    import time
+    from pathlib import Path
+
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+    from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    shards = sorted(file for file in Path(path).rglob("*record-*") if file.is_file())
+    packed = ".array_record" in shards[0].name
+
+    def read(shard: Path) -> list[bytes]:
+        if not packed:
+            return [record.numpy() for record in tf.data.TFRecordDataset(str(shard))]
+        reader = ArrayRecordReader(str(shard))
+        records = reader.read_all()
+        reader.close()
+        return records
+
+    held = [read(shard) for shard in shards]
+
+    def bulk() -> None:
+        for number, records in enumerate(held):
+            name = f"{place}/bulk-{number}"
+            writer = ArrayRecordWriter(name, "group_size:1") if packed else tf.io.TFRecordWriter(name)
+            for record in records:
+                writer.write(record)
+            writer.close()
+
+    def bare() -> None:
+        with open(f"{place}/bare", "wb") as file:
+            for shard in shards:
+                for record in read(shard):
+                    file.write(record)
+
+    builder = tfds.builder_from_directory(str(next(file.parent for file in shards)))
+    count = builder.info.splits["train"].num_examples
+
+    def library() -> None:
+        if packed:
+            every = builder.as_data_source(split="train")
+            found = (every[number] for number in range(min(episodes, count)))
+        else:
+            found = itertools.islice(tfds.as_numpy(builder.as_dataset(split="train")), episodes)
+        with open(f"{place}/library", "wb") as file:
+            for episode in found:
+                for step in episode["steps"]:
+                    for value in step.values():
+                        for array in value.values() if isinstance(value, dict) else [value]:
+                            if np.asarray(array).dtype.kind in "biuf":
+                                file.write(np.ascontiguousarray(array))
+
+    def best(function: Any, times: int) -> float:
+        seconds = []
+        for _ in range(times):
+            start = time.perf_counter()
+            function()
+            os.sync()
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    taken = best(library, 1) * count / min(episodes, count)
+    return {"bulk": best(bulk, repeats), "bare": best(bare, repeats), "library": taken}
