@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.rlds_files import STEPS, record, sequence, tensor, walk, write_tfds, write_walks
 from tests.warm_shell import WarmShell
 
 pytestmark = pytest.mark.slow
@@ -66,3 +67,20 @@ def test_pickles_are_read_when_they_are_trusted(shell, tmp_path):
     shell.run(*EXPORT, "format=pkl", f"format.out={tmp_path}")
     words = ("stage=ingest", "domain=toy", "task=corner", "source=lram", f"source.path={tmp_path}")
     shell.pasted(shell.suggested(*words)[-1])
+
+
+def test_a_folder_of_rlds_is_mended_by_its_suggestion(shell):
+    for name in ("one", "two"):
+        write_walks(shell.folder / "sets" / name / "1.0.0")
+    ragged = STEPS | {"tokens": sequence(tensor("int64"))}
+    write_tfds(shell.folder / "ragged", ragged, [[record(walk(number, 3, True)) for number in range(2)]])
+    for path, dataset in (("sets", "one-v1"), ("ragged", "ragged-v1")):
+        words = (
+            "stage=ingest",
+            "domain=toy",
+            "task=corner",
+            "source=rlds",
+            f"source.path={path}",
+            f"dataset={dataset}",
+        )
+        shell.pasted(shell.suggested(*words)[-1])

@@ -83,6 +83,8 @@ PLACES = {
     "rollout/frames.py _replay": "test_a_simulator_that_does_not_repeat_itself",
     "rollout/replay.py _check_observation": "test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself",
     "sources/lram/reading.py _read_pickle": "test_pickles_are_read_when_they_are_trusted",
+    "sources/rlds/layout.py _folder": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
+    "sources/rlds/source.py _unreadable": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "stages/catalog.py run": "test_a_catalog_of_nothing",
     "stages/collect.py _budget": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "stages/embeddings.py run": "test_pictures_need_a_network",

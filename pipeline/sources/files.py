@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ def local_path(path: str, wanted: str) -> Path:
     return place
 
 
-def files_identity(path: Path) -> dict[str, Any]:
-    """Facts of a file, or of all files below a folder, that stay when it moves: how many, bytes, one digest."""
-    files = sorted(files_below(path)) if path.is_dir() else [path]
+def files_identity(path: Path, only: Iterable[Path] | None = None) -> dict[str, Any]:
+    """Facts of a file, or of all files below a folder, that stay when it moves: how many, bytes, one digest.
+
+    With `only`, of these files below it.
+    """
+    files = sorted(files_below(path) if only is None else only) if path.is_dir() else [path]
     names = [file.relative_to(path).as_posix() if path.is_dir() else "" for file in files]
     digests = [digest_file(file) for file in files]
     content = combine(f"{name}\0{digest}\0".encode() for name, digest in zip(names, digests, strict=True))

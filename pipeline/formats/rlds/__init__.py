@@ -1,0 +1,1 @@
+"""Datasets as RLDS episodes on disk, as TensorFlow Datasets reads them."""
