@@ -14,6 +14,7 @@ FORMS: dict[str, str] = {
     **dict.fromkeys(("hdf5", "npz", "npzc", "pkl"), "pipeline.formats.lram.format.LramFormat"),
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",
     "rlds": "pipeline.formats.rlds.format.RldsFormat",
+    "lerobot": "pipeline.formats.lerobot.format.LeRobotFormat",
 }
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""
 

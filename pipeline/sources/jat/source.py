@@ -14,8 +14,8 @@ from pipeline.errors import InvalidInput, InvalidSettings, UnknownName
 from pipeline.machine.files import is_folder, is_plain_file
 from pipeline.machine.secrets import refuse_password
 from pipeline.sources.contract import Source
+from pipeline.sources.hub import Repository
 from pipeline.sources.jat.episodes import JatTask, first_stack_rule, read_episodes
-from pipeline.sources.jat.hub import Repository
 from pipeline.sources.jat.kinds import kind_of
 from pipeline.sources.jat.layout import AfterFullRow, Layout, Metadata, read_layout, read_metadata
 from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_TEXT, REGENT

@@ -1,0 +1,155 @@
+"""What stands in meta/ beside the table of episodes, made when all rows are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from jaxtyping import Num
+
+from pipeline.dataset.rewards import return_words
+from pipeline.formats.contract import Outgoing
+from pipeline.formats.lerobot.files import finished_files, level_counts_of, tasks_so_far
+from pipeline.formats.lerobot.plan import LeRobotPlan
+from pipeline.formats.lerobot.statistics import number_statistics, picture_statistics
+from pipeline.machine.files import write_atomic, write_json
+from pipeline.sources.lerobot import names
+from pipeline.sources.lerobot.columns import column_numbers
+from pipeline.sources.lerobot.ours import OwnTable
+
+ROWS = 2**16
+"""Rows of a block that is read back."""
+
+CARD = """# {title}
+
+A [LeRobotDataset](https://github.com/huggingface/lerobot) {version}, exported by repertoire: {episodes} episodes,
+{rows} rows, {fps} rows a second.
+
+| environment | dataset | episodes | return |
+|---|---|---|---|
+{tasks}
+
+Row t is observation t, the action taken there, and what followed (`next.*`). {notes}
+
+```python
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+dataset = LeRobotDataset("any/name", root="FOLDER")
+dataset[0]["action"]
+```
+
+`meta/episodes` has a line an episode: seed, why it ended, success, mission, return, environment. `meta/repertoire.json`
+says which column holds which array, and where the episodes came from.
+"""
+
+NOTES = {
+    names.BESIDE: "The observation after the last action of each episode lies in `final/`, with its `episode_index`.",
+    names.ROW: "The last row of an episode, where `is_last` is true, is the observation after the last action: its "
+    "action and `next.*` say nothing.",
+    names.DROP: "The observation after the last action of each episode was left out.",
+}
+
+
+def write_metadata(folder: Path, data: Sequence[Outgoing], plan: LeRobotPlan, content: str, file_mb: float) -> None:
+    """Everything but the rows and the table of episodes."""
+    files = finished_files(folder)
+    episodes, rows = sum(each.episodes for each in files), sum(each.rows for each in files)
+    tasks = tasks_so_far(folder, len(files))
+    write_tasks(folder / names.TASKS, list(tasks))
+    write_json(folder / names.STATISTICS, _statistics([each.path for each in files], plan, rows))
+    table = OwnTable(plan.columns, plan.resets, plan.last_row, episodes, content)
+    write_json(folder / names.REPERTOIRE, table.as_json() | {"provenance": [dict(each.provenance) for each in data]})
+    info = {
+        "codebase_version": names.VERSION,
+        "robot_type": None,
+        "total_episodes": episodes,
+        "total_frames": rows,
+        "total_tasks": len(tasks),
+        "chunks_size": names.CHUNK,
+        "data_files_size_in_mb": max(1, round(file_mb)),
+        "video_files_size_in_mb": 200,
+        "fps": plan.fps,
+        "splits": {"train": f"0:{episodes}"},
+        "data_path": names.DATA_PATH,
+        "video_path": names.VIDEO_PATH,
+        "features": plan.features,
+    }
+    write_json(folder / names.INFO, info)
+    card = _card(folder, data, plan, (episodes, rows))
+    write_atomic(folder / "README.md", lambda file: file.write(card.encode()))
+
+
+def write_tasks(path: Path, texts: Sequence[str]) -> None:
+    """meta/tasks.parquet: pandas makes the texts the index, for its metadata says so."""
+    index = {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
+    column = {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64"}
+    pandas = {
+        "index_columns": ["task"],
+        "column_indexes": [],
+        "columns": [column | {"metadata": None}, index],
+        "creator": {"library": "pyarrow", "version": pa.__version__},
+        "pandas_version": "2.2.0",
+    }
+    table = pa.table({"task_index": pa.array(range(len(texts)), pa.int64()), "task": pa.array(texts, pa.string())})
+    table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+    write_atomic(path, lambda file: pq.write_table(table, file))
+
+
+def _statistics(paths: Sequence[Path], plan: LeRobotPlan, rows: int) -> dict[str, Any]:
+    """Of each column, over all rows."""
+    counts = level_counts_of(list(paths))
+    found: dict[str, Any] = {}
+    for name, feature in plan.features.items():
+        if name in counts:
+            found[name] = picture_statistics(counts[name], rows)
+        else:
+            dtype, (width,) = np.dtype(feature["dtype"]), feature["shape"]
+            found[name] = number_statistics(partial(_blocks, paths, name, dtype, width), rows)
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _blocks(paths: Sequence[Path], name: str, dtype: np.dtype[Any], width: int) -> Iterator[Num[np.ndarray, "n d"]]:
+    """A column of all files, a block of rows at a time; truth values as 0 and 1."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS, columns=[name]):
+                numbers = column_numbers(batch.column(name), name, dtype, width)
+                yield numbers.view(np.uint8) if dtype == np.bool_ else numbers
+
+
+def _card(folder: Path, data: Sequence[Outgoing], plan: LeRobotPlan, amounts: tuple[int, int]) -> str:
+    configs = [{"config_name": "default", "data_files": f"{names.DATA}/*/*.parquet"}]
+    if (folder / names.FINAL).is_dir():
+        configs.append({"config_name": "final", "data_files": f"{names.FINAL}/*/*.parquet"})
+    head = {
+        "license": "unknown",
+        "task_categories": ["robotics", "reinforcement-learning"],
+        "tags": ["LeRobot", "offline-rl", *sorted({each.domain for each in data})],
+        "configs": configs,
+    }
+    notes = [NOTES[plan.last_row]]
+    if plan.features.get("action", {}).get("shape") == [1]:
+        notes.append("An action is one number: LeRobot gives it without an axis, and its own policies do not take it.")
+    text = CARD.format(
+        title=f"{data[0].domain}/{data[0].task}" if len(data) == 1 else f"{data[0].domain}, {len(data)} tasks",
+        version=names.VERSION,
+        episodes=f"{amounts[0]:,}",
+        rows=f"{amounts[1]:,}",
+        fps=plan.fps,
+        tasks="\n".join(map(_task_line, data)),
+        notes="\n\n".join(notes),
+    )
+    return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n{text}"
+
+
+def _task_line(data: Outgoing) -> str:
+    clipping = data.provenance.get("reward_clipping")
+    returns = return_words((float(clipping[0]), float(clipping[1])) if clipping else None)
+    return f"| `{data.domain}/{data.task}` | {data.name} | {len(data)} | {returns} |"
