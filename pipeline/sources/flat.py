@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.dataset.columns import without_absent
 from pipeline.dataset.per_episode import with_once
@@ -16,6 +16,9 @@ from pipeline.errors import InvalidEpisode
 
 WINDOW_BYTES = 16 * 2**20
 """Raw bytes of all arrays that are read at a time; an episode is never cut."""
+
+FLAG_ROWS = 2**20
+"""Rows of flags that are read at a time."""
 
 Arrays = dict[str, Shaped[np.ndarray, "rows ..."]]
 
@@ -99,3 +102,27 @@ def episodes_of(
             yield with_once(without_absent(steps) if masked else steps, facts, resets)
         except InvalidEpisode as error:
             raise InvalidEpisode(f"{words(number)}: {error}") from error
+
+
+def in_blocks(
+    read: Callable[[int, int], Shaped[np.ndarray, "rows ..."]], rows: int
+) -> Iterator[Shaped[np.ndarray, " rows"]]:
+    """A column of one number a row, some rows at a time."""
+    return (read(at, min(at + FLAG_ROWS, rows)).reshape(-1) for at in range(0, rows, FLAG_ROWS))
+
+
+def marked_rows(read: Callable[[int, int], Shaped[np.ndarray, "rows ..."]], rows: int) -> Int64[np.ndarray, " k"]:
+    """The rows at which a flag is set."""
+    return np.concatenate([np.flatnonzero(each) + at * FLAG_ROWS for at, each in enumerate(in_blocks(read, rows))])
+
+
+def zero_at(array: Shaped[np.ndarray, "rows ..."], rows: Int64[np.ndarray, " k"]) -> Shaped[np.ndarray, "rows ..."]:
+    """The array with zeros in some rows; it is changed in its place where that can be."""
+    array = array if array.flags.writeable else array.copy()
+    array[rows] = 0
+    return array
+
+
+def as_vector(array: Shaped[np.ndarray, "rows ..."]) -> Float64[np.ndarray, " rows"]:
+    """(N,) or (N, 1) numbers as float64."""
+    return array.reshape(-1).astype(np.float64)

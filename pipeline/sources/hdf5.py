@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import stays_inside
 from pipeline.machine.files import is_plain_file
-from pipeline.wording import first_line
+from pipeline.sources.quirks import Quirks
+from pipeline.wording import few, first_line
 
 MOST_UNPACKED = 1100
 """Raw bytes of a dataset for each byte of its file: deflate makes nothing smaller than by a factor of 1032."""
@@ -197,5 +198,32 @@ def same_rows(file: Hdf5, names: Sequence[str]) -> int:
             "was written in a hurry: copy it again."
         )
     count = next(iter(rows.values()))
-    assert count is not None
+    if not count:
+        raise InvalidInput(f"{file.path} holds no rows.")
     return count
+
+
+def infos_of(
+    file: Hdf5, rows: int, used: Collection[str], named: Callable[[str], str], quirks: Quirks
+) -> dict[str, str]:
+    """The datasets beside those in `used` that have a row of numbers for each step, by our names.
+
+    `named` gives the name of an info; of two that get the same name, the later one has `%` behind it. Notes datasets
+    that hold something else, and links.
+    """
+    infos: dict[str, str] = {}
+    others = []
+    for path in sorted(set(file.datasets).difference(used)):
+        if file.rows(path) != rows or not file.is_numeric(path):
+            others.append(path)
+            continue
+        name = named(path)
+        while name in infos:
+            name += "%"
+        infos[name] = path
+    if others:
+        sentence = f"Datasets that have no numbers for each row were not read: {few(others)}."
+        quirks.note("other_datasets", sentence, len(others))
+    if file.links:
+        quirks.note("links", f"Links to other places were not followed: {few(file.links)}.", len(file.links))
+    return infos

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,20 @@ from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from pipeline.sources.episode_table import EpisodeTable
 from pipeline.sources.files import file_of_task, files_identity
-from pipeline.sources.flat import Arrays, EpisodeBounds, episodes_of, with_last_rows
-from pipeline.sources.hdf5 import Hdf5, column_of, numbers_of, same_rows
+from pipeline.sources.flat import (
+    Arrays,
+    EpisodeBounds,
+    as_vector,
+    episodes_of,
+    in_blocks,
+    marked_rows,
+    with_last_rows,
+    zero_at,
+)
+from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, numbers_of, same_rows
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
-from pipeline.wording import check_choice, few
+from pipeline.wording import check_choice
 
 FORM = "kabuki-hdf5"
 """The attribute `format` of files that this project writes."""
@@ -41,8 +51,6 @@ MISSPELT = ("discounnts", "discounts")
 
 SUFFIXES = (".hdf5", ".h5")
 WANTED = "a Kabuki file, or a folder with a file TASK.hdf5 for each task"
-BLOCK = 2**20
-"""Rows of flags that are read at a time."""
 
 
 class KabukiSource(Source):
@@ -101,15 +109,18 @@ class _Plan:
     @staticmethod
     def of(file: Hdf5, keep: bool, quirks: Quirks) -> _Plan:
         """Look at the names, the dimensions and the flags of a file."""
-        columns = _columns(file, quirks)
-        bounds, complete = _bounds(file, quirks)
+        columns, rows = _standard(file)
+        bounds, complete = _bounds(file, rows, quirks)
         table = EpisodeTable(file, EPISODES)
         fits = table.agrees(bounds)
         if file.below(EPISODES) and not fits:
             quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")
-        exact = (
-            fits and table.whole and file.attribute("format") == FORM and table.says("terminated", bounds.terminated)
-        )
+        ours = fits and table.whole and file.attribute("format") == FORM
+        exact = ours and table.says("terminated", bounds.terminated)
+        if (discount := _discount(file, rows, quirks)) is not None:
+            columns[DISCOUNT] = discount
+        used = {*columns.values(), FIRST, LAST, TERMINAL, *MISSPELT, *file.below(EPISODES)}
+        columns |= infos_of(file, rows, used, lambda path: _info_name(path, exact), quirks)
         chosen = _chosen(bounds, complete, keep, quirks)
         numbers = np.flatnonzero(chosen)
         return _Plan(file, columns, bounds.where(chosen), numbers, table if fits else None, exact, quirks)
@@ -151,11 +162,10 @@ class _Plan:
             self.quirks.count(
                 f"last_row_{name}s", f"{{count}} episodes have a {name} in their last row, which says nothing.", odd
             )
-            arrays[name] = _writable(arrays[name])
-            arrays[name][lasts] = 0
-        arrays[REWARD] = _column(arrays[REWARD])
+            arrays[name] = zero_at(arrays[name], lasts)
+        arrays[REWARD] = as_vector(arrays[REWARD])
         discounts = arrays.get(DISCOUNT)
-        arrays[DISCOUNT] = self._discounts(None if discounts is None else _column(discounts), places, first)
+        arrays[DISCOUNT] = self._discounts(None if discounts is None else as_vector(discounts), places, first)
 
     def _discounts(
         self, given: Float64[np.ndarray, " rows"] | None, places: Int64[np.ndarray, " k+1"], first: int
@@ -182,52 +192,26 @@ class _Plan:
         return discounts
 
 
-def _columns(file: Hdf5, quirks: Quirks) -> dict[str, str]:
-    """The datasets of the step arrays by our names."""
+def _standard(file: Hdf5) -> tuple[dict[str, str], int]:
+    """The datasets of observations, actions and rewards by our names, and how many rows they have."""
     observations = file.below(OBSERVATION)
     if not observations:
         numbers_of(file, OBSERVATION, "one observation a row")
-    columns = {path: path for path in observations} | {ACTION: ACTION, REWARD: REWARD}
+    columns = {path: path for path in [*observations, ACTION, REWARD]}
     for path in columns:
         numbers_of(file, path, f"one {path.partition('/')[0]} a row")
     single = [name for name in (REWARD, DISCOUNT, FIRST, LAST, TERMINAL) if name in file]
     for name in single:
         column_of(file, name, f"one {name} a row")
-    standard = list({**columns, **dict.fromkeys(single)})
-    rows = same_rows(file, standard)
-    if rows == 0:
-        raise InvalidInput(f"{file.path} holds no rows.")
-    if (discount := _discount(file, rows, quirks)) is not None:
-        columns[DISCOUNT] = discount
-    used = {*columns.values(), *standard, *MISSPELT, *file.below(EPISODES)}
-    columns |= _infos(file, rows, used, quirks)
-    if file.links:
-        quirks.note("links", f"Links to other places were not followed: {few(file.links)}.", len(file.links))
-    return columns
+    return columns, same_rows(file, list(dict.fromkeys([*columns, *single])))
 
 
-def _infos(file: Hdf5, rows: int, used: set[str], quirks: Quirks) -> dict[str, str]:
-    """What else has a row for each step, by our names; what has not is noted."""
-    infos, others = {}, []
-    for path in sorted(set(file.datasets) - used):
-        if file.rows(path) == rows and file.is_numeric(path):
-            infos[_info_name(file, path)] = path
-        else:
-            others.append(path)
-    if others:
-        quirks.note(
-            "other_datasets", f"Datasets that have no number for each row were not read: {few(others)}.", len(others)
-        )
-    return infos
-
-
-def _info_name(file: Hdf5, path: str) -> str:
+def _info_name(path: str, exact: bool) -> str:
+    """Our name of a dataset; only an export of ours has masks of infos."""
     group, _, name = path.partition("/")
-    if group == STEP_METADATA and name:
-        return f"{INFO}{name}"
-    if group == STEP_MASKS and f"{STEP_METADATA}/{name}" in file and file.datasets[path].dtype == np.bool_:
+    if exact and group == STEP_MASKS and name:
         return f"{PRESENT}{name}"
-    return f"{INFO}{path}"
+    return f"{INFO}{name if group == STEP_METADATA and name else path}"
 
 
 def _discount(file: Hdf5, rows: int, quirks: Quirks) -> str | None:
@@ -247,46 +231,32 @@ def _discount(file: Hdf5, rows: int, quirks: Quirks) -> str | None:
 
 
 def _are_discounts(file: Hdf5, name: str, rows: int) -> bool:
-    blocks = (file.read(name, at, at + BLOCK) for at in range(0, rows, BLOCK))
-    return all(((block >= 0) & (block <= 1)).all() for block in blocks)
+    return all(((each >= 0) & (each <= 1)).all() for each in in_blocks(partial(file.read, name), rows))
 
 
-def _bounds(file: Hdf5, quirks: Quirks) -> tuple[EpisodeBounds, Bool[np.ndarray, " n"]]:
+def _bounds(file: Hdf5, rows: int, quirks: Quirks) -> tuple[EpisodeBounds, Bool[np.ndarray, " n"]]:
     """All episodes that begin in a file, and which of them have both their beginning and their end."""
-    rows = int(file.rows(ACTION) or 0)
-    firsts, lasts = (_marked(file, name, rows) for name in (FIRST, LAST))
-    if firsts is None and lasts is None:
+    flags = {name: marked_rows(partial(file.read, name), rows) for name in (FIRST, LAST, TERMINAL) if name in file}
+    if FIRST not in flags and LAST not in flags:
         raise InvalidInput(f"{file.path} has neither {FIRST} nor {LAST}: nothing says where its episodes begin.")
-    if firsts is None:
+    if FIRST not in flags:
         quirks.note("no_is_first", f"{FIRST} is missing; an episode begins after each {LAST}.")
-        assert lasts is not None
-        firsts = np.concatenate([[0], lasts + 1])
-        firsts = firsts[firsts < rows]
-    if lasts is None:
+        flags[FIRST] = np.concatenate([[0], flags[LAST] + 1])
+    if LAST not in flags:
         quirks.note("no_is_last", f"{LAST} is missing; an episode ends before each {FIRST}.")
-        lasts = np.concatenate([firsts - 1, [rows - 1]])
-        lasts = lasts[lasts >= 0]
-    starts = np.unique(np.concatenate([[0], firsts, lasts + 1]))
-    starts = starts[starts < rows]
+        flags[LAST] = np.concatenate([flags[FIRST] - 1, [rows - 1]])
+    starts = np.unique(np.concatenate([[0], flags[FIRST], flags[LAST] + 1]))
+    starts = starts[(starts >= 0) & (starts < rows)]
     stops = np.concatenate([starts[1:], [rows]])
-    begun, ended = np.isin(starts, firsts), np.isin(stops - 1, lasts)
-    terminals = _marked(file, TERMINAL, rows)
-    if terminals is None:
+    begun, ended = np.isin(starts, flags[FIRST]), np.isin(stops - 1, flags[LAST])
+    if TERMINAL in flags:
+        terminated = ended & np.isin(stops - 1, flags[TERMINAL])
+        inside = len(flags[TERMINAL]) - int(terminated.sum())
+        quirks.note("terminal_inside", f"{inside:,} terminal rows are not the last of an episode: ignored.", inside)
+    else:
         quirks.note("no_is_terminal", f"{TERMINAL} is missing; an episode is terminal where its last discount is 0.")
         terminated = ended & _ends_at_zero(file, rows, stops, quirks)
-    else:
-        terminated = ended & np.isin(stops - 1, terminals)
-        inside = len(terminals) - int(terminated.sum())
-        quirks.note("terminal_inside", f"{inside:,} terminal rows are not the last of an episode: ignored.", inside)
     return EpisodeBounds(starts, stops, ~ended, terminated, ended & ~terminated), begun & ended
-
-
-def _marked(file: Hdf5, name: str, rows: int) -> Int64[np.ndarray, " k"] | None:
-    """The rows at which a flag is set; None where there is no such dataset."""
-    if name not in file:
-        return None
-    blocks = (file.read(name, at, at + BLOCK) for at in range(0, rows, BLOCK))
-    return np.concatenate([np.flatnonzero(block) + at * BLOCK for at, block in enumerate(blocks)])
 
 
 def _ends_at_zero(file: Hdf5, rows: int, stops: Int64[np.ndarray, " n"], quirks: Quirks) -> Bool[np.ndarray, " n"]:
@@ -294,9 +264,7 @@ def _ends_at_zero(file: Hdf5, rows: int, stops: Int64[np.ndarray, " n"], quirks:
     name = _discount(file, rows, quirks)
     if name is None:
         return np.zeros(len(stops), np.bool_)
-    blocks = (_column(file.read(name, at, at + BLOCK)) == 0 for at in range(0, rows, BLOCK))
-    zeros = np.concatenate([np.flatnonzero(block) + at * BLOCK for at, block in enumerate(blocks)])
-    return np.isin(stops - 2, zeros)
+    return np.isin(stops - 2, marked_rows(lambda start, stop: file.read(name, start, stop) == 0, rows))
 
 
 def _chosen(
@@ -310,12 +278,3 @@ def _chosen(
     empty = chosen & (bounds.lengths < 1)
     quirks.note("empty_episodes", f"{int(empty.sum()):,} episodes without a step were left out.", int(empty.sum()))
     return chosen & ~empty
-
-
-def _column(array: Shaped[np.ndarray, "rows ..."]) -> Float64[np.ndarray, " rows"]:
-    """(N,) or (N, 1) numbers as float64, which holds each that an episode may have."""
-    return array.reshape(-1).astype(np.float64)
-
-
-def _writable(array: Shaped[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
-    return array if array.flags.writeable else array.copy()
