@@ -1,7 +1,9 @@
 """What is suggested about exports, each provoked and pasted into a warm shell."""
 
+import numpy as np
 import pytest
 
+from tests.d4rl_files import d4rl_arrays, write_d4rl
 from tests.rlds_files import STEPS, record, sequence, tensor, walk, write_tfds, write_walks
 from tests.warm_shell import WarmShell
 
@@ -84,3 +86,11 @@ def test_a_folder_of_rlds_is_mended_by_its_suggestion(shell):
             f"dataset={dataset}",
         )
         shell.pasted(shell.suggested(*words)[-1])
+
+
+def test_a_d4rl_file_without_timeouts_is_read_with_the_length_of_its_episodes(shell):
+    arrays = d4rl_arrays()
+    del arrays["timeouts"]
+    write_d4rl(shell.folder / "log.hdf5", arrays | {"rewards": np.zeros(len(arrays["rewards"]))})
+    words = ("stage=ingest", "domain=toy", "task=corner", "source=d4rl", "source.path=log.hdf5")
+    shell.pasted(shell.suggested(*words)[-1])

@@ -10,6 +10,7 @@ from pipeline.errors import unknown_name
 from pipeline.formats.contract import Format
 
 FORMS: dict[str, str] = {
+    "d4rl": "pipeline.formats.d4rl.D4rlFormat",
     "kabuki": "pipeline.formats.kabuki.KabukiFormat",
     **dict.fromkeys(("hdf5", "npz", "npzc", "pkl"), "pipeline.formats.lram.format.LramFormat"),
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import h5py
@@ -11,7 +12,7 @@ from pipeline.dataset.flat import texts_between
 from pipeline.episode import TEXTS
 from pipeline.formats.contract import CannotHold, Outgoing
 from pipeline.formats.flat import FlatEpisodes
-from pipeline.sources.episode_table import LENGTH, OFFSET, RESETS, RESETS_PRESENT
+from pipeline.sources.episode_table import LENGTH, OFFSET, PROVENANCE, RESETS, RESETS_PRESENT
 
 BLOCK = 4096
 """Episodes that are written at a time."""
@@ -50,3 +51,20 @@ def write_table(file: h5py.File, group: str, episodes: FlatEpisodes, offsets: Se
             table.require_dataset(f"{RESETS}/{name}", (count, *values.shape[1:]), values.dtype)[start:stop] = values
             mask = table.require_dataset(f"{RESETS_PRESENT}/{name}", (count,), np.bool_)
             mask[start:stop] = present
+
+
+def attributes_of(form: str, data: Outgoing, episodes: FlatEpisodes) -> dict[str, str | int]:
+    """What an HDF5 file says of itself and of where its episodes come from."""
+    facts = data.provenance
+    environment = facts.get("parameters", {}).get("environment", {})
+    return {
+        "format": form,
+        "format_version": "1.0",
+        "env_id": str(environment.get("id", f"{data.domain}/{data.task}")),
+        "env_spec": json.dumps(environment),
+        "num_episodes": len(episodes),
+        "num_transitions": int(episodes.lengths.sum()),
+        "created_by": str(facts.get("tool", "")),
+        "source": f"{data.domain}/{data.task}/{data.name}",
+        PROVENANCE: json.dumps(dict(facts)),
+    }

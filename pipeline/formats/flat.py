@@ -55,6 +55,11 @@ class FlatEpisodes:
         self._shift: Int64[np.ndarray, " n"] = np.cumsum(self._dropped) - self._dropped
 
     @property
+    def state_ends(self) -> Int64[np.ndarray, " n"]:
+        """Cumulative states."""
+        return self.ends - np.arange(1, len(self) + 1)
+
+    @property
     def offsets(self) -> Int64[np.ndarray, " n"]:
         """The first row of each episode."""
         return self.ends - self.lengths - 1
@@ -81,6 +86,14 @@ class FlatEpisodes:
                 if at < len(rows):
                     rows[at] = rows[at - 1] if at else self._stored.read(name, begin - 1, begin)[0]
         return rows
+
+    def read_states(self, name: str, start: int, stop: int, after: int = 0) -> Shaped[np.ndarray, "states ..."]:
+        """The rows of the states [start, stop), which are no last rows; with `after=1` the rows after them."""
+        if stop <= start:
+            return self.read(name, 0, 0)
+        first, last = np.searchsorted(self.state_ends, (start, stop - 1), "right")
+        begin, end = start + int(first), stop + int(last)
+        return np.delete(self.read(name, begin + after, end + after), self.lasts(begin, end), axis=0)
 
     def lasts(self, start: int, stop: int) -> Int64[np.ndarray, " k"]:
         """Which of the rows [start, stop), counted from `start`, are the last ones of their episodes."""

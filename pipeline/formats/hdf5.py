@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Int64, Shaped
 from zlib_ng import zlib_ng
 
 from pipeline.dataset.columns import RowSpec
@@ -84,6 +84,17 @@ class FileColumn:
     def chunks(self) -> int:
         """How many chunks it has."""
         return -(-self.count // self.chunk_rows) if self.nbytes else 0
+
+
+def flag_column(name: str, count: int, rows: Int64[np.ndarray, " k"]) -> FileColumn:
+    """A dataset of truth values that are true at these rows, which ascend."""
+
+    def read(start: int, stop: int) -> Bool[np.ndarray, " rows"]:
+        flags = np.zeros(stop - start, np.bool_)
+        flags[rows[slice(*np.searchsorted(rows, (start, stop)))] - start] = True
+        return flags
+
+    return FileColumn(name, RowSpec(np.dtype(np.bool_), ()), count, read)
 
 
 def write_hdf5(

@@ -13,6 +13,9 @@ from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS
 from pipeline.sources.flat import EpisodeBounds
 from pipeline.sources.hdf5 import Hdf5
 
+PROVENANCE = "provenance"
+"""The attribute of a file that says what made its episodes, as JSON."""
+
 OFFSET, LENGTH = "offset", "length"
 """The first row of each episode, and its transitions."""
 
@@ -75,6 +78,12 @@ class EpisodeTable:
             )
 
         return of
+
+    def beside(self, group: str, numbers: Int64[np.ndarray, " k"]) -> dict[str, Shaped[np.ndarray, "k ..."]]:
+        """Other arrays that have an entry for each episode, which lie in the group `group`, by name."""
+        names = [name for name in self._file.below(group) if self._file.rows(name) == self.count]
+        start, stop = int(numbers[0]), int(numbers[-1]) + 1
+        return {name.removeprefix(f"{group}/"): self._file.read(name, start, stop) for name in names}
 
 
 def _inside(group: str, paths: Mapping[str, str]) -> dict[str, str]:

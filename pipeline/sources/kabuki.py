@@ -18,7 +18,7 @@ from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
-from pipeline.sources.episode_table import EpisodeTable
+from pipeline.sources.episode_table import PROVENANCE, EpisodeTable
 from pipeline.sources.files import file_of_task, files_identity
 from pipeline.sources.flat import (
     Arrays,
@@ -37,9 +37,6 @@ from pipeline.wording import check_choice
 
 FORM = "kabuki-hdf5"
 """The attribute `format` of files that this project writes."""
-
-PROVENANCE = "provenance"
-"""The attribute that says what made the episodes, as JSON."""
 
 OBSERVATION, ACTION, REWARD, DISCOUNT = "observation", "action", "reward", "discount"
 FIRST, LAST, TERMINAL = "is_first", "is_last", "is_terminal"

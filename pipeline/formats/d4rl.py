@@ -1,0 +1,117 @@
+"""D4RL HDF5: one file a task with flat arrays of T rows an episode, and the next observations beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.episode import INFO, PRESENT
+from pipeline.formats.aspects import Aspect, aspects_of
+from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.episode_table import attributes_of, require_plain_texts, write_table
+from pipeline.formats.flat import FlatEpisodes
+from pipeline.formats.hdf5 import COMPRESSIONS, FileColumn, flag_column, write_hdf5
+from pipeline.sources.d4rl import EPISODES, FORM, LAST_INFOS, D4rlSource
+from pipeline.sources.d4rl_file import (
+    ACTIONS,
+    DISCOUNTS,
+    INFOS,
+    MASKS,
+    NEXT,
+    OBSERVATIONS,
+    REWARDS,
+    TERMINALS,
+    TIMEOUTS,
+)
+from pipeline.wording import check_choice
+
+NAMES = {"action": ACTIONS, "reward": REWARDS, "discount": DISCOUNTS}
+
+BLOCK_BYTES = 2**24
+"""Raw bytes of an info that are looked through at a time."""
+
+
+class D4rlFormat(Format):
+    """`TASK.hdf5`; loses nothing.
+
+    Args:
+        compression: `gzip`, `lzf` or `none`.
+    """
+
+    name = "d4rl"
+    suffix = ".hdf5"
+
+    def __init__(self, compression: str = "gzip") -> None:
+        check_choice("format.compression", compression, COMPRESSIONS)
+        self.compression = compression
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"compression": self.compression}
+
+    def require(self, data: Sequence[Outgoing]) -> None:
+        for each in data:
+            require_plain_texts(each)
+
+    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
+        return PurePosixPath(f"{data[0].task}.hdf5")
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        (outgoing,) = data
+        episodes = FlatEpisodes(outgoing)
+        path = folder / self.place(data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        def beside(file: h5py.File) -> None:
+            file.attrs.update(attributes_of(FORM, outgoing, episodes))
+            write_table(file, EPISODES, episodes, episodes.state_ends - episodes.lengths)
+            for name in [name for name in episodes.specs if name.startswith(INFO)]:
+                _write_last_infos(file, name, episodes)
+
+        own_discounts = Aspect.DISCOUNTS in aspects_of(outgoing.dataset)
+        columns = list(_columns(episodes, own_discounts))
+        write_hdf5(path, columns, self.compression, beside, episodes.progress())
+
+    def source(self, path: Path) -> D4rlSource:
+        return D4rlSource(str(path))
+
+
+def _columns(episodes: FlatEpisodes, own_discounts: bool) -> Iterator[FileColumn]:
+    """The datasets, in the order in which they lie in the file."""
+    states = int(episodes.lengths.sum())
+    for name, row in episodes.specs.items():
+        if name != "discount" or own_discounts:
+            yield FileColumn(_path(name, OBSERVATIONS), row, states, partial(episodes.read_states, name))
+        if name.startswith("observation"):
+            yield FileColumn(_path(name, NEXT), row, states, partial(episodes.read_states, name, after=1))
+    lasts, terminated = episodes.state_ends - 1, episodes.terminated
+    yield flag_column(TERMINALS, states, lasts[terminated])
+    yield flag_column(TIMEOUTS, states, lasts[~terminated])  # of both kinds of readers' ends, an episode has one
+
+
+def _path(name: str, observations: str) -> str:
+    """Where a step array lies in the file."""
+    if name.startswith(INFO):
+        return f"{INFOS}/{name.removeprefix(INFO)}"
+    if name.startswith(PRESENT):
+        return f"{MASKS}/{name.removeprefix(PRESENT)}"
+    return NAMES.get(name) or observations + name.removeprefix("observation")
+
+
+def _write_last_infos(file: h5py.File, name: str, episodes: FlatEpisodes) -> None:
+    """What an info holds beside the last observations, if that is something: the rows of steps have no place for it."""
+    row = episodes.specs[name]
+    block = max(1, BLOCK_BYTES // max(1, row.nbytes))
+    for start in range(0, episodes.rows, block):
+        stop = min(start + block, episodes.rows)
+        lasts = episodes.lasts(start, stop)
+        values = episodes.read(name, start, stop)[lasts]
+        if values.any():
+            first = int(np.searchsorted(episodes.ends, start + 1))
+            shape = (len(episodes), *row.shape)
+            dataset = file.require_dataset(f"{LAST_INFOS}/{name.removeprefix(INFO)}", shape, row.dtype)
+            dataset[first : first + len(lasts)] = values
