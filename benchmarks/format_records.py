@@ -13,8 +13,9 @@ EPISODES = 12
 
 
 def by_library(path: Path, place: Path, repeats: int) -> dict[str, float]:
-    """Seconds: `bulk` writes the same bytes, `bare` reads them and writes them to one file, `library` decodes episodes
-    with tensorflow_datasets and writes their arrays. Nothing where the environment cannot be had.
+    """Seconds: `bulk` encodes and writes the same episodes with tensorflow_datasets, `library` decodes them and writes
+    their arrays; `bare_out` writes the records that are encoded already, `bare_in` copies them to one file undecoded.
+    Nothing where the environment cannot be had.
     """
     try:
         python = tool().environment("tfds")
@@ -49,15 +50,14 @@ def _records(path: str, place: str, repeats: int, episodes: int) -> dict[str, An
 
     held = [read(shard) for shard in shards]
 
-    def bulk() -> None:
-        for number, records in enumerate(held):
-            name = f"{place}/bulk-{number}"
-            writer = ArrayRecordWriter(name, "group_size:1") if packed else tf.io.TFRecordWriter(name)
-            for record in records:
-                writer.write(record)
-            writer.close()
+    def write(records: Any) -> None:
+        name = f"{place}/records"
+        writer = ArrayRecordWriter(name, "group_size:1") if packed else tf.io.TFRecordWriter(name)
+        for record in records:
+            writer.write(record)
+        writer.close()
 
-    def bare() -> None:
+    def bare_in() -> None:
         with open(f"{place}/bare", "wb") as file:
             for shard in shards:
                 for record in read(shard):
@@ -66,19 +66,22 @@ def _records(path: str, place: str, repeats: int, episodes: int) -> dict[str, An
     builder = tfds.builder_from_directory(str(next(file.parent for file in shards)))
     count = builder.info.splits["train"].num_examples
 
-    def library() -> None:
+    def decoded() -> Any:
         if packed:
             every = builder.as_data_source(split="train")
-            found = (every[number] for number in range(min(episodes, count)))
-        else:
-            found = itertools.islice(tfds.as_numpy(builder.as_dataset(split="train")), episodes)
+            return (every[number] for number in range(min(episodes, count)))
+        return itertools.islice(tfds.as_numpy(builder.as_dataset(split="train")), episodes)
+
+    def library() -> None:
         with open(f"{place}/library", "wb") as file:
-            for episode in found:
+            for episode in decoded():
                 for step in episode["steps"]:
                     for value in step.values():
                         for array in value.values() if isinstance(value, dict) else [value]:
                             if np.asarray(array).dtype.kind in "biuf":
                                 file.write(np.ascontiguousarray(array))
+
+    lists = [dict(episode) | {"steps": list(episode["steps"])} for episode in decoded()]
 
     def best(function: Any, times: int) -> float:
         seconds = []
@@ -89,5 +92,11 @@ def _records(path: str, place: str, repeats: int, episodes: int) -> dict[str, An
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 
-    taken = best(library, 1) * count / min(episodes, count)
-    return {"bulk": best(bulk, repeats), "bare": best(bare, repeats), "library": taken}
+    part = count / min(episodes, count)
+    features = builder.info.features
+    return {
+        "bulk": part * best(lambda: write(features.serialize_example(each) for each in lists), 1),
+        "library": part * best(library, 1),
+        "bare_out": best(lambda: write(itertools.chain(*held)), repeats),
+        "bare_in": best(bare_in, repeats),
+    }

@@ -234,8 +234,9 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int) -> list[Ro
     note = f">= 0.5 and 5 x wanted: {told(cost.get('bulk'), out)}, {told(peer_s, out)}; {sped / out:,.0f} MB/s"
     rows = [Row(f"{label} to {form.label}", out, peer, peer_s, "its library, in bulk", cost.get("bulk"), note)]
     library = cost.get("library")
-    if "bare" in cost:
-        rows.append(Row(f"{label} from {form.label}", back, limit="bare records to a file", limit_s=cost["bare"]))
+    if "bare_in" in cost:
+        rows.append(Row(f"{label} to {form.label}", out, limit="encoded records written", limit_s=cost["bare_out"]))
+        rows.append(Row(f"{label} from {form.label}", back, limit="records copied undecoded", limit_s=cost["bare_in"]))
     note = f">= 0.5 wanted: {told(library, back)}; as a dataset of ours, with digests, {cost['ingest']:.3g} s"
     rows.append(Row(f"{label} from {form.label}", back, "", None, "its library, to .npy", library, note))
     print(f"{form.label}: done with {label}", file=sys.stderr, flush=True)
