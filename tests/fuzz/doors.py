@@ -15,15 +15,21 @@ import numpy as np
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact
+from pipeline.formats.contract import Format
+from pipeline.formats.ogbench import OgbenchFormat
 from pipeline.hub.description import read_description
 from pipeline.interfaces import ArraySpec, Decision, Policy
 from pipeline.policies.normalize import read_scalings
 from pipeline.policies.sb3.zoo import read_training
+from pipeline.sources.contract import Source
 from pipeline.sources.jat.source import JatSource
+from pipeline.sources.ogbench import OgbenchSource
 from pipeline.views.contexts import Contexts
 from stages import verify
 from tests.conftest import collected, derived, toy_domain
+from tests.contracts.format import Listed, exported, ingested
 from tests.dqn_replay_files import played_run
+from tests.everything import everything
 from tests.fuzz.edits import Files
 from tests.jat_files import make_jat, make_missions, make_screens
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
@@ -202,6 +208,46 @@ def _read_description(folder: Path) -> None:
         read_description((folder / "published.json").read_bytes(), "published.json")
 
 
+def _write_ogbench(folder: Path) -> None:
+    """As OGBench writes its own files."""
+    for name, rows in (("a.npz", 13), ("a-val.npz", 5)):
+        rng = np.random.default_rng(rows)
+        np.savez_compressed(
+            folder / name,
+            observations=rng.normal(size=(rows, 3)).astype(np.float32),
+            actions=rng.normal(size=(rows, 2)).astype(np.float32),
+            terminals=np.arange(rows) % 5 == 4,
+            qpos=rng.normal(size=(rows, 4)).astype(np.float32),
+        )
+
+
+def _write_export(form: Format) -> Callable[[Path], object]:
+    """A small dataset with everything in a form, where that can hold it."""
+
+    def write(folder: Path) -> None:
+        workspace = Workspace(str(folder / ".made"), "bin")
+        ingested(Listed(everything()), workspace)
+        exported(form, workspace, out=str(folder), final_observation="zero")
+        shutil.rmtree(folder / ".made")
+
+    return write
+
+
+def _read_source(make: Callable[[str], Source]) -> Callable[[Path], object]:
+    def read(folder: Path) -> None:
+        source = make(str(folder))
+        source.identity("toy", "corner")
+        source.count("toy", "corner")
+        for episode in source.episodes("toy", "corner"):
+            episode.digest()
+
+    return read
+
+
+def _only_folder(folder: Path) -> str:
+    return str(next(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith(".")))
+
+
 DOORS: dict[str, Door] = {
     "dqn": Door(_write_bucket, _read_replay(), 22),
     "dqn-keep": Door(_write_bucket, _read_replay(edges="keep"), 4),
@@ -211,6 +257,12 @@ DOORS: dict[str, Door] = {
     "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
     "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),
     "jat-texts": Door(lambda folder: make_missions(folder, [5, 7]), _read_jat("babyai", "go-to"), 4),
+    "ogbench": Door(_write_ogbench, _read_source(OgbenchSource), 4),
+    "ogbench-ours": Door(
+        _write_export(OgbenchFormat(compression="none")),
+        _read_source(lambda folder: OgbenchSource(_only_folder(Path(folder)))),
+        4,
+    ),
     "ppo": Door(_write_agent("ppo"), _play_agent("ppo"), 8),
     "dqn-agent": Door(_write_agent("dqn"), _play_agent("dqn"), 4),
     "statistics": Door(_write_statistics, lambda folder: read_scalings(folder / "vecnormalize.pkl"), 2),
