@@ -24,7 +24,7 @@ from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.npz import NpzReader, NpzRows
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
-from pipeline.wording import check_choice, few
+from pipeline.wording import check_choice, error_text, few
 
 TRAIN, VALIDATION = SPLITS = ("train", "val")
 VALIDATION_SUFFIX = "-val.npz"
@@ -42,6 +42,9 @@ TEXT_NAMES = (*TEXTS, INFO_TEXTS)
 PROVENANCE = "provenance.json"
 FORM = "form.json"
 """Marks a file of ours. It says which array of an episode lies in `observations`."""
+
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
+"""What a text of a damaged file, and an episode that is none, raise."""
 
 BLOCK = 2**23
 """Bytes of all arrays that are read at a time."""
@@ -173,8 +176,8 @@ class _Split:
                     steps = {name: array[rows] for name, array in block.items()}
                     try:
                         episode = _own(steps, *facts[index - start]) if once else _plain(steps)
-                    except (InvalidInput, ValueError) as error:
-                        raise InvalidInput(f"{self._path}, episode {index}: {error}") from error
+                    except DAMAGE as error:
+                        raise InvalidInput(f"{self._path}, episode {index}: {_words(error)}") from error
                     yield int(self.numbers[index]), episode
                 start = stop
 
@@ -214,10 +217,15 @@ class _Once:
 
     def __init__(self, file: NpzReader, count: int, start: int) -> None:
         names = [name for name in file if name.startswith(ONCE) and name != NUMBER]
+        self._path = file.path
         self._arrays = {name: file[name] for name in names if not name.endswith("/bytes")}
         if wrong := [name for name, array in self._arrays.items() if len(array) != count]:
             raise InvalidInput(f"{file.path} is damaged: {wrong[0]} should hold {count} episodes.")
         self._texts = {name: file[f"{ONCE}{name}/bytes"] for name in TEXT_NAMES if f"{ONCE}{name}/bytes" in names}
+        needed = [_ends_of(name) for name in self._texts]
+        needed += [n.replace(RESET, RESET_PRESENT, 1) for n in self._arrays if n.startswith(RESET)]
+        if missing := [name for name in needed if name not in self._arrays]:
+            raise InvalidInput(f"{file.path} is damaged: it has no {missing[0]}.")
         self._at = dict.fromkeys(self._texts, 0)
         for name, bytes_ in self._texts.items():
             ends = self._arrays[_ends_of(name)].read(start)
@@ -246,7 +254,10 @@ class _Once:
         starts = [self._at[name], *ends.tolist()]
         content = self._texts[name].read(starts[-1] - starts[0]).tobytes()
         self._at[name] = starts[-1]
-        return [content[a - starts[0] : b - starts[0]].decode() for a, b in itertools.pairwise(starts)]
+        try:
+            return [content[a - starts[0] : b - starts[0]].decode() for a, b in itertools.pairwise(starts)]
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{self._path} is damaged: {name} is no UTF-8: {error}") from error
 
 
 _KEYS = f"{OBSERVATIONS}, actions and {ENDS}"
@@ -321,6 +332,10 @@ def _json(file: NpzReader, name: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise InvalidInput(f"{file.path}: {name} should be a JSON object.")
     return found
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, InvalidInput) else f"it is damaged: {error_text(error)}"
 
 
 def _is_stored(array: NpzRows) -> bool:
