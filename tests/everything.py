@@ -51,6 +51,11 @@ def vectors(rows: int) -> Arrays:
     return {"observation": _rising(rows, (3,), "float64") / 7}
 
 
+def grey_pictures(rows: int) -> Arrays:
+    """Observations of grey pictures."""
+    return {"observation": _rising(rows, (18, 20), "uint8")}
+
+
 def layout(observations: Callable[[int], Arrays], action: Callable[[int], np.ndarray]) -> list[Episode]:
     """Three plain episodes with these observations and actions."""
     return [
@@ -84,7 +89,7 @@ LAYOUTS: Mapping[str, Callable[[], list[Episode]]] = {
     "vectors": lambda: layout(vectors, _array("float32", 2)),
     "nested observations": lambda: layout(_nested, _array("float32", 2)),
     "colour pictures": lambda: layout(_one("uint8", 16, 17, 3), _array("int64")),
-    "grey pictures": lambda: layout(_one("uint8", 18, 20), _array("int64")),
+    "grey pictures": lambda: layout(grey_pictures, _array("int64")),
     "stacks of pictures": lambda: layout(_one("uint8", 4, 16, 17), _array("int64")),
     "pictures beside vectors": lambda: layout(
         lambda rows: {
@@ -99,7 +104,7 @@ LAYOUTS: Mapping[str, Callable[[], list[Episode]]] = {
     "arrays of no number": lambda: layout(_one("float32", 0), _array("float32", 2)),
     "infinities and zeros with a sign": lambda: layout(_edges, _array("float32", 2)),
     **{
-        dtype: (lambda dtype=dtype: layout(_one(dtype, 3), _array(dtype, 2)))
+        f"`{dtype}`": (lambda dtype=dtype: layout(_one(dtype, 3), _array(dtype, 2)))
         for dtype in (*WHOLE, *REAL)
         if dtype != "bool"
     },

@@ -1,0 +1,83 @@
+"""The pages of the forms: each form has one, whose code reads an export without this project.
+
+The code of a page runs where `path` is what the export wrote: a file or a folder. A page of several forms says in the
+first line of a block which one is meant: `# format=npz`. The others are for the first form that the page is of.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.dataset.workspace import Workspace
+from tests.conftest import made_episode
+from tests.contracts.format import Listed, exported, ingested, place_of
+from tests.matrix import ROOT, default_form, form_names, page_of
+
+DOCS = ROOT / "docs" / "formats"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A store with three episodes of `toy/corner`."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("forms") / "outputs"), "bin")
+    rng = np.random.default_rng(7)
+    episodes = [made_episode(rng, length, truncated=True, end_reason="time_limit", seed=length) for length in (4, 2, 5)]
+    ingested(Listed(episodes), workspace, "example-v1")
+    return workspace
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def is_here(code: str) -> bool:
+    """Whether all that the code imports is installed beside this project."""
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [
+        name
+        for n in imports
+        for name in ([n.module or ""] if isinstance(n, ast.ImportFrom) else [a.name for a in n.names])
+    ]
+    assert "pipeline" not in {name.split(".")[0] for name in names}, "a page reads without this project"
+    return all(importlib.util.find_spec(name.split(".")[0]) for name in names)
+
+
+@pytest.mark.parametrize("page", sorted({page_of(name) for name in form_names()}))
+def test_the_code_of_a_page_reads_an_export(page: str, workspace: Workspace):
+    forms = [name for name in form_names() if page_of(name) == page]
+    if not (DOCS / page).exists():
+        pytest.skip("it is being written")
+    ran = 0
+    for code in blocks(DOCS / page):
+        named = re.match(r"# format=(\w+)", code)
+        if is_here(code):
+            artifact = exported(default_form(named[1] if named else forms[0]), workspace, dataset="example-v1")
+            exec(compile(code, str(DOCS / page), "exec"), {"path": str(place_of(artifact))})
+            ran += 1
+    assert ran, "no block of the page runs with what is installed here"
+
+
+def test_every_page_is_of_a_form_and_every_form_and_its_door_has_a_page():
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    assert pages <= {page_of(name) for name in form_names()}
+    for name in [name for name in form_names() if page_of(name) in pages]:
+        text = (DOCS / page_of(name)).read_text()
+        source = default_form(name).source(Path("nowhere")).name
+        assert f"format={name}" in text, name
+        assert f"source={source}" in text, name
+        assert (ROOT / "conf" / "source" / f"{source}.yaml").exists(), name
+
+
+@pytest.mark.parametrize("name", form_names())
+def test_every_form_has_a_suite(name: str):
+    """Its own file below tests/pipeline/formats inherits the contract."""
+    module = type(default_form(name)).__module__.removeprefix("pipeline.formats.")
+    folder = ROOT / "tests" / "pipeline" / "formats"
+    files = [folder / f"test_{module}.py", *(folder / module.split(".")[0]).glob("test_*.py")]
+    assert any("(FormatContract)" in file.read_text() for file in files if file.exists()), module
