@@ -12,6 +12,7 @@ from pipeline.episode import Episode
 from tests.episodes import ENDS, REAL, WHOLE
 
 Arrays = dict[str, np.ndarray]
+DTYPES = tuple(dtype for dtype in (*WHOLE, *REAL) if dtype != "bool")
 LENGTHS = (4, 1, 2, 3, 6)
 """Steps of the episodes: each ends for another reason, one has a single step."""
 
@@ -103,11 +104,7 @@ LAYOUTS: Mapping[str, Callable[[], list[Episode]]] = {
     "truth values": lambda: layout(_one("bool", 3), _array("bool", 2)),
     "arrays of no number": lambda: layout(_one("float32", 0), _array("float32", 2)),
     "infinities and zeros with a sign": lambda: layout(_edges, _array("float32", 2)),
-    **{
-        f"`{dtype}`": (lambda dtype=dtype: layout(_one(dtype, 3), _array(dtype, 2)))
-        for dtype in (*WHOLE, *REAL)
-        if dtype != "bool"
-    },
+    **{dtype: (lambda dtype=dtype: layout(_one(dtype, 3), _array(dtype, 2))) for dtype in DTYPES},
 }
 """Datasets by what is special about their observations and actions."""
 

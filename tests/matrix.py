@@ -18,11 +18,11 @@ from pipeline.formats.absent import FinalObservation
 from pipeline.formats.aspects import OF_EVERY_DATASET, Aspect, differing
 from pipeline.formats.contract import CannotHold, Format, Outgoing
 from tests.contracts.format import Listed, ingested
-from tests.everything import LAYOUTS, everything, grey_pictures
+from tests.everything import DTYPES, LAYOUTS, everything, grey_pictures
 
 ROOT = Path(__file__).parent.parent
 YES, DROPPED, CHANGED, REFUSED = "yes", "dropped", "changed", "refused"
-LAID_OUT = {Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS, Aspect.FINAL_OBSERVATION}
+LAID_OUT = {Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS}
 """What a layout shows that a form does not hold."""
 
 
@@ -124,6 +124,14 @@ class Column:
         other = found.lost & LAID_OUT
         return YES if not other else "other type" if other == {Aspect.DTYPES} else CHANGED
 
+    def dtypes(self) -> str:
+        """The cell of all types of numbers: those that are not held, and what becomes of them."""
+        found: dict[str, list[str]] = {}
+        for name in DTYPES:
+            found.setdefault(self.layout(name), []).append(f"`{name}`")
+        found.pop(YES, None)
+        return "; ".join(f"{', '.join(names)} {what}" for what, names in found.items()) or YES
+
     def absent(self) -> str:
         """The cell of a last observation that a source did not have."""
         if Aspect.FINAL_OBSERVATION not in self.form.holds:
@@ -135,7 +143,8 @@ def table(columns: Sequence[Column]) -> str:
     """The tables of docs/formats/README.md."""
     kept = [[str(aspect), *(each.aspect(aspect) for each in columns)] for aspect in Aspect]
     kept.append(["a last observation that is missing", *(each.absent() for each in columns)])
-    takes = [[name, *(each.layout(name) for each in columns)] for name in LAYOUTS]
+    takes = [[name, *(each.layout(name) for each in columns)] for name in LAYOUTS if name not in DTYPES]
+    takes.append(["numbers of each type", *(each.dtypes() for each in columns)])
     facts = [
         ["what is written", *("a file" if each.form.suffix else "a folder" for each in columns)],
         ["several tasks in one", *("yes" if each.form.joins else "no" for each in columns)],

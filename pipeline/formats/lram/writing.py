@@ -41,7 +41,7 @@ def _write_hdf5(path: Path, arrays: FileArrays, compression: str) -> None:
     with h5py.File(path, "w") as file:
         for number, (name, array) in enumerate(arrays.items()):
             rows = min(ROWS, len(array)) if number == 0 else max(1, len(array)) if array.ndim else 0
-            if not array.ndim or (number and compression == NONE):
+            if not array.size or not array.ndim or (number and compression == NONE):  # no chunk is empty
                 file.create_dataset(name, data=array)
             elif compression == LZF:
                 file.create_dataset(name, data=array, chunks=(rows, *array.shape[1:]), compression=LZF)
