@@ -1,0 +1,77 @@
+"""Minari datasets out: `stage=export format=minari`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.errors import InvalidInput
+from pipeline.formats.aspects import Aspect, aspects_of
+from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.minari.hdf5 import COMPRESSIONS
+from pipeline.formats.minari.metadata import MINARI_VERSION, metadata_of
+from pipeline.formats.minari.segments import SEGMENT, write_hdf5
+from pipeline.machine.files import write_json
+from pipeline.sources.minari.layout import DATA, DATA_FORMATS, HDF5, METADATA, check_id, default_id, places_of
+from pipeline.sources.minari.source import MinariSource
+from pipeline.wording import check_choice
+
+
+class MinariFormat(Format):
+    """`<id>/data/` below a root of Minari datasets, as its version 0.5.4 reads it. Pictures are exact.
+
+    Args:
+        id: the dataset's id, in which `{domain}`, `{task}` and `{dataset}` stand for their names; None for
+            `<domain>/<task>/<dataset>` in Minari's spelling.
+        data: `hdf5`, `arrow` or `parquet`.
+        compression: of HDF5's arrays: `none`, as Minari's own, `gzip` or `lzf`.
+        segment: bytes of episodes after which an HDF5 file can go on after a kill.
+
+    Raises InvalidInput for other settings.
+    """
+
+    name = "minari"
+
+    def __init__(
+        self, id: str | None = None, data: str = HDF5, compression: str = "none", segment: int = SEGMENT
+    ) -> None:
+        check_choice("format.data", data, DATA_FORMATS)
+        check_choice("format.compression", compression, COMPRESSIONS)
+        if compression != "none" and data != HDF5:
+            raise InvalidInput(f"format.compression={compression} is of HDF5 files alone; format.data={data} has none.")
+        self._id, self._data, self._compression, self._segment = id, data, compression, segment
+
+    def identity(self) -> Mapping[str, Any]:
+        layout = {"data": self._data, "compression": self._compression, "minari": MINARI_VERSION}
+        return {**layout, **({"id": self._id} if self._id else {})}
+
+    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
+        (outgoing,) = data
+        names = {"domain": outgoing.domain, "task": outgoing.task, "dataset": outgoing.name}
+        plain = default_id(**names)
+        if self._id is None:
+            return PurePosixPath(plain)
+        spelled = dict(zip(names, plain.split("/"), strict=True))
+        given = self._id
+        for name, word in spelled.items():
+            given = given.replace(f"{{{name}}}", word)
+        return PurePosixPath(check_id(given))
+
+    def require(self, data: Sequence[Outgoing]) -> None:
+        self.place(data)
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        (outgoing,) = data
+        place = self.place(data)
+        inside = folder / place / DATA
+        if (inside / METADATA).exists():
+            return
+        inside.mkdir(parents=True, exist_ok=True)
+        discounts = Aspect.DISCOUNTS in aspects_of(outgoing.dataset)
+        places = places_of(outgoing.rows, discounts)
+        write_hdf5(outgoing, places, inside, self._compression, self._segment)
+        write_json(inside / METADATA, metadata_of(outgoing, str(place), places, self._data, inside))
+
+    def source(self, path: Path) -> MinariSource:
+        return MinariSource(str(path))

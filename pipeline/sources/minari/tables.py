@@ -1,0 +1,134 @@
+"""Reads the Arrow and Parquet layouts: a folder an episode, with tables of T+1 rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Shaped
+
+from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.machine.files import read_json
+from pipeline.sources.minari.layout import ACTIONS, ARROW, METADATA, REWARDS, TERMINATIONS, TRUNCATIONS
+from pipeline.sources.minari.raw import KeyPath, Leaf, RawEpisode, reading
+
+NUMBER = re.compile(r"0|[1-9]\d*")
+
+PADDED = (ACTIONS, REWARDS, TERMINATIONS, TRUNCATIONS)
+"""Columns whose last row stands for nothing."""
+
+SHAPE = b"shape"
+"""In the metadata of an info's field: the shape of its rows."""
+
+
+class TableSet:
+    """The folder of one dataset. Raises InvalidInput where it cannot be read."""
+
+    def __init__(self, folder: Path, data_format: str) -> None:
+        self._folder, self._format = folder, data_format
+
+    def lengths(self) -> dict[int, int]:
+        """Steps of each episode by its id, as their metadata say."""
+        numbers = sorted(int(each.name) for each in self._folder.iterdir() if NUMBER.fullmatch(each.name))
+        return {number: self._length(number) for number in numbers}
+
+    def episodes(self, numbers: Sequence[int]) -> Iterator[RawEpisode]:
+        """The episodes of these ids. Raises InvalidInput where one is damaged."""
+        for number in numbers:
+            folder = self._folder / str(number)
+            with reading(folder):
+                table = pa.concat_tables([self._table(path) for path in self._parts(folder)]).combine_chunks()
+                leaves = dict(_leaves(table))
+                facts = dict(_flattened(self._facts(number)))
+            yield RawEpisode(number, leaves, facts, str(folder))
+
+    def _length(self, number: int) -> int:
+        steps = self._facts(number).get("total_steps")
+        if not isinstance(steps, int) or steps < 0:
+            raise InvalidInput(f"{self._folder / str(number) / METADATA}: total_steps must be a number of steps.")
+        return steps
+
+    def _facts(self, number: int) -> dict[str, Any]:
+        path = self._folder / str(number) / METADATA
+        try:
+            facts = read_json(path)
+        except DamagedArtifact as error:
+            raise InvalidInput(str(error)) from error
+        if not isinstance(facts, dict):
+            raise InvalidInput(f"{path} must hold what is said of an episode, by name.")
+        return facts
+
+    def _parts(self, folder: Path) -> list[Path]:
+        paths = sorted(folder.glob(f"*.{self._format}"), key=lambda path: (len(path.name), path.name))
+        if not paths:
+            raise InvalidInput(f"{folder} has no file that ends with .{self._format}.")
+        return paths
+
+    def _table(self, path: Path) -> pa.Table:
+        if self._format == ARROW:
+            with pa.memory_map(str(path)) as file:
+                table = pa.ipc.open_file(file).read_all()
+        else:
+            table = pq.ParquetFile(path).read()
+        table.validate(full=True)
+        return table
+
+
+def _leaves(table: pa.Table) -> Iterator[tuple[KeyPath, Leaf]]:
+    for name in table.column_names:
+        column = table.column(name)
+        array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        array = array[:-1] if name in PADDED else array
+        yield from _of(array, table.schema.field(name), (name,))
+
+
+def _of(array: pa.Array, field: pa.Field, path: KeyPath) -> Iterator[tuple[KeyPath, Leaf]]:
+    if pa.types.is_struct(array.type):
+        for index in range(array.type.num_fields):
+            inner = array.type.field(index)
+            yield from _of(array.field(index), inner, (*path, inner.name))
+    else:
+        yield path, _leaf(array, field, "/".join(path))
+
+
+def _leaf(array: pa.Array, field: pa.Field, name: str) -> Leaf:
+    kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+        return list(array.to_pylist())
+    rows = len(array)
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if array.null_count:
+            raise InvalidInput(f"{name} has rows without a value.")
+        flat = _numbers(array.flatten(), name)
+        shape = _shape(field)
+        if rows and len(flat) % rows:
+            raise InvalidInput(f"{name} has rows of different lengths.")
+        return flat.reshape(rows, *shape) if shape is not None else flat.reshape(rows, -1 if rows else 0)
+    return _numbers(array, name)
+
+
+def _numbers(array: pa.Array, name: str) -> Shaped[np.ndarray, "n"]:
+    if array.null_count:
+        raise InvalidInput(f"{name} has rows without a value.")
+    numbers = array.to_numpy(zero_copy_only=False)
+    if numbers.dtype.kind not in "biuf":
+        raise InvalidInput(f"{name} holds {array.type}; wanted are numbers or texts.")
+    return numbers
+
+
+def _shape(field: pa.Field) -> tuple[int, ...] | None:
+    said = (field.metadata or {}).get(SHAPE)
+    return None if said is None else tuple(int(n) for n in said.split(b",") if n)
+
+
+def _flattened(facts: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{before}{name}/")
+        else:
+            yield f"{before}{name}", value
