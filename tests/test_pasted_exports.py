@@ -94,3 +94,10 @@ def test_a_d4rl_file_without_timeouts_is_read_with_the_length_of_its_episodes(sh
     write_d4rl(shell.folder / "log.hdf5", arrays | {"rewards": np.zeros(len(arrays["rewards"]))})
     words = ("stage=ingest", "domain=toy", "task=corner", "source=d4rl", "source.path=log.hdf5")
     shell.pasted(shell.suggested(*words)[-1])
+
+
+def test_a_root_of_two_minari_datasets(shell):
+    for name in ("toys/one-v0", "toys/two-v0"):
+        shell.run(*EXPORT, "format=minari", "format.out=root", f"format.id={name}")
+    ingest = ("stage=ingest", "domain=toy", "task=maze", "dataset=m-v1", "source=minari", "source.path=root")
+    shell.pasted(shell.suggested(*ingest)[-1])

@@ -88,6 +88,7 @@ PLACES = {
     "sources/rlds/layout.py _folder": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/rlds/source.py _unreadable": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/lerobot/foreign.py _check_videos": "test_videos_are_decoded_or_left_out",
+    "sources/minari/source.py _in_root": "test_a_root_of_two_minari_datasets",
     "stages/catalog.py run": "test_a_catalog_of_nothing",
     "stages/collect.py _budget": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "stages/embeddings.py run": "test_pictures_need_a_network",

@@ -13,6 +13,7 @@ FORMS: dict[str, str] = {
     "d4rl": "pipeline.formats.d4rl.D4rlFormat",
     "kabuki": "pipeline.formats.kabuki.KabukiFormat",
     **dict.fromkeys(("hdf5", "npz", "npzc", "pkl"), "pipeline.formats.lram.format.LramFormat"),
+    "minari": "pipeline.formats.minari.format.MinariFormat",
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",
     "rlds": "pipeline.formats.rlds.format.RldsFormat",
     "lerobot": "pipeline.formats.lerobot.format.LeRobotFormat",

@@ -10,10 +10,20 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import Aspect, aspects_of
 from pipeline.formats.contract import Format, Outgoing
 from pipeline.formats.minari.hdf5 import COMPRESSIONS
-from pipeline.formats.minari.metadata import MINARI_VERSION, metadata_of
-from pipeline.formats.minari.segments import SEGMENT, write_hdf5
+from pipeline.formats.minari.metadata import MINARI_VERSION, minari_metadata
+from pipeline.formats.minari.segments import SEGMENT, write_groups
+from pipeline.formats.minari.spaces import MinariSpaces, action_space, observation_space
+from pipeline.formats.minari.tables import write_episode_tables
 from pipeline.machine.files import write_json
-from pipeline.sources.minari.layout import DATA, DATA_FORMATS, HDF5, METADATA, check_id, default_id, places_of
+from pipeline.sources.minari.layout import (
+    DATA,
+    DATA_FORMATS,
+    HDF5,
+    METADATA,
+    array_places,
+    check_dataset_id,
+    default_dataset_id,
+)
 from pipeline.sources.minari.source import MinariSource
 from pipeline.wording import check_choice
 
@@ -49,14 +59,14 @@ class MinariFormat(Format):
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         (outgoing,) = data
         names = {"domain": outgoing.domain, "task": outgoing.task, "dataset": outgoing.name}
-        plain = default_id(**names)
+        plain = default_dataset_id(**names)
         if self._id is None:
             return PurePosixPath(plain)
         spelled = dict(zip(names, plain.split("/"), strict=True))
         given = self._id
         for name, word in spelled.items():
             given = given.replace(f"{{{name}}}", word)
-        return PurePosixPath(check_id(given))
+        return PurePosixPath(check_dataset_id(given))
 
     def require(self, data: Sequence[Outgoing]) -> None:
         self.place(data)
@@ -69,9 +79,13 @@ class MinariFormat(Format):
             return
         inside.mkdir(parents=True, exist_ok=True)
         discounts = Aspect.DISCOUNTS in aspects_of(outgoing.dataset)
-        places = places_of(outgoing.rows, discounts)
-        write_hdf5(outgoing, places, inside, self._compression, self._segment)
-        write_json(inside / METADATA, metadata_of(outgoing, str(place), places, self._data, inside))
+        places = array_places(outgoing.rows, discounts)
+        spaces = MinariSpaces(observation_space(places), action_space(outgoing))
+        if self._data == HDF5:
+            write_groups(outgoing, places, inside, self._compression, self._segment)
+        else:
+            write_episode_tables(outgoing, places, inside, self._data, spaces.is_discrete)
+        write_json(inside / METADATA, minari_metadata(outgoing, str(place), places, spaces, self._data, inside))
 
     def source(self, path: Path) -> MinariSource:
         return MinariSource(str(path))

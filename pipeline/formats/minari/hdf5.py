@@ -114,7 +114,7 @@ def _dataset_properties(array: Shaped[np.ndarray, "_ ..."], compression: str) ->
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[h5f.FileID]:
+def new_hdf5(path: Path) -> Iterator[h5f.FileID]:
     """A new file of the kind that HDF5 1.8 and later read, in the place of one that is there."""
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18)

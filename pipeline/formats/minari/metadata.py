@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline.formats.absent import FinalObservation
 from pipeline.formats.contract import Outgoing
-from pipeline.formats.minari.spaces import action_space, observation_space
+from pipeline.formats.minari.spaces import MinariSpaces
 from pipeline.machine.files import files_below
-from pipeline.sources.minari.layout import OWN, RESET_PLACE, Place, row_as_json, table_of
+from pipeline.sources.minari.layout import OWN, RESET_PLACE, ArrayPlace, row_as_json, table_as_json
 
 MINARI_VERSION = "0.5.4"
 """Whose layout is written; other versions of Minari look at it to know whether they can read."""
@@ -22,7 +22,9 @@ REQUIRED = ("gymnasium", "metaworld", "mujoco", "minigrid", "ale-py", "dm-contro
 """Packages that make environments: their versions become Minari's requirements."""
 
 
-def metadata_of(data: Outgoing, name: str, places: Sequence[Place], data_format: str, folder: Path) -> dict[str, Any]:
+def minari_metadata(
+    data: Outgoing, name: str, places: Sequence[ArrayPlace], spaces: MinariSpaces, data_format: str, folder: Path
+) -> dict[str, Any]:
     """What Minari asks for, and below `repertoire` what an ingest of ours finds everything by."""
     provenance = data.provenance
     spec = environment_spec(provenance)
@@ -32,8 +34,8 @@ def metadata_of(data: Outgoing, name: str, places: Sequence[Place], data_format:
         "total_steps": _steps(data),
         "data_format": data_format,
         "jpeg_encoding": False,
-        "observation_space": json.dumps(observation_space(places)),
-        "action_space": json.dumps(action_space(data)),
+        "observation_space": json.dumps(spaces.observation),
+        "action_space": json.dumps(spaces.action),
         **({"env_spec": json.dumps(spec)} if spec else {}),
         "dataset_id": name,
         "minari_version": MINARI_VERSION,
@@ -43,7 +45,7 @@ def metadata_of(data: Outgoing, name: str, places: Sequence[Place], data_format:
         "dataset_size": round(sum(file.stat().st_size for file in files_below(folder)) / 1e6, 1),
         OWN: {
             "table": TABLE_VERSION,
-            "arrays": table_of(places),
+            "arrays": table_as_json(places),
             "resets": {name: row_as_json(row) for name, row in resets.items()},
             "provenance": dict(provenance),
         },

@@ -19,15 +19,15 @@ from pipeline.sources.minari.layout import (
     REWARDS,
     TERMINATIONS,
     TRUNCATIONS,
-    Place,
+    ArrayPlace,
 )
 
 ROWS = (ACTIONS, REWARDS, TERMINATIONS, TRUNCATIONS)
 """Arrays of T rows; all others have T+1."""
 
 
-def arrays_of(
-    episode: Episode, rows: Mapping[str, RowSpec], places: Sequence[Place]
+def minari_arrays(
+    episode: Episode, rows: Mapping[str, RowSpec], places: Sequence[ArrayPlace]
 ) -> dict[str, Shaped[np.ndarray, "_ ..."]]:
     """The arrays of an episode by their places.
 
@@ -46,7 +46,7 @@ def arrays_of(
     return arrays
 
 
-def facts_of(episode: Episode, number: int) -> dict[str, bool | int | str]:
+def minari_facts(episode: Episode, number: int) -> dict[str, bool | int | str]:
     """What an episode says once, by the names of Minari and of ours; what is unknown or implied is left out."""
     once = once_of(episode)
     implied = {
@@ -58,11 +58,11 @@ def facts_of(episode: Episode, number: int) -> dict[str, bool | int | str]:
         "has_final_reward": True,
         INFO_TEXTS: "",
     }
-    said = {name: once[name] for name, value in implied.items() if once[name] != value}
-    return {"id": number, "total_steps": episode.length, **said}
+    known = {name: once[name] for name, value in implied.items() if once[name] != value}
+    return {"id": number, "total_steps": episode.length, **known}
 
 
-def reset_arrays(episode: Episode) -> dict[str, Num[np.ndarray, "..."]]:
+def reset_attributes(episode: Episode) -> dict[str, Num[np.ndarray, "..."]]:
     """`reset_info/<name>` of what the reset said, and `last_row/<name>` of infos that do not end with zeros."""
     found = {f"{RESET_PLACE}{name}": array for name, array in episode.reset_info.items()}
     for name, array in episode.steps.items():
@@ -79,10 +79,10 @@ def _moved(array: Shaped[np.ndarray, "rows *row"], first: Any) -> Shaped[np.ndar
     return moved
 
 
-def _reset_row(episode: Episode, place: Place) -> Any:
+def _reset_row(episode: Episode, place: ArrayPlace) -> Any:
     """What the reset said of an info, or whether it did; zero where it did not."""
     name = place.name.removeprefix(INFO).removeprefix(PRESENT)
-    said = episode.reset_info.get(name)
+    value = episode.reset_info.get(name)
     if place.name.startswith(PRESENT):
-        return said is not None
-    return 0 if said is None or (said.dtype, said.shape) != place.row else said
+        return value is not None
+    return 0 if value is None or (value.dtype, value.shape) != place.row else value

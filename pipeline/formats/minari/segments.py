@@ -11,9 +11,9 @@ from h5py import h5f, h5g, h5o
 
 from pipeline.episode import Episode
 from pipeline.formats.contract import Outgoing
-from pipeline.formats.minari.hdf5 import GroupWriter, new_file
-from pipeline.formats.minari.rows import arrays_of, facts_of, reset_arrays
-from pipeline.sources.minari.layout import EPISODE, MAIN, Place
+from pipeline.formats.minari.hdf5 import GroupWriter, new_hdf5
+from pipeline.formats.minari.rows import minari_arrays, minari_facts, reset_attributes
+from pipeline.sources.minari.layout import EPISODE, MAIN, ArrayPlace
 
 SEGMENT = 2**30
 """Bytes of episodes in a segment: so much is written again after a kill."""
@@ -21,7 +21,9 @@ SEGMENT = 2**30
 PARTIAL = ".partial.hdf5"
 
 
-def write_hdf5(data: Outgoing, places: Sequence[Place], folder: Path, compression: str, size: int = SEGMENT) -> None:
+def write_groups(
+    data: Outgoing, places: Sequence[ArrayPlace], folder: Path, compression: str, size: int = SEGMENT
+) -> None:
     """`main_data.hdf5` of all episodes of a task. Goes on after the segments that are finished.
 
     `size`: bytes of episodes in a segment. One segment becomes the file itself; several are copied into it.
@@ -32,11 +34,11 @@ def write_hdf5(data: Outgoing, places: Sequence[Place], folder: Path, compressio
     start, rows = sum(counts), data.rows
     numbered = groupby(enumerate(data.episodes(start), start), _Cut(size, len(counts)))
     for segment, episodes in numbered:
-        with new_file(folder / PARTIAL) as file:
+        with new_hdf5(folder / PARTIAL) as file:
             writer = GroupWriter(file, compression)
             for number, episode in episodes:
-                arrays = arrays_of(episode, rows, places)
-                writer.write(f"{EPISODE}{number}", arrays, facts_of(episode, number), reset_arrays(episode))
+                arrays = minari_arrays(episode, rows, places)
+                writer.write(f"{EPISODE}{number}", arrays, minari_facts(episode, number), reset_attributes(episode))
         _finish(folder / PARTIAL, _segment(folder, segment))
     _join(sorted(folder.glob(".segment-*.hdf5")), folder)
 
@@ -86,7 +88,7 @@ def _join(segments: Sequence[Path], folder: Path) -> None:
         segments[0].rename(folder / MAIN)
         return
     episode = 0
-    with new_file(folder / PARTIAL) as joined:
+    with new_hdf5(folder / PARTIAL) as joined:
         for path in segments:
             file = h5f.open(str(path).encode(), h5f.ACC_RDONLY)
             for _ in range(h5g.open(file, b"/").get_num_objs()):

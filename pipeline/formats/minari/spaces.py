@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,29 @@ from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.formats.aspects import BLOCK
 from pipeline.formats.contract import Outgoing
-from pipeline.sources.minari.layout import Place
+from pipeline.sources.minari.layout import ArrayPlace
 
 MOST_ACTIONS = 2**31
 """Beyond it a scalar whole number is no choice among actions: a Box holds it."""
 
 
-def observation_space(places: Iterable[Place]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MinariSpaces:
+    """Observation and action space, as JSON."""
+
+    observation: Mapping[str, Any]
+    action: Mapping[str, Any]
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether an action is one of some choices."""
+        return bool(self.action["type"] == "Discrete")
+
+
+def observation_space(places: Iterable[ArrayPlace]) -> dict[str, Any]:
     """A Box, MultiBinary, or a Dict of these, of the observations."""
     rows = {each.at.partition("/")[2]: each.row for each in places if each.is_observation}
-    return box(rows[""]) if "" in rows else _nested(rows)
+    return array_space(rows[""]) if "" in rows else _nested(rows)
 
 
 def action_space(data: Outgoing) -> dict[str, Any]:
@@ -30,14 +44,14 @@ def action_space(data: Outgoing) -> dict[str, Any]:
     """
     row = data.rows["action"]
     if row.shape or row.dtype.kind not in "iu":
-        return box(row)
+        return array_space(row)
     first, last = _known_actions(data.provenance) or _range(data.dataset)
     if first < -MOST_ACTIONS or last - first >= MOST_ACTIONS:
-        return box(row)
+        return array_space(row)
     return {"type": "Discrete", "dtype": "int64", "start": first, "n": last - first + 1}
 
 
-def box(row: RowSpec) -> dict[str, Any]:
+def array_space(row: RowSpec) -> dict[str, Any]:
     """The space of an array: truth values a MultiBinary, whole numbers with the bounds of their dtype."""
     if row.dtype.kind == "b":
         return {"type": "MultiBinary", "n": [*row.shape]}
@@ -51,7 +65,7 @@ def _nested(rows: Mapping[str, RowSpec]) -> dict[str, Any]:
     for name, row in sorted(rows.items()):
         first, _, rest = name.partition("/")
         inside.setdefault(first, {})[rest] = row
-    spaces = {name: box(each[""]) if "" in each else _nested(each) for name, each in inside.items()}
+    spaces = {name: array_space(each[""]) if "" in each else _nested(each) for name, each in inside.items()}
     return {"type": "Dict", "subspaces": spaces}
 
 

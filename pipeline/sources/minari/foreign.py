@@ -16,9 +16,9 @@ from pipeline.episode import INFO, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
 from pipeline.exact import exactly
 from pipeline.keys import apart, key_names
-from pipeline.sources.minari.jpeg import decoded, jpeg_rows
+from pipeline.sources.minari.jpeg import decoded_jpegs, jpeg_rows
 from pipeline.sources.minari.layout import ACTIONS, INFOS, OBSERVATIONS, REWARDS, TERMINATIONS, TRUNCATIONS
-from pipeline.sources.minari.raw import KeyPath, Leaf, RawEpisode
+from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf
 from pipeline.sources.minari.spaces import SpaceLeaf
 from pipeline.sources.quirks import Quirks
 
@@ -152,7 +152,7 @@ class ForeignReader:
         self.quirks.note("joined_actions", f"{sentence}.")
         return np.concatenate([array.reshape(length, -1) for array in arrays], axis=1)
 
-    def _numbers(self, raw: RawEpisode, leaf: Leaf, space: SpaceLeaf | None, path: KeyPath) -> Any:
+    def _numbers(self, raw: RawEpisode, leaf: RawLeaf, space: SpaceLeaf | None, path: KeyPath) -> Any:
         """An array in the shape of its space, or texts."""
         where = f"{raw.where}: {'/'.join(path)}"
         shape = space.shape if space else None
@@ -160,7 +160,7 @@ class ForeignReader:
             self.quirks.count(
                 "jpeg_pictures", "{count} pictures are JPEGs: what it changed of them is lost for good.", len(rows)
             )
-            return decoded(rows, shape, where)
+            return decoded_jpegs(rows, shape, where)
         if not isinstance(leaf, np.ndarray):
             if any(isinstance(each, bytes) for each in leaf):
                 raise InvalidInput(f"{where} holds bytes that are no JPEG.")
@@ -218,7 +218,7 @@ class ForeignReader:
         return UNKNOWN
 
 
-def _tupled(leaves: Mapping[KeyPath, Leaf]) -> dict[KeyPath, Leaf]:
+def _tupled(leaves: Mapping[KeyPath, RawLeaf]) -> dict[KeyPath, RawLeaf]:
     """With the parts of tuples by their numbers, as spaces have them."""
     return {tuple(INDEX.sub(r"\1", part) for part in path): leaf for path, leaf in leaves.items()}
 

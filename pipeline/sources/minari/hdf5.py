@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.minari.layout import EPISODE, REWARDS
-from pipeline.sources.minari.raw import KeyPath, Leaf, RawEpisode, reading
+from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf, reading_minari
 
 GROUP = re.compile(rf"{EPISODE}(0|[1-9]\d*)".encode())
 
@@ -33,7 +33,7 @@ class Hdf5Set:
 
     def lengths(self) -> dict[int, int]:
         """Steps of each episode by its id."""
-        with reading(self._path):
+        with reading_minari(self._path):
             file = self._open()
             try:
                 names = [found for found in map(GROUP.fullmatch, h5g.open(file, b"/")) if found]
@@ -44,12 +44,12 @@ class Hdf5Set:
 
     def episodes(self, numbers: Sequence[int]) -> Iterator[RawEpisode]:
         """The episodes of these ids. Raises InvalidInput where one is damaged."""
-        with reading(self._path):
+        with reading_minari(self._path):
             file = self._open()
         try:
             for number in numbers:
                 where = f"{self._path}: {EPISODE}{number}"
-                with reading(where):
+                with reading_minari(where):
                     group = h5g.open(file, f"{EPISODE}{number}".encode())
                     leaves = dict(self._leaves(group, (), where))
                     raw = RawEpisode(number, leaves, dict(_attributes(group)), where)
@@ -70,7 +70,7 @@ class Hdf5Set:
             raise InvalidInput(f"{self._path}: {name} is one number, not one a step.")
         return int(shape[0])
 
-    def _leaves(self, group: h5g.GroupID, path: KeyPath, where: str) -> Iterator[tuple[KeyPath, Leaf]]:
+    def _leaves(self, group: h5g.GroupID, path: KeyPath, where: str) -> Iterator[tuple[KeyPath, RawLeaf]]:
         for name in group:
             inside, at = h5o.open(group, name), (*path, name.decode())
             if Path(h5f.get_name(inside).decode()) != self._path:
@@ -83,7 +83,7 @@ class Hdf5Set:
                 yield at, _read(inside, f"{where}/{'/'.join(at)}")
 
 
-def _read(dataset: h5d.DatasetID, where: str) -> Leaf:
+def _read(dataset: h5d.DatasetID, where: str) -> RawLeaf:
     kind = dataset.get_type()
     if isinstance(kind, h5t.TypeStringID):
         return [str(text) for text in np.atleast_1d(h5py.Dataset(dataset).asstr()[()])]

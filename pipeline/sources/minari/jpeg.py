@@ -11,13 +11,13 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.errors import InvalidInput
-from pipeline.sources.minari.raw import Leaf, reading
+from pipeline.sources.minari.raw import RawLeaf, reading_minari
 
 BEGIN = b"\xff\xd8"
 """The first bytes of a JPEG."""
 
 
-def jpeg_rows(leaf: Leaf) -> list[bytes] | None:
+def jpeg_rows(leaf: RawLeaf) -> list[bytes] | None:
     """The JPEGs of an array of bytes or of a list of them; None for anything else."""
     if isinstance(leaf, np.ndarray):
         if leaf.dtype != np.uint8 or leaf.ndim != 2 or not len(leaf) or leaf[0, :2].tobytes() != BEGIN:
@@ -27,12 +27,12 @@ def jpeg_rows(leaf: Leaf) -> list[bytes] | None:
     return rows if len(rows) == len(leaf) and rows and rows[0][:2] == BEGIN else None
 
 
-def decoded(rows: Sequence[bytes], shape: Sequence[int] | None, where: str) -> UInt8[np.ndarray, "rows ..."]:
+def decoded_jpegs(rows: Sequence[bytes], shape: Sequence[int] | None, where: str) -> UInt8[np.ndarray, "rows ..."]:
     """The pictures of JPEGs. Raises InvalidInput where one is damaged, or is not of `shape`."""
     out: Any = None
     for number, row in enumerate(rows):
         place = f"{where}, row {number}"
-        with reading(place):
+        with reading_minari(place):
             picture = Image.open(BytesIO(row), formats=["JPEG"])
             have = (picture.height, picture.width, *((len(picture.getbands()),) if picture.mode != "L" else ()))
             wanted = tuple(shape) if shape is not None else have if out is None else out.shape[1:]

@@ -38,32 +38,32 @@ MARK = "_"
 """Prefix of a mask's name, as Gymnasium's vector environments mark which infos are there."""
 
 
-def check_id(given: str) -> str:
+def check_dataset_id(given: str) -> str:
     """An id that Minari takes and that leads to a folder below its root. Raises InvalidInput."""
     parts = given.split("/")
     if not ID_RULE.fullmatch(given) or "" in parts or DATA in parts[:-1]:
         raise InvalidInput(
             f"{given!r} is no id of a Minari dataset. Wanted: (namespace/)name-vK of letters, digits, - and _, as "
-            f"metaworld/assembly/scripted-v1; no part of a namespace is called {DATA}."
+            f"metaworld/assembly/scripted-v1; a namespace has at least two characters, and no part of it is {DATA}."
         )
     return given
 
 
-def default_id(domain: str, task: str, dataset: str) -> str:
+def default_dataset_id(domain: str, task: str, dataset: str) -> str:
     """`<domain>/<task>/<dataset>` in Minari's spelling.
 
-    >>> default_id("metaworld", "assembly", "scripted-v1"), default_id("gym", "ALE.Pong", "mine")
+    >>> default_dataset_id("metaworld", "assembly", "scripted-v1"), default_dataset_id("gym", "ALE.Pong", "mine")
     ('metaworld/assembly/scripted-v1', 'gym/ALE-Pong/mine-v0')
     """
     parts = [re.sub(r"[^-\w]", "-", part) for part in (domain, task, dataset)]
     parts[:-1] = [f"{part}_" if part == DATA else part for part in parts[:-1]]
     if not re.fullmatch(r".+-v\d+", parts[-1]):
         parts[-1] += "-v0"
-    return check_id("/".join(parts))
+    return check_dataset_id("/".join(parts))
 
 
 @dataclass(frozen=True)
-class Place:
+class ArrayPlace:
     """Where one of our step arrays lies in an episode, and one row of it.
 
     Attributes:
@@ -86,7 +86,7 @@ class Place:
         return self.name.startswith((INFO, PRESENT))
 
 
-def places_of(rows: Mapping[str, RowSpec], discounts: bool) -> list[Place]:
+def array_places(rows: Mapping[str, RowSpec], discounts: bool) -> list[ArrayPlace]:
     """Where the arrays of a dataset lie; `discounts`: they are kept, for the ends of the episodes do not imply them.
 
     An info is `infos/<key>`, its mask `infos/_<key>`, with more of the mark where that name is taken.
@@ -101,7 +101,7 @@ def places_of(rows: Mapping[str, RowSpec], discounts: bool) -> list[Place]:
             at = f"{folder}/{MARK}{at.rpartition('/')[2]}"
         places[mask_of(info)] = at
         taken.add(at)
-    return [Place(name, at, kept[name]) for name, at in sorted(places.items())]
+    return [ArrayPlace(name, at, kept[name]) for name, at in sorted(places.items())]
 
 
 def _plain_place(name: str) -> str:
@@ -115,22 +115,22 @@ def _plain_place(name: str) -> str:
     return f"{INFOS}/{MARK * 2}{name}"
 
 
-def table_of(places: Iterable[Place]) -> dict[str, Any]:
-    """The places as JSON; the inverse of `places_in`."""
+def table_as_json(places: Iterable[ArrayPlace]) -> dict[str, Any]:
+    """The places as JSON; the inverse of `places_from_json`."""
     return {each.name: {"at": each.at, **row_as_json(each.row)} for each in places}
 
 
-def places_in(table: Mapping[str, Any]) -> list[Place]:
+def places_from_json(table: Mapping[str, Any]) -> list[ArrayPlace]:
     """The places of a table that an export keeps. Raises KeyError, TypeError or ValueError where it is damaged."""
-    rows = rows_in(table)
-    return [Place(name, str(each["at"]), rows[name]) for name, each in table.items()]
+    rows = rows_from_json(table)
+    return [ArrayPlace(name, str(each["at"]), rows[name]) for name, each in table.items()]
 
 
 def row_as_json(row: RowSpec) -> dict[str, Any]:
-    """The dtype and shape; the inverse of `rows_in`."""
+    """The dtype and shape; the inverse of `rows_from_json`."""
     return {"dtype": str(row.dtype), "shape": [*row.shape]}
 
 
-def rows_in(table: Mapping[str, Any]) -> dict[str, RowSpec]:
+def rows_from_json(table: Mapping[str, Any]) -> dict[str, RowSpec]:
     """The dtype and shape by name. Raises KeyError, TypeError or ValueError where the table is damaged."""
     return {name: RowSpec(np.dtype(str(e["dtype"])), tuple(int(n) for n in e["shape"])) for name, e in table.items()}

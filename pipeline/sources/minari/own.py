@@ -14,11 +14,20 @@ from pipeline.dataset.ends import implied_discounts, implied_reason
 from pipeline.dataset.per_episode import ONCE, with_once
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput
-from pipeline.sources.minari.layout import ACTIONS, LAST_PLACE, RESET_PLACE, REWARDS, TERMINATIONS, TRUNCATIONS, Place
+from pipeline.sources.absent import unfilled
+from pipeline.sources.minari.layout import (
+    ACTIONS,
+    LAST_PLACE,
+    RESET_PLACE,
+    REWARDS,
+    TERMINATIONS,
+    TRUNCATIONS,
+    ArrayPlace,
+)
 from pipeline.sources.minari.raw import RawEpisode
 
 
-def own_episode(raw: RawEpisode, places: Sequence[Place], resets: Mapping[str, RowSpec]) -> Episode:
+def own_minari_episode(raw: RawEpisode, places: Sequence[ArrayPlace], resets: Mapping[str, RowSpec]) -> Episode:
     """The episode of arrays that lie where the table of an export says."""
     rewards, flags = raw.array(REWARDS), (raw.array(TERMINATIONS), raw.array(TRUNCATIONS))
     terminated, truncated = (bool(each[-1]) for each in flags)
@@ -29,13 +38,10 @@ def own_episode(raw: RawEpisode, places: Sequence[Place], resets: Mapping[str, R
     }
     once = {"end_reason": implied_reason(terminated, truncated), "terminated": terminated, "truncated": truncated}
     once |= {name: _text(raw.facts[name]) for name in ONCE if name in raw.facts}
-    if not once.get("has_final_observation", True):
-        for place in [place for place in places if place.is_observation]:
-            steps[place.name][-1] = 0
-    return with_once(without_absent(steps), once, _resets(raw, resets))
+    return unfilled(with_once(without_absent(steps), once, _resets(raw, resets)))
 
 
-def _arrays(raw: RawEpisode, places: Sequence[Place], length: int) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+def _arrays(raw: RawEpisode, places: Sequence[ArrayPlace], length: int) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     found = {"/".join(path): leaf for path, leaf in raw.leaves.items()}
     arrays = {}
     for place in places:
@@ -46,7 +52,7 @@ def _arrays(raw: RawEpisode, places: Sequence[Place], length: int) -> dict[str, 
     return arrays
 
 
-def _array(leaf: Any, place: Place, length: int, where: str) -> Shaped[np.ndarray, "rows ..."]:
+def _array(leaf: Any, place: ArrayPlace, length: int, where: str) -> Shaped[np.ndarray, "rows ..."]:
     """T+1 rows of the dtype and shape that the table says."""
     rows = length if place.at == ACTIONS else length + 1
     shape = (rows, *place.row.shape)

@@ -18,7 +18,7 @@ from pipeline.wording import first_line
 KeyPath = tuple[str, ...]
 """Where an array lies: `("observations", "image")`."""
 
-Leaf = Shaped[np.ndarray, "_ ..."] | Sequence[str | None] | Sequence[bytes]
+RawLeaf = Shaped[np.ndarray, "_ ..."] | Sequence[str | None] | Sequence[bytes]
 """What lies there: an array, texts, or the bytes of pictures."""
 
 UNREADABLE = (
@@ -40,11 +40,11 @@ class RawEpisode:
     """
 
     number: int
-    leaves: Mapping[KeyPath, Leaf]
+    leaves: Mapping[KeyPath, RawLeaf]
     facts: Mapping[str, Any]
     where: str
 
-    def below(self, name: str) -> dict[KeyPath, Leaf]:
+    def below(self, name: str) -> dict[KeyPath, RawLeaf]:
         """The leaves below `observations`, `actions` or `infos`, by the rest of their paths."""
         return {path[1:]: leaf for path, leaf in self.leaves.items() if path[0] == name}
 
@@ -70,7 +70,7 @@ class RawSet(Protocol):
 
 
 @contextmanager
-def reading(where: str | Path) -> Iterator[None]:
+def reading_minari(where: str | Path) -> Iterator[None]:
     """Raises InvalidInput, which says where, for whatever a library says of damaged files."""
     try:
         yield

@@ -23,13 +23,13 @@ from pipeline.sources.minari.layout import (
     MAIN,
     METADATA,
     OWN,
-    check_id,
-    default_id,
-    places_in,
-    rows_in,
+    check_dataset_id,
+    default_dataset_id,
+    places_from_json,
+    rows_from_json,
 )
-from pipeline.sources.minari.own import own_episode
-from pipeline.sources.minari.raw import RawSet, reading
+from pipeline.sources.minari.own import own_minari_episode
+from pipeline.sources.minari.raw import RawSet, reading_minari
 from pipeline.sources.minari.spaces import space_leaves
 from pipeline.sources.minari.tables import TableSet
 from pipeline.sources.provenance import made_from
@@ -76,7 +76,7 @@ class MinariSource(Source):
         numbers = dataset.numbers(self._quirks)
         convert = dataset.reader(self._quirks)
         for raw in dataset.files.episodes(numbers[start:]):
-            with reading(raw.where):
+            with reading_minari(raw.where):
                 try:
                     episode = convert(raw)
                 except InvalidEpisode as error:
@@ -85,7 +85,7 @@ class MinariSource(Source):
 
     def _dataset(self, domain: str, task: str) -> _Dataset:
         place = local_path(self._path, WANTED)
-        folder = _data_folder(place) if self._id is None else _data_folder(place / check_id(self._id))
+        folder = _data_folder(place) if self._id is None else _data_folder(place / check_dataset_id(self._id))
         if folder is None:
             folder = self._in_root(place, domain, task)
         try:
@@ -103,7 +103,7 @@ class MinariSource(Source):
             raise InvalidInput(f"{root} has no dataset {self._id}. It has {few(ids, 8) or 'none'}.")
         if not ids:
             raise InvalidInput(f"source.path={self._path}: there is no dataset. Wanted: {WANTED}.")
-        prefix = default_id(domain, task, "any").rpartition("/")[0]
+        prefix = default_dataset_id(domain, task, "any").rpartition("/")[0]
         of_task = [each for each in ids if each.startswith(f"{prefix}/")]
         found = ids if len(ids) == 1 else of_task
         if len(found) != 1:
@@ -154,10 +154,10 @@ class _Dataset:
         """The ids of the episodes that are read. Raises InvalidInput where there are not those that are listed."""
         lengths = self.files.lengths()
         for name, have in (("total_episodes", len(lengths)), ("total_steps", sum(lengths.values()))):
-            said = self.metadata.get(name)
-            if said is not None and said != have:
+            listed = self.metadata.get(name)
+            if listed is not None and listed != have:
                 raise InvalidInput(
-                    f"{self._where} says {name} {said}; {self.folder} has {have:,}.\n"
+                    f"{self._where} says {name} {listed}; {self.folder} has {have:,}.\n"
                     f"Files are missing or damaged: copy or download the dataset again."
                 )
         if list(lengths) != list(range(len(lengths))):
@@ -175,9 +175,9 @@ class _Dataset:
     def reader(self, quirks: Quirks) -> Any:
         """What makes an episode of a raw one."""
         if self.own:
-            with reading(f"{self._where}: {OWN}"):
-                places, resets = places_in(self.own["arrays"]), rows_in(self.own["resets"])
-            return partial(own_episode, places=places, resets=resets)
+            with reading_minari(f"{self._where}: {OWN}"):
+                places, resets = places_from_json(self.own["arrays"]), rows_from_json(self.own["resets"])
+            return partial(own_minari_episode, places=places, resets=resets)
         foreign = ForeignReader(self._space("observation_space"), self._space("action_space"), quirks)
         return foreign.episode
 

@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json
 from pipeline.sources.minari.layout import ACTIONS, ARROW, METADATA, REWARDS, TERMINATIONS, TRUNCATIONS
-from pipeline.sources.minari.raw import KeyPath, Leaf, RawEpisode, reading
+from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf, reading_minari
 
 NUMBER = re.compile(r"0|[1-9]\d*")
 
@@ -41,7 +41,7 @@ class TableSet:
         """The episodes of these ids. Raises InvalidInput where one is damaged."""
         for number in numbers:
             folder = self._folder / str(number)
-            with reading(folder):
+            with reading_minari(folder):
                 table = pa.concat_tables([self._table(path) for path in self._parts(folder)]).combine_chunks()
                 leaves = dict(_leaves(table))
                 facts = dict(_flattened(self._facts(number)))
@@ -79,7 +79,7 @@ class TableSet:
         return table
 
 
-def _leaves(table: pa.Table) -> Iterator[tuple[KeyPath, Leaf]]:
+def _leaves(table: pa.Table) -> Iterator[tuple[KeyPath, RawLeaf]]:
     for name in table.column_names:
         column = table.column(name)
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
@@ -87,7 +87,7 @@ def _leaves(table: pa.Table) -> Iterator[tuple[KeyPath, Leaf]]:
         yield from _of(array, table.schema.field(name), (name,))
 
 
-def _of(array: pa.Array, field: pa.Field, path: KeyPath) -> Iterator[tuple[KeyPath, Leaf]]:
+def _of(array: pa.Array, field: pa.Field, path: KeyPath) -> Iterator[tuple[KeyPath, RawLeaf]]:
     if pa.types.is_struct(array.type):
         for index in range(array.type.num_fields):
             inner = array.type.field(index)
@@ -96,7 +96,7 @@ def _of(array: pa.Array, field: pa.Field, path: KeyPath) -> Iterator[tuple[KeyPa
         yield path, _leaf(array, field, "/".join(path))
 
 
-def _leaf(array: pa.Array, field: pa.Field, name: str) -> Leaf:
+def _leaf(array: pa.Array, field: pa.Field, name: str) -> RawLeaf:
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         return list(array.to_pylist())
@@ -122,8 +122,8 @@ def _numbers(array: pa.Array, name: str) -> Shaped[np.ndarray, "n"]:
 
 
 def _shape(field: pa.Field) -> tuple[int, ...] | None:
-    said = (field.metadata or {}).get(SHAPE)
-    return None if said is None else tuple(int(n) for n in said.split(b",") if n)
+    text = (field.metadata or {}).get(SHAPE)
+    return None if text is None else tuple(int(n) for n in text.split(b",") if n)
 
 
 def _flattened(facts: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Minari's form: the suite of every form, and what is Minari's own."""
+"""Minari's form: the suite of every form, in each of its layouts."""
 
 from pipeline.formats.minari.format import MinariFormat
 from tests.contracts.format import FormatContract
@@ -9,8 +9,15 @@ class TestHdf5(FormatContract):
         return MinariFormat()
 
 
-class TestSegments(TestHdf5):
-    """Each episode is a segment."""
+class TestArrow(FormatContract):
+    resumes = True
 
     def format(self):
-        return MinariFormat(segment=1)
+        return MinariFormat(data="arrow")
+
+
+class TestParquet(FormatContract):
+    resumes = True
+
+    def format(self):
+        return MinariFormat(data="parquet")

@@ -1,0 +1,114 @@
+"""The Arrow and Parquet layouts: a folder an episode, with one table of T+1 rows and its metadata."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Shaped
+
+from pipeline.episode import Episode, with_last_row
+from pipeline.formats.contract import Outgoing
+from pipeline.formats.minari.rows import ROWS, minari_arrays, minari_facts, reset_attributes
+from pipeline.sources.minari.layout import ACTIONS, ARROW, INFOS, METADATA, ArrayPlace
+from pipeline.sources.minari.tables import SHAPE
+
+ENDS = {"arrow": b"ARROW1", "parquet": b"PAR1"}
+"""The last bytes of a whole file."""
+
+
+def write_episode_tables(
+    data: Outgoing, places: Sequence[ArrayPlace], folder: Path, data_format: str, discrete: bool
+) -> None:
+    """A folder for each episode of a task. Goes on after those that are finished.
+
+    `discrete`: the action space is Discrete, so that actions are plain numbers, not lists of one.
+    """
+    start, rows = _finished(folder, data_format), data.rows
+    for number, episode in enumerate(data.episodes(start), start):
+        partial = folder / f".{number}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        table = _table(minari_arrays(episode, rows, places), discrete)
+        _write(table, partial / f"part-0.{data_format}", data_format)
+        (partial / METADATA).write_text(json.dumps(_facts(episode, number), ensure_ascii=False))
+        partial.rename(folder / str(number))
+
+
+def _write(table: pa.Table, path: Path, data_format: str) -> None:
+    if data_format == ARROW:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pq.write_table(table, path)
+
+
+def _facts(episode: Episode, number: int) -> dict[str, Any]:
+    facts: dict[str, Any] = dict(minari_facts(episode, number))
+    for name, array in reset_attributes(episode).items():
+        first, _, rest = name.partition("/")
+        facts.setdefault(first, {})[rest] = array.tolist()
+    return facts
+
+
+def _table(arrays: Mapping[str, Shaped[np.ndarray, "_ ..."]], discrete: bool) -> pa.Table:
+    tree: dict[str, Any] = {}
+    for path, array in arrays.items():
+        first, _, rest = path.partition("/")
+        padded = with_last_row(path, array) if path in ROWS else array
+        plain = first in ROWS and (first != ACTIONS or discrete)
+        column, shape = (pa.array(padded), None) if plain else _lists(padded)
+        if not rest:
+            tree[first] = column, shape if first == INFOS else None
+        elif first == INFOS:  # Minari 0.5.4 reads no struct in a struct here: a nested name is one field
+            tree.setdefault(first, {})[rest] = column, shape
+        else:
+            *above, last = rest.split("/")
+            place = tree.setdefault(first, {})
+            for key in above:
+                place = place.setdefault(key, {})
+            place[last] = column, None
+    columns = {name: _column(name, each) for name, each in tree.items()}
+    return pa.Table.from_arrays([c for c, _ in columns.values()], schema=pa.schema([f for _, f in columns.values()]))
+
+
+def _column(name: str, value: Any) -> tuple[pa.Array, pa.Field]:
+    """An array and its field; a mapping becomes a struct."""
+    if isinstance(value, dict):
+        inner = [_column(key, each) for key, each in value.items()]
+        array = pa.StructArray.from_arrays([array for array, _ in inner], fields=[field for _, field in inner])
+        return array, pa.field(name, array.type)
+    array, shape = value
+    return array, pa.field(name, array.type, metadata={SHAPE: shape} if shape else None)
+
+
+def _lists(array: Shaped[np.ndarray, "rows *row"]) -> tuple[pa.Array, str]:
+    """Rows as flat lists of one size, and their shape in words; a number is a list of one."""
+    row = array.shape[1:] or (1,)
+    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, math.prod(row)), ",".join(str(n) for n in row)
+
+
+def _finished(folder: Path, data_format: str) -> int:
+    """How many episodes are whole, from the first on; one that a power cut tore goes, with all after it."""
+    number = 0
+    while _is_whole(folder / str(number), data_format):
+        number += 1
+    for place in folder.iterdir():
+        if place.name.removeprefix(".").isdigit() and (place.name.startswith(".") or int(place.name) >= number):
+            shutil.rmtree(place)
+    return number
+
+
+def _is_whole(folder: Path, data_format: str) -> bool:
+    table, facts = folder / f"part-0.{data_format}", folder / METADATA
+    if not table.is_file() or not facts.is_file() or not facts.read_bytes().endswith(b"}"):
+        return False
+    return table.read_bytes()[-8:].endswith(ENDS[data_format])
