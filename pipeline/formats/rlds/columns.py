@@ -7,7 +7,7 @@ one to ten bytes each in a list of int64. TensorFlow decodes no bytes to uint32:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ from jaxtyping import Shaped, UInt8
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.pictures import is_picture
-from pipeline.formats.rlds.example import Chunk, bytes_list, bytes_of_rows, float_list, integer_list
+from pipeline.formats.rlds.example import FeatureList, bytes_list, bytes_of_rows, float_list, integer_list
 from pipeline.frames.png import encode_pngs
 from pipeline.sources.rlds.features import Encoding, image_node, tensor_node
 
@@ -27,12 +27,13 @@ class PictureEncoding(StrEnum):
     """`format.pictures`."""
 
     PNG = "png"
-    """A feature `Image`; `zlib` where the shape is none that it takes: (84, 84), or a stack of frames."""
+    """A feature `Image`; where the shape is none that it takes, as (84, 84) or a stack of frames, `zlib`, or `bytes` in
+    files that compress their records."""
     ZLIB = "zlib"
     BYTES = "bytes"
 
 
-Encode = Callable[[Shaped[np.ndarray, "rows ..."]], Sequence[Chunk]]
+Encode = Callable[[Shaped[np.ndarray, "rows ..."]], FeatureList]
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class RecordColumn:
     encode: Encode
 
 
-def record_column(row: RowSpec, pictures: PictureEncoding) -> RecordColumn:
-    """How an array with such rows lies in a record."""
+def record_column(row: RowSpec, pictures: PictureEncoding, is_compressed: bool) -> RecordColumn:
+    """How an array with such rows lies in a record; `is_compressed`: the file compresses its records."""
     if is_picture(row.shape, row.dtype):
         if pictures == PictureEncoding.PNG and len(row.shape) == 3 and row.shape[-1] in (1, 3):
             return RecordColumn(image_node(row.shape), _png)
-        if pictures != PictureEncoding.BYTES:
+        if pictures == PictureEncoding.ZLIB or (pictures == PictureEncoding.PNG and not is_compressed):
             return RecordColumn(tensor_node(row.dtype, row.shape, Encoding.ZLIB), _zlib)
     if row.dtype == np.float32:
         return RecordColumn(tensor_node(row.dtype, row.shape, Encoding.NONE), float_list)
@@ -62,9 +63,9 @@ def record_column(row: RowSpec, pictures: PictureEncoding) -> RecordColumn:
     return RecordColumn(tensor_node(row.dtype, row.shape, Encoding.BYTES), bytes_of_rows)
 
 
-def _png(pictures: UInt8[np.ndarray, "rows h w c"]) -> Sequence[Chunk]:
+def _png(pictures: UInt8[np.ndarray, "rows h w c"]) -> FeatureList:
     return bytes_list(encode_pngs(pictures))
 
 
-def _zlib(pictures: UInt8[np.ndarray, "rows ..."]) -> Sequence[Chunk]:
+def _zlib(pictures: UInt8[np.ndarray, "rows ..."]) -> FeatureList:
     return bytes_list([isal_zlib.compress(np.ascontiguousarray(picture), 1) for picture in pictures])

@@ -7,14 +7,13 @@ in the order of the keys.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Num, Shaped
 
 from pipeline.sources.rlds.wire import tag, varint, varints
-
-Chunk = bytes | memoryview
-"""Bytes that are joined once, at the end."""
 
 VALUE = tag(1)
 """What stands before a value, or before the packed numbers, of a list; before the key of a feature, too."""
@@ -22,18 +21,34 @@ VALUE = tag(1)
 BYTES, FLOATS, INTEGERS = tag(1), tag(2), tag(3)
 """What stands before the list of a feature."""
 
+BITS = 2**64 - 1
 
-def float_list(array: Num[np.ndarray, "n *each"]) -> list[Chunk]:
+
+class FeatureList(NamedTuple):
+    """A feature: which list it is, and the bytes of its values."""
+
+    kind: bytes
+    values: bytes | memoryview
+
+
+def float_list(array: Num[np.ndarray, "n *each"]) -> FeatureList:
     """A feature that holds the values as float32."""
-    return _within(FLOATS, _within(VALUE, [_flat(array.astype("<f4", copy=False))]))
+    return FeatureList(FLOATS, _flat(array.astype("<f4", copy=False)))
 
 
-def integer_list(array: Num[np.ndarray, "n *each"]) -> list[Chunk]:
+def integer_list(array: Num[np.ndarray, "n *each"]) -> FeatureList:
     """A feature that holds the values as int64; of uint64 the bits, as TensorFlow Datasets does."""
-    return _within(INTEGERS, _within(VALUE, [_flat(varints(np.ravel(array).astype(np.int64)))]))
+    if array.dtype == np.bool_:
+        return FeatureList(INTEGERS, _flat(array))
+    return FeatureList(INTEGERS, _flat(varints(np.ravel(array).astype(np.int64, copy=False))))
 
 
-def bytes_of_rows(array: Shaped[np.ndarray, "n *each"]) -> list[Chunk]:
+def one_integer(number: int) -> FeatureList:
+    """A feature that holds one whole number."""
+    return FeatureList(INTEGERS, varint(number & BITS))
+
+
+def bytes_of_rows(array: Shaped[np.ndarray, "n *each"]) -> FeatureList:
     """A feature that holds each row as its raw little-endian bytes."""
     array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
     count = len(array)
@@ -42,26 +57,31 @@ def bytes_of_rows(array: Shaped[np.ndarray, "n *each"]) -> list[Chunk]:
     out = np.empty((count, len(head) + rows.shape[1]), np.uint8)
     out[:, : len(head)] = head
     out[:, len(head) :] = rows
-    return _within(BYTES, [_flat(out)])
+    return FeatureList(BYTES, _flat(out))
 
 
-def bytes_list(values: Sequence[bytes]) -> list[Chunk]:
+def bytes_list(values: Sequence[bytes]) -> FeatureList:
     """A feature that holds these bytes."""
-    return _within(BYTES, [chunk for value in values for chunk in (VALUE, varint(len(value)), value)])
+    return FeatureList(BYTES, b"".join(chunk for value in values for chunk in (VALUE, varint(len(value)), value)))
 
 
-def example(features: Iterable[tuple[str, Sequence[Chunk]]]) -> bytes:
-    """The whole message of features by key."""
-    entries: list[Chunk] = []
-    for name, feature in sorted(features):
-        key = name.encode()
-        entries += _within(VALUE, [VALUE, varint(len(key)), key, *_within(tag(2), feature)])
-    return b"".join(_within(VALUE, entries))
+def example(features: Iterable[tuple[str, FeatureList]]) -> bytes:
+    """The whole message of features, which come in the order of their keys."""
+    chunks: list[bytes | memoryview] = []
+    for key, (kind, values) in features:
+        chunks.append(_head(key, kind, len(values)))
+        chunks.append(values)
+    return b"".join((VALUE, varint(sum(map(len, chunks))), *chunks))
 
 
-def _within(before: bytes, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks as the value of a field."""
-    return [before, varint(sum(len(chunk) for chunk in chunks)), *chunks]
+@lru_cache(maxsize=2**14)
+def _head(key: str, kind: bytes, size: int) -> bytes:
+    """What stands before the values of a feature: its entry, its key and its list."""
+    packed = b"" if kind == BYTES else VALUE + varint(size)
+    values = kind + varint(len(packed) + size) + packed
+    name = key.encode()
+    entry = VALUE + varint(len(name)) + name + tag(2) + varint(len(values) + size) + values
+    return VALUE + varint(len(entry) + size) + entry
 
 
 def _flat(array: Shaped[np.ndarray, "..."]) -> memoryview:

@@ -14,8 +14,8 @@ from pipeline.dataset.columns import RowSpec, beside
 from pipeline.dataset.per_episode import once_of
 from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, TEXTS, Episode
 from pipeline.formats.contract import Format, Outgoing
-from pipeline.formats.rlds.columns import PictureEncoding, RecordColumn, record_column
-from pipeline.formats.rlds.example import Chunk, bytes_list, example
+from pipeline.formats.rlds.columns import PictureEncoding, record_column
+from pipeline.formats.rlds.example import FeatureList, bytes_list, example, one_integer
 from pipeline.formats.rlds.shards import shard_counts, shard_paths, write_shard
 from pipeline.machine.files import write_json
 from pipeline.sources.rlds.features import STEPS, dict_node, steps_node, text_node
@@ -78,7 +78,7 @@ class RldsFormat(Format):
         place.mkdir(parents=True, exist_ok=True)
         for unfinished in place.glob(".*"):
             unfinished.unlink()
-        record = _Record(only, self.pictures)
+        record = _Record(only, self.pictures, self.file)
         counts = shard_counts(only.dataset.lengths, record.row_bytes, int(self.shard_size * MEGABYTE))
         names = (tfds_name(only.domain, only.task), SPLIT, str(self.file))
         paths = shard_paths(place, TEMPLATE, names, len(counts))
@@ -108,19 +108,22 @@ def tfds_name(domain: str, task: str) -> str:
 class _Record:
     """What a record of one dataset holds, and its records."""
 
-    def __init__(self, data: Outgoing, pictures: PictureEncoding) -> None:
-        self.data = data
+    def __init__(self, data: Outgoing, pictures: PictureEncoding, file: FileFormat) -> None:
+        self.data, self.rows = data, data.rows
         flag = RowSpec(np.dtype(np.bool_), ())
-        rows = data.rows | dict.fromkeys(FLAGS, flag)
+        rows = self.rows | dict.fromkeys(FLAGS, flag)
         self.row_bytes = sum(row.nbytes for row in rows.values())
+        is_compressed = file == FileFormat.ARRAY_RECORD
+        self.steps = {name: record_column(row, pictures, is_compressed) for name, row in rows.items()}
         self.resets = data.dataset.reset_specs()
-        self.steps = {name: record_column(row, pictures) for name, row in rows.items()}
-        once = {name: RowSpec(np.dtype(dtype), ()) for name, dtype in SUMMARY.items()}
-        once |= {EPISODE_ID: RowSpec(np.dtype(np.int64), ())} | self.resets
-        once |= {f"{RESET_THERE}{name.removeprefix(RESET)}": flag for name in self.resets}
-        self.once: dict[str, RecordColumn] = {
-            name: record_column(row, PictureEncoding.BYTES) for name, row in once.items()
+        numbers = {name: RowSpec(np.dtype(dtype), ()) for name, dtype in SUMMARY.items()}
+        numbers |= {EPISODE_ID: RowSpec(np.dtype(np.int64), ())}
+        numbers |= {f"{RESET_THERE}{name.removeprefix(RESET)}": flag for name in self.resets}
+        self.once = {
+            name: record_column(row, PictureEncoding.BYTES, is_compressed)
+            for name, row in (numbers | self.resets).items()
         }
+        self.keys = sorted([*(f"{STEPS}/{name}" for name in self.steps), *self.once, *TEXTS, INFO_TEXTS])
 
     def features(self) -> dict[str, Any]:
         """features.json."""
@@ -131,24 +134,25 @@ class _Record:
     def all(self, start: int) -> Iterator[bytes]:
         """The records from episode `start` on."""
         for number, episode in enumerate(self.data.episodes(start), start):
-            yield example([*self._steps(episode), *self._once(episode, number)])
+            features = self._steps(episode) | self._once(episode, number)
+            yield example([(key, features[key]) for key in self.keys])
 
-    def _steps(self, episode: Episode) -> Iterator[tuple[str, Sequence[Chunk]]]:
-        flags = {FIRST: episode.is_first, LAST: episode.is_last, TERMINAL: episode.is_terminal}
-        for name, array in (beside(episode, self.data.rows) | flags).items():
-            yield f"{STEPS}/{name}", self.steps[name].encode(array)
+    def _steps(self, episode: Episode) -> dict[str, FeatureList]:
+        arrays = beside(episode, self.rows)
+        arrays |= {FIRST: episode.is_first, LAST: episode.is_last, TERMINAL: episode.is_terminal}
+        return {f"{STEPS}/{name}": self.steps[name].encode(array) for name, array in arrays.items()}
 
-    def _once(self, episode: Episode, number: int) -> Iterator[tuple[str, Sequence[Chunk]]]:
-        values: dict[str, Any] = {**once_of(episode), EPISODE_ID: number}
+    def _once(self, episode: Episode, number: int) -> dict[str, FeatureList]:
+        values: dict[str, bool | int | str] = {**once_of(episode), EPISODE_ID: number}
+        features = {}
         for name, row in self.resets.items():
             known = episode.reset_info.get(name.removeprefix(RESET))
-            values[name] = np.zeros(row.shape, row.dtype) if known is None else known
             values[f"{RESET_THERE}{name.removeprefix(RESET)}"] = known is not None
+            array = np.zeros(row.shape, row.dtype) if known is None else known
+            features[name] = self.once[name].encode(array[np.newaxis])
         for name, value in values.items():
-            if isinstance(value, str):
-                yield name, bytes_list([value.encode()])
-            else:
-                yield name, self.once[name].encode(np.asarray(value)[np.newaxis])
+            features[name] = bytes_list([value.encode()]) if isinstance(value, str) else one_integer(int(value))
+        return features
 
 
 def _info(data: Outgoing, names: tuple[str, str, str], counts: Sequence[int], paths: Sequence[Path]) -> dict[str, Any]:

@@ -5,9 +5,11 @@ A node names its Python class and has one of: `featuresDict`, `sequence`, `tenso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,21 @@ class Leaf:
     def name(self) -> str:
         """The keys joined by `/`, as they stand in a record."""
         return "/".join(self.path)
+
+    @cached_property
+    def numbers(self) -> np.dtype[Any]:
+        """The dtype of a tensor; the values of bfloat16 are float32, too."""
+        return np.dtype(np.float32 if self.dtype == "bfloat16" else self.dtype)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Its shape, where that is known."""
+        return tuple(size or 0 for size in self.shape)
+
+    @cached_property
+    def count(self) -> int:
+        """Values of one row."""
+        return math.prod(self.sizes)
 
     @property
     def is_read(self) -> bool:
@@ -141,6 +158,8 @@ def _tensor(path: Path, content: Mapping[str, Any], shape: Shape, where: str) ->
     if encoding not in list(Encoding):
         raise InvalidInput(f"{'/'.join(path)} of {where} has the unknown encoding {json_words(encoding)}.")
     is_number = dtype == "bfloat16" or dtype in NUMBER_TYPES
+    if dtype == "bfloat16" and encoding != "none":
+        is_number = False  # NumPy has none of these
     return Leaf(path, LeafKind.TENSOR if is_number else LeafKind.OTHER, dtype, shape, Encoding(encoding), dtype)
 
 

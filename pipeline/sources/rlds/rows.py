@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Num, Shaped
 
 from pipeline.sources.rlds.example import ListKind, ValueList
 from pipeline.sources.rlds.features import Encoding, Leaf, LeafKind
 from pipeline.sources.rlds.packed import unpacked
 from pipeline.sources.rlds.pictures import read_pictures
-from pipeline.sources.rlds.wire import MalformedRecord
+from pipeline.sources.rlds.wire import VARINT, MalformedRecord, from_varints
 
-NOTHING = ValueList(ListKind.BYTES, [])
+NOTHING = ValueList(ListKind.BYTES, memoryview(b""))
 """What a record says of a key that it lacks."""
 
 
@@ -25,17 +24,17 @@ def array_rows(leaf: Leaf, found: ValueList) -> Shaped[np.ndarray, "rows ..."]:
         return read_pictures(_byte_strings(leaf, found), leaf)
     if leaf.encoding == Encoding.NONE:
         return _listed(leaf, found)
-    dtype = np.dtype(leaf.dtype).newbyteorder("<")
-    size = dtype.itemsize * _count(leaf)
+    size = leaf.numbers.itemsize * leaf.count
     if leaf.encoding == Encoding.ZLIB:
         rows = [_unpacked(each, size, leaf) for each in _byte_strings(leaf, found)]
         raw = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), size)
     else:
-        raw = _raw(leaf, found, size)
-    values = np.ascontiguousarray(raw).reshape(-1).view(dtype).reshape(len(raw), *_sizes(leaf))
-    if dtype == np.bool_ and raw.size and int(raw.max()) > 1:
+        _require_kind(leaf, found, ListKind.BYTES)
+        raw = found.rows(size)
+    if leaf.numbers == np.bool_ and raw.size and raw.max() > 1:
         raise MalformedRecord(f"{leaf.name} holds truth values other than 0 and 1")
-    return values.astype(dtype.newbyteorder("="), copy=False)
+    values = np.ascontiguousarray(raw).reshape(-1).view(leaf.numbers.newbyteorder("<"))
+    return values.reshape(len(raw), *leaf.sizes).astype(leaf.numbers, copy=False)
 
 
 def text_rows(leaf: Leaf, found: ValueList) -> list[str]:
@@ -47,40 +46,42 @@ def text_rows(leaf: Leaf, found: ValueList) -> list[str]:
 
 
 def _listed(leaf: Leaf, found: ValueList) -> Shaped[np.ndarray, "rows ..."]:
-    is_real = leaf.dtype == "bfloat16" or np.dtype(leaf.dtype).kind == "f"
-    dtype = np.dtype(np.float32 if leaf.dtype == "bfloat16" else leaf.dtype)
-    values = np.asarray(found.values) if len(found.values) else np.zeros(0, np.float32 if is_real else np.int64)
-    wanted = ListKind.FLOATS if is_real else ListKind.INTEGERS
-    if len(found.values) and found.kind != wanted:
-        raise MalformedRecord(f"{leaf.name} should be {wanted}, it is {found.kind}")
-    count = _count(leaf)
-    if count and len(values) % count:
-        raise MalformedRecord(f"{leaf.name} has {len(values)} values, no multiple of {count}")
-    if dtype == np.uint64:
-        cast = values.view(np.uint64)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            cast = values.astype(dtype)
-        if not is_real and (cast.astype(np.int64) != values).any():
-            raise MalformedRecord(f"{leaf.name} holds numbers that are no {dtype}")
-    return cast.reshape(len(cast) // count if count else 0, *_sizes(leaf))
+    values = _real(leaf, found) if leaf.numbers.kind == "f" else _whole(leaf, found)
+    if not leaf.count:
+        return values.reshape(0, *leaf.sizes)
+    if len(values) % leaf.count:
+        raise MalformedRecord(f"{leaf.name} has {len(values)} values, no multiple of {leaf.count}")
+    return values.reshape(-1, *leaf.sizes) if leaf.sizes else values
 
 
-def _raw(leaf: Leaf, found: ValueList, size: int) -> Shaped[np.ndarray, "rows size"]:
-    if isinstance(found.values, np.ndarray) and found.kind == ListKind.BYTES and found.values.shape[1] == size:
-        return found.values
-    for number, each in enumerate(_byte_strings(leaf, found)):
-        if len(each) != size:
-            raise MalformedRecord(f"{leaf.name} should have {size} bytes at each step, it has {len(each)} at {number}")
-    return np.zeros((0, size), np.uint8)
+def _real(leaf: Leaf, found: ValueList) -> Num[np.ndarray, " n"]:
+    _require_kind(leaf, found, ListKind.REAL_NUMBERS)
+    with np.errstate(over="ignore"):
+        return found.real_numbers().astype(leaf.numbers, copy=False)
+
+
+def _whole(leaf: Leaf, found: ValueList) -> Num[np.ndarray, " n"]:
+    _require_kind(leaf, found, ListKind.WHOLE_NUMBERS)
+    data = np.frombuffer(found.packed(VARINT), np.uint8)
+    if not data.size or data.max() <= (leaf.numbers != np.bool_) * 126 + 1:  # of one byte each: nearly always
+        return data.view(np.bool_) if leaf.numbers == np.bool_ else data.astype(leaf.numbers)
+    values = from_varints(data)
+    if leaf.numbers == np.uint64:
+        return values.view(np.uint64)
+    cast = values.astype(leaf.numbers)
+    if (cast.astype(np.int64) != values).any():
+        raise MalformedRecord(f"{leaf.name} holds numbers that are no {leaf.numbers}")
+    return cast
 
 
 def _byte_strings(leaf: Leaf, found: ValueList) -> Sequence[Any]:
-    if found.kind != ListKind.BYTES:
-        raise MalformedRecord(f"{leaf.name} should be {ListKind.BYTES}, it is {found.kind}")
-    if isinstance(found.values, np.ndarray):
-        return [row.data for row in found.values]
-    return found.values
+    _require_kind(leaf, found, ListKind.BYTES)
+    return found.byte_strings()
+
+
+def _require_kind(leaf: Leaf, found: ValueList, wanted: ListKind) -> None:
+    if found and found.kind != wanted:
+        raise MalformedRecord(f"{leaf.name} should be {wanted}, it is {found.kind}")
 
 
 def _unpacked(data: Any, size: int, leaf: Leaf) -> bytes:
@@ -88,12 +89,3 @@ def _unpacked(data: Any, size: int, leaf: Leaf) -> bytes:
     if raw is None:
         raise MalformedRecord(f"{leaf.name} should unpack to {size} bytes by zlib, and does not")
     return raw
-
-
-def _count(leaf: Leaf) -> int:
-    """Values of one row."""
-    return math.prod(_sizes(leaf))
-
-
-def _sizes(leaf: Leaf) -> tuple[int, ...]:
-    return tuple(size or 0 for size in leaf.shape)
