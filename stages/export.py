@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import replace
 from typing import Any
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
+from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.exported import DATA, EXPORT, LOST, PLACE, TASKS
+from pipeline.artifacts.exported import DATA, LOST, PLACE
 from pipeline.artifacts.remake import remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import Asked, tasks_for
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.prefix import episodes_parent
-from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.formats.absent import FinalObservation
-from pipeline.formats.aspects import Aspect
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.exports import Export, export_of
 from pipeline.formats.laying import place_out
 from pipeline.formats.places import Out, names_file
-from pipeline.formats.provenance import lost_words, provenance
+from pipeline.formats.provenance import lost_words
 from pipeline.machine.progress import progress
-from pipeline.wording import check_choice, few, how_many
+from pipeline.wording import check_choice, few
 
-EXPORT_FORMAT = 1
 log = logging.getLogger(__name__)
 
 
@@ -72,25 +68,6 @@ def foresee_several(*, format: Format | None, out: str | None) -> None:
 FACTS = StageFacts(per_task=per_task, foresee=foresee, foresee_several=foresee_several)
 
 
-@dataclass(frozen=True)
-class _Export:
-    """What is exported: the tasks, the form, and the identity of the artifact."""
-
-    data: Sequence[Outgoing]
-    format: Format
-    spec: Spec
-    lost: Sequence[Aspect]
-
-    @property
-    def label(self) -> str:
-        """`metaworld/assembly`, or `metaworld` for several tasks in one."""
-        return self.spec.label.removesuffix(f"/{ALL_TASKS}")
-
-    @property
-    def place(self) -> PurePosixPath:
-        return self.format.place(self.data)
-
-
 @beartype
 def run(
     *,
@@ -114,7 +91,7 @@ def run(
     foresee(format=format, dataset=dataset, episodes=episodes, final_observation=final_observation, out=out)
     assert format is not None
     names = [task] if isinstance(task, str) and per_task(format=format) else _tasks(domain, task, dataset, workspace)
-    export = _export(domain, names, workspace, (dataset, episodes), format, final_observation)
+    export = export_of(domain, names, workspace, (dataset, episodes), format, final_observation)
     if strict and export.lost:
         raise CannotHold(
             f"{format.name} cannot hold all of {export.label}: {'; '.join(lost_words(export.lost))}.\n"
@@ -131,7 +108,7 @@ def run(
     return artifact if place is None else _laid(artifact, place, export, workspace)
 
 
-def _laid(artifact: Artifact, place: Out, export: _Export, workspace: Workspace) -> Artifact:
+def _laid(artifact: Artifact, place: Out, export: Export, workspace: Workspace) -> Artifact:
     """The artifact, which also lies where it was wanted."""
     files = _files(artifact)
     if not place.is_free(files):
@@ -147,45 +124,7 @@ def _tasks(domain: Domain, task: str | list[str] | None, dataset: str, workspace
     return tasks_for(Asked(["export"], task, [dataset]), domain, workspace)
 
 
-def _export(
-    domain: Domain,
-    names: Sequence[str],
-    workspace: Workspace,
-    asked: tuple[str, int | None],
-    format: Format,
-    final_observation: str | None,
-) -> _Export:
-    rule = FinalObservation(final_observation) if final_observation else None
-    settings = {"format": format.name, **format.identity()} | ({"final_observation": str(rule)} if rule else {})
-    data, parents = [], []
-    for name in names:
-        artifact = workspace.dataset(domain.name, name, *asked)
-        episodes = EpisodeDataset.of(artifact)
-        data.append(Outgoing(domain.name, name, episodes, provenance(artifact, episodes, settings), rule))
-        parents.append(episodes_parent(artifact, episodes, len(episodes)))
-        _require_rule(format, data[-1])
-    format.require(data)
-    lost = [aspect for aspect in Aspect if any(aspect in set(format.lost(each)) for each in data)]
-    label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
-    parameters = settings | ({TASKS: list(names)} if format.joins else {})
-    return _Export(data, format, Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents)), lost)
-
-
-def _require_rule(format: Format, data: Outgoing) -> None:
-    """Raises InvalidInput where zeros would be taken for a last observation."""
-    if Aspect.FINAL_OBSERVATION not in format.holds or format.marks_absence or data.final_observation:
-        return
-    missing = int((~data.dataset.per_episode("has_final_observation")).sum())
-    if missing:
-        commands = "\n".join(f"  {again(format__final_observation=str(rule))}" for rule in FinalObservation)
-        raise InvalidInput(
-            f"{how_many(missing, 'episodes')} of {data.dataset.name} have no last observation, for their source had "
-            f"none, and {format.name} cannot say so. Say what stands for it: the last step is left out (drop), the "
-            f"observation before it is repeated, or zeros:\n{commands}"
-        )
-
-
-def _write(export: _Export, draft: Draft) -> None:
+def _write(export: Export, draft: Draft) -> None:
     folder = draft.path / DATA
     folder.mkdir(exist_ok=True)
     with _counted(export) as data:
@@ -204,7 +143,7 @@ def _write(export: _Export, draft: Draft) -> None:
 
 
 @contextmanager
-def _counted(export: _Export) -> Iterator[list[Outgoing]]:
+def _counted(export: Export) -> Iterator[list[Outgoing]]:
     """The tasks, with a progress bar over the episodes of all of them."""
     total = sum(len(each) for each in export.data)
     with progress("export", export.label, "episodes", total) as advance:

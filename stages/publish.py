@@ -1,12 +1,11 @@
-"""Publish: parquet of several tasks → one dataset repository on a hub, one commit a task."""
+"""Publish: parquet or an export of several tasks → one dataset repository on a hub, one commit a task."""
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from beartype import beartype
@@ -14,18 +13,22 @@ from rich.table import Table
 
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
 from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.exported import EXPORT
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import Asked, tasks_for
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import HubError
+from pipeline.formats.contract import Format
+from pipeline.formats.exports import export_of
 from pipeline.hub.columns import IMAGES
 from pipeline.hub.connection import Hub, require_token
 from pipeline.hub.description import Sources, describe
+from pipeline.hub.exports import export_card, export_task
 from pipeline.hub.names import CARD
 from pipeline.hub.repository import DatasetRepository, Snapshot
-from pipeline.hub.upload import Change, Task, Upload, changed_card, compare, counted, send_task, task_files
+from pipeline.hub.upload import Card, Change, Task, Upload, changed_card, compare, counted, send_task, task_files
 from pipeline.machine.files import human_bytes, read_json, write_json
 from pipeline.machine.progress import progress
 from pipeline.regent.chain import Chain, bins_name
@@ -40,24 +43,67 @@ log = logging.getLogger(__name__)
 FACTS = StageFacts(per_task=False)
 
 
+@dataclass(frozen=True)
+class _Edition:
+    """What is published: tasks with their files, what they are made of, how the card is written, which tags are set."""
+
+    tasks: Sequence[Task]
+    parents: Sequence[Artifact]
+    card: Card = changed_card
+    settings: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+
 @beartype
-def run(*, recipe: Recipe, workspace: Workspace, hub: Hub, force: bool) -> Artifact | None:
+def run(
+    *,
+    recipe: Recipe,
+    workspace: Workspace,
+    hub: Hub,
+    force: bool,
+    format: Format | None = None,
+    final_observation: str | None = None,
+) -> Artifact | None:
     """The repository with the chosen tasks in it; the artifact holds `publish.json`: commit, files, checksums.
 
-    What the repository holds already is not sent. With `hub.dry_run` a table of what would be sent, and None.
+    With a `format` the tasks' exports in that form, as they lie, else their parquet. What the repository holds already
+    is not sent. With `hub.dry_run` a table of what would be sent, and None. Raises ArtifactNotFound where the parquet
+    or the export was not made yet.
     """
     repository, domain = DatasetRepository(hub), recipe.domain
     label = f"{hub.repo} at {hub.address}"
     names = tasks_for(Asked(["publish"], recipe.task, [recipe.dataset]), domain, workspace)
-    sources = [_sources(Chain.of(recipe.for_task(name), workspace)) for name in names]
-    tasks = [_task(source) for source in sources]
+    if format is None:
+        edition = _of_parquet([_sources(Chain.of(recipe.for_task(name), workspace)) for name in names])
+    else:
+        edition = _of_exports(recipe, names, workspace, format, final_observation, hub)
     if hub.dry_run:
-        snapshot = repository.look()
-        _show(repository, domain.name, tasks, snapshot)
+        _show(repository, domain.name, edition, repository.look())
         log.info("publish %s: a dry run, nothing was uploaded to %s", domain.name, label)
         return None
     require_token(hub)
-    return _publish(repository, _spec(domain, hub, sources), tasks, workspace, force)
+    return _publish(repository, _spec(domain, hub, edition), edition, workspace, force)
+
+
+def _of_parquet(sources: Sequence[Sources]) -> _Edition:
+    return _Edition([_task(source) for source in sources], [source.parquet for source in sources])
+
+
+def _of_exports(
+    recipe: Recipe,
+    names: Sequence[str],
+    workspace: Workspace,
+    format: Format,
+    final_observation: str | None,
+    hub: Hub,
+) -> _Edition:
+    """The exports that were made before with these settings."""
+    asked = (recipe.dataset, recipe.episodes)
+    together = [names] if format.joins else [[name] for name in names]
+    exports = [export_of(recipe.domain, each, workspace, asked, format, final_observation) for each in together]
+    made = [workspace.require(export.spec, EXPORT) for export in exports]
+    tasks = [export_task(export, artifact, hub.repo) for export, artifact in zip(exports, made, strict=True)]
+    return _Edition(tasks, made, export_card, {"format": format.name}, format.tags)
 
 
 def _sources(chain: Chain) -> Sources:
@@ -68,23 +114,34 @@ def _sources(chain: Chain) -> Sources:
 
 
 def _publish(
-    repository: DatasetRepository, spec: Spec, tasks: Sequence[Task], workspace: Workspace, force: bool
+    repository: DatasetRepository, spec: Spec, edition: _Edition, workspace: Workspace, force: bool
 ) -> Artifact:
     snapshot = repository.look()
     earlier = workspace.get(spec)
     if earlier and not force:
-        whole = snapshot is not None and CARD in snapshot.files
-        if whole and not any(_changes(_known(tasks, earlier), snapshot, spec.domain)):
+        if (
+            snapshot
+            and CARD in snapshot.files
+            and not any(_changes(_known(edition.tasks, earlier), snapshot, spec.domain))
+        ):
+            _tag(repository, edition, snapshot)
             return earlier
         log.info("publish %s: the repository no longer holds what %s says; once more", spec.domain, earlier.path)
         shutil.rmtree(earlier.path)
     if snapshot is None:
         repository.check_kind()
         repository.create()
-    return workspace.build(spec, lambda draft: _send(repository, spec.domain, tasks, draft), force)
+    return workspace.build(spec, lambda draft: _send(repository, spec.domain, edition, draft), force)
 
 
-def _send(repository: DatasetRepository, domain: str, tasks: Sequence[Task], draft: Draft) -> None:
+def _tag(repository: DatasetRepository, edition: _Edition, snapshot: Snapshot) -> None:
+    """Let the form's tags name what is there now."""
+    for name in edition.tags:
+        repository.tag(name, snapshot.commit)
+
+
+def _send(repository: DatasetRepository, domain: str, edition: _Edition, draft: Draft) -> None:
+    tasks = edition.tasks
     uploads = [upload for task in tasks for upload in task.uploads]
     with progress("publish", f"{domain}: checksums", "bytes", sum(upload.size for upload in uploads)) as advance:
         for upload in uploads:
@@ -95,10 +152,11 @@ def _send(repository: DatasetRepository, domain: str, tasks: Sequence[Task], dra
     with progress("publish", domain, "bytes", sum(change.send_bytes for change in changes)) as advance:
         count = counted(advance)
         for task in tasks:
-            commits[task.name] = send_task(repository, task, count)
+            commits[task.name] = send_task(repository, task, count, edition.card)
     _record(repository, domain, tasks, commits, draft)
-    states = sum(int(json.loads(task.description)["figures"]["states"]) for task in tasks)
+    _tag(repository, edition, repository.require())
     size = sum(upload.size for upload in uploads)
+    states = sum(task.states for task in tasks)
     draft.counts |= {"tasks": len(tasks), "states": states, "files": len(uploads), "bytes": size}
 
 
@@ -117,9 +175,9 @@ def _record(
     write_json(draft.path / RECORD, facts | {"commits": commits, "files": files})
 
 
-def _spec(domain: Domain, hub: Hub, sources: Sequence[Sources]) -> Spec:
-    parameters = {"repo_id": hub.repo, "hub": hub.address, "revision": hub.branch}
-    parents = tuple(source.parquet.as_parent() for source in sources)
+def _spec(domain: Domain, hub: Hub, edition: _Edition) -> Spec:
+    parameters = {"repo_id": hub.repo, "hub": hub.address, "revision": hub.branch, **edition.settings}
+    parents = tuple(each.as_parent() for each in edition.parents)
     return Spec(domain.name, ALL_TASKS, "publish", PUBLISH_FORMAT, parameters, parents)
 
 
@@ -154,14 +212,14 @@ def _known(tasks: Sequence[Task], earlier: Artifact) -> list[Task]:
     return [replace(task, uploads=[known(upload) for upload in task.uploads]) for task in tasks]
 
 
-def _show(repository: DatasetRepository, domain: str, tasks: Sequence[Task], snapshot: Snapshot | None) -> None:
+def _show(repository: DatasetRepository, domain: str, edition: _Edition, snapshot: Snapshot | None) -> None:
     """The dry run's table: a line for each task, one for the card, and the sum."""
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == COLUMNS[0] else "right", no_wrap=True)
-    changes = _changes(tasks, snapshot, domain)
+    changes = _changes(edition.tasks, snapshot, domain)
     lines = [_line(change) for change in changes]
-    card = changed_card(repository, tasks, changes, snapshot)
+    card = edition.card(repository, edition.tasks, changes, snapshot)
     size = len(card) if card is not None else snapshot.files[CARD].size if snapshot else 0
     commits = sum(line[-1] for line in lines)
     # the card goes with each task's commit; it has one of its own only when nothing else changes

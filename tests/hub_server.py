@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import yaml
 
 WRITER, READER = "hf_writer_token", "hf_reader_token"
-LARGE = (".parquet", ".bin", ".zip")
+LARGE = (".parquet", ".bin", ".zip", ".npz", ".hdf5")
 ASIDE = ("/api/agent-harnesses",)
 """What the client asks for on its own account; it goes on without."""
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
@@ -52,6 +52,7 @@ class Repo:
     private: bool
     trees: dict[str, dict[str, File]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
     def commit(self, branch: str, tree: dict[str, File], message: str) -> str:
@@ -62,7 +63,7 @@ class Repo:
         return oid
 
     def find(self, revision: str) -> str | None:
-        return self.branches.get(revision) or (revision if revision in self.trees else None)
+        return self.branches.get(revision) or self.tags.get(revision) or (revision if revision in self.trees else None)
 
 
 @dataclass
@@ -211,6 +212,9 @@ class Handler(BaseHTTPRequestHandler):
         ("GET", r"/api/(datasets)/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", "tree"),
         ("POST", r"/api/(datasets)/([^/]+/[^/]+)/paths-info/([^/]+)", "paths"),
         ("POST", r"/api/(datasets)/([^/]+/[^/]+)/branch/([^/]+)", "branch"),
+        ("GET", r"/api/(datasets)/([^/]+/[^/]+)/refs", "refs"),
+        ("POST", r"/api/(datasets)/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
+        ("DELETE", r"/api/(datasets)/([^/]+/[^/]+)/tag/([^/]+)", "untag"),
         ("POST", r"/api/(datasets)/([^/]+/[^/]+)/preupload/([^/]+)", "preupload"),
         ("POST", r"/api/(datasets)/([^/]+/[^/]+)/commit/([^/]+)", "commit"),
         ("POST", r"/(datasets)/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
@@ -246,7 +250,7 @@ class Handler(BaseHTTPRequestHandler):
         except Answered:
             pass
 
-    do_GET = do_HEAD = do_POST = do_PUT = handle_all
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_all
 
     def _at_gate(self, where: str) -> bool:
         if self.server.gate is None or not re.search(self.server.gate[0], where):
@@ -358,7 +362,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def validate(self) -> None:
         head = json.loads(self.body)["content"].split("---\n")[1]
-        entries = yaml.safe_load(head)["configs"]
+        entries = yaml.safe_load(head).get("configs", [])
         names = [entry["config_name"] for entry in entries]
         errors = [] if len(names) == len(set(names)) else [{"message": "a configuration is there twice"}]
         self.json({"warnings": [], "errors": errors}, 400 if errors else 200)
@@ -404,6 +408,32 @@ class Handler(BaseHTTPRequestHandler):
         if branch in repo.branches:
             self.json({"error": "Reference already exists"}, 409)
         repo.branches[branch] = oid
+        self.json({})
+
+    def refs(self, kinds: str, name: str) -> None:
+        repo, _ = self.found(kinds, name, None)
+        named = {"branches": repo.branches, "tags": repo.tags}
+        self.json(
+            {
+                kind: [{"name": n, "ref": n, "targetCommit": c} for n, c in there.items()]
+                for kind, there in named.items()
+            }
+            | {"converts": []}
+        )
+
+    def tag(self, kinds: str, name: str, revision: str) -> None:
+        self.writable()
+        repo, oid = self.found(kinds, name, revision)
+        wanted = json.loads(self.body)["tag"]
+        if wanted in repo.tags:
+            self.json({"error": "Tag reference exists already"}, 409)
+        repo.tags[wanted] = oid
+        self.json({})
+
+    def untag(self, kinds: str, name: str, tag: str) -> None:
+        self.writable()
+        repo, _ = self.found(kinds, name, None)
+        del repo.tags[tag]
         self.json({})
 
     def preupload(self, kinds: str, name: str, revision: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import (
+    ALL_TASKS,
     EPISODES,
     MANIFEST,
     Artifact,
@@ -103,8 +104,13 @@ class ArtifactStore:
         others = f" Others are there, made with other settings or inputs: {', '.join(near)}." if near else ""
         of = next((parent.version for parent in spec.parents if parent.kind == EPISODES), None)
         raise ArtifactNotFound(
-            f"There is no {spec.kind} of {spec.label} for these settings.{others}",
-            Command(stage, spec.task, f"domain={spec.domain}", {"dataset": of} if of else {}),
+            f"There is no {spec.kind} of {spec.label.removesuffix(f'/{ALL_TASKS}')} for these settings.{others}",
+            Command(
+                stage,
+                "" if spec.task == ALL_TASKS else spec.task,
+                f"domain={spec.domain}",
+                {"dataset": of} if of else {},
+            ),
         )
 
     def find(self, kind: str, task: str, **asked: Any) -> Artifact:

@@ -73,6 +73,7 @@ class Format(Protocol):
             Else it is called for each task.
         marks_absence: its own readers see that a last observation is missing. Where they cannot, and it holds last
             observations, the user says what stands for those that a source did not have.
+        tags: the names of tags of a dataset repository that its own readers ask for; publishing sets them.
         suffix: how the name of its one file ends, such as `.hdf5`; empty for a form that is a folder.
     """
 
@@ -81,6 +82,7 @@ class Format(Protocol):
     joins: bool = False
     marks_absence: bool = False
     suffix: str = ""
+    tags: tuple[str, ...] = ()
 
     def identity(self) -> Mapping[str, Any]:
         """JSON facts of every setting that changes what is written, and of the form's own version.

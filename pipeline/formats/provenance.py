@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.command import key_of
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.rewards import reward_clipping
 from pipeline.formats.aspects import Aspect
@@ -36,11 +39,25 @@ def provenance(artifact: Artifact, dataset: EpisodeDataset, settings: dict[str, 
         "states": dataset.states,
         "parameters": manifest.parameters,
         "versions": manifest.versions,
-        "command": manifest.command,
+        "command": _without_paths(manifest.command),
         "warnings": manifest.warnings,
         **({"reward_clipping": list(clipping)} if clipping else {}),
         "export": settings,
     }
+
+
+def _without_paths(command: str) -> str:
+    """A command without the folders of the machine that it ran on: of each path its last name stays.
+
+    >>> _without_paths("python run.py stage=ingest source.path=/home/anna/log.hdf5 'paths.root=/my data'")
+    'python run.py stage=ingest source.path=log.hdf5'
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation without an end: nobody ran that
+        return ""
+    kept = [word for word in words if not key_of(word).startswith(("paths.", "hydra.", "format.out"))]
+    return shlex.join(re.sub(r"^([^=]*=)?(?:~|\.{0,2})/(?:.*/)*", r"\1", word) for word in kept)
 
 
 def lost_words(lost: Sequence[Aspect]) -> list[str]:

@@ -74,7 +74,7 @@ def repository_card(
 
     Raises InvalidInput where the present card has a YAML head that cannot be read.
     """
-    head, body = _split(present)
+    head, body = split_card(present)
     ours = [config for task in tasks.values() for config in task.shards]
     others = [entry for entry in head.get("configs", []) if entry.get("config_name") not in ours]
     head = (FIRST if not present else {}) | head | {"configs": [*others, *map(_entry, ours)]}
@@ -85,10 +85,15 @@ def repository_card(
         before = f"# {repo}\n\n"
     elif not found:
         before = body.rstrip("\n") + "\n\n"
-    return f"{FENCE}\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}{FENCE}\n{before}{section}{after}"
+    return joined_card(head, f"{before}{section}{after}")
 
 
-def _split(card: str) -> tuple[dict[str, Any], str]:
+def joined_card(head: Mapping[str, Any], body: str) -> str:
+    """The card of a YAML head and a text."""
+    return f"{FENCE}\n{yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)}{FENCE}\n{body}"
+
+
+def split_card(card: str) -> tuple[dict[str, Any], str]:
     """The YAML head and the text of a card."""
     if not card.startswith(f"{FENCE}\n"):
         return {}, card

@@ -101,6 +101,20 @@ class DatasetRepository:
                     lambda: api.create_branch(hub.repo, branch=hub.branch, repo_type=DATASET, exist_ok=True)
                 )
 
+    def tag(self, name: str, commit: str) -> None:
+        """Let a tag name a commit; one that names another is moved."""
+        api, repo = self.hub.api(), self.hub.repo
+        with plain_errors(self.hub, f"Setting the tag {name} of"):
+            refs = self.hub.with_retries(lambda: api.list_repo_refs(repo, repo_type=DATASET))
+            there = {each.name: each.target_commit for each in refs.tags}
+            if there.get(name) == commit:
+                return
+            if name in there:
+                self.hub.with_retries(lambda: api.delete_tag(repo, tag=name, repo_type=DATASET))
+            self.hub.with_retries(
+                lambda: api.create_tag(repo, tag=name, revision=commit, repo_type=DATASET, exist_ok=True)
+            )
+
     def read(self, snapshot: Snapshot, path: str) -> bytes:
         """The content of a small file."""
         stored = snapshot.files[path]

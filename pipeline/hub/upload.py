@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +27,12 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 500 * 10**6
 """Of one file; the parquet stage cuts its shards below it."""
+
+LARGEST = 50 * 10**9
+"""Bytes of a file that the hub takes at all."""
+
+AT_ONCE = 2000
+"""Files of one commit; a task of more takes several, of which the last brings the card."""
 
 TOGETHER = 4
 """Files that are sent at the same time."""
@@ -66,6 +73,13 @@ class Task:
     name: str
     uploads: Sequence[Upload]
     description: bytes
+    states: int = 0
+
+    def stale(self, files: Iterable[str]) -> list[str]:
+        """The paths in a repository that belong to the task and no longer do: an older cut of its shards."""
+        there = listed_tasks(files).get(self.name)
+        wanted = {upload.path for upload in self.uploads}
+        return [path for path in there.paths if path not in wanted] if there else []
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,10 @@ class Change:
         return sum(upload.size for upload in self.send)
 
 
+Card = Callable[[DatasetRepository, Sequence[Task], Sequence[Change], Snapshot | None], bytes | None]
+"""What README.md becomes once the changes have been made for the tasks; None where it stays as it is."""
+
+
 def task_files(name: str, data: Path, extras: Sequence[Path], description: bytes) -> Task:
     """The files of a task: the shards below `data`, and its small files. Raises InvalidInput for one above 500 MB."""
     shards = sorted(data.glob(f"{name}_*/*.parquet"))
@@ -97,7 +115,7 @@ def task_files(name: str, data: Path, extras: Sequence[Path], description: bytes
                 f"{upload.path} has {upload.size:,} bytes, more than the {MAX_BYTES:,} of a file on the hub. "
                 f"Make the parquet artifact again: its shards are smaller now."
             )
-    return Task(name, uploads, description)
+    return Task(name, uploads, description, int(json.loads(description)["figures"]["states"]))
 
 
 def compare(task: Task, snapshot: Snapshot | None) -> Change:
@@ -105,9 +123,7 @@ def compare(task: Task, snapshot: Snapshot | None) -> Change:
     files: Mapping[str, StoredFile] = snapshot.files if snapshot else {}
     equal = [upload for upload in task.uploads if upload.equals(files.get(upload.path))]
     send = [upload for upload in task.uploads if upload not in equal]
-    there = listed_tasks(files).get(task.name)
-    wanted = {upload.path for upload in task.uploads}
-    return Change(task.name, send, equal, [path for path in there.paths if path not in wanted] if there else [])
+    return Change(task.name, send, equal, task.stale(files))
 
 
 def changed_card(
@@ -127,21 +143,39 @@ def changed_card(
     return None if card == present else card
 
 
-def send_task(repository: DatasetRepository, task: Task, advance: Callable[[Upload], object]) -> str:
+def send_task(
+    repository: DatasetRepository, task: Task, advance: Callable[[Upload], object], card: Card = changed_card
+) -> str:
     """Bring the repository up to date with one task, in one commit; returns the commit that holds it.
 
     Files that are there already are not sent, so a step that failed or was killed goes on where it was.
     """
     with plain_errors(repository.hub, f"Publishing {task.name} in"), no_bars():
-        return repository.hub.with_retries(lambda: _send(repository, task, advance))
+        return repository.hub.with_retries(lambda: _send(repository, task, advance, card))
 
 
-def _send(repository: DatasetRepository, task: Task, advance: Callable[[Upload], object]) -> str:
+def _send(repository: DatasetRepository, task: Task, advance: Callable[[Upload], object], card: Card) -> str:
     snapshot = repository.require()
     change = compare(task, snapshot)
-    card = changed_card(repository, [task], [change], snapshot)
-    if not change and card is None:
+    while len(change.send) > AT_ONCE:
+        _commit(repository, snapshot, replace(change, send=change.send[:AT_ONCE], remove=()), advance, None)
+        snapshot = repository.require()
+        change = compare(task, snapshot)
+    text = card(repository, [task], [change], snapshot)
+    if not change and text is None:
         return snapshot.commit
+    repository.remember(task.description)
+    return _commit(repository, snapshot, change, advance, text)
+
+
+def _commit(
+    repository: DatasetRepository,
+    snapshot: Snapshot,
+    change: Change,
+    advance: Callable[[Upload], object],
+    card: bytes | None,
+) -> str:
+    """One commit with the files of a change, and the card where that changes; returns its name."""
     hub, api = repository.hub, repository.hub.api()
     additions = [_addition(upload) for upload in change.send]
     for begin in range(0, len(additions), TOGETHER):
@@ -156,13 +190,12 @@ def _send(repository: DatasetRepository, task: Task, advance: Callable[[Upload],
     commit = api.create_commit(
         hub.repo,
         [*additions, *cards, *removals],
-        commit_message=f"{task.name}: {len(additions)} files" + (f", {len(removals)} removed" if removals else ""),
+        commit_message=f"{change.name}: {len(additions)} files" + (f", {len(removals)} removed" if removals else ""),
         repo_type=DATASET,
         revision=hub.branch,
         parent_commit=snapshot.commit,  # someone else's commit in between: look again, the card depends on it
     )
-    repository.remember(task.description)
-    log.info("publish %s: %d files, commit %s", task.name, len(additions), commit.oid[:12])
+    log.info("publish %s: %d files, commit %s", change.name, len(additions), commit.oid[:12])
     return commit.oid
 
 

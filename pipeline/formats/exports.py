@@ -1,0 +1,85 @@
+"""What is exported: the datasets of some tasks, in a form, and the artifact that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pipeline.artifacts.artifact import ALL_TASKS, Spec
+from pipeline.artifacts.exported import EXPORT, TASKS
+from pipeline.command import again
+from pipeline.dataset.prefix import episodes_parent
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
+from pipeline.domains.domain import Domain
+from pipeline.errors import InvalidInput
+from pipeline.formats.absent import FinalObservation
+from pipeline.formats.aspects import Aspect
+from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.provenance import provenance
+from pipeline.wording import how_many
+
+EXPORT_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Export:
+    """The tasks, the form, the identity of the artifact, and what of the datasets the form does not hold."""
+
+    data: Sequence[Outgoing]
+    format: Format
+    spec: Spec
+    lost: Sequence[Aspect]
+
+    @property
+    def label(self) -> str:
+        """`metaworld/assembly`, or `metaworld` for several tasks in one."""
+        return self.spec.label.removesuffix(f"/{ALL_TASKS}")
+
+    @property
+    def place(self) -> PurePosixPath:
+        return self.format.place(self.data)
+
+
+def export_of(
+    domain: Domain,
+    names: Sequence[str],
+    workspace: Workspace,
+    asked: tuple[str, int | None],
+    format: Format,
+    final_observation: str | None,
+) -> Export:
+    """The export of some tasks' datasets. `asked` are the name of the dataset, and how many episodes of it.
+
+    Raises ArtifactNotFound for a dataset that is not there, CannotHold where the form cannot hold one at all, and
+    InvalidInput where zeros would be taken for a last observation.
+    """
+    rule = FinalObservation(final_observation) if final_observation else None
+    settings = {"format": format.name, **format.identity()} | ({"final_observation": str(rule)} if rule else {})
+    data, parents = [], []
+    for name in names:
+        artifact = workspace.dataset(domain.name, name, *asked)
+        episodes = EpisodeDataset.of(artifact)
+        data.append(Outgoing(domain.name, name, episodes, provenance(artifact, episodes, settings), rule))
+        parents.append(episodes_parent(artifact, episodes, len(episodes)))
+        _require_rule(format, data[-1])
+    format.require(data)
+    lost = [aspect for aspect in Aspect if any(aspect in set(format.lost(each)) for each in data)]
+    label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
+    parameters = settings | ({TASKS: list(names)} if format.joins else {})
+    return Export(data, format, Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents)), lost)
+
+
+def _require_rule(format: Format, data: Outgoing) -> None:
+    """Raises InvalidInput where zeros would be taken for a last observation."""
+    if Aspect.FINAL_OBSERVATION not in format.holds or format.marks_absence or data.final_observation:
+        return
+    missing = int((~data.dataset.per_episode("has_final_observation")).sum())
+    if missing:
+        commands = "\n".join(f"  {again(format__final_observation=str(rule))}" for rule in FinalObservation)
+        raise InvalidInput(
+            f"{how_many(missing, 'episodes')} of {data.dataset.name} have no last observation, for their source had "
+            f"none, and {format.name} cannot say so. Say what stands for it: the last step is left out (drop), the "
+            f"observation before it is repeated, or zeros:\n{commands}"
+        )

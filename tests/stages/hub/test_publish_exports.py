@@ -1,0 +1,141 @@
+"""Exports on a hub: as they lie, with a card and tags, sent once, and required to be there before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.artifacts.exported import place_in
+from pipeline.dataset.workspace import Workspace
+from pipeline.errors import ArtifactNotFound
+from pipeline.formats.contract import Format
+from pipeline.hub import upload
+from pipeline.hub.connection import Hub
+from pipeline.regent.recipe import Recipe
+from stages import gc, publish, verify
+from tests.conftest import made_episode, toy_domain
+from tests.contracts.format import Listed, exported, ingested
+from tests.pipeline.formats.test_checks import JoinedFormat
+from tests.pipeline.formats.test_contract import ArraysFormat
+from tests.stages.hub.conftest import REPO
+
+FILES = ["0.npz", "1.npz", "2.npz", "provenance.json"]
+
+
+class WithCard(JoinedFormat):
+    """Brings its own card, and wants a tag."""
+
+    name, tags = "carded", ("v3.0",)
+
+    def write(self, data, folder: Path) -> None:
+        super().write(data, folder)
+        (folder / "all" / "README.md").write_text("---\nlicense: mit\ntags:\n- LeRobot\n---\n# Robots\n")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Workspace:
+    store = Workspace(str(tmp_path / "store"))
+    rng = np.random.default_rng(3)
+    for task in ("corner", "maze"):
+        ingested(Listed([made_episode(rng, 2 + number) for number in range(3)]), store, task=task)
+    return store
+
+
+def published(store, server, format: Format, task=None, force=False, **settings):
+    """Publish exports through the real stage."""
+    hub = Hub(**({"repo_id": REPO, "endpoint": server.url} | settings))
+    recipe = Recipe(toy_domain(), task, "listed-v1")
+    return publish.run(recipe=recipe, workspace=store, hub=hub, force=force, format=format)
+
+
+def card(server):
+    head, body = server.content(REPO, "README.md").decode().removeprefix("---\n").split("---\n", 1)
+    return yaml.safe_load(head), body
+
+
+def test_each_task_lies_at_its_place_and_the_card_tells_of_all(store, server):
+    exports = {task: exported(ArraysFormat(), store, task=task) for task in ("corner", "maze")}
+    artifact = published(store, server, ArraysFormat())
+    expected = {f"{task}/{name}" for task in exports for name in FILES}
+    assert set(server.files(REPO)) == {".gitattributes", "README.md", *expected}
+    for path in expected:
+        task, name = path.split("/")
+        assert server.content(REPO, path) == (place_in(exports[task]) / name).read_bytes()
+    head, body = card(server)
+    assert head["tags"] == ["offline-rl", "arrays", "toy"]
+    assert "## toy: corner" in body
+    assert "## toy: maze" in body
+    assert "| dataset | listed-v1, digest" in body
+    assert "| lost on the way | nothing |" in body
+    assert "python run.py stage=ingest domain=toy task=maze source=arrays source.path=toy-data/maze" in body
+    assert str(store.root) not in body
+    assert [parent["kind"] for parent in artifact.manifest.parents] == ["export", "export"]
+    assert artifact.manifest.counts["states"] == 18
+    assert json.loads((artifact.path / "publish.json").read_text())["commit"] == server.repo(REPO).branches["main"]
+    verify.run(domain=None, only=None, workspace=store, audit=None, workers=1)
+    gc.run(domain=None, only=None, workspace=store, delete=True)
+    assert artifact.path.exists()
+
+
+def test_a_second_publish_sends_nothing_and_what_was_written_on_the_hub_stays(store, server):
+    exported(ArraysFormat(), store)
+    published(store, server, ArraysFormat(), "corner")
+    before = server.content(REPO, "README.md").decode()
+    assert not published(store, server, ArraysFormat(), "corner").built
+    edited = before.replace("tags:", "license: mit\ntags:").replace("## toy: corner", "## changed") + "Mine.\n"
+    server.put(REPO, {"README.md": edited.encode(), "corner/9.npz": b"of an older export", "own/0.npz": b"mine"})
+    exported(ArraysFormat(), store, task="maze")
+    published(store, server, ArraysFormat())
+    head, body = card(server)
+    assert head["license"] == "mit"
+    assert "Mine." in body
+    assert "## toy: corner" in body
+    assert body.count("<!-- repertoire: begin") == 2
+    assert "corner/9.npz" not in server.files(REPO)
+    assert "own/0.npz" in server.files(REPO)
+
+
+def test_several_tasks_in_one_lie_at_the_top_with_the_card_and_the_tags_of_the_form(store, server):
+    exported(WithCard(), store, task=["corner", "maze"])
+    published(store, server, WithCard())
+    assert {path for path in server.files(REPO) if path.startswith("maze/")} == {f"maze/{name}" for name in FILES}
+    head, body = card(server)
+    assert head["license"] == "mit"
+    assert head["tags"] == ["LeRobot"]
+    assert "# Robots" in body
+    first = server.repo(REPO).tags["v3.0"]
+    assert first == server.repo(REPO).branches["main"]
+    server.put(REPO, {"README.md": b""})
+    published(store, server, WithCard())
+    assert server.repo(REPO).tags["v3.0"] == server.repo(REPO).branches["main"] != first
+
+
+def test_an_export_that_was_not_made_is_asked_for_with_its_command(store, server):
+    with pytest.raises(ArtifactNotFound, match=r"no export of toy/corner") as caught:
+        published(store, server, ArraysFormat(), "corner")
+    assert caught.value.command.words()[:3] == ["stage=export", "domain=toy", "task=corner"]
+    with pytest.raises(ArtifactNotFound, match=r"no export of toy for these") as caught:
+        published(store, server, JoinedFormat())
+    assert caught.value.command.words()[:3] == ["stage=export", "domain=toy", "dataset=listed-v1"]
+    assert ("dataset", REPO) not in server.repos
+
+
+def test_a_dry_run_shows_what_would_be_sent(store, server, capsys):
+    exported(ArraysFormat(), store)
+    assert published(store, server, ArraysFormat(), "corner", dry_run=True) is None
+    assert "toy-corner" in capsys.readouterr().out
+    assert ("dataset", REPO) not in server.repos
+
+
+def test_many_files_go_in_several_commits(store, server, monkeypatch):
+    monkeypatch.setattr(upload, "AT_ONCE", 2)
+    exported(ArraysFormat(), store)
+    server.fail(r"POST .*/commit/", times=1)
+    published(store, server, ArraysFormat(), "corner")
+    messages = server.repo(REPO).messages
+    assert messages[1:] == ["toy-corner: 2 files", "toy-corner: 2 files"]
+    assert {f"corner/{name}" for name in FILES} < set(server.files(REPO))
