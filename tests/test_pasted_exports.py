@@ -27,10 +27,6 @@ def shell(tmp_path_factory):
     [
         EXPORT,
         (*EXPORT, "format=npz", "format.strict=true"),
-        (*EXPORT, "format=npz", "format.out=my data/artifacts/here"),
-        (*EXPORT, "format=npz", "format.out=my data/artifacts/toy/corner/episodes/d-v1/manifest.json"),
-        (*EXPORT, "format=npz", "format.out=memory://here", "format.link=true"),
-        (*EXPORT, "format=npz", "format.out=/dev/shm/repertoire", "format.link=true"),
         (*EXPORT, "format=npz", "format.final_observation=repaet"),
     ],
     ids=lambda words: " ".join(words),
@@ -43,26 +39,6 @@ def test_a_form_of_one_observation_is_told_which_of_several_it_takes(shell):
     pole = ("domain=dmc", "task=cartpole-swingup", "domain.max_steps=5", "dataset=d-v1")
     shell.run("stage=collect", *pole, "workers=1", "policy=random", "episodes=2")
     shell.pasted(shell.suggested("stage=export", *pole, "format=ogbench")[-1])
-
-
-@pytest.mark.parametrize("out", ["laid", "local://{here}/sent"])
-def test_a_place_that_is_taken_is_left_for_another(shell, out):
-    words = (*EXPORT, "format=npz", f"format.out={out.format(here=shell.folder)}")
-    shell.run(*words)
-    assert " found " in shell.run(*words)
-    (other,) = [line for line in shell.suggested(*words, "episodes=1") if line.startswith("python")]
-    assert "-2 " in other
-    shell.pasted(other)
-
-
-def test_an_export_that_is_damaged_is_made_again(shell):
-    words = (*EXPORT, "format=npz", "episodes=1")
-    shell.run(*words)
-    for path in (shell.folder / "my data").rglob("export/*/data/**/*.npz"):
-        path.write_bytes(b"other")
-    for line in shell.suggested(*words):
-        shell.pasted(line)
-    assert " found " in shell.run(*words)
 
 
 def test_pickles_are_read_when_they_are_trusted(shell, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact
+from pipeline.artifacts.exported import EXPORT
 from pipeline.command import COLLECT, INGEST, Command
 from pipeline.storage.choice import storage_named
 
@@ -47,6 +48,8 @@ def _made_by(artifact: Artifact) -> Command:
         settings = {"dataset": manifest.version, **amount, **settings}
         return Command(_door(artifact), artifact.task, f"domain={artifact.domain}", settings, manifest.command)
     stage = "fetch" if manifest.kind == "bins" and not manifest.parents else manifest.kind
+    if stage == EXPORT:
+        settings |= dict.fromkeys(("format.out", "format.link"))  # what lies elsewhere is another's
     if datasets := [parent["version"] for parent in manifest.parents if parent["episodes"]]:
         settings["dataset"] = datasets[0]
     task = "" if artifact.task == ALL_TASKS else artifact.task  # the recorded command says which

@@ -132,7 +132,7 @@ def _link(source: str, copy: str) -> None:
     except OSError as error:
         raise InvalidInput(
             f"format.link=true: {copy} cannot be a second name of a file of the store ({error.strerror}).\n"
-            f"Copy instead: {again(format__link='false')}"
+            f"Copy instead: {again(format__link=False)}"
         ) from error
 
 

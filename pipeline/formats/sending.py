@@ -37,7 +37,7 @@ class RemoteOut(Out):
     def require_possible(self, store: Path) -> None:
         if self.link:
             raise InvalidInput(
-                f"format.link=true: {self} is no place of this machine. Copy instead: {again(format__link='false')}"
+                f"format.link=true: {self} is no place of this machine. Copy instead: {again(format__link=False)}"
             )
 
     def is_free(self, files: Files | None) -> bool:

@@ -1,0 +1,87 @@
+"""What is suggested about the places of exports, and about those on a hub, pasted into a warm shell."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests import hub_server
+from tests.warm_shell import ROOT, WarmShell
+
+pytestmark = pytest.mark.slow
+
+TOY = ("domain=toy", "task=corner", "dataset=d-v1")
+EXPORT = ("stage=export", *TOY)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """A shell beside a dataset `d-v1` of two episodes, and a folder of another file system."""
+    shell = WarmShell(tmp_path_factory.mktemp("a b"))
+    shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2")
+    elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    (shell.folder / "elsewhere").symlink_to(elsewhere)
+    yield shell
+    shell.close()
+    shutil.rmtree(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("format.out=my data/artifacts/here",),
+        ("format.out=my data/artifacts/toy/corner/episodes/d-v1/manifest.json",),
+        ("format.out=memory://here", "format.link=true"),
+        ("format.out=elsewhere/linked", "format.link=true"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_a_place_that_cannot_be_is_mended_by_its_suggestion(shell, words):
+    shell.pasted(shell.suggested(*EXPORT, "format=npz", *words)[-1])
+
+
+def test_one_file_for_several_tasks_is_mended_by_its_suggestion(shell):
+    shell.run("stage=collect", "domain=toy", "task=maze", "dataset=d-v1", "workers=1", "policy=random", "episodes=2")
+    words = ("stage=export", "domain=toy", "task=[corner,maze]", "dataset=d-v1", "format=kabuki")
+    shell.pasted(shell.suggested(*words, "format.out=both.hdf5")[-1])
+
+
+@pytest.mark.parametrize("out", ["laid", "local://{here}/sent"])
+def test_a_place_that_is_taken_is_left_for_another(shell, out):
+    words = (*EXPORT, "format=npz", f"format.out={out.format(here=shell.folder)}")
+    shell.run(*words)
+    assert " found " in shell.run(*words)
+    (other,) = [line for line in shell.suggested(*words, "episodes=1") if line.startswith("python")]
+    assert "-2" in other
+    shell.pasted(other)
+
+
+def test_an_export_that_is_damaged_is_made_again(shell):
+    words = (*EXPORT, "format=npz", "episodes=1")
+    shell.run(*words)
+    for path in (shell.folder / "my data").rglob("export/*/data/*/000000000.npz"):
+        if not path.with_name("000000001.npz").exists():  # of one episode
+            path.write_bytes(b"other")
+    for line in shell.suggested(*words):
+        shell.pasted(line)
+    assert " found " in shell.run(*words)
+
+
+def test_the_card_of_an_export_brings_it_back(shell, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", hub_server.WRITER)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    shell.run(*EXPORT, "format=npz")
+    with hub_server.serving(tmp_path / "hub") as hub:
+        there = ("hub.repo_id=me/logs", f"hub.endpoint={hub.url}")
+        shell.run("stage=publish", *TOY, "format=npz", *there)
+        for path in hub.files("me/logs"):
+            place = shell.folder / "logs" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(hub.content("me/logs", path))
+        (line,) = re.findall(r"^python run\.py stage=ingest.*$", hub.content("me/logs", "README.md").decode(), re.M)
+        line = line.replace("run.py", str(ROOT / "run.py"))
+        assert "ingest toy/corner built" in shell.pasted(f"{line} dataset=back-v1 'paths.root=my data'")
+        missing = shell.suggested("stage=publish", *TOY, "format=npz", "format.returns_to_go=true", *there)
+        assert "built" in shell.pasted(missing[0])
