@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 from jaxtyping import Bool, Int64, Shaped
 from zlib_ng import zlib_ng
 
@@ -29,6 +30,9 @@ from pipeline.wording import check_choice
 COMPRESSIONS = ("gzip", "lzf", "none")
 GZIP_LEVEL = 4
 """The library's own default."""
+
+ISAL_LEVEL = 2
+"""Of real numbers."""
 
 CHUNK_BYTES = 512 * 2**10
 """Raw bytes of a chunk. Chunks are cut along time alone."""
@@ -130,6 +134,11 @@ def _finish(unfinished: Path, path: Path, left: Path) -> None:
     left.unlink(missing_ok=True)
 
 
+def _described(columns: Sequence[FileColumn], compression: str) -> list[Any]:
+    """What an unfinished file must agree in, to be gone on with; JSON."""
+    return [compression, [[each.name, each.row.dtype.str, list(each.shape), each.chunk_rows] for each in columns]]
+
+
 def _windows(columns: Sequence[FileColumn]) -> Iterator[float]:
     """Shares of all rows, so many bytes apart; the last one is 1."""
     count = max(1, -(-sum(column.nbytes for column in columns) // WINDOW_BYTES))
@@ -155,7 +164,9 @@ def _write_plain(
     progress: Callable[[float], object],
 ) -> None:
     unfinished, journal = _hidden(path, "partial"), _hidden(path, "written")
-    written: float = json.loads(journal.read_text()) if journal.exists() and unfinished.exists() else 0.0
+    layout = _described(columns, compression)
+    known = json.loads(journal.read_text()) if journal.exists() and unfinished.exists() else {}
+    written: float = known["share"] if known.get("layout") == layout else 0.0
     if not written:
         with h5py.File(unfinished, "w") as file:
             _lay_out(file, columns)
@@ -171,7 +182,7 @@ def _write_plain(
                 if unsynced >= SYNC_BYTES:
                     raw.flush()
                     os.fsync(raw.fileno())
-                    write_json(journal, share)
+                    write_json(journal, {"layout": layout, "share": share})
                     unsynced = 0
             before = share
             progress(share)
@@ -253,9 +264,13 @@ def _append(
 
 
 def _gzip(chunk: Shaped[np.ndarray, "rows ..."]) -> tuple[int, bytes]:
-    """Filter mask and bytes of a chunk, as HDF5's deflate filter gives them."""
+    """Filter mask and bytes of a chunk, as HDF5's deflate filter gives them.
+
+    ISA-L takes a tenth of the time and finds as much in real numbers, whose last digits are noise.
+    """
     raw = chunk.tobytes()
-    data = zlib_ng.compress(raw, GZIP_LEVEL)
+    real = chunk.dtype.kind == "f"
+    data = isal_zlib.compress(raw, ISAL_LEVEL) if real else zlib_ng.compress(raw, GZIP_LEVEL)
     return (0, data) if len(data) < len(raw) else (STORED_RAW, raw)
 
 
@@ -276,9 +291,7 @@ class ChunkLog:
 
     def __init__(self, path: Path, columns: Sequence[FileColumn], compression: str) -> None:
         self.path = path
-        self._head = json.dumps(
-            [compression, [[c.name, c.row.dtype.str, list(c.shape), c.chunk_rows] for c in columns]]
-        ).encode()
+        self._head = json.dumps(_described(columns, compression)).encode()
         self._places: list[list[tuple[int, int, int]]] = [[] for _ in columns]
         path.touch()
         self._file = path.open("r+b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import stays_inside
 from pipeline.machine.files import is_plain_file
+from pipeline.machine.threads import available_cores
+from pipeline.sources.inflating import Inflating
 from pipeline.sources.quirks import Quirks
 from pipeline.wording import few, first_line
 
@@ -68,6 +71,8 @@ class Hdf5:
         with reading(path, "The HDF5 file"):
             self._file = h5py.File(path, "r")
         self.datasets, self.links = {}, []
+        self._inflating: dict[str, Inflating | None] = {}
+        self._threads = ThreadPoolExecutor(available_cores())  # starts them when there is something to do
         try:
             with reading(path, "The table of contents"):
                 self._walk(self._file, "", set(), 0)
@@ -79,6 +84,7 @@ class Hdf5:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._threads.shutdown()
         self._file.close()
 
     def __contains__(self, name: str) -> bool:
@@ -106,7 +112,13 @@ class Hdf5:
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Shaped[np.ndarray, "rows ..."]:
         """Rows [start, stop), all rows where none are given, in the byte order of this machine."""
         with reading(self.path, f"The dataset {name}"):
-            block: np.ndarray = np.asarray(self.datasets[name][start:stop])
+            dataset = self.datasets[name]
+            if name not in self._inflating:
+                self._inflating[name] = Inflating(dataset, self._threads) if Inflating.takes(dataset) else None
+            inflating = self._inflating[name]
+            block = inflating.read(start, len(dataset) if stop is None else stop) if inflating else None
+            if block is None:
+                block = np.asarray(dataset[start:stop])
         return block if block.dtype.isnative else block.astype(block.dtype.newbyteorder("="))
 
     def texts(self, name: str, start: int = 0, stop: int | None = None) -> list[str]:
