@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from pipeline.sources.lerobot.ours import OwnTable
 
 ROWS = 2**16
 """Rows of a block that is read back."""
+
+AT_ONCE = 2**26
+"""Bytes of all numbers that are read back whole."""
 
 CARD = """# {title}
 
@@ -105,23 +108,38 @@ def write_tasks(path: Path, texts: Sequence[str]) -> None:
 def _statistics(paths: Sequence[Path], plan: LeRobotPlan, rows: int) -> dict[str, Any]:
     """Of each column, over all rows."""
     counts = level_counts_of(list(paths))
-    found: dict[str, Any] = {}
-    for name, feature in plan.features.items():
-        if name in counts:
-            found[name] = picture_statistics(counts[name], rows)
-        else:
-            dtype, (width,) = np.dtype(feature["dtype"]), feature["shape"]
-            found[name] = number_statistics(partial(_blocks, paths, name, dtype, width), rows)
-    return {name: each for name, each in found.items() if each is not None}
+    found: dict[str, Any] = {name: picture_statistics(each, rows) for name, each in counts.items()}
+    numbers = {name: each for name, each in plan.features.items() if name not in counts}
+    row_bytes = sum(np.dtype(each["dtype"]).itemsize * each["shape"][0] for each in numbers.values())
+    at_once = _columns(paths, numbers) if rows * row_bytes <= AT_ONCE else None
+    for name, each in numbers.items():
+        blocks = partial(_blocks, paths, name, each) if at_once is None else partial(_one, at_once[name])
+        found[name] = number_statistics(blocks, rows)
+    return {name: found[name] for name in plan.features if found[name] is not None}
 
 
-def _blocks(paths: Sequence[Path], name: str, dtype: np.dtype[Any], width: int) -> Iterator[Num[np.ndarray, "n d"]]:
-    """A column of all files, a block of rows at a time; truth values as 0 and 1."""
+def _columns(paths: Sequence[Path], features: Mapping[str, Mapping[str, Any]]) -> dict[str, Num[np.ndarray, "n d"]]:
+    """Columns of all files, whole."""
+    table = pa.concat_tables([pq.read_table(path, columns=list(features), partitioning=None) for path in paths])
+    return {name: _numbers(table[name].combine_chunks(), name, feature) for name, feature in features.items()}
+
+
+def _one(array: Num[np.ndarray, "n d"]) -> list[Num[np.ndarray, "n d"]]:
+    return [array]
+
+
+def _blocks(paths: Sequence[Path], name: str, feature: Mapping[str, Any]) -> Iterator[Num[np.ndarray, "n d"]]:
+    """A column of all files, a block of rows at a time."""
     for path in paths:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS, columns=[name]):
-                numbers = column_numbers(batch.column(name), name, dtype, width)
-                yield numbers.view(np.uint8) if dtype == np.bool_ else numbers
+                yield _numbers(batch.column(name), name, feature)
+
+
+def _numbers(column: pa.Array, name: str, feature: Mapping[str, Any]) -> Num[np.ndarray, "n d"]:
+    """Truth values as 0 and 1."""
+    numbers = column_numbers(column, name, np.dtype(feature["dtype"]), feature["shape"][0])
+    return numbers.view(np.uint8) if numbers.dtype == np.bool_ else numbers
 
 
 def _card(folder: Path, data: Sequence[Outgoing], plan: LeRobotPlan, amounts: tuple[int, int]) -> str:

@@ -12,9 +12,6 @@ Statistics = dict[str, Any]
 """min, max, mean, std, count, q01, q10, q50, q90, q99, as JSON."""
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
-AT_ONCE = 2**25
-"""Bytes of a column that are sorted in memory."""
-
 DIGIT = 16
 """Bits that a pass decides."""
 
@@ -22,13 +19,10 @@ DIGIT = 16
 def number_statistics(blocks: Callable[[], Iterable[Num[np.ndarray, "n d"]]], rows: int) -> Statistics | None:
     """Of a column of numbers, each of d on its own; None where one is NaN or infinite.
 
-    `blocks` gives all rows in order and is called several times for a large column. std is the population's. A quantile
-    between two numbers is interpolated, as `numpy.quantile` does.
+    `blocks` gives all rows in order and is called several times; one block is all of them where they fit in memory.
+    std is the population's. A quantile between two numbers is interpolated, as `numpy.quantile` does.
     """
     first = next(iter(blocks()))
-    if first.nbytes * rows <= AT_ONCE * len(first):
-        whole = np.concatenate(list(blocks()))
-        blocks = lambda: [whole]  # noqa: E731
     low, high = (np.full(first.shape[1], bound) for bound in (np.inf, -np.inf))
     total = np.zeros(first.shape[1])
     for block in blocks():
@@ -69,13 +63,13 @@ def picture_statistics(counts: Int64[np.ndarray, "c 256"], rows: int) -> Statist
 
 def _quantiles(blocks: Callable[[], Iterable[Num[np.ndarray, "n d"]]], rows: int) -> Float64[np.ndarray, "d q"]:
     """All quantiles of each of d columns."""
-    first = next(iter(blocks()))
-    if len(first) == rows:
-        values = first.astype(np.float64) if first.dtype.kind != "f" or first.dtype == np.float16 else first
-        return np.quantile(values, list(QUANTILES.values()), axis=0).T.astype(np.float64)
     ranks = [_ranks(share, rows) for share in QUANTILES.values()]
     wanted = sorted({rank for below, above, _ in ranks for rank in (below, above)})
-    found = _at_ranks(blocks, wanted)
+    first = next(iter(blocks()))
+    if len(first) == rows:
+        found = np.partition(np.ascontiguousarray(first.T), wanted, 1)[:, wanted].astype(np.float64)
+    else:
+        found = _at_ranks(blocks, wanted)
     at = {rank: found[:, each] for each, rank in enumerate(wanted)}
     return np.stack([at[below] + (at[above] - at[below]) * part for below, above, part in ranks], 1)
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64, Shaped, UInt8
+from PIL import Image
 
 from pipeline.dataset.columns import beside
 from pipeline.episode import Episode
 from pipeline.formats.lerobot.plan import LeRobotPlan
 from pipeline.frames.png import encode_pngs
 from pipeline.sources.lerobot import names
-from pipeline.sources.lerobot.columns import IMAGE, NOTHING, LeRobotColumn, number_array
+from pipeline.sources.lerobot.columns import IMAGE, NOTHING, number_array
 
 BATCH = 64
 """Pictures that a thread takes at once."""
@@ -56,40 +57,26 @@ class TableMaker:
         arrays = beside(episode, self._plan.rows)
         length, has_last = episode.length, _has_last_row(arrays, episode)
         rows = length + (has_last and self._plan.last_row == names.ROW)
-        levels: dict[str, np.ndarray] = {}
-        columns: dict[str, pa.Array] = {}
-        ends: dict[str, pa.Array] = {}
         is_beside = has_last and self._plan.last_row == names.BESIDE
+        levels: dict[str, np.ndarray] = {}
+        columns, ends = self._flags(episode, rows) | self._base(rows, number, first, task), {}
         for each in self._plan.columns:
             if each.kind == IMAGE:
-                files = self._files(each, arrays[each.array][: rows + is_beside], levels, rows)
-                columns[each.column], ends[each.column] = (
-                    self._pictures(files[:rows]),
-                    self._pictures(files[rows:], length),
-                )
+                files, levels[each.column] = self._encoded(each.pictures(arrays[each.array][:rows]))
+                columns[each.column] = self._pictures(files)
+                if is_beside:
+                    ends[each.column] = self._pictures(encode_pngs(each.pictures(arrays[each.array][-1:])), length)
             elif each.kind != NOTHING:
                 columns[each.column] = each.arrow(arrays[each.array][:rows])
-                ends[each.column] = each.arrow(arrays[each.array][length:])
-        columns |= self._flags(episode, rows) | self._base(rows, number, first, task)
-        table = pa.Table.from_arrays([columns[name] for name in self.schema.names], schema=self.schema)
-        ends["episode_index"] = pa.array([number], pa.int64())
-        last = (
-            pa.Table.from_arrays([ends[name] for name in self.last_schema.names], schema=self.last_schema)
-            if is_beside
-            else None
-        )
-        return EpisodeTables(table, last, levels)
+                ends[each.column] = each.arrow(arrays[each.array][-1:])
+        last = _table(self.last_schema, ends | {"episode_index": pa.array([number], pa.int64())}) if is_beside else None
+        return EpisodeTables(_table(self.schema, columns), last, levels)
 
-    def _files(
-        self, column: LeRobotColumn, array: Shaped[np.ndarray, "n ..."], levels: dict[str, np.ndarray], rows: int
-    ) -> list[bytes]:
-        """The files of pictures; counts the levels of the first `rows`."""
-        pictures = column.pictures(array)
+    def _encoded(self, pictures: UInt8[np.ndarray, "n h w c"]) -> tuple[list[bytes], Int64[np.ndarray, "c 256"]]:
+        """The files of pictures, and how many pixels of all of them have each level."""
         batches = [pictures[first : first + BATCH] for first in range(0, len(pictures), BATCH)]
-        counting = self._pool.submit(level_counts, pictures[:rows])
-        files = [file for each in self._pool.map(encode_pngs, batches) for file in each]
-        levels[column.column] = counting.result()
-        return files
+        done = list(self._pool.map(_encoded_batch, batches))
+        return [file for files, _ in done for file in files], np.sum([counts for _, counts in done], 0)
 
     def _pictures(self, files: Sequence[bytes], first: int = 0) -> pa.Array:
         """Files as the column holds them, each with the name that it would have in a folder of its own."""
@@ -151,11 +138,19 @@ def hugging_face(plan: LeRobotPlan, columns: Sequence[str]) -> dict[str, str]:
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def level_counts(pictures: Shaped[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
+def level_counts(pictures: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
     """How many pixels have each level, by channel."""
-    return np.stack(
-        [np.bincount(pictures[..., each].reshape(-1), minlength=LEVELS) for each in range(pictures.shape[-1])]
-    )
+    rows = np.ascontiguousarray(pictures).reshape(-1, *pictures.shape[2:])
+    counts = Image.fromarray(rows if rows.shape[-1] == 3 else rows[..., 0]).histogram()  # ten times as fast as NumPy
+    return np.asarray(counts, np.int64).reshape(-1, LEVELS)
+
+
+def _encoded_batch(pictures: UInt8[np.ndarray, "n h w c"]) -> tuple[list[bytes], Int64[np.ndarray, "c 256"]]:
+    return encode_pngs(pictures), level_counts(pictures)
+
+
+def _table(schema: pa.Schema, columns: Mapping[str, pa.Array]) -> pa.Table:
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def _has_last_row(arrays: Mapping[str, Shaped[np.ndarray, "rows ..."]], episode: Episode) -> bool:
