@@ -99,8 +99,8 @@ class LeRobotFormat(Format):
                 task = tasks.setdefault(text, len(tasks))
                 tables = maker.tables(episode, files.episodes, files.rows, task)
                 facts = {"tasks": [text], "env": environment, "return": episode.total_reward}
-                facts["digest"] = unfilled(self.held(episode)).digest().hex()
-                files.append(tables, facts | once_of(episode) | _infos(episode, plan))
+                facts["digest"] = unfilled(held := self.held(episode)).digest().hex()
+                files.append(tables, facts | once_of(held) | _infos(episode, plan))
 
     def held(self, episode: Episode) -> Episode:
         if self._choices.last_row != names.DROP:

@@ -1,166 +1,45 @@
-"""Episodes of LeRobot sets that others wrote: their columns by LeRobot's own conventions, and what these leave open."""
+"""Episodes of LeRobot sets that others wrote: their columns as they are, and ends as far as they say them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Shaped
 
-from pipeline.command import again
 from pipeline.dataset.columns import without_absent
-from pipeline.episode import INFO, UNKNOWN, Episode, with_last_row
+from pipeline.dataset.ends import implied_discounts, implied_reason
+from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
-from pipeline.keys import SideBySide
 from pipeline.sources.lerobot.columns import column_numbers
-from pipeline.sources.lerobot.names import (
-    BASE,
-    DISCOUNT,
-    DONE,
-    IS_LAST,
-    REWARD,
-    SUCCESS,
-    TERMINATED,
-    TRUNCATED,
+from pipeline.sources.lerobot.conventions import (
+    FLAGS,
+    OBSERVATION,
+    LeRobotNames,
+    LeRobotRules,
+    note_columns,
+    quirk_word,
 )
-from pipeline.sources.lerobot.names import (
-    INFO as INFO_FILE,
-)
+from pipeline.sources.lerobot.names import DONE, SUCCESS, TERMINATED, TRUNCATED
 from pipeline.sources.lerobot.pictures import LOSSY, PictureReader, picture_bytes
 from pipeline.sources.lerobot.rows import episode_rows, facts_of
 from pipeline.sources.lerobot.tree import Tree
 from pipeline.sources.lerobot.videos import VideoReader
 from pipeline.sources.quirks import Quirks
-from pipeline.wording import few
 
-OBSERVATION = "observation"
-FLAGS = (TERMINATED, TRUNCATED, DONE, SUCCESS)
 SECONDS = 1e-4
 """By so much a timestamp may differ from frame_index / fps, as LeRobot has it."""
-
-
-@dataclass(frozen=True)
-class LeRobotRules:
-    """What the user says of what a set leaves open.
-
-    Attributes:
-        videos: `decode`, `skip`, or None: a set with videos is refused.
-        done: what `next.done` alone means, `terminated` or `truncated`.
-        last_row: the last row of each episode is its last observation.
-    """
-
-    videos: str | None
-    done: str | None
-    last_row: bool
-
-    def identity(self, tree: Tree) -> dict[str, Any]:
-        """The settings that change an episode of this set."""
-        facts: dict[str, Any] = {"done": self.done} if self.done else {}
-        facts |= {"last_row": OBSERVATION} if self.last_row else {}
-        if any(feature["dtype"] == "video" for feature in tree.features.values()):
-            facts |= {"videos": self.videos} | ({"lossy": "video"} if self.videos == "decode" else {})
-        return facts
-
-
-class _Plan:
-    """Which column of a set becomes which array.
-
-    Attributes:
-        numbers, pictures, videos, texts: columns -> names of arrays; of texts, names of infos.
-    """
-
-    def __init__(self, tree: Tree, rules: LeRobotRules, quirks: Quirks) -> None:
-        self._tree, self._features = tree, tree.features
-        self.numbers: dict[str, str] = {}
-        self.pictures: dict[str, str] = {}
-        self.videos: dict[str, str] = {}
-        self.texts: dict[str, str] = {}
-        if "action" not in self._features:
-            raise InvalidInput(
-                f"{tree.root / INFO_FILE} has no feature named action; it has {few(list(self._features), 20)}."
-            )
-        self._check_videos(rules, quirks)
-        names = self._names(skipped=self.videos if rules.videos == "skip" else {})
-        if rules.videos == "skip":
-            self.videos = {}
-        for column, name in names.items():
-            kind, shape = self._features[column]["dtype"], self._features[column]["shape"]
-            if kind in ("image", "video"):
-                (self.pictures if kind == "image" else self.videos)[column] = name
-            elif kind == "string" and shape == [1]:
-                self.texts[column] = name.removeprefix(INFO)
-            elif kind in _DTYPES:
-                self.numbers[column] = name
-            else:
-                quirks.note(
-                    f"left_out_{_word(column)}",
-                    f"The column {column} was left out: {kind} of shape {shape} is no array.",
-                )
-
-    @property
-    def columns(self) -> list[str]:
-        """All columns that are read of the files of rows."""
-        base = [name for name in BASE if name in self._features]
-        flags = [name for name in FLAGS if name in self._features]
-        return [*base, *flags, *self.numbers, *self.pictures, *self.texts]
-
-    def _check_videos(self, rules: LeRobotRules, quirks: Quirks) -> None:
-        self.videos = {name: "" for name, feature in self._features.items() if feature["dtype"] == "video"}
-        if self.videos and rules.videos is None:
-            raise InvalidInput(
-                f"{few(list(self.videos))} of {self._tree.root} are videos, which are lossy pictures. Decode them: "
-                f"{again(source__videos='decode')}\nOr leave them out: {again(source__videos='skip')}"
-            )
-        if self.videos and rules.videos == "decode":
-            quirks.note(
-                "lossy_videos", "Pictures were decoded from videos: they are not what the camera saw, bit for bit."
-            )
-        elif self.videos:
-            quirks.note("videos_left_out", f"The videos {few(list(self.videos))} were left out.")
-
-    def _names(self, skipped: Mapping[str, str]) -> dict[str, str]:
-        """The array of each column that is one."""
-        known = [name for name in self._features if name not in (*BASE, *FLAGS, *skipped)]
-        seen = [name for name in known if name.split(".")[0] == OBSERVATION]
-        seen = seen or [name for name in known if self._features[name]["dtype"] in ("image", "video")]
-        if not seen:
-            raise InvalidInput(
-                f"{self._tree.root / INFO_FILE} has no feature whose name begins with observation, and no picture"
-                f"{' besides its videos' if skipped else ''}; it has {few(list(self._features), 20)}."
-            )
-        places = SideBySide()
-        names = {column: column for column in ("action",)} | {REWARD: "reward", DISCOUNT: "discount"}
-        names = {column: name for column, name in names.items() if column in known}
-        for column in sorted(set(known) - set(names)):
-            rest = column.removeprefix(f"{OBSERVATION}.").replace(".", "/")
-            if column in seen:
-                name = OBSERVATION if len(seen) == 1 else f"{OBSERVATION}/{rest}"
-            else:
-                name = f"{INFO}{column.removeprefix('info.').replace('.', '/')}"
-            names[column] = places.place(name.strip("/"))
-        return names
-
-
-_DTYPES = {
-    "bool",
-    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-    "float16",
-    "float32",
-    "float64",
-}
 
 
 def foreign_episodes(
     tree: Tree, rules: LeRobotRules, wanted: Sequence[int], pictures: PictureReader, quirks: Quirks
 ) -> Iterator[Episode]:
     """The wanted episodes, whose numbers ascend."""
-    plan = _Plan(tree, rules, quirks)
-    _note_columns(tree, plan, rules, quirks)
-    videos = VideoReader(tree, list(plan.videos))
-    with videos:
+    plan = LeRobotNames(tree, rules, quirks)
+    note_columns(tree, plan, rules, quirks)
+    with VideoReader(tree, list(plan.videos)) as videos:
         for number, rows, facts in zip(
             wanted, episode_rows(tree, wanted, plan.columns), facts_of(tree, wanted), strict=True
         ):
@@ -173,7 +52,7 @@ def foreign_episodes(
 
 
 def _arrays(
-    tree: Tree, plan: _Plan, rows: pa.Table, pictures: PictureReader, quirks: Quirks
+    tree: Tree, plan: LeRobotNames, rows: pa.Table, pictures: PictureReader, quirks: Quirks
 ) -> dict[str, Shaped[np.ndarray, "n ..."]]:
     """The columns of an episode as arrays of its T rows."""
     steps: dict[str, np.ndarray] = {}
@@ -190,7 +69,8 @@ def _arrays(
             quirks.note("lossy_pictures", "Pictures are JPEG files: they are not what the camera saw, bit for bit.")
     if "timestamp" in tree.features:
         seconds = column_numbers(rows["timestamp"].combine_chunks(), "timestamp", np.dtype(np.float32), 1)[:, 0]
-        if np.abs(seconds - np.arange(len(seconds)) / tree.fps).max() > SECONDS + 1e-6 * len(seconds):
+        late = np.abs(seconds - np.arange(len(seconds)) / tree.fps).max()
+        if not late <= SECONDS + 1e-6 * len(seconds):  # float32 has no more digits
             steps[f"{INFO}timestamp"] = seconds
             quirks.count("own_timestamps", "{count} episodes have timestamps that are not frame / fps; they are kept.")
     return steps
@@ -198,36 +78,29 @@ def _arrays(
 
 def _episode(
     tree: Tree,
-    plan: _Plan,
+    plan: LeRobotNames,
     rules: LeRobotRules,
     rows: pa.Table,
     steps: dict[str, Shaped[np.ndarray, "n ..."]],
     facts: Mapping[str, Any],
     quirks: Quirks,
 ) -> Episode:
+    """The episode of its rows; with `rules.last_row` the last of them is the last observation."""
+    length = len(rows) - rules.last_row
+    if not length:
+        raise InvalidInput("its one row cannot be its last observation: source.last_row=observation needs two.")
     flags = {name: _flag(rows, name) for name in FLAGS if name in tree.features}
     has_reward = "reward" in steps
     steps["reward"] = steps["reward"].astype(np.float64) if has_reward else np.zeros(len(rows))
-    has_last = rules.last_row or _is_padded(steps, flags, quirks)
-    terminated, truncated = _ends(flags, rules, quirks, len(rows))
-    if rules.last_row and len(rows) < 2:
-        raise InvalidInput("its one row cannot be its last observation: source.last_row=observation needs two.")
-    if "discount" in steps:
-        steps["discount"] = steps["discount"].astype(np.float64)
-    else:
-        steps["discount"] = np.ones(len(rows))
-        if terminated:
-            steps["discount"][-2 if rules.last_row else -1] = 0
+    if not rules.last_row:
+        _note_padded(steps, flags, quirks)
+    terminated, truncated = _ends(flags, length, rules, quirks)
+    discounts = steps.get("discount", implied_discounts(length, terminated)[: len(rows)])
+    steps["discount"] = discounts.astype(np.float64)
     for name, values in flags.items():
-        if values[:-1].any() and not (rules.last_row and not values[:-2].any()):
+        if values[: length - 1].any():
             steps[f"{INFO}{name.replace('.', '/')}"] = values
-    if rules.last_row:
-        for name in ("action", "reward", "discount"):
-            steps[name] = steps[name].copy()
-            steps[name][-1] = 0
-    else:
-        steps = {name: with_last_row(name, array) for name, array in steps.items()}
-    del has_last
+    steps = {name: _with_end(name, array, rules) for name, array in steps.items()}
     return Episode(
         steps=without_absent(steps),
         seed=_seed(facts),
@@ -235,25 +108,32 @@ def _episode(
         truncated=truncated,
         success=int(flags[SUCCESS].any()) if SUCCESS in flags else UNKNOWN,
         mission=_mission(tree, rows, steps, quirks),
-        end_reason="terminated" if terminated else "time_limit" if truncated else "source",
+        end_reason=implied_reason(terminated, truncated),
         has_final_observation=rules.last_row,
         has_final_reward=has_reward,
-        info_texts=_texts(plan, rows, len(steps["reward"]) - 1),
+        info_texts=_texts(plan, rows, length),
     )
 
 
+def _with_end(name: str, array: Shaped[np.ndarray, "n ..."], rules: LeRobotRules) -> Shaped[np.ndarray, "rows ..."]:
+    """T+1 rows; no action is taken on the last."""
+    if not rules.last_row:
+        return with_last_row(name, array)
+    if name in ("action", "reward", "discount") or name.startswith(PRESENT):
+        array = array.copy()
+        array[-1] = 0
+    return array
+
+
 def _ends(
-    flags: Mapping[str, Bool[np.ndarray, " n"]], rules: LeRobotRules, quirks: Quirks, length: int
+    flags: Mapping[str, Bool[np.ndarray, " n"]], length: int, rules: LeRobotRules, quirks: Quirks
 ) -> tuple[bool, bool]:
     """Whether an episode terminated, and whether it was truncated."""
-    last = {name: bool(values[-2:].any() if rules.last_row else values[-1]) for name, values in flags.items()}
-    inner = {name: values[: -2 if rules.last_row else -1].any() for name, values in flags.items()}
+    last = {name: bool(values[length - 1 :].any()) for name, values in flags.items()}
     for name in (TERMINATED, TRUNCATED, DONE):
-        if inner.get(name):
-            quirks.count(
-                f"inner_{_word(name)}",
-                f"{{count}} episodes have {name} before their last row; they were not cut there.",
-            )
+        if name in flags and flags[name][: length - 1].any():
+            sentence = f"{{count}} episodes have {name} before their last row; they were not cut there."
+            quirks.count(f"inner_{quirk_word(name)}", sentence)
     if TERMINATED in flags:
         return last[TERMINATED], last.get(TRUNCATED, False)
     if DONE in flags and TRUNCATED in flags:
@@ -263,24 +143,22 @@ def _ends(
     return False, last.get(TRUNCATED, False)
 
 
-def _is_padded(
+def _note_padded(
     steps: Mapping[str, Shaped[np.ndarray, "n ..."]], flags: Mapping[str, Bool[np.ndarray, " n"]], quirks: Quirks
-) -> bool:
-    """Whether the last two rows look like a last observation with the action and reward before it, once more."""
+) -> None:
+    """Note an end that looks like a last observation with the action and reward before it, once more."""
     done = flags.get(DONE)
     if done is None or len(done) < 2 or not done[-2:].all():
-        return False
-    same = all((steps[name][-1] == steps[name][-2]).all() for name in ("action", "reward"))
+        return
     quirks.count(
         "padded_last_rows",
         "{count} episodes end with two rows that are done, with one action and reward: the last may be an observation "
         "alone. If so: source.last_row=observation.",
-        int(same),
+        int(all((steps[name][-1] == steps[name][-2]).all() for name in ("action", "reward"))),
     )
-    return same
 
 
-def _texts(plan: _Plan, rows: pa.Table, length: int) -> dict[str, list[str | None]]:
+def _texts(plan: LeRobotNames, rows: pa.Table, length: int) -> dict[str, list[str | None]]:
     """The columns of texts, as the texts of infos."""
     texts: dict[str, list[str | None]] = {}
     for column, name in plan.texts.items():
@@ -330,24 +208,3 @@ def _sizes(tree: Tree, column: str) -> tuple[int, int, int]:
     if isinstance(names, list) and names[:1] in (["channels"], ["channel"]):
         shape = [*shape[1:], shape[0]]
     return (shape[0], shape[1], shape[2])
-
-
-def _note_columns(tree: Tree, plan: _Plan, rules: LeRobotRules, quirks: Quirks) -> None:
-    if REWARD not in tree.features:
-        quirks.note("no_rewards", f"There is no column {REWARD}: rewards are zeros.")
-    if not {TERMINATED, TRUNCATED} & set(tree.features) and rules.done is None:
-        quirks.note(
-            "unknown_ends",
-            f"The set does not say why episodes end. If {DONE} means it: source.done=terminated or truncated."
-            if DONE in tree.features
-            else "The set does not say why episodes end.",
-        )
-    if IS_LAST in plan.numbers and not rules.last_row:
-        quirks.note(
-            "last_rows", f"There is a column {IS_LAST}: with source.last_row=observation last rows are observations."
-        )
-
-
-def _word(column: str) -> str:
-    word = "".join(each if each.isalnum() and each.isascii() else "_" for each in column.lower()).strip("_")
-    return word or "column"

@@ -14,7 +14,8 @@ from pipeline.machine.secrets import refuse_password
 from pipeline.sources.contract import Source
 from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.hub import Repository
-from pipeline.sources.lerobot.foreign import LeRobotRules, foreign_episodes
+from pipeline.sources.lerobot.conventions import LeRobotRules
+from pipeline.sources.lerobot.foreign import foreign_episodes
 from pipeline.sources.lerobot.names import DATA, FINAL, VERSION, VIDEOS
 from pipeline.sources.lerobot.ours import OwnTable, is_untouched, own_episodes, own_table
 from pipeline.sources.lerobot.pictures import picture_reader
