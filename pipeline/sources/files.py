@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.digest import combine, digest_file
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.machine.files import files_below
+from pipeline.machine.files import files_below, is_plain_file
 from pipeline.machine.secrets import refuse_password
 
 
@@ -24,9 +24,11 @@ def local_path(path: str, wanted: str) -> Path:
 def files_identity(path: Path, only: Iterable[Path] | None = None) -> dict[str, Any]:
     """Facts of a file, or of all files below a folder, that stay when it moves: how many, bytes, one digest.
 
-    With `only`, of these files below it.
+    With `only`, of these files below it. Raises InvalidInput for what is no file, such as a pipe or a link to nothing.
     """
     files = sorted(files_below(path) if only is None else only) if path.is_dir() else [path]
+    if absent := [file for file in files if not is_plain_file(file)]:
+        raise InvalidInput(f"{absent[0]} is a link to a file that is not there. Copy it again.")
     names = [file.relative_to(path).as_posix() if path.is_dir() else "" for file in files]
     digests = [digest_file(file) for file in files]
     content = combine(f"{name}\0{digest}\0".encode() for name, digest in zip(names, digests, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import numpy as np
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
+from pipeline.episode import with_last_row
 from pipeline.errors import DamagedArtifact
 from pipeline.formats.contract import Format
+from pipeline.formats.lerobot.format import LeRobotFormat
 from pipeline.formats.ogbench import OgbenchFormat
 from pipeline.hub.description import read_description
 from pipeline.interfaces import ArraySpec, Decision, Policy
@@ -23,15 +25,17 @@ from pipeline.policies.normalize import read_scalings
 from pipeline.policies.sb3.zoo import read_training
 from pipeline.sources.contract import Source
 from pipeline.sources.jat.source import JatSource
+from pipeline.sources.lerobot.source import LeRobotSource
 from pipeline.sources.ogbench import OgbenchSource
 from pipeline.views.contexts import Contexts
 from stages import verify
-from tests.conftest import collected, derived, toy_domain
-from tests.contracts.format import Listed, exported, ingested
+from tests.conftest import collected, derived, made_episode, toy_domain
+from tests.contracts.format import Listed, exported, ingested, place_of
 from tests.dqn_replay_files import played_run
 from tests.everything import everything
 from tests.fuzz.edits import Files
 from tests.jat_files import make_jat, make_missions, make_screens
+from tests.lerobot_files import LeRobotFiles
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
 from tests.pipeline.sources.dqn_replay.readings import stored
 
@@ -248,6 +252,21 @@ def _only_folder(folder: Path) -> str:
     return str(next(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith(".")))
 
 
+def _write_lerobot_export(folder: Path) -> None:
+    """An export of ours, with pictures and an info that one episode lacks."""
+    workspace, rng = Workspace(str(folder / ".made"), "bin"), np.random.default_rng(2)
+    episodes = [made_episode(rng, length, truncated=True, end_reason="time_limit") for length in (3, 5)]
+    for number, episode in enumerate(episodes):
+        camera = rng.integers(0, 255, (episode.rows, 16, 18, 3), np.uint8)
+        steps = {**episode.steps, "observation/camera": camera, "observation/state": episode.steps["observation"]}
+        del steps["observation"]
+        steps |= {"info/x": with_last_row("x", np.arange(episode.length))} if number else {}
+        episodes[number] = replace(episode, steps=steps)
+    ingested(Listed(episodes), workspace)
+    shutil.copytree(place_of(exported(LeRobotFormat(), workspace)), folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / ".made")
+
+
 DOORS: dict[str, Door] = {
     "dqn": Door(_write_bucket, _read_replay(), 22),
     "dqn-keep": Door(_write_bucket, _read_replay(edges="keep"), 4),
@@ -271,5 +290,7 @@ DOORS: dict[str, Door] = {
     "artifacts": Door(_write_artifacts, _read_artifacts, 4),
     "bins": Door(_write_bins, _read_bins, 4),
     "zoo": Door(_write_zoo, lambda folder: read_training(folder / "config.yml"), 2),
+    "lerobot": Door(lambda folder: LeRobotFiles([3, 4]).write(folder), _read_source(LeRobotSource), 6),
+    "lerobot-export": Door(_write_lerobot_export, _read_source(LeRobotSource), 6),
     "description": Door(_write_description, _read_description, 1),
 }

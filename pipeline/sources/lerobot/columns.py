@@ -12,11 +12,15 @@ import pyarrow as pa
 from jaxtyping import Shaped, UInt8
 
 from pipeline.errors import InvalidInput
-from pipeline.exact import exactly
+from pipeline.exact import STORED_KINDS, exactly
+from pipeline.wording import json_words
 
 NUMBERS, PAIRS, IMAGE, NOTHING = "numbers", "pairs", "image", "nothing"
 """How a column holds an array: as numbers of its dtype; whole numbers beyond 2**63 as pairs of uint32, the lower first;
 as pictures; not at all, where a row has no numbers."""
+
+LARGEST_ROW = 2**31
+"""Numbers of a row, at most."""
 
 KINDS = (NUMBERS, PAIRS, IMAGE, NOTHING)
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -80,7 +84,10 @@ class LeRobotColumn:
         column = LeRobotColumn(
             str(line["name"]), dtype, shape, str(line["column"]), line["kind"], line.get("channels", 0)
         )
-        if dtype.kind not in "biuf" or min(shape, default=1) < 0 or column.kind not in KINDS:
+        sides = [side for side in shape if side]
+        if dtype.kind not in STORED_KINDS or min(shape, default=1) < 0 or math.prod(sides) > LARGEST_ROW:
+            raise ValueError(f"{json_words(line['dtype'])} of shape {json_words(line['shape'])} is no array")
+        if column.kind not in KINDS:
             raise ValueError(f"{line} describes no array")
         if (column.kind == NOTHING) != (column.width == 0):
             raise ValueError(f"{line} says that a row holds {column.width} numbers")

@@ -13,7 +13,7 @@ from jaxtyping import Num, Shaped
 from pipeline.dataset.columns import without_absent
 from pipeline.dataset.per_episode import ONCE, with_once
 from pipeline.digest import combine
-from pipeline.episode import Episode
+from pipeline.episode import Episode, with_last_row
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.sources.absent import unfilled
 from pipeline.sources.lerobot.columns import IMAGE, NOTHING, LeRobotColumn, picture_size
@@ -114,12 +114,12 @@ def _episode(
     length = len(body)
     if table.last_row == ROW and body[IS_LAST][length - 1].as_py():
         body, last, length = body.slice(0, length - 1), body.slice(length - 1), length - 1
-    steps = {each.array: np.zeros((length + 1, *each.shape), each.dtype) for each in table.columns}
+    steps: dict[str, np.ndarray] = {}
     for each in table.columns:
-        if each.kind != NOTHING:
-            steps[each.array][:-1] = _rows(each, body, pictures)
-            if last is not None and each.array not in ZERO_AT_THE_END:
-                steps[each.array][-1:] = _rows(each, last, pictures)
+        rows = _rows(each, body, pictures) if each.kind != NOTHING else np.zeros((length, *each.shape), each.dtype)
+        steps[each.array] = with_last_row(each.array, rows)
+        if each.kind != NOTHING and last is not None and each.array not in ZERO_AT_THE_END:
+            steps[each.array][-1:] = _rows(each, last, pictures)
     once = {name: facts[name] for name in ONCE if facts.get(name) is not None}
     episode = with_once(without_absent(steps), once, _resets(table, facts))
     return unfilled(episode)

@@ -12,8 +12,10 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from pipeline.errors import InvalidInput
+from pipeline.machine.files import is_plain_file
+from pipeline.sources.lerobot.columns import column_numbers
 from pipeline.sources.lerobot.names import DATA, FINAL
-from pipeline.sources.lerobot.tree import DataFile, Tree, parquet_file, unreadable_parquet
+from pipeline.sources.lerobot.tree import DataFile, Tree, parquet_file, require_columns, unreadable_parquet
 
 BLOCK_BYTES = 2**25
 """Bytes of a block, as they are in memory."""
@@ -33,8 +35,8 @@ def episode_rows(tree: Tree, wanted: Sequence[int], columns: Sequence[str]) -> I
         if not len(inside):
             continue
         begin = int(tree.ends[file.first - 1]) if file.first else 0
-        names = _there(file.path, tree, columns)
-        with closing(_Blocks(file.path, names, _begin(tree, int(inside[0])) - begin)) as blocks:
+        require_columns(file.path, columns)
+        with closing(_Blocks(file.path, columns, _begin(tree, int(inside[0])) - begin)) as blocks:
             for number in inside.tolist():
                 first, last = _begin(tree, number), int(tree.ends[number])
                 rows = blocks.rows(first - begin, last - begin)
@@ -48,9 +50,10 @@ def last_rows(tree: Tree, wanted: Sequence[int], columns: Sequence[str]) -> Iter
     for file in tree.files:
         inside = asked[np.searchsorted(asked, file.first) : np.searchsorted(asked, file.last)]
         path = tree.root / FINAL / file.path.relative_to(tree.root / DATA)
-        if not path.is_file():
+        if not is_plain_file(path):
             yield from [None] * len(inside)
             continue
+        require_columns(path, columns)
         numbers = _numbers(path)
         if len(numbers) and (numbers[0] < file.first or numbers[-1] >= file.last or (np.diff(numbers) < 1).any()):
             raise InvalidInput(
@@ -111,19 +114,16 @@ def _begin(tree: Tree, number: int) -> int:
     return int(tree.ends[number - 1]) if number else 0
 
 
-def _there(path: Path, tree: Tree, columns: Sequence[str]) -> list[str]:
-    """The columns, all of which a file must have."""
-    names = parquet_file(path).schema_arrow.names
-    if missing := [name for name in columns if name not in names]:
-        raise InvalidInput(f"{path} has no column {missing[0]}, which meta/info.json names. It has {', '.join(names)}.")
-    return list(columns)
-
-
 def _numbers(path: Path) -> Int64[np.ndarray, " n"]:
+    """The episode of each row of a file in final/."""
     try:
-        return np.asarray(parquet_file(path).read(columns=["episode_index"])["episode_index"].to_numpy(), np.int64)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        column = parquet_file(path).read(columns=["episode_index"])["episode_index"].combine_chunks()
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable_parquet(path, error) from error
+    try:
+        return column_numbers(column, "episode_index", np.dtype(np.int64), 1)[:, 0]
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error
 
 
 def _check_numbers(file: DataFile, rows: pa.Table, number: int, first: int) -> None:

@@ -141,11 +141,23 @@ def read_tree(root: Path) -> Tree:
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
-    """An open parquet file. Raises InvalidInput where it cannot be read."""
+    """An open parquet file, no two columns of which have one name. Raises InvalidInput where it cannot be read."""
+    is_plain_file(path)
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        names = file.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable_parquet(path, error) from error
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidInput(f"{path} has the column {twice[0]} twice. Copy it again.")
+    return file
+
+
+def require_columns(path: Path, columns: Sequence[str]) -> None:
+    """Raises InvalidInput where a parquet file lacks one of the columns."""
+    names = parquet_file(path).schema_arrow.names
+    if missing := [name for name in columns if name not in names]:
+        raise InvalidInput(f"{path} has no column {missing[0]}, which it should have. It has {few(names, 20)}.")
 
 
 def unreadable_parquet(path: Path, error: BaseException) -> InvalidInput:
