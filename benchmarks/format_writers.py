@@ -25,21 +25,21 @@ class Writer:
 
     Attributes:
         name: as it stands in the table.
-        write: seconds for these episodes, with a folder to write in.
+        write: seconds for these episodes, with a folder to write in, by a clock of the module `time`.
         most: it is given so many steps at most; the rest is projected.
     """
 
     name: str
-    write: Callable[[list[Episode], Path], float]
+    write: Callable[[list[Episode], Path, str], float]
     most: int = sys.maxsize
 
-    def seconds(self, data: Outgoing, folder: Path) -> tuple[str, float] | None:
+    def seconds(self, data: Outgoing, folder: Path, clock: str) -> tuple[str, float] | None:
         """Its name and what it takes for the whole set; None where it cannot be had here."""
         count = max(1, min(len(data), self.most * len(data) // data.dataset.states))
         place = folder / "writer"
         place.mkdir()
         try:
-            taken = self.write(list(itertools.islice(data.dataset, count)), place)
+            taken = self.write(list(itertools.islice(data.dataset, count)), place, clock)
         except tool().NotHere as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             return None
@@ -48,9 +48,9 @@ class Writer:
         return f"{self.name}, PROJECTED from {count} of {len(data):,} episodes", taken * len(data) / count
 
 
-def lram_hdf5(episodes: list[Episode], place: Path) -> float:
+def lram_hdf5(episodes: list[Episode], place: Path, clock: str) -> float:
     """A file an episode, chunks as h5py guesses them, gzip of level 1; two JSON files beside them."""
-    start = time.perf_counter()
+    start = getattr(time, clock)()
     lengths, returns = {}, {}
     for number, episode in enumerate(episodes):
         arrays = _lram(episode)
@@ -61,15 +61,15 @@ def lram_hdf5(episodes: list[Episode], place: Path) -> float:
         lengths[f"{number:09d}"], returns[f"{number:09d}"] = episode.length, float(sum(arrays["rewards"]))
     for name, value in (("episode_lengths", lengths), ("episode_returns", returns)):
         (place / f"{name}.json").write_text(json.dumps(value))
-    return time.perf_counter() - start
+    return getattr(time, clock)() - start
 
 
-def lram_npzc(episodes: list[Episode], place: Path) -> float:
+def lram_npzc(episodes: list[Episode], place: Path, clock: str) -> float:
     """A compressed file an episode."""
-    start = time.perf_counter()
+    start = getattr(time, clock)()
     for number, episode in enumerate(episodes):
         np.savez_compressed(place / f"{number:09d}.npz", **_lram(episode))
-    return time.perf_counter() - start
+    return getattr(time, clock)() - start
 
 
 def _lram(episode: Episode) -> dict[str, np.ndarray]:
@@ -85,25 +85,27 @@ def _lram(episode: Episode) -> dict[str, np.ndarray]:
     }
 
 
-def minari(episodes: list[Episode], place: Path) -> float:
+def minari(episodes: list[Episode], place: Path, clock: str) -> float:
     """`create_dataset_from_buffers`; a buffer holds a list of steps, as its collector leaves it."""
-    return _timed("minari", _by_minari, episodes, place)
+    return _timed("minari", _by_minari, episodes, place, clock)
 
 
-def lerobot(episodes: list[Episode], place: Path) -> float:
+def lerobot(episodes: list[Episode], place: Path, clock: str) -> float:
     """`add_frame` for each step and `save_episode`; pictures as images."""
-    return _timed("lerobot", _by_lerobot, episodes, place)
+    return _timed("lerobot", _by_lerobot, episodes, place, clock)
 
 
-def _timed(name: str, function: Callable[..., dict[str, Any]], episodes: list[Episode], place: Path) -> float:
+def _timed(
+    name: str, function: Callable[..., dict[str, Any]], episodes: list[Episode], place: Path, clock: str
+) -> float:
     """Seconds that a function takes in a side environment for the arrays of these episodes."""
     python = tool().environment(name)
     for array in ("observation", "action", "reward"):
         np.save(place / f"{array}.npy", np.stack([episode.steps[array] for episode in episodes]))
-    return float(run_by(python, function, place)["seconds"])
+    return float(run_by(python, function, place, clock)["seconds"])
 
 
-def _by_minari(place: str) -> dict[str, Any]:
+def _by_minari(place: str, clock: str) -> dict[str, Any]:
     import os
     import time
 
@@ -121,7 +123,7 @@ def _by_minari(place: str) -> dict[str, Any]:
         if pictures
         else Box(-np.inf, np.inf, observations.shape[2:], observations.dtype)
     )
-    start = time.perf_counter()
+    start = getattr(time, clock)()
     ends = np.zeros(len(rewards[0]) - 1, bool)
     ends[-1] = True
     buffers = [
@@ -142,10 +144,10 @@ def _by_minari(place: str) -> dict[str, Any]:
         action_space=Discrete(18) if actions.ndim == 2 else Box(-np.inf, np.inf, actions.shape[2:], actions.dtype),
         jpeg_encoding=False,
     )
-    return {"seconds": time.perf_counter() - start}
+    return {"seconds": getattr(time, clock)() - start}
 
 
-def _by_lerobot(place: str) -> dict[str, Any]:
+def _by_lerobot(place: str, clock: str) -> dict[str, Any]:
     import time
 
     import numpy as np
@@ -165,7 +167,7 @@ def _by_lerobot(place: str) -> dict[str, Any]:
     }
     observations = observations if pictures else observations.astype(np.float32)
     rewards = rewards.astype(np.float32)[..., None]
-    start = time.perf_counter()
+    start = getattr(time, clock)()
     dataset = LeRobotDataset.create("toy/corner", fps=30, features=features, root=f"{place}/out", use_videos=False)
     for number in range(len(observations)):
         for step in range(len(actions[number]) - 1):
@@ -174,7 +176,7 @@ def _by_lerobot(place: str) -> dict[str, Any]:
         dataset.save_episode()
     if hasattr(dataset, "finalize"):
         dataset.finalize()
-    return {"seconds": time.perf_counter() - start}
+    return {"seconds": getattr(time, clock)() - start}
 
 
 WRITERS = {

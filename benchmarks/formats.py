@@ -52,7 +52,7 @@ LARGE = 2**30
 
 VARIANTS: dict[str, list[list[str]]] = {
     "hdf5": [[], ["format.compression=gzip"]],
-    "minari": [[], ["format.data=arrow"]],
+    "minari": [[], ["format.data=arrow"], ["format.data=parquet"]],
     "rlds": [[], ["format.file=tfrecord"]],
 }
 """Settings that are measured beside the defaults."""
@@ -184,7 +184,7 @@ def read_back(form: Format, path: Path, place: Path) -> None:
     write_named(((name, array) for episode in episodes for name, array in episode.steps.items()), place)
 
 
-def measure(repeats: int = 3, only: Sequence[str] = (), memory: bool = True) -> list[Row]:
+def measure(repeats: int = 3, only: Sequence[str] = (), memory: bool = True, clock: str = "perf_counter") -> list[Row]:
     keep_freed_memory()  # as run.py does
     chosen = [form for form in forms() if not only or form.name in only]
     rows = []
@@ -192,7 +192,7 @@ def measure(repeats: int = 3, only: Sequence[str] = (), memory: bool = True) -> 
         for label, made in SETS.items():
             artifact = stored(Made(label, made), Path(folder) / label.replace(" ", "-"))
             for form in chosen:
-                rows += compare(form, label, artifact, repeats)
+                rows += compare(form, label, artifact, repeats, clock)
         if memory:
             episodes = LARGE // (84 * 84 * SCREENS)
             artifact = stored(Made("large", partial(screens, episodes)), Path(folder) / "large")
@@ -200,7 +200,7 @@ def measure(repeats: int = 3, only: Sequence[str] = (), memory: bool = True) -> 
     return rows
 
 
-def compare(form: Form, label: str, artifact: Artifact, repeats: int) -> list[Row]:
+def compare(form: Form, label: str, artifact: Artifact, repeats: int, clock: str) -> list[Row]:
     """The rows of one form and one set: out, and back in."""
     format = form.built()
     data = outgoing(artifact)
@@ -224,12 +224,12 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int) -> list[Ro
         try:
             functions |= {"bulk": written_again(path), "library": lambda place: read_to_disk(path, place)}
         except Unknown as error:
-            if not (records := by_library(path, Path(folder), repeats)):
+            if not (records := by_library(path, Path(folder), repeats, clock)):
                 print(f"{form.label}: no peer for {error}", file=sys.stderr)
-        cost = in_turns(repeats, Path(folder), functions) | records
+        cost = in_turns(repeats, Path(folder), functions, clock) | records
         peer, peer_s = "", None
         if writer := WRITERS.get(form.name):
-            peer, peer_s = writer.seconds(data, Path(folder)) or ("", None)
+            peer, peer_s = writer.seconds(data, Path(folder), clock) or ("", None)
     out, back, sped = cost["out"], cost["in"], raw / 1e6
     note = f">= 0.5 and 5 x wanted: {told(cost.get('bulk'), out)}, {told(peer_s, out)}; {sped / out:,.0f} MB/s"
     rows = [Row(f"{label} to {form.label}", out, peer, peer_s, "its library, in bulk", cost.get("bulk"), note)]
@@ -248,15 +248,17 @@ def told(other: float | None, ours: float) -> str:
     return "none" if other is None else f"{other / ours:.2f} x"
 
 
-def in_turns(repeats: int, folder: Path, functions: Mapping[str, Callable[[Path], Any]]) -> dict[str, float]:
+def in_turns(
+    repeats: int, folder: Path, functions: Mapping[str, Callable[[Path], Any]], clock: str
+) -> dict[str, float]:
     """As `measure.best_of`, each in a new folder that is removed afterwards."""
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(repeats):
         for name, function in functions.items():
             place = Path(tempfile.mkdtemp(dir=folder))
-            start = time.perf_counter()
+            start = getattr(time, clock)()
             function(place)
-            best[name] = min(best[name], time.perf_counter() - start)
+            best[name] = min(best[name], getattr(time, clock)() - start)
             shutil.rmtree(place)
     return best
 
@@ -298,8 +300,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=(), help="names of forms, as in format=NAME")
     parser.add_argument("--no-memory", action="store_true", help="leave the gigabyte of screens out")
+    parser.add_argument("--cpu", action="store_true", help="processor seconds: where others use the machine, too")
     arguments = parser.parse_args()
-    print_table(measure(arguments.repeats, arguments.only, not arguments.no_memory))
+    clock = "process_time" if arguments.cpu else "perf_counter"
+    print_table(measure(arguments.repeats, arguments.only, not arguments.no_memory, clock))
 
 
 if __name__ == "__main__":
