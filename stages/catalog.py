@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.exported import EXPORT
 from pipeline.campaign.console import stuck_episodes, success_rate, wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
@@ -51,7 +52,7 @@ def _row(artifact: Artifact) -> list[str]:
     counts = manifest.counts
     return [
         manifest.task,
-        manifest.kind,
+        f"{manifest.kind} {manifest.parameters.get('format', '')}" if manifest.kind == EXPORT else manifest.kind,
         artifact.path.name,
         human_bytes(size_of(artifact.path)),
         f"{counts['episodes']:,}" if "episodes" in counts else "",

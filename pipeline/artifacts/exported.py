@@ -34,9 +34,9 @@ def tasks_in(export: Artifact) -> list[str]:
     return [export.task] if export.task != ALL_TASKS else [str(task) for task in export.manifest.parameters[TASKS]]
 
 
-def export_words(export: Artifact) -> list[str]:
-    """What an export is, for its line on the terminal: form, size, and what of the dataset it does not hold."""
+def export_words(export: Artifact) -> tuple[str, str]:
+    """An export on the terminal: its form and size, and what of the dataset it does not hold."""
     manifest = export.manifest
     lost = ", ".join(manifest.facts.get(LOST, []))
     size = human_bytes(sum(int(record["size"]) for record in manifest.files.values()))
-    return [str(manifest.parameters.get("format")), size, f"without {lost}" if lost else "nothing is lost"]
+    return f"{manifest.parameters.get('format')}, {size}", f"without {lost}" if lost else "nothing is lost"

@@ -81,8 +81,8 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
     manifest = artifact.manifest
     counts = manifest.counts
     facts = [how_many(int(counts[unit]), unit) for unit in ("episodes", "states") if unit in counts]
-    is_export = manifest.kind == EXPORT
-    facts += export_words(artifact) if is_export else []
+    form, lost = export_words(artifact) if manifest.kind == EXPORT else ("", "")
+    facts += filter(None, [form])
     if rate := success_rate(artifact):
         facts.append(f"success {rate}")
     if still := stuck_episodes(artifact):
@@ -91,8 +91,8 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
         facts.append(f"{manifest.seconds:.1f} s")
     label = manifest.task.removesuffix(f"/{ALL_TASKS}")
     how = "built" if artifact.built else "found"
-    where = artifact.laid or (place_in(artifact) if is_export else artifact.path)
-    log.info("%s %s %s %s (%s)", stage, label, how, where, ", ".join(facts))
+    where = artifact.laid or (place_in(artifact) if form else artifact.path)
+    log.info("%s %s %s %s (%s)", stage, label, how, where, "; ".join(filter(None, [", ".join(facts), lost])))
     if (page := artifact.path / "page" / "index.html").is_file():
         log.info("  page: %s", page)
     for warning in manifest.warnings if artifact.built else []:

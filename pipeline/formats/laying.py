@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
@@ -15,7 +17,7 @@ from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput
 from pipeline.formats.places import OUT, Out, another_place, files_inside, names_file
 from pipeline.formats.sending import remote_out
-from pipeline.machine.files import files_below, sync_folder, sync_tree
+from pipeline.machine.files import files_below, sync_file, sync_folder, sync_tree
 from pipeline.machine.lease import held
 from pipeline.machine.secrets import refuse_password
 from pipeline.wording import few
@@ -83,14 +85,17 @@ class LocalOut(Out):
         """See `Out`. It is written under a hidden name beside the place, `.NAME.partial`; one that a killed run left
         is removed. Another process that lays something there is waited for.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _made(self.path.parent):
+            return self._lay(data / self.place, files)
+
+    def _lay(self, source: Path, files: Files) -> bool:
         with held(self.path.with_name(f".{self.path.name}.lease"), f"laying {self.path}") as check:
             unfinished = self.path.with_name(f".{self.path.name}.partial")
             _remove(unfinished)
             if not self.is_free(files):
                 return False
             try:
-                self._write(data / self.place, unfinished)
+                self._write(source, unfinished)
                 check()
                 if self.path.is_dir():
                     self.path.rmdir()  # it is empty
@@ -103,14 +108,30 @@ class LocalOut(Out):
 
     def _write(self, source: Path, copy: Path) -> None:
         write = _link if self.link else _copy
-        if source.is_dir():
-            shutil.copytree(source, copy, copy_function=write)
-            sync_tree(copy)
+        if not source.is_dir():
+            write(source, copy)
+            sync_file(copy)
             return
-        write(str(source), str(copy))
-        if not self.link:
-            with copy.open("rb") as file:
-                os.fsync(file.fileno())
+        copy.mkdir()
+        for file in files_below(source):  # copytree would go on after an error, and hide which
+            place = copy / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(file, place)
+        sync_tree(copy)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder that is there; what was made of it is taken away again where nothing could be laid in it."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # another process lays something there
+            for each in new:
+                each.rmdir()
+        raise
 
 
 def place_out(asked: str, place: PurePosixPath, suffix: str, link: bool) -> Out:
@@ -122,11 +143,14 @@ def place_out(asked: str, place: PurePosixPath, suffix: str, link: bool) -> Out:
     return LocalOut(asked, top if names_file(asked, suffix) else top / place, place, link)
 
 
-def _copy(source: str, copy: str) -> None:
-    shutil.copyfile(source, copy)
+def _copy(source: Path, copy: Path) -> None:
+    try:
+        shutil.copyfile(source, copy)
+    except OSError as error:  # of two names the first is taken for what could not be written
+        raise OSError(error.errno, error.strerror, str(copy)) from error
 
 
-def _link(source: str, copy: str) -> None:
+def _link(source: Path, copy: Path) -> None:
     try:
         os.link(source, copy)
     except OSError as error:

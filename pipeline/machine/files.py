@@ -65,7 +65,12 @@ def write_spilled(path: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -
 
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -79,11 +84,7 @@ def sync_tree(folder: Path) -> None:
     """
     if not _sync_file_system(folder):
         for path in files_below(folder):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_file(path)
         for current, _, _ in os.walk(folder):
             sync_folder(Path(current))
 

@@ -15,6 +15,7 @@ from stages import export
 from tests.conftest import made_episode
 from tests.contracts.format import Listed, exported, ingested
 from tests.pipeline.formats.test_contract import ArraysFormat
+from tests.test_disks import mounted
 
 
 @pytest.fixture
@@ -105,6 +106,15 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_made(home, 
     with pytest.raises(InvalidInput, match="nothing can be written in /proc"):
         laid(home, "/proc/out")
     assert not list((home.root / "toy" / "corner").glob("export/[!.]*"))
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left_on_it(home, tmp_path):
+    ingested(Listed([made_episode(np.random.default_rng(1), 2000)]), home, "large-v1")
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=64k", "tmpfs") as small:
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            laid(home, small / "deep" / "out", dataset="large-v1")
+        assert str(caught.value.filename).startswith(str(small))
+        assert everything_below(small) == []
 
 
 def test_a_file_takes_the_name_that_was_typed_or_its_own_in_a_folder(tmp_path):
