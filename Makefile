@@ -17,10 +17,10 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay report catalog verify clean
+.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats report catalog verify clean
 
 help: ## Show this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 SYSTEM := g++ libosmesa6 libegl1 chromium fonts-dejavu-core
 system: ## Print (as root: run) the one line of useful system packages; all optional
@@ -78,6 +78,24 @@ dqn-replay: setup ## The DQN Replay Dataset, its 60 games or TASKS=a,b (ROOT=FOL
 	$(BIN)/python run.py -m stage=ingest domain=atari source=dqn_replay source.run=$(RUN) $(if $(ROOT),source.root=$(ROOT)) \
 	  $(if $(filter file,$(origin TASKS)),+sweep=atari60,task=$(TASKS)) \
 	  $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+
+OUT ?= outputs/atari-1m
+AS_LRAM := domain=atari dataset=atari-1m-v1 format.full_actions=true format.returns_to_go=true format.link=true
+PUBLISHED = $(BIN)/python run.py -m 'stage=[ingest,export]' $(AS_LRAM) source=dqn_replay source.quality=expert source.num_slices=49 \
+  source.max_transitions=1000000 $(if $(ROOT),source.root=$(ROOT)) format=hdf5 format.out=$(OUT) $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+GAMES_1M = $(subst $(comma), ,$(if $(filter file,$(origin TASKS)),$(shell sed -n 's/^ *task: //p' conf/sweep/atari46.yaml),$(TASKS)))
+comma := ,
+space := $(subst ,, )
+
+atari-1m: setup ## LRAM's published recipe: a million transitions of each of its 46 games, or TASKS=a,b, as HDF5 files in OUT=FOLDER
+	failed=0; \
+	$(if $(filter asterix,$(GAMES_1M)),$(PUBLISHED) task=asterix source.run=2 || failed=1;) \
+	$(if $(filter-out asterix,$(GAMES_1M)),$(PUBLISHED) task=$(subst $(space),$(comma),$(strip $(filter-out asterix,$(GAMES_1M)))) source.run=$(RUN) || failed=1;) \
+	exit $$failed
+
+atari-1m-formats: setup ## The same Pong again as npzc, npz and pkl, in OUT-npzc, OUT-npz and OUT-pkl
+	for form in npzc npz pkl; do \
+	  $(BIN)/python run.py stage=export $(AS_LRAM) task=pong format=$$form format.out=$(OUT)-$$form || exit 1; done
 
 report: setup ## HTML pages of DOMAIN for TASKS
 	$(BIN)/python run.py -m stage=report domain=$(DOMAIN) task=$(TASKS)
