@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,11 @@ def stored(folder: Path) -> tuple[dict[str, EpisodeDataset], dict[str, EpisodeDa
 
     whole = {"vectors": everything(), "pictures": everything(grey_pictures)}
     layouts = {name: make() for name, make in LAYOUTS.items()}
-    numbered = {name: dataset(number, episodes) for number, (name, episodes) in enumerate((whole | layouts).items(), 1)}
-    return {name: numbered[name] for name in whole}, {name: numbered[name] for name in layouts}
+    numbers = count(1)  # both have vectors
+    return (
+        {name: dataset(next(numbers), episodes) for name, episodes in whole.items()},
+        {name: dataset(next(numbers), episodes) for name, episodes in layouts.items()},
+    )
 
 
 class Column:
