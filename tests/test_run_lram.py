@@ -20,7 +20,9 @@ LENGTHS = [30, 44, 61, 25, 80, 33, 50, 41, 70, 20, 35, 60]
 
 def commands(*words: str) -> list[list[str]]:
     """The words of the commands that a target of the Makefile runs, each behind run.py."""
-    done = subprocess.run(["make", "-n", "-o", "setup", *words], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-n", "-o", "setup", *words], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     parsed = [shlex.split(line) for line in done.stdout.replace("\\\n", "\n").splitlines() if "run.py" in line]
     return [line[line.index(f"{line[0]}") + 2 : line.index("||")] for line in parsed]
 
@@ -60,8 +62,9 @@ def test_the_published_recipe_makes_the_folders_of_games(tmp_path, logged):
 
     again = ("stage=[ingest,export]", "domain=atari", "task=pong", "source=lram", f"source.path={tmp_path / 'out'}")
     run(tmp_path / "back", *again, "format=npzc", "format.full_actions=true", f"format.out={tmp_path / 'npzc'}")
-    with h5py.File(tmp_path / "out/pong/000000000.hdf5") as first, np.load(
-        tmp_path / "npzc/pong/000000000.npz"
-    ) as second:
+    with (
+        h5py.File(tmp_path / "out/pong/000000000.hdf5") as first,
+        np.load(tmp_path / "npzc/pong/000000000.npz") as second,
+    ):
         np.testing.assert_array_equal(first["actions"][:], second["actions"])
         np.testing.assert_array_equal(first["states"][:], second["states"])

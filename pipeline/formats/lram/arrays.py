@@ -64,7 +64,7 @@ class FileLayout:
         }
         if self.with_returns:
             found[names.RETURNS_TO_GO] = returns_to_go(rewards).astype(np.float32)
-        return {name: np.ascontiguousarray(array) for name, array in found.items()}
+        return {name: np.asarray(array, order="C") for name, array in found.items()}
 
     def states(self, observations: Shaped[np.ndarray, "t ..."]) -> Shaped[np.ndarray, "t ..."]:
         """(T, h, w) grey pictures as (T, 1 or 3, h, w), scaled where that was asked for; all else as it is."""

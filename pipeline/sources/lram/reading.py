@@ -50,7 +50,12 @@ def read_arrays(path: Path, trust: str = Trust.REFUSED) -> FileArrays:
     for name, array in arrays.items():
         if array.dtype.kind not in STORED_KINDS or array.dtype.itemsize > WIDEST:
             raise InvalidInput(f"{path}: {name} should hold numbers of at most 64 bits; it is {array.dtype}.")
-    return arrays
+    return {name: _native(array) for name, array in arrays.items()}
+
+
+def _native(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """The numbers with their bytes in this machine's order."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _read_hdf5(path: Path) -> FileArrays:

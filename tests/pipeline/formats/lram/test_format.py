@@ -15,18 +15,3 @@ class TestHdf5(FormatContract):
 
     def format(self) -> LramFormat:
         return LramFormat("hdf5")
-
-
-class TestNpz(TestHdf5):
-    def format(self) -> LramFormat:
-        return LramFormat("npz")
-
-
-class TestNpzc(TestHdf5):
-    def format(self) -> LramFormat:
-        return LramFormat("npzc", returns_to_go=True)
-
-
-class TestPkl(TestHdf5):
-    def format(self) -> LramFormat:
-        return LramFormat("pkl")
