@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from pipeline.domains.atari import ACTIONS as JOYSTICK
 from pipeline.domains.atari import ROMS
@@ -55,12 +54,13 @@ def same_letters(name: str) -> str:
     return "".join(re.findall(r"[a-z0-9]", name.lower()))
 
 
-def joystick_places(stated: Sequence[int | str] | None) -> list[int] | None:
+def joystick_places(stated: object) -> list[int] | None:
     """The places among Atari's 18 of actions that a manifest states by name or by place; None where it does not.
 
     >>> joystick_places(["NOOP", "RIGHT"])
     [0, 3]
     """
-    if not stated:
+    if not isinstance(stated, list) or not stated:
         return None
-    return [JOYSTICK.index(each) if isinstance(each, str) else int(each) for each in stated]
+    places = [JOYSTICK.index(each) if each in JOYSTICK else each for each in stated]
+    return places if all(type(each) is int and 0 <= each < len(JOYSTICK) for each in places) else None

@@ -12,7 +12,7 @@ from jaxtyping import Float64, Shaped
 from pipeline.dataset.ends import implied_discounts, implied_reason
 from pipeline.dataset.per_episode import with_once
 from pipeline.domains.atari import ACTIONS as JOYSTICK
-from pipeline.episode import Episode, with_last_row
+from pipeline.episode import TEXTS, Episode, with_last_row
 from pipeline.errors import InvalidEpisode, InvalidInput, unknown_name
 from pipeline.exact import exactly
 from pipeline.machine.files import read_json
@@ -26,6 +26,12 @@ from pipeline.wording import few, how_many, json_words
 
 PROVENANCE = "provenance.json"
 WANTED = "a folder with 000000000.hdf5 (or .npz, .pkl) in it, or one with such folders, each of a task"
+ONCE: dict[str, type] = {
+    **{"seed": int, "success": int, "terminated": bool, "truncated": bool, "has_final_reward": bool},
+    **dict.fromkeys(TEXTS, str),
+}
+"""What `episode_facts.json` may say of an episode."""
+
 CARRIED = ("reward_clipping", "frame_stack")
 """What the first source said of its numbers, and what is still true of them."""
 
@@ -103,16 +109,19 @@ class _Beside:
     def __init__(self, place: Path) -> None:
         self.lengths = _table(place, names.LENGTHS)
         self.seeds = _table(place, names.SEEDS)
-        self.facts = {name: values for name, values in _table(place, names.FACTS).items() if isinstance(values, dict)}
-        stored = (_provenance(place) or {}).get(names.STORED, {})
-        self.stored: Mapping[str, Mapping[str, Any]] = stored if isinstance(stored, dict) else {}
+        facts = _table(place, names.FACTS)
+        self.facts = {name: _mapping(facts, name) for name in ONCE}
+        self.stored = _mapping(_provenance(place), names.STORED)
 
     def once(self, stem: str, ended: bool) -> dict[str, Any]:
-        """What the episode says once; a seed that no whole number is, is none."""
+        """What the episode says once. A value of another type than that of its name counts as none."""
         known: dict[str, Any] = {"terminated": ended, "end_reason": implied_reason(ended, False)}
-        if isinstance(seed := self.seeds.get(stem), int):
-            known["seed"] = seed
-        known |= {name: values[stem] for name, values in self.facts.items() if stem in values}
+        for name, values in {
+            "seed": self.seeds,
+            **{name: values for name, values in self.facts.items() if values},
+        }.items():
+            if type(value := values.get(stem)) is ONCE[name] and (ONCE[name] is not int or -(2**63) <= value < 2**63):
+                known[name] = value
         return known | {"has_final_observation": False}
 
 
@@ -258,17 +267,23 @@ def _table(place: Path, name: str) -> dict[str, Any]:
     return found
 
 
+def _mapping(values: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """An object inside another; empty where none is there."""
+    found = (values or {}).get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def _provenance(place: Path) -> dict[str, Any] | None:
     return _table(place, PROVENANCE) or None
 
 
 def _carried(domain: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """What is still true of the numbers that an export of ours brought."""
-    parameters = known.get("parameters", {})
-    first = {**parameters.get("environment", {}), **parameters.get("source", {})}
+    parameters = _mapping(known, "parameters")
+    first = {**_mapping(parameters, "environment"), **_mapping(parameters, "source")}
     facts = {name: first[name] for name in CARRIED if name in first}
     if domain == "atari" and (places := names.joystick_places(first.get("actions"))):
         facts["actions"] = places
-    if known.get("export", {}).get("full_actions"):
+    if _mapping(known, "export").get("full_actions"):
         facts["actions"] = list(range(len(JOYSTICK)))
     return facts
