@@ -18,6 +18,7 @@ from pipeline.episode import with_last_row
 from pipeline.errors import DamagedArtifact
 from pipeline.formats.contract import Format
 from pipeline.formats.lerobot.format import LeRobotFormat
+from pipeline.formats.lram.format import LramFormat
 from pipeline.formats.ogbench import OgbenchFormat
 from pipeline.hub.description import read_description
 from pipeline.interfaces import ArraySpec, Decision, Policy
@@ -26,6 +27,7 @@ from pipeline.policies.sb3.zoo import read_training
 from pipeline.sources.contract import Source
 from pipeline.sources.jat.source import JatSource
 from pipeline.sources.lerobot.source import LeRobotSource
+from pipeline.sources.lram.source import LramSource
 from pipeline.sources.ogbench import OgbenchSource
 from pipeline.views.contexts import Contexts
 from stages import verify
@@ -36,6 +38,7 @@ from tests.everything import everything
 from tests.fuzz.edits import Files
 from tests.jat_files import make_jat, make_missions, make_screens
 from tests.lerobot_files import LeRobotFiles
+from tests.lram_files import write_game
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
 from tests.pipeline.sources.dqn_replay.readings import stored
 
@@ -212,6 +215,12 @@ def _read_description(folder: Path) -> None:
         read_description((folder / "published.json").read_bytes(), "published.json")
 
 
+def _write_lram(folder: Path) -> None:
+    """One file of each kind that is read without trust, and an order of their own."""
+    write_game(folder / "corner", ".npz", ".hdf5", side=6)
+    (folder / "corner" / "episode_trjids.json").write_text('{"000000000": 3, "000000001": 1, "000000002": 2}')
+
+
 def _write_ogbench(folder: Path) -> None:
     """As OGBench writes its own files."""
     for name, rows in (("a.npz", 13), ("a-val.npz", 5)):
@@ -276,6 +285,11 @@ DOORS: dict[str, Door] = {
     "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
     "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),
     "jat-texts": Door(lambda folder: make_missions(folder, [5, 7]), _read_jat("babyai", "go-to"), 4),
+    "lram": Door(_write_lram, _read_source(LramSource), 4),
+    "lram-ours": Door(_write_export(LramFormat("hdf5", returns_to_go=True)), _read_source(LramSource), 4),
+    "lram-pickles": Door(
+        _write_export(LramFormat("pkl")), _read_source(lambda folder: LramSource.of_own(Path(folder))), 2
+    ),
     "ogbench": Door(_write_ogbench, _read_source(OgbenchSource), 4),
     "ogbench-ours": Door(
         _write_export(OgbenchFormat(compression="none")),

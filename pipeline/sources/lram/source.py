@@ -12,7 +12,7 @@ from jaxtyping import Float64, Shaped
 from pipeline.dataset.ends import implied_discounts, implied_reason
 from pipeline.dataset.per_episode import with_once
 from pipeline.domains.atari import ACTIONS as JOYSTICK
-from pipeline.episode import TEXTS, Episode, with_last_row
+from pipeline.episode import SUMMARY, TEXTS, Episode, with_last_row
 from pipeline.errors import InvalidEpisode, InvalidInput, unknown_name
 from pipeline.exact import exactly
 from pipeline.machine.files import read_json
@@ -26,14 +26,8 @@ from pipeline.wording import few, how_many, json_words
 
 PROVENANCE = "provenance.json"
 WANTED = "a folder with 000000000.hdf5 (or .npz, .pkl) in it, or one with such folders, each of a task"
-ONCE: dict[str, type] = {
-    **{"seed": int, "success": int, "terminated": bool, "truncated": bool, "has_final_reward": bool},
-    **dict.fromkeys(TEXTS, str),
-}
+ONCE = (*(name for name in SUMMARY if name != "has_final_observation"), *TEXTS)
 """What `episode_facts.json` may say of an episode."""
-
-CARRIED = ("reward_clipping", "frame_stack")
-"""What the first source said of its numbers, and what is still true of them."""
 
 
 class LramSource(Source):
@@ -116,11 +110,8 @@ class _Beside:
     def once(self, stem: str, ended: bool) -> dict[str, Any]:
         """What the episode says once. A value of another type than that of its name counts as none."""
         known: dict[str, Any] = {"terminated": ended, "end_reason": implied_reason(ended, False)}
-        for name, values in {
-            "seed": self.seeds,
-            **{name: values for name, values in self.facts.items() if values},
-        }.items():
-            if type(value := values.get(stem)) is ONCE[name] and (ONCE[name] is not int or -(2**63) <= value < 2**63):
+        for name, values in (("seed", self.seeds), *self.facts.items()):
+            if _is_of_type(value := values.get(stem), name):
                 known[name] = value
         return known | {"has_final_observation": False}
 
@@ -273,6 +264,21 @@ def _mapping(values: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _is_range(value: Any) -> bool:
+    """Whether a JSON value is two numbers."""
+    return isinstance(value, list) and len(value) == 2 and all(type(each) in (int, float) for each in value)
+
+
+def _is_of_type(value: Any, name: str) -> bool:
+    """Whether a JSON value is what an episode has under that name."""
+    if name in TEXTS:
+        return isinstance(value, str)
+    if SUMMARY[name] is np.bool_:
+        return isinstance(value, bool)
+    limits = np.iinfo(SUMMARY[name])
+    return type(value) is int and limits.min <= value <= limits.max
+
+
 def _provenance(place: Path) -> dict[str, Any] | None:
     return _table(place, PROVENANCE) or None
 
@@ -281,7 +287,11 @@ def _carried(domain: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """What is still true of the numbers that an export of ours brought."""
     parameters = _mapping(known, "parameters")
     first = {**_mapping(parameters, "environment"), **_mapping(parameters, "source")}
-    facts = {name: first[name] for name in CARRIED if name in first}
+    facts: dict[str, Any] = {}
+    if _is_range(clipping := first.get("reward_clipping")):
+        facts["reward_clipping"] = clipping
+    if stack := _mapping(first, "frame_stack"):
+        facts["frame_stack"] = stack
     if domain == "atari" and (places := names.joystick_places(first.get("actions"))):
         facts["actions"] = places
     if _mapping(known, "export").get("full_actions"):
