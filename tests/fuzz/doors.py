@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.formats.contract import Format
 from pipeline.formats.lerobot.format import LeRobotFormat
 from pipeline.formats.lram.format import LramFormat
 from pipeline.formats.ogbench import OgbenchFormat
+from pipeline.formats.rlds.format import RldsFormat
 from pipeline.hub.description import read_description
 from pipeline.interfaces import ArraySpec, Decision, Policy
 from pipeline.policies.normalize import read_scalings
@@ -29,6 +30,7 @@ from pipeline.sources.jat.source import JatSource
 from pipeline.sources.lerobot.source import LeRobotSource
 from pipeline.sources.lram.source import LramSource
 from pipeline.sources.ogbench import OgbenchSource
+from pipeline.sources.rlds.source import RldsSource
 from pipeline.views.contexts import Contexts
 from stages import verify
 from tests.conftest import collected, derived, made_episode, toy_domain
@@ -41,6 +43,7 @@ from tests.lerobot_files import LeRobotFiles
 from tests.lram_files import write_game
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
 from tests.pipeline.sources.dqn_replay.readings import stored
+from tests.rlds_files import write_pictures
 
 
 @dataclass(frozen=True)
@@ -296,6 +299,9 @@ DOORS: dict[str, Door] = {
         _read_source(lambda folder: OgbenchSource(_only_folder(Path(folder)))),
         4,
     ),
+    "rlds": Door(write_pictures, _read_source(partial(RldsSource, mission="language_instruction")), 4),
+    "rlds-ours": Door(_write_export(RldsFormat("tfrecord", shard_size=1e-3)), _read_source(RldsSource), 4),
+    "rlds-array-record": Door(_write_export(RldsFormat()), _read_source(RldsSource), 4),
     "ppo": Door(_write_agent("ppo"), _play_agent("ppo"), 8),
     "dqn-agent": Door(_write_agent("dqn"), _play_agent("dqn"), 4),
     "statistics": Door(_write_statistics, lambda folder: read_scalings(folder / "vecnormalize.pkl"), 2),
