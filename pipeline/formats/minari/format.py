@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import Aspect, aspects_of
-from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.minari.hdf5 import COMPRESSIONS
 from pipeline.formats.minari.metadata import MINARI_VERSION, minari_metadata
 from pipeline.formats.minari.segments import SEGMENT, write_groups
@@ -25,7 +25,7 @@ from pipeline.sources.minari.layout import (
     default_dataset_id,
 )
 from pipeline.sources.minari.source import MinariSource
-from pipeline.wording import check_choice
+from pipeline.wording import check_choice, few
 
 
 class MinariFormat(Format):
@@ -50,6 +50,8 @@ class MinariFormat(Format):
         check_choice("format.compression", compression, COMPRESSIONS)
         if compression != "none" and data != HDF5:
             raise InvalidInput(f"format.compression={compression} is of HDF5 files alone; format.data={data} has none.")
+        if id is not None:
+            _filled_in(id, "domain/task/dataset-v0")
         self._id, self._data, self._compression, self._segment = id, data, compression, segment
 
     def identity(self) -> Mapping[str, Any]:
@@ -58,18 +60,14 @@ class MinariFormat(Format):
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         (outgoing,) = data
-        names = {"domain": outgoing.domain, "task": outgoing.task, "dataset": outgoing.name}
-        plain = default_dataset_id(**names)
-        if self._id is None:
-            return PurePosixPath(plain)
-        spelled = dict(zip(names, plain.split("/"), strict=True))
-        given = self._id
-        for name, word in spelled.items():
-            given = given.replace(f"{{{name}}}", word)
-        return PurePosixPath(check_dataset_id(given))
+        plain = default_dataset_id(outgoing.domain, outgoing.task, outgoing.name)
+        return PurePosixPath(plain if self._id is None else _filled_in(self._id, plain))
 
     def require(self, data: Sequence[Outgoing]) -> None:
         self.place(data)
+        empty = [name for name, row in data[0].rows.items() if 0 in row.shape]
+        if empty and self._data != HDF5:
+            raise CannotHold(f"{self._data} holds no rows without a number: {few(empty)}. format.data=hdf5 holds them.")
 
     def write(self, data: Sequence[Outgoing], folder: Path) -> None:
         (outgoing,) = data
@@ -89,3 +87,10 @@ class MinariFormat(Format):
 
     def source(self, path: Path) -> MinariSource:
         return MinariSource(str(path))
+
+
+def _filled_in(id: str, plain: str) -> str:
+    """The id with the parts of the plain one in the places that name them. Raises InvalidInput where it is none."""
+    for name, part in zip(("domain", "task", "dataset"), plain.split("/"), strict=True):
+        id = id.replace(f"{{{name}}}", part)
+    return check_dataset_id(id)

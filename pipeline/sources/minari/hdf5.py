@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ class Hdf5Set:
     """The file of one dataset. Raises InvalidInput where it cannot be read."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._name = path, os.fsencode(path)
 
     def lengths(self) -> dict[int, int]:
         """Steps of each episode by its id."""
@@ -58,7 +60,7 @@ class Hdf5Set:
             file.close()
 
     def _open(self) -> h5f.FileID:
-        return h5f.open(str(self._path).encode(), h5f.ACC_RDONLY)
+        return h5f.open(self._name, h5f.ACC_RDONLY)
 
     def _length(self, file: h5f.FileID, number: int) -> int:
         name = f"{EPISODE}{number}/{REWARDS}"
@@ -73,7 +75,7 @@ class Hdf5Set:
     def _leaves(self, group: h5g.GroupID, path: KeyPath, where: str) -> Iterator[tuple[KeyPath, RawLeaf]]:
         for name in group:
             inside, at = h5o.open(group, name), (*path, name.decode())
-            if Path(h5f.get_name(inside).decode()) != self._path:
+            if h5f.get_name(inside) != self._name:
                 raise InvalidInput(f"{where}: {'/'.join(at)} leads to another file.")
             if isinstance(inside, h5g.GroupID):
                 if len(at) > 64:
@@ -97,12 +99,13 @@ def _read(dataset: h5d.DatasetID, where: str) -> RawLeaf:
 
 def _empty(dataset: h5d.DatasetID, where: str) -> Shaped[np.ndarray, "..."]:
     """The array that is read into; not a huge one for a few damaged bytes, nor one whose numbers lie elsewhere."""
-    properties, shape, dtype = dataset.get_create_plist(), dataset.shape, dataset.dtype
-    if properties.get_layout() == h5d.VIRTUAL or (
-        properties.get_layout() == h5d.CONTIGUOUS and properties.get_external_count()
-    ):
-        raise InvalidInput(f"{where}: its numbers lie in another file.")
-    nbytes = dtype.itemsize * int(np.prod(shape, dtype=object))
+    shape, dtype = dataset.shape, dataset.dtype
+    if dataset.get_offset() is None:  # in chunks, or nowhere in this file
+        properties = dataset.get_create_plist()
+        layout = properties.get_layout()
+        if layout == h5d.VIRTUAL or (layout == h5d.CONTIGUOUS and properties.get_external_count()):
+            raise InvalidInput(f"{where}: its numbers lie in another file.")
+    nbytes = dtype.itemsize * prod(shape)
     if nbytes > ALWAYS_READ and nbytes > MOST_EXPANDED * dataset.get_storage_size():
         raise InvalidInput(f"{where} should be {nbytes:,} bytes, {dataset.get_storage_size():,} are stored.")
     return np.empty(shape, dtype)

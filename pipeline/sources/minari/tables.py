@@ -22,6 +22,9 @@ NUMBER = re.compile(r"0|[1-9]\d*")
 PADDED = (ACTIONS, REWARDS, TERMINATIONS, TRUNCATIONS)
 """Columns whose last row stands for nothing."""
 
+ONE_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
+"""Threads cost more than they bring where an episode is a file."""
+
 SHAPE = b"shape"
 """In the metadata of an info's field: the shape of its rows."""
 
@@ -42,7 +45,8 @@ class TableSet:
         for number in numbers:
             folder = self._folder / str(number)
             with reading_minari(folder):
-                table = pa.concat_tables([self._table(path) for path in self._parts(folder)]).combine_chunks()
+                tables = [self._table(path) for path in self._parts(folder)]
+                table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
                 leaves = dict(_leaves(table))
                 facts = dict(_flattened(self._facts(number)))
             yield RawEpisode(number, leaves, facts, str(folder))
@@ -64,17 +68,16 @@ class TableSet:
         return facts
 
     def _parts(self, folder: Path) -> list[Path]:
-        paths = sorted(folder.glob(f"*.{self._format}"), key=lambda path: (len(path.name), path.name))
+        paths = [path for path in folder.iterdir() if path.suffix == f".{self._format}" and path.name[0] not in "._"]
         if not paths:
             raise InvalidInput(f"{folder} has no file that ends with .{self._format}.")
-        return paths
+        return sorted(paths, key=lambda path: (len(path.name), path.name))
 
     def _table(self, path: Path) -> pa.Table:
         if self._format == ARROW:
-            with pa.memory_map(str(path)) as file:
-                table = pa.ipc.open_file(file).read_all()
+            table = pa.ipc.open_file(pa.py_buffer(path.read_bytes()), options=ONE_THREAD).read_all()
         else:
-            table = pq.ParquetFile(path).read()
+            table = pq.ParquetFile(path).read(use_threads=False)
         table.validate(full=True)
         return table
 
@@ -82,7 +85,7 @@ class TableSet:
 def _leaves(table: pa.Table) -> Iterator[tuple[KeyPath, RawLeaf]]:
     for name in table.column_names:
         column = table.column(name)
-        array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         array = array[:-1] if name in PADDED else array
         yield from _of(array, table.schema.field(name), (name,))
 
