@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from PIL import Image
 
 Features = dict[str, Any]
 
@@ -157,3 +160,43 @@ def write_walks(folder: Path, count: int = 4) -> None:
     """A small dataset in two files."""
     walks = [record(walk(number, 2 + number, number % 2 == 0)) for number in range(count)]
     write_tfds(folder, STEPS, [walks[:1], walks[1:]], ONCE)
+
+
+def write_pictures(folder: Path, count: int = 3) -> None:
+    """As robots are recorded: pictures, tensors as bytes, packed ones, texts, and a third episode that is invalid."""
+    steps = STEPS | {
+        "observation": nested(
+            {
+                "image": image(8, 9, 3),
+                "wrist": image(8, 9, 3, form="jpeg"),
+                "depth": tensor("uint16", 2, 3, encoding="zlib"),
+                "joints": tensor("float64", 4, encoding="bytes"),
+                "hint": text(),
+            }
+        )
+    }
+    once = ONCE | {"invalid": tensor("bool"), "goal": tensor("float32", 3)}
+    write_tfds(folder, steps, [[_with_pictures(number) for number in range(count)]], once)
+
+
+def _with_pictures(number: int) -> bytes:
+    rng, rows = np.random.default_rng(number), 3 + number
+    pixels = rng.integers(0, 256, (rows, 8, 9, 3), np.uint8)
+    values = {
+        "steps/observation/image": [_file(each, "PNG") for each in pixels],
+        "steps/observation/wrist": [_file(each, "JPEG") for each in pixels],
+        "steps/observation/depth": [zlib.compress(bytes(rng.integers(0, 99, 12, np.uint8))) for _ in pixels],
+        "steps/observation/joints": [rng.normal(size=4).tobytes() for _ in pixels],
+        "steps/observation/hint": ["left", *["right"] * (rows - 1)],
+        "steps/observation/state": None,
+        "steps/observation/small": None,
+        "invalid": number == 2,
+        "goal": rng.normal(size=3).astype(np.float32),
+    }
+    return record(walk(number, rows - 1, True, **values))
+
+
+def _file(pixels: np.ndarray, form: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()

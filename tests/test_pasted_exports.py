@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.d4rl_files import d4rl_arrays, write_d4rl
-from tests.rlds_files import STEPS, record, sequence, tensor, walk, write_tfds, write_walks
+from tests.rlds_files import STEPS, nested, record, sequence, tensor, walk, write_tfds, write_walks
 from tests.warm_shell import WarmShell
 
 pytestmark = pytest.mark.slow
@@ -50,16 +50,20 @@ def test_pickles_are_read_when_they_are_trusted(shell, tmp_path):
 def test_a_folder_of_rlds_is_mended_by_its_suggestion(shell):
     for name in ("one", "two"):
         write_walks(shell.folder / "sets" / name / "1.0.0")
-    ragged = STEPS | {"tokens": sequence(tensor("int64"))}
-    write_tfds(shell.folder / "ragged", ragged, [[record(walk(number, 3, True)) for number in range(2)]])
-    for path, dataset in (("sets", "one-v1"), ("ragged", "ragged-v1")):
+    for name, more in (
+        ("ragged", {"tokens": sequence(tensor("int64"))}),
+        ("parts", {"action": nested({"a": tensor("int64"), "b": tensor("float32")})}),
+    ):
+        values = {"steps/action/a": np.ones(4, int), "steps/action/b": np.ones(4, np.float32)}
+        write_tfds(shell.folder / name, STEPS | more, [[record(walk(0, 3, True, **values))]])
+    for path in ("sets", "ragged", "parts"):
         words = (
             "stage=ingest",
             "domain=toy",
             "task=corner",
             "source=rlds",
             f"source.path={path}",
-            f"dataset={dataset}",
+            f"dataset={path}-v1",
         )
         shell.pasted(shell.suggested(*words)[-1])
 

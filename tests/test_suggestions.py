@@ -88,6 +88,7 @@ PLACES = {
     "sources/d4rl.py _bounds": "test_a_d4rl_file_without_timeouts_is_read_with_the_length_of_its_episodes",
     "sources/lram/reading.py _read_pickle": "test_pickles_are_read_when_they_are_trusted",
     "sources/rlds/layout.py _folder": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
+    "sources/rlds/source.py _require_episodes": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/rlds/source.py _unreadable": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/minari/source.py _in_root": "test_a_root_of_two_minari_datasets",
     "sources/lerobot/conventions.py _check_videos": "test_videos_are_decoded_or_left_out",

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipeline.formats.lerobot.format import LeRobotFormat
 from pipeline.formats.lram.format import LramFormat
 from pipeline.formats.minari.format import MinariFormat
 from pipeline.formats.ogbench import OgbenchFormat
+from pipeline.formats.rlds.format import RldsFormat
 from pipeline.hub.description import read_description
 from pipeline.interfaces import ArraySpec, Decision, Policy
 from pipeline.policies.normalize import read_scalings
@@ -31,8 +32,10 @@ from pipeline.sources.lerobot.source import LeRobotSource
 from pipeline.sources.lram.source import LramSource
 from pipeline.sources.minari.source import MinariSource
 from pipeline.sources.ogbench import OgbenchSource
+from pipeline.sources.rlds.source import RldsSource
 from pipeline.views.contexts import Contexts
 from stages import verify
+from tests import minari_files
 from tests.conftest import collected, derived, made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested, place_of
 from tests.dqn_replay_files import played_run
@@ -41,9 +44,9 @@ from tests.fuzz.edits import Files
 from tests.jat_files import make_jat, make_missions, make_screens
 from tests.lerobot_files import LeRobotFiles
 from tests.lram_files import write_game
-from tests.minari_files import arrays, write_hdf5, write_pictures, write_tables
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
 from tests.pipeline.sources.dqn_replay.readings import stored
+from tests.rlds_files import write_pictures
 
 
 @dataclass(frozen=True)
@@ -238,11 +241,12 @@ def _write_ogbench(folder: Path) -> None:
 
 
 def _write_minari(folder: Path) -> None:
-    write_hdf5(folder, [arrays(length, length) for length in (5, 3)], attributes={"options/level": 3, "seed": 4})
+    made = [minari_files.arrays(length, length) for length in (5, 3)]
+    minari_files.write_hdf5(folder, made, attributes={"options/level": 3, "seed": 4})
 
 
 def _write_minari_tables(folder: Path, data_format: str) -> None:
-    write_tables(folder, [arrays(length, length) for length in (5, 3)], data_format)
+    minari_files.write_tables(folder, [minari_files.arrays(length, length) for length in (5, 3)], data_format)
 
 
 def _write_export(form: Format) -> Callable[[Path], object]:
@@ -307,8 +311,11 @@ DOORS: dict[str, Door] = {
         _read_source(lambda folder: OgbenchSource(_only_folder(Path(folder)))),
         4,
     ),
+    "rlds": Door(write_pictures, _read_source(partial(RldsSource, mission="language_instruction")), 4),
+    "rlds-ours": Door(_write_export(RldsFormat("tfrecord", shard_size=1e-3)), _read_source(RldsSource), 4),
+    "rlds-array-record": Door(_write_export(RldsFormat()), _read_source(RldsSource), 4),
     "minari": Door(_write_minari, _read_source(MinariSource), 4),
-    "minari-jpeg": Door(lambda folder: write_pictures(folder, [2, 1]), _read_source(MinariSource), 2),
+    "minari-jpeg": Door(lambda folder: minari_files.write_pictures(folder, [2, 1]), _read_source(MinariSource), 2),
     "minari-arrow": Door(lambda folder: _write_minari_tables(folder, "arrow"), _read_source(MinariSource), 4),
     "minari-parquet": Door(lambda folder: _write_minari_tables(folder, "parquet"), _read_source(MinariSource), 2),
     "minari-ours": Door(_write_export(MinariFormat()), _read_source(MinariSource), 2),

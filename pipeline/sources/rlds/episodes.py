@@ -6,7 +6,7 @@ Rules: https://github.com/google-research/rlds (README)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -21,12 +21,15 @@ from pipeline.episode import INFO, RESET, Episode, with_last_row
 from pipeline.exact import exactly
 from pipeline.observation import observation_names
 from pipeline.sources.quirks import Quirks
-from pipeline.sources.rlds.features import EpisodeFeatures, Path
+from pipeline.sources.rlds.features import EpisodeFeatures, LeafKind, Path
 from pipeline.sources.rlds.ours import EPISODE_ID, FIRST, LAST, RESET_THERE, TERMINAL
 from pipeline.sources.rlds.record import RldsRecord
 from pipeline.sources.rlds.wire import MalformedRecord
 
 ACTION, REWARD, DISCOUNT, OBSERVATION, INVALID = "action", "reward", "discount", "observation", "invalid"
+
+JOIN = "join"
+"""`source.action`: all arrays of an action side by side."""
 
 NO_INFO = (ACTION, REWARD, DISCOUNT, FIRST, LAST, TERMINAL)
 
@@ -46,23 +49,27 @@ class ForeignRules:
 
     Attributes:
         mission: the text, of the steps or of the episode, that is its mission; empty: none is.
+        actions: the arrays that an action is made of, side by side.
         names: our names of the arrays of the steps, and of the episode, by their keys joined by `/`.
     """
 
     last_row: LastRow
     mission: str
+    actions: Sequence[str]
     names: Mapping[str, str]
     once_names: Mapping[str, str]
     quirks: Quirks = field(default_factory=Quirks)
 
     @staticmethod
-    def of(features: EpisodeFeatures, last_row: LastRow, mission: str, quirks: Quirks) -> ForeignRules:
+    def of(features: EpisodeFeatures, last_row: LastRow, mission: str, action: str, quirks: Quirks) -> ForeignRules:
         """The rules for records with these features."""
         observed = {n: leaf.path[1:] for n, leaf in features.steps.items() if leaf.path[0] == OBSERVATION}
-        others = {n: leaf.path for n, leaf in features.steps.items() if n not in observed and n not in NO_INFO}
+        actions = chosen_actions(features, action)
+        taken = {*observed, *NO_INFO, *actions}
+        others = {n: leaf.path for n, leaf in features.steps.items() if n not in taken}
         names = _named(OBSERVATION, observed) | _named(INFO[:-1], others)
         once = {n: leaf.path for n, leaf in features.episode.items() if n != INVALID}
-        return ForeignRules(last_row, mission, names, _named("", once), quirks)
+        return ForeignRules(last_row, mission, actions, names, _named("", once), quirks)
 
     def episode(self, record: RldsRecord) -> Episode | None:
         """The episode; None where it is left out, which is counted. Raises MalformedRecord."""
@@ -74,6 +81,11 @@ class ForeignRules:
         if record.rows - (self.last_row == LastRow.DUMMY) < 1:
             self.quirks.count("episodes_without_steps", "{count} episodes have no step and were left out.")
             return None
+        for name in record.lossy:
+            self.quirks.count(
+                "lossy_pictures",
+                f"{{count}} episodes have {name} in JPEG, which is not what was seen; it is stored as decoded here.",
+            )
         terminated = self._terminated(record)
         steps, texts, mission = self._steps(record, terminated), self._texts(record), self._mission(record)
         rows = len(steps[REWARD])
@@ -123,8 +135,8 @@ class ForeignRules:
         return bool(terminal[-1])
 
     def _steps(self, record: RldsRecord, terminated: bool) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
-        steps = {self.names[name]: array for name, array in record.steps.items() if name not in NO_INFO}
-        steps[ACTION] = self._without_last(record.steps[ACTION])
+        steps = {self.names[name]: array for name, array in record.steps.items() if name in self.names}
+        steps[ACTION] = self._without_last(_joined([record.steps[name] for name in self.actions]))
         steps[REWARD] = self._reward(record)
         if self.last_row == LastRow.VALID:
             steps = {name: with_last_row(name, array) for name, array in steps.items()}
@@ -170,6 +182,14 @@ class ForeignRules:
         return texts[0] if texts else record.once_texts.get(self.mission, "")
 
 
+def chosen_actions(features: EpisodeFeatures, action: str) -> list[str]:
+    """The arrays that an action is made of: the one that there is, the one of that name, or all with `join`."""
+    every = sorted(n for n, leaf in features.steps.items() if leaf.path[0] == ACTION and leaf.kind == LeafKind.TENSOR)
+    if action in ("", JOIN):
+        return every
+    return [name for name in every if name == f"{ACTION}/{action}"]
+
+
 def is_ours(features: EpisodeFeatures) -> bool:
     """Whether these are the features of an export of this program."""
     return {*ONCE, EPISODE_ID} <= features.episode.keys() and {FIRST, LAST, TERMINAL} <= features.steps.keys()
@@ -185,6 +205,18 @@ def our_episode(record: RldsRecord) -> Episode:
         if name.startswith(RESET) and record.once[f"{RESET_THERE}{name.removeprefix(RESET)}"]
     }
     return with_once(without_absent(steps), once, resets)
+
+
+def _joined(arrays: Sequence[Shaped[np.ndarray, "rows ..."]]) -> Shaped[np.ndarray, "rows ..."]:
+    """Arrays side by side, as vectors of the type that holds each of their numbers."""
+    if len(arrays) == 1:
+        return arrays[0]
+    dtype = np.result_type(*arrays)
+    each = [exactly(array.reshape(len(array), -1), dtype) for array in arrays]
+    whole = [array for array in each if array is not None]
+    if len(whole) < len(each):
+        raise MalformedRecord(f"no type of numbers holds all of the action: {[str(array.dtype) for array in arrays]}")
+    return np.concatenate(whole, axis=1)
 
 
 def _flags(record: RldsRecord, name: str) -> Bool[np.ndarray, "rows"] | None:

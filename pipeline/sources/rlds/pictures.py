@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.frames.png import decode_own
+from pipeline.sources.rlds.example import ValueList
 from pipeline.sources.rlds.features import Leaf
 from pipeline.sources.rlds.wire import MalformedRecord
 
@@ -25,9 +26,9 @@ EXACT = {"L": ("1", "L"), "RGB": ("1", "L", "P", "RGB"), "RGBA": ("RGBA",)}
 MOST_PIXELS = 2**26
 
 
-def is_jpeg(data: Any) -> bool:
-    """Whether these bytes begin as a JPEG does."""
-    return bytes(data[:3]) == JPEG
+def is_jpeg(found: ValueList) -> bool:
+    """Whether the first picture begins as a JPEG does."""
+    return any(bytes(file[:3]) == JPEG for file in found.byte_strings()[:1])
 
 
 def read_pictures(files: Sequence[Any], leaf: Leaf) -> UInt8[np.ndarray, "rows h w c"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 
 from pipeline.sources.rlds.example import read_example
 from pipeline.sources.rlds.features import STEPS, EpisodeFeatures, LeafKind
+from pipeline.sources.rlds.pictures import is_jpeg
 from pipeline.sources.rlds.rows import NOTHING, array_rows, text_rows
 from pipeline.sources.rlds.wire import MalformedRecord
 
@@ -25,6 +26,7 @@ class RldsRecord:
         step_texts: a text a row.
         once: arrays of the episode.
         once_texts: texts of the episode.
+        lossy: names of step arrays that are pictures in JPEG.
     """
 
     rows: int
@@ -32,6 +34,7 @@ class RldsRecord:
     step_texts: Mapping[str, list[str]]
     once: Mapping[str, Shaped[np.ndarray, "..."]]
     once_texts: Mapping[str, str]
+    lossy: Sequence[str] = ()
 
 
 def rlds_record(data: bytes, features: EpisodeFeatures) -> RldsRecord:
@@ -49,6 +52,8 @@ def rlds_record(data: bytes, features: EpisodeFeatures) -> RldsRecord:
     arrays |= {
         name: np.zeros((rows, *array.shape[1:]), array.dtype) for name, array in arrays.items() if not array.size
     }
+    images = [name for name, leaf in features.steps.items() if leaf.kind == LeafKind.IMAGE]
+    lossy = [name for name in images if is_jpeg(found[f"{STEPS}/{name}"])]
     once: dict[str, np.ndarray] = {}
     once_texts: dict[str, str] = {}
     for name, leaf in features.episode.items():
@@ -57,7 +62,7 @@ def rlds_record(data: bytes, features: EpisodeFeatures) -> RldsRecord:
             once_texts[name] = _single(text_rows(leaf, values), name)
         else:
             once[name] = np.asarray(_single(array_rows(leaf, values), name))
-    return RldsRecord(rows, arrays, texts, once, once_texts)
+    return RldsRecord(rows, arrays, texts, once, once_texts, lossy)
 
 
 def _rows(arrays: Mapping[str, Shaped[np.ndarray, "rows ..."]], texts: Mapping[str, list[str]]) -> int:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.extras import import_extra
 from pipeline.machine.files import is_plain_file
+from pipeline.wording import first_line
 
 HEAD = struct.Struct("<QI")
 TAIL = struct.Struct("<I")
@@ -97,17 +98,26 @@ def _checked(file: BinaryIO, length: int, where: str) -> bytes:
 
 def _read_array_record(path: Path, start: int) -> Iterator[bytes]:
     reader = array_record().ArrayRecordReader(str(path), "readahead_buffer_size:0,max_parallelism:0")
+    if not reader.ok():
+        raise _damaged(f"{path} cannot be opened as an ArrayRecord file{_reason(reader)}")
     try:
-        if not reader.ok():
-            raise _damaged(f"{path} cannot be opened as an ArrayRecord file")
         for number in range(start, reader.num_records()):
             try:
                 (record,) = reader.read(number, number + 1)
             except (RuntimeError, ValueError, IndexError) as error:
-                raise _damaged(f"{path}: record {number} cannot be read: {str(error).splitlines()[0]}") from error
+                raise _damaged(f"{path}: record {number} cannot be read ({first_line(error)})") from error
             yield record
     finally:
+        _reason(reader)
+
+
+def _reason(reader: Any) -> str:
+    """Why a file could not be read, which its reader says when it is closed."""
+    try:
         reader.close()
+    except RuntimeError as error:
+        return f" ({first_line(error)})"
+    return ""
 
 
 def _damaged(what: str) -> InvalidInput:

@@ -18,10 +18,12 @@ from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.sources.rlds.episodes import (
     ACTION,
+    JOIN,
     NO_INFO,
     OBSERVATION,
     ForeignRules,
     LastRow,
+    chosen_actions,
     is_ours,
     our_episode,
 )
@@ -40,6 +42,7 @@ class RldsSource(Source):
         path: folder of a version, or a data_dir with one dataset.
         split: which one.
         last_row: what the last row of an episode is; see `LastRow`.
+        action: of an action of several arrays, the one to take, or `join` for all side by side.
         mission: the text feature that is the mission of an episode, such as `language_instruction`.
         leave_out: features that are not read, such as `steps/tokens`.
 
@@ -54,10 +57,12 @@ class RldsSource(Source):
         split: str = "train",
         last_row: str = "dummy",
         mission: str | None = None,
+        action: str | None = None,
         leave_out: Sequence[str] = (),
     ) -> None:
         check_choice("source.last_row", last_row, list(LastRow))
         self.path, self.split, self.mission = path, split, mission or ""
+        self.action = action or ""
         self.last_row, self.leave_out = LastRow(last_row), tuple(leave_out)
         self._quirks: dict[tuple[str, str], Quirks] = {}
 
@@ -70,6 +75,7 @@ class RldsSource(Source):
             "split": self.split,
             "last_row": str(self.last_row),
             "mission": self.mission,
+            "action": self.action,
             "leave_out": sorted(self.leave_out),
         }
         there = [file for file in files if file.exists()]
@@ -90,7 +96,7 @@ class RldsSource(Source):
         if is_ours(dataset.features):
             yield from self._ours(dataset, features, start)
         else:
-            rules = ForeignRules.of(features, self.last_row, self.mission, quirks)
+            rules = ForeignRules.of(features, self.last_row, self.mission, self.action, quirks)
             yield from islice(self._foreign(dataset, features, rules), start, None)
 
     def _ours(self, dataset: TfdsDataset, features: EpisodeFeatures, start: int) -> Iterator[Episode]:
@@ -135,7 +141,7 @@ class RldsSource(Source):
                 quirks.note("unread_metadata", f"{leaf.name} ({leaf.node}) of the episodes is not read.")
         features = EpisodeFeatures(steps, {n: leaf for n, leaf in once.items() if leaf.is_read})
         if not is_ours(dataset.features):
-            _require_episodes(features, where)
+            _require_episodes(features, where, self.action)
         return features
 
 
@@ -149,15 +155,24 @@ def _unreadable(leaves: Sequence[Leaf], where: Path, left_out: Sequence[str]) ->
     )
 
 
-def _require_episodes(features: EpisodeFeatures, where: Path) -> None:
+def _require_episodes(features: EpisodeFeatures, where: Path, action: str) -> None:
     """Raises InvalidInput for steps that lack what an episode needs."""
     steps, has = features.steps, f"It has {few(sorted(features.steps), 12) or 'none'}."
-    if inside := [name for name in steps for each in NO_INFO if name.startswith(f"{each}/")]:
+    actions = chosen_actions(features, action)
+    if len(actions) > 1 and action != JOIN:
+        several = "\n".join(f"  {again(source__action=name.removeprefix(f'{ACTION}/'))}" for name in actions)
+        raise InvalidInput(
+            f"{where}: one array is wanted for each step's {ACTION}; there are {few(actions, 12)}.\n"
+            f"Join them, or take one of them:\n  {again(source__action=JOIN)}\n{several}"
+        )
+    if inside := [name for name in steps for each in NO_INFO[1:] if name.startswith(f"{each}/")]:
         raise InvalidInput(
             f"{where}: one array is wanted for each step's {inside[0].split('/')[0]}, not several. {has}"
         )
-    if ACTION not in steps or steps[ACTION].kind != LeafKind.TENSOR:
-        raise InvalidInput(f"{where}: the steps have no array {ACTION}. {has}")
+    if not actions:
+        raise InvalidInput(
+            f"{where}: the steps have no array {'/'.join(part for part in (ACTION, action) if part)}. {has}"
+        )
     observed = [leaf for leaf in steps.values() if leaf.path[0] == OBSERVATION]
     if not any(leaf.kind != LeafKind.TEXT for leaf in observed):
         raise InvalidInput(f"{where}: the steps have no {OBSERVATION} that is an array or a picture. {has}")
