@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from jaxtyping import Bool, Int64, Shaped
 from zlib_ng import zlib_ng
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.formats.chunk_log import ChunkLog
 from pipeline.machine.files import sync_folder, write_json
 from pipeline.machine.threads import available_cores
 from pipeline.wording import check_choice
@@ -45,12 +45,6 @@ SYNC_BYTES = 2**30
 
 STORED_RAW = 1
 """Filter mask of a chunk that compression did not make smaller: its one filter is skipped."""
-
-RECORD = struct.Struct("<IQIQI")
-"""Of the log: column, number of the chunk, filter mask, bytes that follow, and the CRC-32 of all of it."""
-
-HEAD = 2**32 - 1
-"""In the place of a column: the description of the columns, with which the log begins."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +217,7 @@ def _write_compressed(
     beside: Callable[[h5py.File], object],
     progress: Callable[[float], object],
 ) -> None:
-    log = ChunkLog(_hidden(path, "chunks"), columns, compression)
+    log = ChunkLog(_hidden(path, "chunks"), len(columns), _described(columns, compression))
     compress = _gzip if compression == "gzip" else _lzf
     with log, ThreadPoolExecutor(available_cores()) as threads:
         for share in _windows(columns):
@@ -281,78 +275,3 @@ def _lzf(chunk: Shaped[np.ndarray, "rows ..."]) -> tuple[int, bytes]:
         dataset = file.create_dataset("chunk", data=chunk, chunks=chunk.shape, compression="lzf")
         mask, data = dataset.id.read_direct_chunk((0,) * chunk.ndim)
     return mask, data
-
-
-class ChunkLog:
-    """Finished chunks in the order in which they were made. A record that a kill or a power cut tore is cut off.
-
-    A log of other columns is begun again.
-    """
-
-    def __init__(self, path: Path, columns: Sequence[FileColumn], compression: str) -> None:
-        self.path = path
-        self._head = json.dumps(_described(columns, compression)).encode()
-        self._places: list[list[tuple[int, int, int]]] = [[] for _ in columns]
-        path.touch()
-        self._file = path.open("r+b")
-        self._end = 0
-        self._recover()
-
-    def __enter__(self) -> ChunkLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def count(self, column: int) -> int:
-        """How many chunks of a column are there: they come in order."""
-        return len(self._places[column])
-
-    def append(self, column: int, chunk: int, mask: int, data: bytes) -> None:
-        """The next chunk of a column."""
-        assert chunk == self.count(column)
-        self._write(column, chunk, mask, data)
-        self._places[column].append((self._end - len(data), len(data), mask))
-
-    def chunk(self, column: int, chunk: int) -> tuple[int, bytes]:
-        """Filter mask and bytes of a chunk."""
-        place, size, mask = self._places[column][chunk]
-        self._file.seek(place)
-        return mask, self._file.read(size)
-
-    def _write(self, column: int, chunk: int, mask: int, data: bytes) -> None:
-        self._file.seek(self._end)
-        self._file.write(RECORD.pack(column, chunk, mask, len(data), _check(column, chunk, mask, data)))
-        self._file.write(data)
-        self._end += RECORD.size + len(data)
-
-    def _recover(self) -> None:
-        for column, chunk, mask, data in self._records():
-            if column == HEAD:
-                if data != self._head:
-                    break
-            elif column >= len(self._places) or chunk != self.count(column):
-                break
-            else:
-                self._places[column].append((self._end + RECORD.size, len(data), mask))
-            self._end += RECORD.size + len(data)
-        self._file.truncate(self._end)
-        if not self._end:
-            self._write(HEAD, 0, 0, self._head)
-
-    def _records(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """The whole records of the log, which begins with its head."""
-        self._file.seek(0)
-        first = True
-        while len(start := self._file.read(RECORD.size)) == RECORD.size:
-            column, chunk, mask, size, check = RECORD.unpack(start)
-            data = self._file.read(min(size, 2**32))
-            if len(data) != size or check != _check(column, chunk, mask, data) or (first and column != HEAD):
-                return
-            first = False
-            yield column, chunk, mask, data
-
-
-def _check(column: int, chunk: int, mask: int, data: bytes) -> int:
-    value: Any = zlib_ng.crc32(data, zlib_ng.crc32(struct.pack("<IQI", column, chunk, mask)))
-    return int(value)
