@@ -207,15 +207,33 @@ def texts_as_json(steps: Mapping[str, Sequence[str | None]], reset: Mapping[str,
 
 
 def texts_from_json(text: str, length: int) -> tuple[dict[str, list[str | None]], dict[str, str]]:
-    """Texts of T = `length` steps, and of the reset, by name; the inverse of `texts_as_json`."""
+    """Texts of T = `length` steps, and of the reset, by name; the inverse of `texts_as_json`.
+
+    Raises InvalidEpisode for what it does not write.
+    """
     if not text:
         return {}, {}
-    known = json.loads(text)
-    steps: dict[str, list[str | None]] = {}
-    for name, changes in known["steps"].items():
-        ends = [*(step for step, _ in changes[1:]), length]
-        steps[name] = [each for (step, each), end in zip(changes, ends, strict=True) for _ in range(step, end)]
-    return steps, known["reset"]
+    try:
+        known = json.loads(text)
+        steps = {name: _spread(changes, length) for name, changes in known["steps"].items()}
+        return steps, {name: _text(each) or "" for name, each in known["reset"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InvalidEpisode(f"The texts of its infos are damaged: {error}") from error
+
+
+def _spread(changes: list[tuple[int, str | None]], length: int) -> list[str | None]:
+    """A text for each of `length` steps, of those at which it changes."""
+    starts = [step for step, _ in changes]
+    ends = [*starts[1:], length]
+    if starts[:1] != [0] or any(not start < end for start, end in zip(starts, ends, strict=True)):
+        raise ValueError(f"they do not change at these steps of {length}: {starts[:5]}")
+    return [_text(each) for (start, each), end in zip(changes, ends, strict=True) for _ in range(start, end)]
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"a {type(value).__name__} is no text")
+    return value
 
 
 def _is_mask(array: Shaped[np.ndarray, "rows ..."], has_info: bool) -> bool:

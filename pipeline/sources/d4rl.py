@@ -19,7 +19,16 @@ from pipeline.sources.contract import Source
 from pipeline.sources.d4rl_file import D4rlRows, open_d4rl
 from pipeline.sources.episode_table import PROVENANCE, EpisodeTable
 from pipeline.sources.files import file_of_task, files_identity
-from pipeline.sources.flat import Arrays, EpisodeBounds, as_vector, episodes_of, marked_rows, with_last_rows, zero_at
+from pipeline.sources.flat import (
+    Arrays,
+    EpisodeBounds,
+    as_vector,
+    episodes_of,
+    marked_rows,
+    with_last_rows,
+    without_lone_masks,
+    zero_at,
+)
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice, check_type
@@ -102,7 +111,7 @@ class D4rlSource(Source):
         exact = ours and table.whole and table.agrees(bounds)
         if rows.file.below(EPISODES) and not exact:
             quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")
-        columns = rows.columns(exact, quirks)
+        columns = without_lone_masks(rows.columns(exact, quirks))
         if exact:
             return _Plan(rows, columns, bounds, table, None, quirks)
         rule = self.final_observation if not rows.has_next else None
@@ -203,8 +212,9 @@ class _Plan:
         infos = self.table.beside(LAST_INFOS, numbers)
         for i, episode in enumerate(made):
             for name, values in infos.items():
-                if f"{INFO}{name}" in episode.steps:
-                    episode.steps[f"{INFO}{name}"][-1] = values[i]
+                info = episode.steps.get(f"{INFO}{name}")
+                if info is not None and info.shape[1:] == values.shape[1:]:
+                    info[-1] = values[i]
             yield unfilled(episode)
 
 

@@ -38,7 +38,7 @@ class EpisodeTable:
         self._file = file
         inside = {name.removeprefix(f"{group}/"): name for name in file.below(group) if name != group}
         numeric = {name: path for name, path in inside.items() if file.is_numeric(path)}
-        vectors = {name: path for name, path in numeric.items() if file.datasets[path].ndim == 1}
+        vectors = {name: path for name, path in numeric.items() if _is_whole_numbers(file.datasets[path])}
         texts = {name: path for name, path in inside.items() if _is_text(file.datasets[path])}
         self._summary = {name: vectors[name] for name in SUMMARY if name in vectors}
         self._places = {name: vectors[name] for name in (OFFSET, LENGTH) if name in vectors}
@@ -80,14 +80,19 @@ class EpisodeTable:
         return of
 
     def beside(self, group: str, numbers: Int64[np.ndarray, " k"]) -> dict[str, Shaped[np.ndarray, "k ..."]]:
-        """Other arrays that have an entry for each episode, which lie in the group `group`, by name."""
-        names = [name for name in self._file.below(group) if self._file.rows(name) == self.count]
+        """Other arrays of numbers that have an entry for each episode, which lie in the group `group`, by name."""
+        names = [name for name in self._file.below(group) if self._file.is_numeric(name)]
+        names = [name for name in names if self._file.rows(name) == self.count]
         start, stop = int(numbers[0]), int(numbers[-1]) + 1
         return {name.removeprefix(f"{group}/"): self._file.read(name, start, stop) for name in names}
 
 
 def _inside(group: str, paths: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(f"{group}/"): path for name, path in paths.items() if name.startswith(f"{group}/")}
+
+
+def _is_whole_numbers(dataset: h5py.Dataset) -> bool:
+    return dataset.ndim == 1 and dataset.dtype.kind in "biu"
 
 
 def _is_text(dataset: h5py.Dataset) -> bool:

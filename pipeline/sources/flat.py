@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.dataset.columns import without_absent
 from pipeline.dataset.per_episode import with_once
-from pipeline.episode import Episode
+from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidEpisode
 
 WINDOW_BYTES = 16 * 2**20
@@ -94,7 +94,7 @@ def episodes_of(
 
     Raises InvalidEpisode for one that breaks an invariant, with what `words` says of it.
     """
-    masked = any(name.startswith("info_present/") for name in arrays)
+    masked = any(name.startswith(PRESENT) for name in arrays)
     for number, (start, stop) in enumerate(zip(places[:-1].tolist(), places[1:].tolist(), strict=True)):
         steps = {name: array[start:stop] for name, array in arrays.items()}
         facts, resets = once(number)
@@ -126,3 +126,12 @@ def zero_at(array: Shaped[np.ndarray, "rows ..."], rows: Int64[np.ndarray, " k"]
 def as_vector(array: Shaped[np.ndarray, "rows ..."]) -> Float64[np.ndarray, " rows"]:
     """(N,) or (N, 1) numbers as float64."""
     return array.reshape(-1).astype(np.float64)
+
+
+def without_lone_masks(columns: dict[str, str]) -> dict[str, str]:
+    """The arrays of steps without masks of infos that are not among them."""
+    return {
+        name: path
+        for name, path in columns.items()
+        if not name.startswith(PRESENT) or INFO + name.removeprefix(PRESENT) in columns
+    }

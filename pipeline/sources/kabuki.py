@@ -28,6 +28,7 @@ from pipeline.sources.flat import (
     in_blocks,
     marked_rows,
     with_last_rows,
+    without_lone_masks,
     zero_at,
 )
 from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, numbers_of, same_rows
@@ -120,6 +121,7 @@ class _Plan:
         columns |= infos_of(file, rows, used, lambda path: _info_name(path, exact), quirks)
         chosen = _chosen(bounds, complete, keep, quirks)
         numbers = np.flatnonzero(chosen)
+        columns = without_lone_masks(columns)
         return _Plan(file, columns, bounds.where(chosen), numbers, table if fits else None, exact, quirks)
 
     def episodes(self, start: int) -> Iterator[Episode]:

@@ -17,6 +17,8 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.episode import with_last_row
 from pipeline.errors import DamagedArtifact
 from pipeline.formats.contract import Format
+from pipeline.formats.d4rl import D4rlFormat
+from pipeline.formats.kabuki import KabukiFormat
 from pipeline.formats.lerobot.format import LeRobotFormat
 from pipeline.formats.lram.format import LramFormat
 from pipeline.formats.minari.format import MinariFormat
@@ -27,7 +29,9 @@ from pipeline.interfaces import ArraySpec, Decision, Policy
 from pipeline.policies.normalize import read_scalings
 from pipeline.policies.sb3.zoo import read_training
 from pipeline.sources.contract import Source
+from pipeline.sources.d4rl import D4rlSource
 from pipeline.sources.jat.source import JatSource
+from pipeline.sources.kabuki import KabukiSource
 from pipeline.sources.lerobot.source import LeRobotSource
 from pipeline.sources.lram.source import LramSource
 from pipeline.sources.minari.source import MinariSource
@@ -38,10 +42,12 @@ from stages import verify
 from tests import minari_files
 from tests.conftest import collected, derived, made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested, place_of
+from tests.d4rl_files import d4rl_arrays, write_d4rl
 from tests.dqn_replay_files import played_run
 from tests.everything import everything
 from tests.fuzz.edits import Files
 from tests.jat_files import make_jat, make_missions, make_screens
+from tests.kabuki_files import kabuki_arrays, write_kabuki
 from tests.lerobot_files import LeRobotFiles
 from tests.lram_files import write_game
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
@@ -291,11 +297,17 @@ def _write_lerobot_export(folder: Path) -> None:
     shutil.rmtree(folder / ".made")
 
 
+HDF5 = "corner.hdf5"
+
 DOORS: dict[str, Door] = {
     "dqn": Door(_write_bucket, _read_replay(), 22),
     "dqn-keep": Door(_write_bucket, _read_replay(edges="keep"), 4),
     "dqn-upstream": Door(_write_bucket, _read_replay(rows="upstream"), 4),
     "dqn-cache": Door(_write_cache, _read_replay(), 6),
+    "kabuki": Door(lambda folder: write_kabuki(folder / HDF5, kabuki_arrays()), _read_source(KabukiSource), 4),
+    "kabuki-ours": Door(_write_export(KabukiFormat()), _read_source(KabukiSource), 4),
+    "d4rl": Door(lambda folder: write_d4rl(folder / HDF5, d4rl_arrays()), _read_source(D4rlSource), 4),
+    "d4rl-ours": Door(_write_export(D4rlFormat("none")), _read_source(D4rlSource), 4),
     "jat-vectors": Door(lambda folder: make_jat(folder, [300, 7, 256], files=2), _read_jat("mujoco", "ant"), 14),
     "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
     "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),
