@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.artifacts.artifact import ALL_TASKS, Artifact
+from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.exported import DATA, LOST, place_in
 from pipeline.command import Command, Typed
 from pipeline.dataset.rewards import return_words, reward_clipping
@@ -77,7 +77,7 @@ def export_task(export: Export, artifact: Artifact, repo: str) -> ExportTask:
         folders = {f"{place.relative_to(top).as_posix()}/"} if place.is_dir() else set()
     head, section = split_card(own.read_text()) if own and own.is_file() else ({}, _section(export, artifact, repo))
     known = {"tags": ["offline-rl", export.format.name, artifact.domain], "task_categories": ["reinforcement-learning"]}
-    name = artifact.manifest.task.replace("/", "-").removesuffix(f"-{ALL_TASKS}")
+    name = f"{export.label.replace('/', '-')}-{export.format.name}"
     states = int(artifact.manifest.counts["states"])
     return ExportTask(name, uploads, b"", states, known | head, section, tuple(sorted(folders)))
 
@@ -93,15 +93,20 @@ def export_card(
     head, body = split_card(present.decode())
     for task in tasks:
         assert isinstance(task, ExportTask)
-        head = {**head, **{key: _merged(head.get(key), value) for key, value in task.head.items()}}
+        head = {**head, **{key: _merged(key, head.get(key), value) for key, value in task.head.items()}}
         body = _with_section(body or f"# {repository.hub.repo}\n", task.name, task.section)
     card = joined_card(head, body).encode()
     return None if card == present else card
 
 
-def _merged(there: Any, new: Any) -> Any:
-    """Lists grow; anything else is as the export says."""
-    return [*there, *(each for each in new if each not in there)] if isinstance(there, list) else new
+def _merged(key: str, there: Any, new: Any) -> Any:
+    """What the head says: lists grow, a configuration is as the export says, any other word stays as it is there."""
+    if key == "configs" and isinstance(there, list):
+        names = [each["config_name"] for each in new]
+        return [*(each for each in there if each.get("config_name") not in names), *new]
+    if isinstance(there, list) and isinstance(new, list):
+        return [*there, *(each for each in new if each not in there)]
+    return new if there is None else there
 
 
 def _with_section(body: str, name: str, section: str) -> str:
@@ -137,7 +142,7 @@ def _facts(export: Export, artifact: Artifact) -> dict[str, str]:
         "dataset": "; ".join(datasets),
         "episodes": f"{manifest.counts['episodes']:,}",
         "states": f"{manifest.counts['states']:,}",
-        "made by": _maker(made["parameters"]),
+        "made by": _maker(made["parameters"], made["versions"]),
         "rewards": return_words(clipping) if clipping else "",
         "lost on the way": ", ".join(manifest.facts.get(LOST, [])) or "nothing",
         "files": f"{len(files):,}, {human_bytes(sum(int(manifest.files[name]['size']) for name in files))}",
@@ -145,7 +150,7 @@ def _facts(export: Export, artifact: Artifact) -> dict[str, str]:
     }
 
 
-def _maker(parameters: Mapping[str, Any]) -> str:
+def _maker(parameters: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     """The policy and the simulator, or the source."""
     parts = []
     if source := parameters.get("source"):
@@ -153,5 +158,6 @@ def _maker(parameters: Mapping[str, Any]) -> str:
     if policy := parameters.get("policy"):
         parts.append(f"policy {policy.get('name', '')}")
     if environment := parameters.get("environment"):
-        parts.append(f"simulator {environment.get('simulator', '')} {environment.get('version', '')}".rstrip())
+        name = str(environment.get("simulator", ""))
+        parts.append(f"simulator {name} {versions.get(name, environment.get('version', ''))}".rstrip())
     return ", ".join(parts)

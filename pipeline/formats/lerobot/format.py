@@ -43,6 +43,7 @@ class LeRobotFormat(Format):
 
     name = "lerobot"
     joins = True
+    tags = ("v3.0",)
     marks_absence = True
 
     def __init__(

@@ -13,6 +13,7 @@ from pipeline.artifacts.exported import place_in
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound
 from pipeline.formats.contract import Format
+from pipeline.formats.kabuki import KabukiFormat
 from pipeline.hub import upload
 from pipeline.hub.connection import Hub
 from pipeline.regent.recipe import Recipe
@@ -109,9 +110,24 @@ def test_several_tasks_in_one_lie_at_the_top_with_the_card_and_the_tags_of_the_f
     assert "# Robots" in body
     first = server.repo(REPO).tags["v3.0"]
     assert first == server.repo(REPO).branches["main"]
-    server.put(REPO, {"README.md": b""})
-    published(store, server, WithCard())
+    mine = server.content(REPO, "README.md").replace(b"license: mit", b"license: cc-by-4.0").replace(b"# Robots", b"")
+    server.put(REPO, {"README.md": mine})
+    published(store, server, WithCard(), force=True)
+    head, body = card(server)
+    assert head["license"] == "cc-by-4.0"
+    assert "# Robots" in body
     assert server.repo(REPO).tags["v3.0"] == server.repo(REPO).branches["main"] != first
+
+
+def test_two_forms_of_a_task_are_told_apart_in_one_repository(store, server):
+    for form in (ArraysFormat(), KabukiFormat()):
+        exported(form, store)
+        published(store, server, form, "corner")
+    assert {"corner.hdf5", "corner/0.npz"} < set(server.files(REPO))
+    head, body = card(server)
+    assert head["tags"] == ["offline-rl", "arrays", "toy", "kabuki"]
+    assert "source=kabuki source.path=toy-data/corner.hdf5" in body
+    assert "source=arrays source.path=toy-data/corner" in body
 
 
 def test_an_export_that_was_not_made_is_asked_for_with_its_command(store, server):
@@ -137,5 +153,5 @@ def test_many_files_go_in_several_commits(store, server, monkeypatch):
     server.fail(r"POST .*/commit/", times=1)
     published(store, server, ArraysFormat(), "corner")
     messages = server.repo(REPO).messages
-    assert messages[1:] == ["toy-corner: 2 files", "toy-corner: 2 files"]
+    assert messages[1:] == ["toy-corner-arrays: 2 files", "toy-corner-arrays: 2 files"]
     assert {f"corner/{name}" for name in FILES} < set(server.files(REPO))
