@@ -16,7 +16,7 @@ from pipeline.artifacts.artifact import MANIFEST, Artifact
 from pipeline.artifacts.exported import place_in
 from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode
-from pipeline.errors import DamagedArtifact
+from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.choice import FORMS
 from pipeline.formats.contract import Outgoing
@@ -65,6 +65,18 @@ def test_an_export_that_holds_its_dataset_is_whole(workspace, export, caplog):
         assert not damage(workspace)
     assert "not compared" not in caplog.text
     assert not list(wrong_export(exported(ArraysFormat(), workspace, episodes=3), workspace))
+
+
+def test_an_export_is_found_by_its_form_and_its_dataset(workspace, export):
+    exported(ArraysFormat(), workspace, episodes=3)
+    assert workspace.find("export", "toy/corner", format="arrays", episodes=8).path == export.path
+    assert "kind export, which has no arrays to open. Its files: data/corner/0.npz" in _opening(export)
+
+
+def _opening(export: Artifact) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        export.open()
+    return str(caught.value)
 
 
 def test_an_episode_that_the_form_wrote_otherwise_is_named_and_in_what(workspace, export):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -53,6 +55,23 @@ def test_what_a_killed_run_left_beside_the_place_is_removed(home, tmp_path):
     (tmp_path / "out" / ".maze.partial").touch()
     laid(home, tmp_path / "out", "maze")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"corner", "maze"}
+
+
+def test_a_run_that_was_killed_in_the_middle_holds_nobody_up(home, tmp_path):
+    (tmp_path / "out").mkdir()
+    code = """
+import os, pathlib, sys
+from pipeline.machine.lease import held
+out = pathlib.Path(sys.argv[1])
+with held(out / ".corner.lease", "laying it"):
+    (out / ".corner.partial").mkdir()
+    os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False)
+    assert done.returncode == -9
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".corner.lease", ".corner.partial"}
+    laid(home, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"corner"}
 
 
 def test_an_empty_folder_is_filled_and_the_same_files_are_found_again(home, tmp_path):
