@@ -23,6 +23,14 @@ ENDS = {
 }
 
 
+NAMES = ("a", "A", "b/c", "x y", "%41", "räume", "x.y", "qpos", "action", "observations", "terminals", "n" * 200)
+"""Names of infos: those that file systems mix up, and those that forms have for something else."""
+
+REWARDS = (0.0, 1.0, 0.1, -2.5, 5e-324, 1 / 3)
+DISCOUNTS = (0.0, 0.5, 1.0, 0.99)
+MISSIONS = ("", "go to the red ball", "où est Ωmega?", 'a "b"\n\\c ', "[1, null]")
+
+
 @dataclass(frozen=True)
 class Kinds:
     """What made-up datasets may have; a form that cannot hold something at all says so here."""
@@ -31,11 +39,21 @@ class Kinds:
     nested: bool = True
     dimensions: int = 3
     pictures: bool = True
+    empty: bool = True
+    """Arrays with no number in them."""
     infos: bool = True
+    last_infos: bool = True
+    """Infos that go on to the last row, which is no state."""
     info_texts: bool = True
+    nul: bool = True
+    """Texts with the character NUL in them."""
     resets: bool = True
+    wide_rewards: bool = True
+    """Rewards that are more than float32 holds."""
+    missing_rewards: bool = True
+    """Episodes of which the last reward is missing."""
     missing_ends: bool = False
-    """Episodes of which the last observation or reward is missing."""
+    """Episodes of which the last observation is missing."""
 
 
 @st.composite
@@ -43,8 +61,8 @@ def datasets(draw: st.DrawFn, kinds: Kinds = Kinds(), most: int = 5) -> list[Epi
     """One to `most` episodes of one environment."""
     observations = draw(_observations(kinds))
     action = draw(_row(kinds))
-    infos = draw(st.dictionaries(st.sampled_from(["a", "b/c", "x y"]), _row(kinds), max_size=2)) if kinds.infos else {}
-    resets = draw(st.dictionaries(st.sampled_from(["start", "m/n"]), _row(kinds), max_size=2)) if kinds.resets else {}
+    infos = draw(st.dictionaries(st.sampled_from(NAMES), _row(kinds), max_size=2)) if kinds.infos else {}
+    resets = draw(st.dictionaries(st.sampled_from(["start", *NAMES]), _row(kinds), max_size=2)) if kinds.resets else {}
     count = draw(st.integers(1, most))
     return [draw(_episode(kinds, observations, action, infos, resets)) for _ in range(count)]
 
@@ -55,6 +73,8 @@ Row = tuple[str, tuple[int, ...]]
 @st.composite
 def _row(draw: st.DrawFn, kinds: Kinds) -> Row:
     shape = draw(arrays.array_shapes(min_dims=0, max_dims=kinds.dimensions, max_side=3))
+    if kinds.empty and shape and draw(st.integers(0, 7)) == 0:
+        shape = (*shape[:-1], 0)
     return draw(st.sampled_from(kinds.dtypes)), shape
 
 
@@ -80,9 +100,9 @@ def _episode(
 ) -> Episode:
     length = draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    steps = {name: _array(rng, row, length + 1) for name, row in observations.items()}
+    steps = {name: _array(rng, row, length + 1, (-0.0, np.inf, -np.inf)) for name, row in observations.items()}
     steps["action"] = _array(rng, action, length + 1)
-    steps["reward"] = rng.choice([0.0, 1.0, 0.1, -2.5], length + 1)
+    steps["reward"] = rng.choice((*REWARDS, *([1e100] if kinds.wide_rewards else [])), length + 1)
     steps["discount"] = np.ones(length + 1)
     reason = draw(st.sampled_from(list(ENDS)))
     terminated, truncated = ENDS[reason]
@@ -90,9 +110,9 @@ def _episode(
     if terminated:
         steps["discount"][-2] = 0
     if draw(st.integers(0, 3)) == 0:
-        steps["discount"][:-1] = rng.choice([0.0, 0.5, 1.0], length)
+        steps["discount"][:-1] = rng.choice(DISCOUNTS, length)
     for name, row in infos.items():
-        steps |= _info(draw, rng, name, row, length)
+        steps |= _info(draw, kinds, rng, name, row, length)
     for name in ("action", "reward", "discount"):
         steps[name][-1] = 0
     facts = _facts(draw, kinds, resets, rng, length)
@@ -110,32 +130,39 @@ def _facts(
     facts: dict[str, Any] = {
         "seed": draw(st.sampled_from([-1, 0, 2**63 - 1])),
         "success": draw(st.sampled_from([-1, 0, 1])),
-        "mission": draw(st.sampled_from(["", "go to the red ball", "où est Ωmega?"])),
+        "mission": draw(st.sampled_from([*MISSIONS, *(["a\0b\0"] if kinds.nul else [])])),
         "reset_info": {name: _array(rng, row, 1)[0] for name, row in resets.items() if draw(st.booleans())},
     }
     if kinds.info_texts and draw(st.booleans()):
-        texts = [draw(st.sampled_from([None, "left", "räume"])) for _ in range(length)]
-        facts["info_texts"] = {"door": texts} if any(texts) else {}
-        facts["reset_texts"] = {"level": "one"}
+        texts = [draw(st.sampled_from([None, "left", "räume", ""])) for _ in range(length)]
+        facts["info_texts"] = {"door": texts} if any(text is not None for text in texts) else {}
+        facts["reset_texts"] = draw(st.sampled_from([{"level": "one"}, {"a/b": ""}, {}]))
     if kinds.missing_ends:
         facts["has_final_observation"] = draw(st.booleans())
+    if kinds.missing_rewards:
         facts["has_final_reward"] = draw(st.booleans())
     return facts
 
 
-def _info(draw: st.DrawFn, rng: np.random.Generator, name: str, row: Row, length: int) -> dict[str, np.ndarray]:
+def _info(
+    draw: st.DrawFn, kinds: Kinds, rng: np.random.Generator, name: str, row: Row, length: int
+) -> dict[str, np.ndarray]:
     """An info at some of the steps, or at all of them."""
     there = np.array([*(draw(st.booleans()) for _ in range(length)), False])
     array = _array(rng, row, length + 1)
-    array[~there] = 0
+    if not (kinds.last_infos and there[:-1].all()):
+        array[~there] = 0
     return {f"info/{name}": array, f"info_present/{name}": there}
 
 
-def _array(rng: np.random.Generator, row: Row, count: int) -> np.ndarray:
-    """Numbers of the whole range of a dtype."""
+def _array(
+    rng: np.random.Generator, row: Row, count: int, odd: tuple[float, ...] = (-0.0, np.inf, -np.inf, np.nan)
+) -> np.ndarray:
+    """Numbers of the whole range of a dtype; of real ones a tenth are odd."""
     dtype, shape = np.dtype(row[0]), row[1]
     if dtype.kind == "f":
-        return rng.normal(size=(count, *shape)).astype(dtype)
+        numbers = rng.normal(size=(count, *shape))
+        return np.where(rng.random(numbers.shape) < 0.1, rng.choice(odd, numbers.shape), numbers).astype(dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, (count, *shape)).astype(dtype)
     limits = np.iinfo(dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,11 @@ def layout(observations: Callable[[int], Arrays], action: Callable[[int], np.nda
     ]  # fmt: skip
 
 
+def _with(episode: Episode, reward: float) -> Episode:
+    rewards = np.where(episode.is_last, 0.0, reward)
+    return replace(episode, steps={**episode.steps, "reward": rewards})
+
+
 def _one(dtype: str, *shape: int) -> Callable[[int], Arrays]:
     return lambda rows: {"observation": _rising(rows, shape, dtype)}
 
@@ -104,6 +110,10 @@ LAYOUTS: Mapping[str, Callable[[], list[Episode]]] = {
     "truth values": lambda: layout(_one("bool", 3), _array("bool", 2)),
     "arrays of no number": lambda: layout(_one("float32", 0), _array("float32", 2)),
     "infinities and zeros with a sign": lambda: layout(_edges, _array("float32", 2)),
+    "rewards beyond float32": lambda: [_with(each, reward=1e100) for each in layout(vectors, _array("float32", 2))],
+    "missions with the character NUL": lambda: [
+        replace(each, mission="a\0") for each in layout(vectors, _array("float32", 2))
+    ],
     **{dtype: (lambda dtype=dtype: layout(_one(dtype, 3), _array(dtype, 2))) for dtype in DTYPES},
 }
 """Datasets by what is special about their observations and actions."""

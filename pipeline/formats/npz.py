@@ -7,7 +7,6 @@ import shutil
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 from numpy.lib import format as npy
+from zlib_ng import zlib_ng
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.threads import available_cores
@@ -25,8 +25,8 @@ from pipeline.machine.threads import available_cores
 BLOCK = 2**20
 """Bytes that are compressed on their own; so several are at once, and the same bytes come out."""
 
-LEVEL = 6
-"""What `numpy.savez_compressed` takes."""
+LEVEL = 3
+"""As small as `numpy.savez_compressed`, which takes level 6 of another program, in a third of the time."""
 
 ALIGNMENT = 64
 """Bytes of arrays that are not compressed begin at a multiple of it, so that they can be mapped into memory."""
@@ -152,7 +152,7 @@ class _Member:
         self.info, self.written, self.array = info, 0, array or NpzArray(np.dtype(np.uint8), (0,))
 
     def write(self, content: bytes | memoryview) -> None:
-        self.info.CRC = zlib.crc32(content, self.info.CRC)
+        self.info.CRC = zlib_ng.crc32(content, self.info.CRC)
         self.written += len(content)
 
     def finish(self, file: IO[bytes], end: int) -> int:
@@ -195,11 +195,11 @@ class _Compressed(_Member):
         super().write(content)
         self._block += content
         while len(self._block) >= BLOCK:
-            self._compress(bytes(self._block[:BLOCK]), zlib.Z_FULL_FLUSH)
+            self._compress(bytes(self._block[:BLOCK]), zlib_ng.Z_FULL_FLUSH)
             del self._block[:BLOCK]
 
     def finish(self, file: IO[bytes], end: int) -> int:
-        self._compress(bytes(self._block), zlib.Z_FINISH)
+        self._compress(bytes(self._block), zlib_ng.Z_FINISH)
         self._collect(0)
         self.info.compress_size, self.info.header_offset = self._spool.tell(), end
         self._spool.seek(0)
@@ -221,7 +221,7 @@ class _Compressed(_Member):
 
 def _deflated(block: bytes, flush: int) -> bytes:
     """A piece of a deflate stream that needs nothing of the pieces before it."""
-    compress = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    compress = zlib_ng.compressobj(LEVEL, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS)
     return compress.compress(block) + compress.flush(flush)
 
 

@@ -183,7 +183,7 @@ def is_validation(count: int, share: float) -> Bool[np.ndarray, " count"]:
     More episodes change nothing for those before them, but that of two or more episodes at least one is chosen.
 
     >>> np.flatnonzero(is_validation(40, 0.1)).tolist()
-    [0, 0, 0, 0]
+    [0, 13, 26, 33]
     """
     exact, chosen = Fraction(str(share)), np.zeros(count, np.bool_)
     if count < 2 or not share:

@@ -61,7 +61,9 @@ def rlds_record(data: bytes, features: EpisodeFeatures) -> RldsRecord:
         if leaf.kind == LeafKind.TEXT:
             once_texts[name] = _single(text_rows(leaf, values), name)
         else:
-            once[name] = np.asarray(_single(array_rows(leaf, values), name))
+            values_of_it = array_rows(leaf, values)
+            empty = np.zeros(values_of_it.shape[1:], values_of_it.dtype)
+            once[name] = np.asarray(_single(values_of_it, name)) if empty.size else empty
     return RldsRecord(rows, arrays, texts, once, once_texts, lossy)
 
 

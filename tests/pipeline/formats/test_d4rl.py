@@ -8,9 +8,12 @@ from pipeline.sources.d4rl import D4rlSource
 from tests.conftest import made_episode
 from tests.contracts.format import FormatContract, Listed, exported, ingested, place_of
 from tests.d4rl_files import every_dataset, transitions
+from tests.episodes import Kinds
 
 
 class TestD4rl(FormatContract):
+    kinds = Kinds(nul=False)
+
     def format(self) -> D4rlFormat:
         return D4rlFormat()
 

@@ -8,9 +8,12 @@ from pipeline.formats.kabuki import KabukiFormat
 from pipeline.sources.kabuki import KabukiSource
 from tests.conftest import made_episode
 from tests.contracts.format import FormatContract, Listed, exported, ingested, place_of
+from tests.episodes import Kinds
 
 
 class TestKabuki(FormatContract):
+    kinds = Kinds(nul=False)
+
     def format(self) -> KabukiFormat:
         return KabukiFormat()
 

@@ -6,7 +6,7 @@ from pipeline.formats.lram.format import LramFormat
 from tests.contracts.format import FormatContract
 from tests.episodes import Kinds
 
-FLAT = Kinds(nested=False, missing_ends=True)
+FLAT = Kinds(nested=False, missing_ends=True, wide_rewards=False)
 
 
 class TestHdf5(FormatContract):

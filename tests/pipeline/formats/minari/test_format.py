@@ -14,6 +14,7 @@ from pipeline.formats.minari.format import MinariFormat
 from pipeline.formats.minari.metadata import environment_spec
 from tests.conftest import made_episode
 from tests.contracts.format import FormatContract, Listed, exported, ingested, place_of
+from tests.episodes import Kinds
 from tests.everything import everything
 
 
@@ -23,6 +24,7 @@ class TestHdf5(FormatContract):
 
 
 class TestArrow(FormatContract):
+    kinds = Kinds(empty=False)
     resumes = True
 
     def format(self):
