@@ -132,7 +132,11 @@ class Columns:
         own += sorted(f"{RESET}{name}" for name in episode.reset_info)
         known = {n: n if n.startswith((INFO, RESET)) else name_among(self._names, n) for n in own}
         places = {name: names.place(place) for name, place in known.items()}
-        places |= {mask_of(name): mask_of(places[name]) for name in own if mask_of(name) in episode.steps}
+        places |= {
+            mask_of(name): mask_of(places[name])
+            for name in own
+            if name.startswith(INFO) and mask_of(name) in episode.steps
+        }
         if all(name == place for name, place in places.items()):
             return episode
         reset = {places[f"{RESET}{name}"].removeprefix(RESET): each for name, each in episode.reset_info.items()}
@@ -213,7 +217,8 @@ def beside(episode: Episode, rows: Mapping[str, RowSpec]) -> dict[str, Shaped[np
 
     Zeros stand for an info that it lacks, and its mask is False. `without_absent` takes them away again.
     """
-    return _with_masked(episode, {name: row for name, row in rows.items() if mask_of(name) in rows})
+    masked = {name: row for name, row in rows.items() if name.startswith(INFO) and mask_of(name) in rows}
+    return _with_masked(episode, masked)
 
 
 def _with_masked(episode: Episode, infos: Mapping[str, RowSpec]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:

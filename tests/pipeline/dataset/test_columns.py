@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.dataset.columns import Columns, RowSpec
+from pipeline.dataset.columns import Columns, RowSpec, beside, without_absent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
@@ -96,3 +96,11 @@ def test_a_first_info_settles_its_column_and_arrays_of_parts_do_as_well():
     with pytest.raises(InvalidEpisode, match=r"has action float32\[\]; those before it have action float64\[\]"):
         columns.learn({"action": RowSpec(np.dtype("f4"), ())})
     columns.learn({"action": RowSpec(np.dtype("f8"), ())})  # an info may be missing
+
+
+def test_an_info_that_is_called_like_another_array_is_absent_where_it_was(tmp_path):
+    dataset, _ = noted(tmp_path, [with_infos([{"x": 1}]), with_infos([{"action": 2}])], 2**20)
+    without, having = (beside(episode, dataset.rows()) for episode in dataset)
+    assert without["info_present/action"].tolist() == [False, False]
+    assert having["info_present/action"].tolist() == [True, False]
+    assert without_absent(without).keys() == dataset[0].steps.keys()
