@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.episode import Episode, with_last_row
 from pipeline.formats.rlds.format import RldsFormat
+from pipeline.sources.rlds.source import RldsSource
 from tests.episodes import REAL, WHOLE
 from tests.interop.held import held_episodes, laid
 from tests.interop.side import read_by
@@ -145,3 +146,97 @@ def _with_every_type(number: int) -> Episode:
     return Episode(
         steps, mission="où", reset_info={"goal": rng.normal(size=3)}, info_texts={"door": ["a"] * (rows - 1)}
     )
+
+
+def written_by_tensorflow_datasets(folder: str, file_format: str) -> dict[str, object]:
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {
+            "steps": tfds.features.Dataset(
+                {
+                    "observation": {
+                        "image": tfds.features.Image(shape=(9, 8, 3)),
+                        "seen": tfds.features.Image(shape=(9, 8, 3), encoding_format="jpeg"),
+                        "joints": tfds.features.Tensor(shape=(4,), dtype=np.float64, encoding="zlib"),
+                        "map": tfds.features.Tensor(shape=(2, 3), dtype=np.uint64),
+                    },
+                    "action": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+                    "reward": tfds.features.Scalar(dtype=np.float32),
+                    "discount": tfds.features.Scalar(dtype=np.float32),
+                    "is_first": tfds.features.Scalar(dtype=np.bool_),
+                    "is_last": tfds.features.Scalar(dtype=np.bool_),
+                    "is_terminal": tfds.features.Scalar(dtype=np.bool_),
+                    "language_instruction": tfds.features.Text(),
+                    "side": tfds.features.ClassLabel(names=["left", "right"]),
+                }
+            ),
+            "episode_metadata": {"file_path": tfds.features.Text(), "score": tfds.features.Scalar(dtype=np.int64)},
+        }
+    )
+    rng = np.random.default_rng(0)
+
+    def step(number: int, rows: int) -> dict:
+        is_last = number == rows - 1
+        return {
+            "observation": {
+                "image": rng.integers(0, 256, (9, 8, 3), np.uint8),
+                "seen": np.full((9, 8, 3), 7 * number, np.uint8),
+                "joints": rng.normal(size=4),
+                "map": rng.integers(0, 2**64 - 1, (2, 3), np.uint64, endpoint=True),
+            },
+            "action": (rng.normal(size=2) * (not is_last)).astype(np.float32),
+            "reward": np.float32(0 if is_last else rng.normal()),
+            "discount": np.float32(number < rows - 2),
+            "is_first": number == 0,
+            "is_last": is_last,
+            "is_terminal": is_last,
+            "language_instruction": "räume auf",
+            "side": "right" if number % 2 else "left",
+        }
+
+    episodes = [[step(number, rows) for number in range(rows)] for rows in (5, 2, 7)]
+    held = [
+        (number, {"steps": steps, "episode_metadata": {"file_path": f"/x/{number}", "score": 2**40 + number}})
+        for number, steps in enumerate(episodes)
+    ]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="robots",
+        version="2.1.0",
+        config="some",
+        features=features,
+        split_datasets={"train": held},
+        data_dir=folder,
+        file_format=file_format,
+        disable_shuffling=True,
+    )
+    found: dict[str, object] = {}
+    for number, steps in enumerate(episodes):
+        for name in ("image", "joints", "map"):
+            found[f"{number}/observation/{name}"] = np.stack([each["observation"][name] for each in steps])
+        for name in ("action", "reward", "discount"):
+            found[f"{number}/{name}"] = np.stack([each[name] for each in steps])
+    return found
+
+
+@pytest.mark.parametrize("file", ["array_record", "tfrecord"])
+def test_what_tensorflow_datasets_writes_is_read_as_it_was(tmp_path: Path, file: str):
+    if file == "array_record":
+        pytest.importorskip("array_record")
+    held = read_by("tfds", written_by_tensorflow_datasets, tmp_path, file)
+    source = RldsSource(str(tmp_path), mission="language_instruction")
+    episodes = list(source.episodes("toy", "corner"))
+    assert [episode.length for episode in episodes] == [4, 1, 6]
+    for name, array in held.items():
+        number, _, key = name.partition("/")
+        ours = episodes[int(number)].steps[key]
+        np.testing.assert_array_equal(ours, array)
+        assert ours.dtype == array.dtype or key in ("reward", "discount")
+    for number, episode in enumerate(episodes):
+        assert episode.terminated
+        assert episode.mission == "räume auf"
+        assert episode.reset_texts == {"episode_metadata/file_path": f"/x/{number}"}
+        assert episode.reset_info["episode_metadata/score"] == 2**40 + number
+        assert episode.steps["info/side"].tolist() == [row % 2 for row in range(episode.rows)]
+    assert {quirk.name: quirk.count for quirk in source.quirks("toy", "corner")} == {"lossy_pictures": 3}
