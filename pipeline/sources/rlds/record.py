@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from pipeline.sources.rlds.example import read_example
 from pipeline.sources.rlds.features import STEPS, EpisodeFeatures, LeafKind
 from pipeline.sources.rlds.pictures import is_jpeg
-from pipeline.sources.rlds.rows import NOTHING, array_rows, text_rows
+from pipeline.sources.rlds.rows import NOTHING, array_rows, small_number, text_rows
 from pipeline.sources.rlds.wire import MalformedRecord
 
 
@@ -60,6 +60,8 @@ def rlds_record(data: bytes, features: EpisodeFeatures) -> RldsRecord:
         values = found.get(name, NOTHING)
         if leaf.kind == LeafKind.TEXT:
             once_texts[name] = _single(text_rows(leaf, values), name)
+        elif (number := small_number(leaf, values)) is not None:
+            once[name] = number
         else:
             values_of_it = array_rows(leaf, values)
             empty = np.zeros(values_of_it.shape[1:], values_of_it.dtype)

@@ -37,6 +37,17 @@ def array_rows(leaf: Leaf, found: ValueList) -> Shaped[np.ndarray, "rows ..."]:
     return values.reshape(len(raw), *leaf.sizes).astype(leaf.numbers, copy=False)
 
 
+def small_number(leaf: Leaf, found: ValueList) -> Num[np.ndarray, ""] | None:
+    """One whole number of a byte, at once; None for anything else, which `array_rows` reads."""
+    data = found.content
+    is_whole = leaf.kind == LeafKind.TENSOR and leaf.encoding == Encoding.NONE and leaf.numbers.kind in "biu"
+    if not is_whole or leaf.shape or found.kind != ListKind.WHOLE_NUMBERS:
+        return None
+    if len(data) != 3 or data[0] != 10 or data[1] != 1 or data[2] > (1 if leaf.numbers.kind == "b" else 127):
+        return None
+    return np.array(data[2], leaf.numbers)
+
+
 def text_rows(leaf: Leaf, found: ValueList) -> list[str]:
     """The texts of a feature. Raises MalformedRecord where they are none."""
     try:
