@@ -35,7 +35,7 @@ class GroupWriter:
         self._group.set_obj_track_times(False)
         self._group.set_attr_phase_change(FEW_ATTRIBUTES, FEW_ATTRIBUTES - 2)
         self._types: dict[np.dtype[Any], h5t.TypeID] = {}
-        self._lists: dict[tuple[np.dtype[Any], tuple[int, ...]], h5p.PropDCID] = {}
+        self._plain = _new_properties()
         self._scalar = h5s.create(h5s.SCALAR)
         self._text = h5t.py_create(h5py.string_dtype(), logical=True)
 
@@ -92,24 +92,23 @@ class GroupWriter:
         return self._types[dtype]
 
     def _properties(self, array: Shaped[np.ndarray, "_ ..."]) -> h5p.PropDCID:
-        key = (array.dtype, array.shape)
-        if key not in self._lists:
-            self._lists[key] = _dataset_properties(array, self._compression)
-        return self._lists[key]
-
-
-def _dataset_properties(array: Shaped[np.ndarray, "_ ..."], compression: str) -> h5p.PropDCID:
-    properties = h5p.create(h5p.DATASET_CREATE)
-    properties.set_obj_track_times(False)
-    properties.set_fill_time(h5d.FILL_TIME_NEVER)
-    if compression != "none" and array.size:
-        row = max(1, array.dtype.itemsize * math.prod(array.shape[1:]))
+        if self._compression == "none" or not array.size:
+            return self._plain
+        row = array.dtype.itemsize * math.prod(array.shape[1:])
+        properties = _new_properties()
         properties.set_chunk((min(len(array), max(1, CHUNK // row)), *array.shape[1:]))
         properties.set_shuffle()
-        if compression == "gzip":
+        if self._compression == "gzip":
             properties.set_deflate(GZIP_LEVEL)
         else:
             properties.set_filter(h5z.FILTER_LZF, h5z.FLAG_OPTIONAL)
+        return properties
+
+
+def _new_properties() -> h5p.PropDCID:
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    properties.set_fill_time(h5d.FILL_TIME_NEVER)
     return properties
 
 
