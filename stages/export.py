@@ -94,8 +94,8 @@ def run(
     export = export_of(domain, names, workspace, (dataset, episodes), format, final_observation)
     if strict and export.lost:
         raise CannotHold(
-            f"{format.name} cannot hold all of {export.label}: {'; '.join(lost_words(export.lost))}.\n"
-            f"Export without it: {again(format__strict=None)}"
+            f"{format.name} cannot hold all of {export.label}: {'; '.join(lost_words(export.lost))}. "
+            f"docs/formats/README.md says which form holds what.\nExport without it: {again(format__strict=None)}"
         )
     place = None if out is None else place_out(out, export.place, format.suffix, link)
     earlier = workspace.get(export.spec)

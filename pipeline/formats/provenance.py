@@ -19,6 +19,9 @@ PROVENANCE = "provenance.json"
 
 TOOL = "repertoire"
 
+_FOLDERS = re.compile(r"(?<![\w:/.~])(?:~|\.{1,2})?/(?:[^/,\[\]{}]*/)*")
+"""The folders of a path that says where it lies on a machine, also in a list; addresses have none."""
+
 
 def provenance(artifact: Artifact, dataset: EpisodeDataset, settings: dict[str, Any]) -> dict[str, Any]:
     """What made the episodes of a dataset, and what of them an export holds.
@@ -57,7 +60,7 @@ def _without_paths(command: str) -> str:
     except ValueError:  # a quotation without an end: nobody ran that
         return ""
     kept = [word for word in words if not key_of(word).startswith(("paths.", "hydra.", "format.out"))]
-    return shlex.join(re.sub(r"^([^=]*=)?(?:~|\.{0,2})/(?:.*/)*", r"\1", word) for word in kept)
+    return shlex.join(_FOLDERS.sub("", word) for word in kept)
 
 
 def lost_words(lost: Sequence[Aspect]) -> list[str]:
