@@ -92,7 +92,8 @@ class LeRobotFiles:
         pq.write_table(pa.table(self.columns), folder / "data/chunk-000/file-000.parquet")
         pq.write_table(pa.table(self.facts), folder / "meta/episodes/chunk-000/file-000.parquet")
         tasks = {"task_index": list(range(len(self.tasks))), "task": self.tasks}
-        pq.write_table(pa.table(tasks), folder / "meta/tasks.parquet")
+        large = pa.schema([("task_index", pa.int64()), ("task", pa.large_string())])  # as pandas 3 writes
+        pq.write_table(pa.table(tasks, large), folder / "meta/tasks.parquet")
         info = {
             "fps": FPS,
             "total_episodes": len(self.lengths),

@@ -25,7 +25,7 @@ from pipeline.sources.lerobot.conventions import (
 from pipeline.sources.lerobot.names import DONE, SUCCESS, TERMINATED, TRUNCATED
 from pipeline.sources.lerobot.pictures import LOSSY, PictureReader, picture_bytes
 from pipeline.sources.lerobot.rows import episode_rows, facts_of
-from pipeline.sources.lerobot.tree import Tree
+from pipeline.sources.lerobot.tree import Tree, is_text
 from pipeline.sources.lerobot.videos import VideoReader
 from pipeline.sources.quirks import Quirks
 
@@ -162,7 +162,7 @@ def _texts(plan: LeRobotNames, rows: pa.Table, length: int) -> dict[str, list[st
     """The columns of texts, as the texts of infos."""
     texts: dict[str, list[str | None]] = {}
     for column, name in plan.texts.items():
-        if not (pa.types.is_string(rows[column].type) or pa.types.is_large_string(rows[column].type)):
+        if not is_text(rows[column].type):
             raise InvalidInput(f"{column} should hold texts, it holds {rows[column].type}.")
         values = rows[column].to_pylist()[:length]
         if any(each is not None for each in values):

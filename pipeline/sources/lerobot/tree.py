@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.keys import stays_inside
-from pipeline.machine.files import files_below, is_folder, is_plain_file, read_json
+from pipeline.machine.files import is_folder, is_plain_file, read_json
 from pipeline.sources.lerobot.names import BASE, DATA, DATA_PATH, EPISODES, INFO, REPERTOIRE, TASKS, VIDEO_PATH
 from pipeline.wording import few, how_many
 
@@ -245,7 +245,7 @@ def _tasks(root: Path) -> list[str]:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable_parquet(root / TASKS, error) from error
     texts = [name for name in table.column_names if name != "task_index"]
-    if "task_index" not in table.column_names or len(texts) != 1 or not pa.types.is_string(table[texts[0]].type):
+    if "task_index" not in table.column_names or len(texts) != 1 or not is_text(table[texts[0]].type):
         raise InvalidInput(f"{root / TASKS} needs the columns task_index and task; it has {few(table.column_names)}.")
     numbers, names = table["task_index"].to_pylist(), table[texts[0]].to_pylist()
     if numbers != list(range(len(numbers))) or None in names:
@@ -275,6 +275,6 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
         raise InvalidInput(f"{INFO}: {template!r} is no path of a file: {error}") from error
 
 
-def set_files(root: Path, folders: Sequence[str]) -> list[Path]:
-    """The files of these folders of a set, in a stable order."""
-    return [path for folder in folders for path in files_below(root / folder)]
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds texts; pandas writes large ones."""
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
