@@ -151,28 +151,33 @@ def _by_lerobot(place: str, clock: str) -> dict[str, Any]:
     import time
 
     import numpy as np
+    from torch import library
+
+    operators = library.Library("torchvision", "DEF")  # beside a torch for the CPU a torchvision may lack these two
+    for missing in ("nms", "qnms"):
+        operators.define(f"{missing}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    observations, actions, rewards = (np.load(f"{place}/{name}.npy") for name in ("observation", "action", "reward"))
+    observations, actions = (np.load(f"{place}/{name}.npy") for name in ("observation", "action"))
     pictures = observations.dtype == np.uint8
     if pictures:  # it takes three channels
         observations = np.repeat(observations[..., None], 3, axis=-1)
     name = "observation.image" if pictures else "observation.state"
     actions = actions.reshape(*actions.shape[:2], -1).astype(np.float32)
+    if actions.shape[2] == 1:
+        actions = np.repeat(actions, 2, 2)
     each = {"dtype": "image" if pictures else "float32", "shape": observations.shape[2:], "names": None}
     features = {
         name: each,
         "action": {"dtype": "float32", "shape": actions.shape[2:], "names": None},
-        "next.reward": {"dtype": "float32", "shape": (1,), "names": None},
-    }
+    }  # 0.4.4 fails at single numbers, such as rewards, with today's NumPy
     observations = observations if pictures else observations.astype(np.float32)
-    rewards = rewards.astype(np.float32)[..., None]
     start = getattr(time, clock)()
     dataset = LeRobotDataset.create("toy/corner", fps=30, features=features, root=f"{place}/out", use_videos=False)
     for number in range(len(observations)):
         for step in range(len(actions[number]) - 1):
             frame = {name: observations[number, step], "action": actions[number, step]}
-            dataset.add_frame(frame | {"next.reward": rewards[number, step], "task": "corner"})
+            dataset.add_frame(frame | {"task": "corner"})
         dataset.save_episode()
     if hasattr(dataset, "finalize"):
         dataset.finalize()

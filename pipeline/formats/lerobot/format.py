@@ -18,7 +18,7 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import EVERYTHING, Aspect
 from pipeline.formats.contract import Format, Outgoing
 from pipeline.formats.lerobot.files import DataFiles, tasks_so_far
-from pipeline.formats.lerobot.metadata import write_metadata
+from pipeline.formats.lerobot.metadata import RecentNumbers, write_metadata
 from pipeline.formats.lerobot.plan import LeRobotChoices, LeRobotPlan, planned
 from pipeline.formats.lerobot.tables import TableMaker
 from pipeline.machine.threads import available_cores
@@ -81,13 +81,19 @@ class LeRobotFormat(Format):
     def write(self, data: Sequence[Outgoing], folder: Path) -> None:
         plan = planned(data, self._choices)
         with ThreadPoolExecutor(available_cores(), "lerobot") as pool:
-            maker = TableMaker(plan, pool)
+            maker, recent = TableMaker(plan, pool), RecentNumbers(plan)
             with DataFiles(folder, plan, maker, round(self._file_mb * 10**6)) as files:
-                self._write_rows(data, plan, maker, files, folder)
-        write_metadata(folder, data, plan, _content(folder), self._file_mb)
+                self._write_rows(data, plan, maker, files, folder, recent)
+        write_metadata(folder, data, plan, _content(folder), self._file_mb, recent)
 
     def _write_rows(
-        self, data: Sequence[Outgoing], plan: LeRobotPlan, maker: TableMaker, files: DataFiles, folder: Path
+        self,
+        data: Sequence[Outgoing],
+        plan: LeRobotPlan,
+        maker: TableMaker,
+        files: DataFiles,
+        folder: Path,
+        recent: RecentNumbers,
     ) -> None:
         tasks = tasks_so_far(folder, files.count)
         before = 0
@@ -99,6 +105,7 @@ class LeRobotFormat(Format):
                 text = episode.mission or environment
                 task = tasks.setdefault(text, len(tasks))
                 tables = maker.tables(episode, files.episodes, files.rows, task)
+                recent.append(tables.rows)
                 facts = {"tasks": [text], "env": environment, "return": episode.total_reward}
                 facts["digest"] = unfilled(held := self.held(episode)).digest().hex()
                 files.append(tables, facts | once_of(held) | _infos(episode, plan))

@@ -60,13 +60,44 @@ NOTES = {
 }
 
 
-def write_metadata(folder: Path, data: Sequence[Outgoing], plan: LeRobotPlan, content: str, file_mb: float) -> None:
+class RecentNumbers:
+    """The numbers of the rows that were just written, so that small sets need not be read back for their statistics."""
+
+    def __init__(self, plan: LeRobotPlan) -> None:
+        self._names = [name for name, each in plan.features.items() if each["dtype"] != "image"]
+        self._row_bytes = number_bytes(plan)
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+
+    def append(self, rows: pa.Table) -> None:
+        """The rows of the next episode."""
+        self._rows += len(rows)
+        if self._rows * self._row_bytes > AT_ONCE:
+            self._tables.clear()
+        else:
+            self._tables.append(rows.select(self._names))
+
+    def whole(self, rows: int) -> pa.Table | None:
+        """All `rows` of the set, where they are here."""
+        is_here = self._tables and self._rows == rows
+        return pa.concat_tables(self._tables).replace_schema_metadata(None) if is_here else None
+
+
+def number_bytes(plan: LeRobotPlan) -> int:
+    """Bytes of the numbers of a row."""
+    numbers = [each for each in plan.features.values() if each["dtype"] != "image"]
+    return sum(np.dtype(each["dtype"]).itemsize * int(each["shape"][0]) for each in numbers)
+
+
+def write_metadata(
+    folder: Path, data: Sequence[Outgoing], plan: LeRobotPlan, content: str, file_mb: float, recent: RecentNumbers
+) -> None:
     """Everything but the rows and the table of episodes."""
     files = finished_files(folder)
     episodes, rows = sum(each.episodes for each in files), sum(each.rows for each in files)
     tasks = tasks_so_far(folder, len(files))
     write_tasks(folder / names.TASKS, list(tasks))
-    write_json(folder / names.STATISTICS, _statistics([each.path for each in files], plan, rows))
+    write_json(folder / names.STATISTICS, _statistics([each.path for each in files], plan, rows, recent))
     table = OwnTable(plan.columns, plan.resets, plan.last_row, episodes, content)
     write_json(folder / names.REPERTOIRE, table.as_json() | {"provenance": [dict(each.provenance) for each in data]})
     info = {
@@ -105,22 +136,24 @@ def write_tasks(path: Path, texts: Sequence[str]) -> None:
     write_atomic(path, lambda file: pq.write_table(table, file))
 
 
-def _statistics(paths: Sequence[Path], plan: LeRobotPlan, rows: int) -> dict[str, Any]:
-    """Of each column, over all rows."""
+def _statistics(paths: Sequence[Path], plan: LeRobotPlan, rows: int, recent: RecentNumbers) -> dict[str, Any]:
+    """Of each column, over all rows. The same bytes, whether they are in memory or read back."""
     counts = level_counts_of(list(paths))
     found: dict[str, Any] = {name: picture_statistics(each, rows) for name, each in counts.items()}
     numbers = {name: each for name, each in plan.features.items() if name not in counts}
-    row_bytes = sum(np.dtype(each["dtype"]).itemsize * each["shape"][0] for each in numbers.values())
-    at_once = _columns(paths, numbers) if rows * row_bytes <= AT_ONCE else None
+    at_once = _columns(paths, numbers, recent.whole(rows)) if rows * number_bytes(plan) <= AT_ONCE else None
     for name, each in numbers.items():
         blocks = partial(_blocks, paths, name, each) if at_once is None else partial(_one, at_once[name])
         found[name] = number_statistics(blocks, rows)
     return {name: found[name] for name in plan.features if found[name] is not None}
 
 
-def _columns(paths: Sequence[Path], features: Mapping[str, Mapping[str, Any]]) -> dict[str, Num[np.ndarray, "n d"]]:
-    """Columns of all files, whole."""
-    table = pa.concat_tables([pq.read_table(path, columns=list(features), partitioning=None) for path in paths])
+def _columns(
+    paths: Sequence[Path], features: Mapping[str, Mapping[str, Any]], table: pa.Table | None
+) -> dict[str, Num[np.ndarray, "n d"]]:
+    """Columns of all files, whole; read where they are not in `table`."""
+    if table is None:
+        table = pa.concat_tables([pq.read_table(path, columns=list(features), partitioning=None) for path in paths])
     return {name: _numbers(table[name].combine_chunks(), name, feature) for name, feature in features.items()}
 
 
