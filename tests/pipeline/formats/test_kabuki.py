@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 
+from pipeline.dataset.workspace import Workspace
+from pipeline.errors import InvalidInput
 from pipeline.formats.contract import CannotHold
 from pipeline.formats.hdf5 import COMPRESSIONS
 from pipeline.formats.kabuki import KabukiFormat
@@ -60,3 +64,34 @@ def test_a_file_that_was_changed_is_read_as_it_says_it_is(workspace, rng):
         file["is_last"][1] = file["is_first"][2] = True
     assert [e.length for e in source.episodes("toy", "corner")] == [1, 1, 3]
     assert "stale_episode_metadata" in [quirk.name for quirk in source.quirks("toy", "corner")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", '{"steps": 5, "reset": {}}', '{"steps": {"door": [[1, "shut"]]}, "reset": {}}'),
+        '{"steps": {"door": [[0, 5]]}, "reset": {}}',
+        '{"steps": {"door": [[0, "shut"], [99999999999, "open"]]}, "reset": {}}',
+    ],
+)
+def test_texts_of_infos_that_nobody_wrote_are_refused(tmp_path, rng, text):
+    workspace = Workspace(str(tmp_path), "bin")
+    ingested(Listed([made_episode(rng, 3, info_texts={"door": ["shut"] * 3})]), workspace)
+    path = place_of(exported(KabukiFormat(), workspace))
+    path.chmod(0o644)
+    with h5py.File(path, "a") as file:
+        file["episode_metadata/info_texts"][0] = text
+    with pytest.raises(InvalidInput, match="episode 0 .*texts of its infos are damaged"):
+        list(KabukiSource(str(path)).episodes("toy", "corner"))
+
+
+def test_a_mask_without_its_info_is_left_out(tmp_path, rng):
+    workspace = Workspace(str(tmp_path), "bin")
+    plain, other = made_episode(rng, 3, seed=4), made_episode(rng, 3)
+    steps = dict(other.steps) | {"info/a": np.array([1, 2, 3, 0])}
+    ingested(Listed([plain, replace(other, steps=steps)]), workspace)
+    path = place_of(exported(KabukiFormat(), workspace))
+    path.chmod(0o644)
+    with h5py.File(path, "a") as file:
+        del file["step_metadata/a"]
+    assert [e.digest() for e in KabukiSource(str(path)).episodes("toy", "corner")] == [plain.digest(), other.digest()]
