@@ -111,7 +111,8 @@ def _places(path: Path) -> Iterator[_Place]:
     with h5py.File(path, "r") as file:
         for name, dataset in file.items():
             if dataset.chunks is None:
-                yield _Place(name, dataset.id.get_offset())
+                if dataset.size:  # what holds no number lies nowhere
+                    yield _Place(name, dataset.id.get_offset())
                 continue
             for number in range(dataset.id.get_num_chunks()):
                 chunk = dataset.id.get_chunk_info(number)
