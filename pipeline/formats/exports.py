@@ -72,11 +72,18 @@ def export_of(
 
 
 def _require_rule(format: Format, data: Outgoing) -> None:
-    """Raises InvalidInput where zeros would be taken for a last observation."""
+    """Raises InvalidInput where zeros would be taken for a last observation, or nothing is left of an episode."""
+    absent = ~data.dataset.per_episode("has_final_observation")
+    alone = int((absent & (data.dataset.lengths < 2)).sum())
+    if alone and data.final_observation == FinalObservation.DROP:
+        raise InvalidInput(
+            f"Nothing would be left of {how_many(alone, 'episodes')} of {data.dataset.name}, of one step and without a "
+            f"last observation. Repeat the observation before it: "
+            f"{again(format__final_observation=str(FinalObservation.REPEAT))}"
+        )
     if Aspect.FINAL_OBSERVATION not in format.holds or format.marks_absence or data.final_observation:
         return
-    missing = int((~data.dataset.per_episode("has_final_observation")).sum())
-    if missing:
+    if missing := int(absent.sum()):
         commands = "\n".join(f"  {again(format__final_observation=str(rule))}" for rule in FinalObservation)
         raise InvalidInput(
             f"{how_many(missing, 'episodes')} of {data.dataset.name} have no last observation, for their source had "

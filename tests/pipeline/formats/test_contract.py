@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.dataset.per_episode import once_of, with_once
+from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode
+from pipeline.errors import InvalidInput
 from pipeline.formats.contract import Format, Outgoing
 from pipeline.formats.provenance import PROVENANCE
 from pipeline.machine.files import write_atomic, write_json
@@ -18,7 +22,8 @@ from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.provenance import made_from
-from tests.contracts.format import FormatContract
+from tests.conftest import made_episode
+from tests.contracts.format import FormatContract, Listed, exported, ingested
 
 RESET = "reset:"
 
@@ -73,3 +78,12 @@ class TestArrays(FormatContract):
 
     def format(self) -> ArraysFormat:
         return ArraysFormat()
+
+
+def test_an_episode_of_which_nothing_would_be_left_is_told_before_anything_is_written(tmp_path, rng):
+    workspace = Workspace(str(tmp_path))
+    episodes = [replace(made_episode(rng, length), has_final_observation=False) for length in (3, 1)]
+    ingested(Listed(episodes), workspace)
+    with pytest.raises(InvalidInput, match="left of 1 episode of .* one step .*=repeat"):
+        exported(ArraysFormat(), workspace, final_observation="drop")
+    assert not list(tmp_path.rglob("export"))
