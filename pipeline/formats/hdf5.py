@@ -37,7 +37,7 @@ ISAL_LEVEL = 2
 CHUNK_BYTES = 512 * 2**10
 """Raw bytes of a chunk. Chunks are cut along time alone."""
 
-WINDOW_BYTES = 32 * 2**20
+WINDOW_BYTES = 16 * 2**20
 """Raw bytes of all columns that are read and compressed between two looks at the progress."""
 
 SYNC_BYTES = 2**30
