@@ -17,7 +17,7 @@ DIGIT = 16
 
 
 def number_statistics(blocks: Callable[[], Iterable[Num[np.ndarray, "n d"]]], rows: int) -> Statistics | None:
-    """Of a column of numbers, each of d on its own; None where one is NaN or infinite.
+    """Of a column of numbers, each of d on its own; None where one is NaN or infinite, or the sum of their squares.
 
     `blocks` gives all rows in order and is called several times; one block is all of them where they fit in memory.
     std is the population's. A quantile between two numbers is interpolated, as `numpy.quantile` does.
@@ -29,11 +29,15 @@ def number_statistics(blocks: Callable[[], Iterable[Num[np.ndarray, "n d"]]], ro
         if block.dtype.kind == "f" and not np.isfinite(block).all():
             return None
         low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
-        total += block.sum(0, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            total += block.sum(0, dtype=np.float64)
     mean = total / rows
     squares = np.zeros_like(mean)
-    for block in blocks():
-        squares += ((block - mean) ** 2).sum(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in blocks():
+            squares += ((block - mean) ** 2).sum(0)
+    if not np.isfinite(squares).all():
+        return None
     found = _quantiles(blocks, rows)
     return {
         "min": low.tolist(),

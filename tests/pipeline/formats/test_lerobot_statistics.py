@@ -30,6 +30,6 @@ def test_blocks_have_the_statistics_of_the_whole(rng: np.random.Generator, dtype
             np.testing.assert_allclose(found[name], np.quantile(exact, share, axis=0))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
 def test_numbers_that_are_none_have_no_statistics(bad: float):
-    assert number_statistics(lambda: [np.array([[1.0, bad]])], 1) is None
+    assert number_statistics(lambda: [np.array([[1.0, bad], [1.0, -bad]])], 2) is None
