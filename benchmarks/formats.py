@@ -216,6 +216,7 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int, clock: str
         path = first / format.place([data])
         raw = sum(array.nbytes for episode in data.dataset[:10] for array in episode.steps.values()) / 10 * len(data)
         functions: dict[str, Callable[[Path], Any]] = {
+            "store": lambda place: sum(1 for _ in outgoing(artifact).episodes()),
             "out": lambda place: export(format, artifact, place),
             "in": lambda place: read_back(format, path, place),
             "ingest": lambda place: stored(format.source(path), place, "bin"),
@@ -230,8 +231,10 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int, clock: str
         peer, peer_s = "", None
         if writer := WRITERS.get(form.name):
             peer, peer_s = writer.seconds(data, Path(folder), clock) or ("", None)
-    out, back, sped = cost["out"], cost["in"], raw / 1e6
-    note = f">= 0.5 and 5 x wanted: {told(cost.get('bulk'), out)}, {told(peer_s, out)}; {sped / out:,.0f} MB/s"
+    out, back = cost["out"], cost["in"]
+    parts = [f">= 0.5 wanted: {told(cost.get('bulk'), out)}", f"reading the store alone {cost['store']:.3g} s"]
+    parts += [f">= 5 wanted: {told(peer_s, out)}"] * (peer_s is not None)
+    note = "; ".join([*parts, f"{raw / out / 1e6:,.0f} MB/s"])
     rows = [Row(f"{label} to {form.label}", out, peer, peer_s, "its library, in bulk", cost.get("bulk"), note)]
     library = cost.get("library")
     if "bare_in" in cost:

@@ -44,7 +44,7 @@ def environment(name: str) -> Path:
     place = PLACE / name
     python, ready = place / "bin" / "python", place / "ready"
     interpreter = found_python(setting(text, "python"))
-    stamp = f"{interpreter}\n{sys.prefix}\n{text}"
+    stamp = f"{Path(interpreter).resolve()}\n{Path(sys.prefix).resolve()}\n{text}"
     if ready.exists() and ready.read_text() == stamp:
         return python
     shutil.rmtree(place, ignore_errors=True)
