@@ -74,6 +74,7 @@ class Format(Protocol):
         marks_absence: its own readers see that a last observation is missing. Where they cannot, and it holds last
             observations, the user says what stands for those that a source did not have.
         tags: the names of tags of a dataset repository that its own readers ask for; publishing sets them.
+        viewer: the address of a page that shows such a dataset of the hub, with `{repo}` for its name.
         suffix: how the name of its one file ends, such as `.hdf5`; empty for a form that is a folder.
     """
 
@@ -83,6 +84,7 @@ class Format(Protocol):
     marks_absence: bool = False
     suffix: str = ""
     tags: tuple[str, ...] = ()
+    viewer: str = ""
 
     def identity(self) -> Mapping[str, Any]:
         """JSON facts of every setting that changes what is written, and of the form's own version.

@@ -40,6 +40,11 @@ hf download {repo} --repo-type dataset --local-dir {name}
 """
 
 
+BADGE = "https://huggingface.co/datasets/huggingface/badges/resolve/main/visualize-this-dataset-xl.svg"
+VIEWER = f"[![Visualize this dataset]({BADGE})]({{address}})"
+"""A picture that leads to the viewer of the form."""
+
+
 @dataclass(frozen=True)
 class ExportTask(Task):
     """The files of one export.
@@ -78,6 +83,8 @@ def export_task(export: Export, artifact: Artifact, repo: str) -> ExportTask:
     head, section = split_card(own.read_text()) if own and own.is_file() else ({}, _section(export, artifact, repo))
     known = {"tags": ["offline-rl", export.format.name, artifact.domain], "task_categories": ["reinforcement-learning"]}
     name = f"{export.label.replace('/', '-')}-{export.format.name}"
+    if export.format.viewer:
+        section = f"{VIEWER.format(address=export.format.viewer.format(repo=repo))}\n\n{section}"
     states = int(artifact.manifest.counts["states"])
     return ExportTask(name, uploads, b"", states, known | head, section, tuple(sorted(folders)))
 

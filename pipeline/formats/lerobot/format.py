@@ -44,6 +44,7 @@ class LeRobotFormat(Format):
     name = "lerobot"
     joins = True
     tags = ("v3.0",)
+    viewer = "https://huggingface.co/spaces/lerobot/visualize_dataset?path={repo}"
     marks_absence = True
 
     def __init__(

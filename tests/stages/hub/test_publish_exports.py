@@ -31,6 +31,7 @@ class WithCard(JoinedFormat):
     """Brings its own card, and wants a tag."""
 
     name, tags = "carded", ("v3.0",)
+    viewer = "https://show.me/?path={repo}"
 
     def write(self, data, folder: Path) -> None:
         super().write(data, folder)
@@ -108,6 +109,7 @@ def test_several_tasks_in_one_lie_at_the_top_with_the_card_and_the_tags_of_the_f
     assert head["license"] == "mit"
     assert head["tags"] == ["LeRobot"]
     assert "# Robots" in body
+    assert f"](https://show.me/?path={REPO})" in body
     first = server.repo(REPO).tags["v3.0"]
     assert first == server.repo(REPO).branches["main"]
     mine = server.content(REPO, "README.md").replace(b"license: mit", b"license: cc-by-4.0").replace(b"# Robots", b"")
