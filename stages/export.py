@@ -22,12 +22,12 @@ from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.formats.absent import FinalObservation
+from pipeline.formats.aspects import lost_words
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.exports import Export, export_of
 from pipeline.formats.laying import place_out
 from pipeline.formats.places import Out, names_file
-from pipeline.formats.provenance import lost_words
 from pipeline.machine.progress import progress
 from pipeline.wording import check_choice, few
 
@@ -115,7 +115,8 @@ def _laid(artifact: Artifact, place: Out, export: Export, workspace: Workspace) 
         return replace(artifact, laid=str(place))
     if place.elsewhere and (wrong := list(wrong_export(artifact, workspace))):
         raise DamagedArtifact(f"{artifact.path} is not sent: {'; '.join(wrong)}.", remake(artifact))
-    if place.lay(artifact.path / DATA, files, export.label):
+    laid = place.lay(artifact.path / DATA, files, export.label)
+    if laid and not artifact.built:  # of one that was built, the line that says so names the place
         log.info("export %s: laid at %s", export.label, place)
     return replace(artifact, laid=str(place))
 
@@ -138,7 +139,7 @@ def _write(export: Export, draft: Draft) -> None:
         "episodes": sum(len(each) for each in export.data),
         "states": sum(each.dataset.states for each in export.data),
     }
-    draft.facts[LOST] = [str(aspect) for aspect in export.lost]
+    draft.facts[LOST] = lost_words(export.lost)
     draft.facts[PLACE] = str(export.place)
 
 

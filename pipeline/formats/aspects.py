@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -30,24 +30,30 @@ class Aspect(StrEnum):
     INFO_TEXTS = "texts of infos"
     RESET_INFOS = "reset infos"
     DTYPES = "dtypes"
-    OBSERVATIONS = "observations as they were"
-    ACTIONS = "actions as they were"
-    REWARDS = "rewards as they were"
+    OBSERVATIONS = "observations"
+    ACTIONS = "actions"
+    REWARDS = "rewards"
 
 
 EVERYTHING = frozenset(Aspect)
 """What a form holds that loses nothing."""
 
 OF_EVERY_DATASET = (Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS, Aspect.REWARDS)
+"""These no form leaves out: what it does not hold as it was comes back as something else."""
 
 BLOCK = 2**16
 """States that are read at a time."""
 
 
+def lost_words(lost: Iterable[Aspect]) -> list[str]:
+    """What becomes of aspects that a form does not hold, as it is printed: `reset infos: dropped`, `rewards: changed`."""
+    return [f"{aspect}: {'changed' if aspect in OF_EVERY_DATASET else 'dropped'}" for aspect in lost]
+
+
 def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:
     """The aspects that some episode of a dataset has. Reads no step but the discounts.
 
-    Those of every dataset are among them: dtypes, and observations, actions and rewards as they were.
+    Those of every dataset are among them: dtypes, observations, actions and rewards.
     """
     once = {name: dataset.per_episode(name) for name in ("terminated", "truncated", "has_final_observation")}
     if once["has_final_observation"].any():

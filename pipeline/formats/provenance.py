@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -12,7 +11,6 @@ from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.command import key_of
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.rewards import reward_clipping
-from pipeline.formats.aspects import Aspect
 
 PROVENANCE = "provenance.json"
 """The file of a form that has no place of its own for it."""
@@ -24,7 +22,7 @@ _FOLDERS = re.compile(r"(?<![\w:/.~])(?:~|\.{1,2})?/(?:[^/,\[\]{}]*/)*")
 
 
 def provenance(artifact: Artifact, dataset: EpisodeDataset, settings: dict[str, Any]) -> dict[str, Any]:
-    """What made the episodes of a dataset, and what of them an export holds.
+    """What made the episodes of a dataset, and the settings of their export.
 
     `digest` is that of the content, `parameters` what the dataset was asked to be (environment, policy with the hash of
     its file, source), `command` how it was made. Holds no path, no host and no secret.
@@ -61,8 +59,3 @@ def _without_paths(command: str) -> str:
         return ""
     kept = [word for word in words if not key_of(word).startswith(("paths.", "hydra.", "format.out"))]
     return shlex.join(_FOLDERS.sub("", word) for word in kept)
-
-
-def lost_words(lost: Sequence[Aspect]) -> list[str]:
-    """As they stand in an export and are printed: `reset infos: dropped`."""
-    return [f"{aspect}: dropped" for aspect in lost]

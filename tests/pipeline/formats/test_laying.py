@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,14 @@ def test_an_empty_folder_is_filled_and_the_same_files_are_found_again(home, tmp_
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
     laid(home, tmp_path / "out")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+
+
+def test_the_log_names_the_place_of_an_export_that_was_made_before(home, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        laid(home, tmp_path / "first")
+        assert "laid at" not in caplog.text  # the line of a run says where it was built
+        laid(home, tmp_path / "second")
+    assert f"laid at {tmp_path / 'second' / 'corner'}" in caplog.text
 
 
 def test_the_files_of_the_store_get_a_second_name_where_that_is_wanted(home, tmp_path):

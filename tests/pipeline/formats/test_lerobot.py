@@ -165,7 +165,7 @@ def test_every_choice_but_drop_is_lossless(store: Workspace, settings: dict[str,
 def test_last_rows_are_dropped_where_that_is_wanted(store: Workspace):
     format = LeRobotFormat(last_row="drop")
     artifact = exported(format, store)
-    assert artifact.manifest.facts["lost"] == ["final observation"]
+    assert artifact.manifest.facts["lost"] == ["final observation: dropped"]
     assert not (place_of(artifact) / "final").exists()
     dataset = EpisodeDataset.of(store.dataset("toy", "corner", "listed-v1"))
     assert digests(format, artifact) == [format.held(episode).digest() for episode in dataset]
