@@ -57,8 +57,8 @@ def foresee(
 @beartype
 def foresee_several(*, format: Format | None, out: str | None) -> None:
     """Raises InvalidInput for a place that holds one task alone."""
-    if format is not None and out is not None and names_file(out, format.suffix):
-        folder = out.removesuffix(format.suffix)
+    if format is not None and out is not None and names_file(out, format.suffixes):
+        folder = out.rpartition(".")[0]
         raise InvalidInput(
             f"format.out={out} is one file, and several tasks become one each. Give a folder for them: "
             f"{again(format__out=folder)}"
@@ -97,7 +97,7 @@ def run(
             f"{format.name} cannot hold all of {export.label}: {'; '.join(lost_words(export.lost))}. "
             f"docs/formats/README.md says which form holds what.\nExport without it: {again(format__strict=None)}"
         )
-    place = None if out is None else place_out(out, export.place, format.suffix, link)
+    place = None if out is None else place_out(out, export.place, format.suffixes, link)
     earlier = workspace.get(export.spec)
     if place is not None:
         place.require_possible(workspace.root)

@@ -150,7 +150,7 @@ def table(columns: Sequence[Column]) -> str:
     takes = [[name, *(each.layout(name) for each in columns)] for name in LAYOUTS if name not in DTYPES]
     takes.append(["numbers of each type", *(each.dtypes() for each in columns)])
     facts = [
-        ["what is written", *("a file" if each.form.suffix else "a folder" for each in columns)],
+        ["what is written", *("a file" if each.form.suffixes else "a folder" for each in columns)],
         ["several tasks in one", *("yes" if each.form.joins else "no" for each in columns)],
         ["the way in", *(f"`source={each.form.source(Path('x')).name}`" for each in columns)],
     ]

@@ -75,14 +75,14 @@ class Format(Protocol):
             observations, the user says what stands for those that a source did not have.
         tags: the names of tags of a dataset repository that its own readers ask for; publishing sets them.
         viewer: the address of a page that shows such a dataset of the hub, with `{repo}` for its name.
-        suffix: how the name of its one file ends, such as `.hdf5`; empty for a form that is a folder.
+        suffixes: how the name of its one file may end, its own first: `.hdf5`, `.h5`; none for a form that is a folder.
     """
 
     name: str
     holds: frozenset[Aspect] = EVERYTHING
     joins: bool = False
     marks_absence: bool = False
-    suffix: str = ""
+    suffixes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     viewer: str = ""
 

@@ -44,7 +44,7 @@ class D4rlFormat(Format):
     """
 
     name = "d4rl"
-    suffix = ".hdf5"
+    suffixes = (".hdf5", ".h5")
 
     def __init__(self, compression: str = "gzip") -> None:
         check_choice("format.compression", compression, COMPRESSIONS)

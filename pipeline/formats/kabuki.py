@@ -38,7 +38,7 @@ class KabukiFormat(Format):
     """
 
     name = "kabuki"
-    suffix = ".hdf5"
+    suffixes = (".hdf5", ".h5")
 
     def __init__(self, compression: str = "gzip") -> None:
         check_choice("format.compression", compression, COMPRESSIONS)

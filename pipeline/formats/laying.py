@@ -134,13 +134,13 @@ def _made(folder: Path) -> Iterator[None]:
         raise
 
 
-def place_out(asked: str, place: PurePosixPath, suffix: str, link: bool) -> Out:
+def place_out(asked: str, place: PurePosixPath, suffixes: tuple[str, ...], link: bool) -> Out:
     """Where `place` of an export lies in `format.out`. A form of one file takes the name of that file, or a folder."""
     refuse_password(asked, OUT)
     if "://" in asked and not asked.startswith(LOCAL):
-        return remote_out(asked, place, suffix, link)
+        return remote_out(asked, place, suffixes, link)
     top = Path(asked.removeprefix(LOCAL)).expanduser().absolute()
-    return LocalOut(asked, top if names_file(asked, suffix) else top / place, place, link)
+    return LocalOut(asked, top if names_file(asked, suffixes) else top / place, place, link)
 
 
 def _copy(source: Path, copy: Path) -> None:

@@ -37,9 +37,9 @@ class Out(Protocol):
         """
 
 
-def names_file(asked: str, suffix: str) -> bool:
+def names_file(asked: str, suffixes: tuple[str, ...]) -> bool:
     """Whether `format.out` is the name of the one file of a form, and not that of a folder."""
-    return bool(suffix) and asked.endswith(suffix)
+    return asked.endswith(suffixes)
 
 
 def another_place(asked: str) -> str:

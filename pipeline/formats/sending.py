@@ -60,18 +60,18 @@ class RemoteOut(Out):
         return FolderUpload(self.remote, paths, records, f".{self.file}{NOTE}" if self.file else NOTE)
 
 
-def remote_out(asked: str, place: PurePosixPath, suffix: str, link: bool) -> RemoteOut:
+def remote_out(asked: str, place: PurePosixPath, suffixes: tuple[str, ...], link: bool) -> RemoteOut:
     """Where `place` of an export lies at an address of fsspec. Raises InvalidInput for one that cannot be used."""
     remote = connect(asked, OUT, writes=True)
-    if names_file(asked, suffix):
+    if names_file(asked, suffixes):
         path, address, file = _above(remote.path), _above(remote.address), PurePosixPath(remote.path).name
     else:
-        inside = place.parent if suffix else place
+        inside = place.parent if suffixes else place
         below = "" if inside == PurePosixPath() else f"/{inside}"
         path, address, file = (
             f"{remote.path}{below}",
             f"{remote.address.rstrip('/')}{below}",
-            place.name if suffix else "",
+            place.name if suffixes else "",
         )
     return RemoteOut(asked, replace(remote, path=path, address=address), file, place, link)
 

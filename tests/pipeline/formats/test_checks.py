@@ -168,9 +168,7 @@ def test_of_several_tasks_in_one_export_each_is_compared_with_its_dataset(worksp
     export = exported(JoinedFormat(), workspace, task=["corner", "maze"])
     assert not damage(workspace)
     other_reward(place_in(export) / "maze" / "1.npz")
-    assert list(wrong_export(export, workspace)) == [
-        "episode 1 of maze differs from its dataset in rewards"
-    ]
+    assert list(wrong_export(export, workspace)) == ["episode 1 of maze differs from its dataset in rewards"]
     shutil.rmtree(maze.path)
     with caplog.at_level(logging.INFO):
         assert not list(wrong_export(export, workspace))

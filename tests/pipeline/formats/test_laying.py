@@ -125,7 +125,7 @@ def test_a_place_in_the_store_or_around_it_is_refused(home, tmp_path):
     for out in (home.root / "toy", home.root.parent / "artifacts", home.root.parent.parent / "outputs" / "artifacts"):
         with pytest.raises(InvalidInput, match="lie one inside the other"):
             laid(home, out)
-    around = place_out(str(home.root.parent), PurePosixPath(), "", False)
+    around = place_out(str(home.root.parent), PurePosixPath(), (), False)
     with pytest.raises(InvalidInput, match="lie one inside the other"):
         around.require_possible(home.root)
 
@@ -147,14 +147,15 @@ def test_a_disk_that_is_full_is_named_and_nothing_is_left_on_it(home, tmp_path):
 
 def test_a_file_takes_the_name_that_was_typed_or_its_own_in_a_folder(tmp_path):
     place, root = PurePosixPath("assembly.hdf5"), tmp_path
-    assert str(place_out(f"{root}/a.hdf5", place, ".hdf5", False)) == str(root / "a.hdf5")
-    assert str(place_out(f"{root}/a", place, ".hdf5", False)) == str(root / "a" / "assembly.hdf5")
-    assert str(place_out(f"{root}/a", PurePosixPath(), "", False)) == str(root / "a")
+    assert str(place_out(f"{root}/a.hdf5", place, (".hdf5", ".h5"), False)) == str(root / "a.hdf5")
+    assert str(place_out(f"{root}/a.h5", place, (".hdf5", ".h5"), False)) == str(root / "a.h5")
+    assert str(place_out(f"{root}/a", place, (".hdf5", ".h5"), False)) == str(root / "a" / "assembly.hdf5")
+    assert str(place_out(f"{root}/a", PurePosixPath(), (), False)) == str(root / "a")
 
 
 def test_a_file_for_several_tasks_is_refused_with_the_folder_to_name():
     class OneFile(ArraysFormat):
-        suffix = ".npz"
+        suffixes = (".npz", ".NPZ")
 
     export.foresee_several(format=OneFile(), out="here/")
     export.foresee_several(format=ArraysFormat(), out="here.npz")

@@ -62,7 +62,7 @@ def test_a_large_file_goes_in_pieces(home: Workspace, gcs: Gcs, tmp_path: Path):
     content = np.random.default_rng(0).bytes(6 * 2**20)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.hdf5").write_bytes(content)
-    place = place_out(f"gs://{BUCKET}/a.hdf5", PurePosixPath("a.hdf5"), ".hdf5", False)
+    place = place_out(f"gs://{BUCKET}/a.hdf5", PurePosixPath("a.hdf5"), (".hdf5",), False)
     files = {"a.hdf5": {"size": len(content), "blake3": "1"}}
     assert place.is_free(files)
     place.lay(tmp_path / "data", files, "toy")
@@ -127,10 +127,10 @@ def test_any_file_system_that_fsspec_knows_takes_an_export(home: Workspace):
     assert memory.cat_file("/runs/deep/corner/1.npz") == (place_in(artifact) / "1.npz").read_bytes()
     assert sent(home, out="memory://runs/deep").laid == "memory://runs/deep/corner"
     files = {name.removeprefix(f"{DATA}/"): record for name, record in artifact.manifest.files.items()}
-    place = place_out("memory://runs/a.npz", PurePosixPath("corner/1.npz"), ".npz", False)
+    place = place_out("memory://runs/a.npz", PurePosixPath("corner/1.npz"), (".npz",), False)
     assert place.lay(artifact.path / DATA, files, "toy")
     assert memory.cat_file("/runs/a.npz") == memory.cat_file("/runs/deep/corner/1.npz")
-    folder = place_out("memory://runs/all", PurePosixPath("corner/1.npz"), ".npz", False)
+    folder = place_out("memory://runs/all", PurePosixPath("corner/1.npz"), (".npz",), False)
     assert folder.lay(artifact.path / DATA, files, "toy")
     assert sorted(memory.find("/runs/all")) == ["/runs/all/corner/.1.npz.upload.json", "/runs/all/corner/1.npz"]
     memory.rm("/runs", recursive=True)
