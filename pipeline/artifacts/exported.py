@@ -15,7 +15,7 @@ DATA = "data"
 """The folder of the artifact that holds what the form wrote."""
 
 PLACE, LOST = "place", "lost"
-"""Facts of its manifest: the file or folder below `data`, and what becomes of that of the dataset which the form does not hold."""
+"""Facts of its manifest: the file or folder below `data`; of what the form does not hold, what becomes of it."""
 
 TASKS = "tasks"
 """Among the parameters of an export that joins tasks: which ones, in the order of its parents."""
@@ -35,7 +35,7 @@ def tasks_in(export: Artifact) -> list[str]:
 
 
 def export_words(export: Artifact) -> tuple[str, str]:
-    """An export on the terminal: its form and size, and what becomes of that which it does not hold."""
+    """An export on the terminal: its form and size, and what becomes of what the form does not hold."""
     manifest = export.manifest
     lost = ", ".join(manifest.facts.get(LOST, []))
     size = human_bytes(sum(int(record["size"]) for record in manifest.files.values()))

@@ -46,7 +46,7 @@ BLOCK = 2**16
 
 
 def lost_words(lost: Iterable[Aspect]) -> list[str]:
-    """What becomes of aspects that a form does not hold, as it is printed: `reset infos: dropped`, `rewards: changed`."""
+    """What becomes of aspects that a form does not hold, in words: `reset infos: dropped`, `rewards: changed`."""
     return [f"{aspect}: {'changed' if aspect in OF_EVERY_DATASET else 'dropped'}" for aspect in lost]
 
 

@@ -38,7 +38,7 @@ class Trust:
 
 def read_arrays(path: Path, trust: str = Trust.REFUSED) -> FileArrays:
     """The arrays of a file by name. Raises InvalidInput for a damaged one, with its path, and for what is no number."""
-    is_plain_file(path)
+    is_plain_file(path)  # raises for a pipe, from which reading would wait for ever
     try:
         arrays = _READERS[path.suffix](path) if path.suffix in _READERS else _read_pickle(path, trust)
     except InvalidInput:

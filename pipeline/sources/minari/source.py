@@ -167,7 +167,7 @@ class _Dataset:
         empty = sum(length == 0 for length in lengths.values())
         quirks.note(
             "empty_episodes",
-            "{count} episodes have no step; they were left out.".replace("{count}", f"{empty:,}"),
+            "{count} episodes have no step; they were left out.",
             empty,
         )
         return [number for number, length in lengths.items() if length]
