@@ -41,14 +41,14 @@ def wrong_export(export: Artifact, workspace: Workspace) -> Iterator[str]:
         there = workspace.holding(export, parent, task)
         dataset = next((each for each in there if content_digest(each) == parent.digest), None)
         if dataset is not None:
-            yield from wrong_episodes_of(export, form, task, EpisodeDataset.of(dataset))
+            yield from _wrong_episodes(export, form, task, EpisodeDataset.of(dataset))
         elif there:
             yield f"its dataset {of_it} has other content now"
         else:
             log.info("export %s: its episodes were not compared: the dataset %s is gone or damaged", export.path, of_it)
 
 
-def wrong_episodes_of(export: Artifact, form: Format, task: str, dataset: EpisodeDataset) -> Iterator[str]:
+def _wrong_episodes(export: Artifact, form: Format, task: str, dataset: EpisodeDataset) -> Iterator[str]:
     """In which episodes of a task what is read back differs from what the form should hold, and in what."""
     rule = export.manifest.parameters.get("final_observation")
     of_it = f" of {task}" if len(export.parents) > 1 else ""

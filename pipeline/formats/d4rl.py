@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from pipeline.episode import INFO, PRESENT
 from pipeline.formats.aspects import Aspect, aspects_of
-from pipeline.formats.contract import Format, Outgoing
-from pipeline.formats.episode_table import attributes_of, require_plain_texts, write_table
+from pipeline.formats.contract import Outgoing
+from pipeline.formats.episode_table import attributes_of, write_table
 from pipeline.formats.flat import FlatEpisodes
-from pipeline.formats.hdf5 import COMPRESSIONS, FileColumn, flag_column, write_hdf5
+from pipeline.formats.flat_hdf5 import FlatHdf5Format
+from pipeline.formats.hdf5 import FileColumn, flag_column, write_hdf5
 from pipeline.sources.d4rl import EPISODES, FORM, LAST_INFOS, D4rlSource
 from pipeline.sources.d4rl_file import (
     ACTIONS,
@@ -28,7 +28,6 @@ from pipeline.sources.d4rl_file import (
     TERMINALS,
     TIMEOUTS,
 )
-from pipeline.wording import check_choice
 
 NAMES = {"action": ACTIONS, "reward": REWARDS, "discount": DISCOUNTS}
 
@@ -36,29 +35,10 @@ BLOCK_BYTES = 2**24
 """Raw bytes of an info that are looked through at a time."""
 
 
-class D4rlFormat(Format):
-    """`TASK.hdf5`; loses nothing.
-
-    Args:
-        compression: `gzip`, `lzf` or `none`.
-    """
+class D4rlFormat(FlatHdf5Format):
+    """Arrays of T rows an episode, with the next observations; loses nothing."""
 
     name = "d4rl"
-    suffixes = (".hdf5", ".h5")
-
-    def __init__(self, compression: str = "gzip") -> None:
-        check_choice("format.compression", compression, COMPRESSIONS)
-        self.compression = compression
-
-    def identity(self) -> Mapping[str, Any]:
-        return {"compression": self.compression}
-
-    def require(self, data: Sequence[Outgoing]) -> None:
-        for each in data:
-            require_plain_texts(each)
-
-    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
-        return PurePosixPath(f"{data[0].task}.hdf5")
 
     def write(self, data: Sequence[Outgoing], folder: Path) -> None:
         (outgoing,) = data

@@ -65,10 +65,11 @@ def export_of(
         parents.append(episodes_parent(artifact, episodes, len(episodes)))
         _require_rule(format, data[-1])
     format.require(data)
-    lost = [aspect for aspect in Aspect if any(aspect in set(format.lost(each)) for each in data)]
+    lost = {aspect for each in data for aspect in format.lost(each)}
     label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
     parameters = settings | ({TASKS: list(names)} if format.joins else {})
-    return Export(data, format, Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents)), lost)
+    spec = Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents))
+    return Export(data, format, spec, [aspect for aspect in Aspect if aspect in lost])
 
 
 def _require_rule(format: Format, data: Outgoing) -> None:

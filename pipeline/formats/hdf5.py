@@ -140,8 +140,8 @@ def _windows(columns: Sequence[FileColumn]) -> Iterator[float]:
 
 
 def _create(file: h5py.File, column: FileColumn, compression: str) -> h5py.Dataset:
-    """An empty dataset, chunked where it is compressed."""
-    if compression == "none" or not column.nbytes:
+    """A dataset of which no chunk is written yet; one of no bytes has none."""
+    if not column.nbytes:
         return file.create_dataset(column.name, column.shape, column.row.dtype)
     chunk = (column.chunk_rows, *column.row.shape)
     level = {"compression_opts": GZIP_LEVEL} if compression == "gzip" else {}

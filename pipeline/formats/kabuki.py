@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import h5py
 
 from pipeline.episode import INFO, PRESENT
-from pipeline.formats.contract import Format, Outgoing
-from pipeline.formats.episode_table import attributes_of, require_plain_texts, write_table
+from pipeline.formats.contract import Outgoing
+from pipeline.formats.episode_table import attributes_of, write_table
 from pipeline.formats.flat import FlatEpisodes
-from pipeline.formats.hdf5 import COMPRESSIONS, FileColumn, flag_column, write_hdf5
+from pipeline.formats.flat_hdf5 import FlatHdf5Format
+from pipeline.formats.hdf5 import FileColumn, flag_column, write_hdf5
 from pipeline.sources.kabuki import (
     EPISODES,
     FIRST,
@@ -24,35 +24,15 @@ from pipeline.sources.kabuki import (
     TERMINAL,
     KabukiSource,
 )
-from pipeline.wording import check_choice
 
 CONVENTIONS = {"alignment": "SAR", "discount_convention": "dm_env"}
 """Attributes of each file."""
 
 
-class KabukiFormat(Format):
-    """`TASK.hdf5`; loses nothing.
-
-    Args:
-        compression: `gzip`, `lzf` or `none`.
-    """
+class KabukiFormat(FlatHdf5Format):
+    """Arrays of T+1 rows an episode; loses nothing."""
 
     name = "kabuki"
-    suffixes = (".hdf5", ".h5")
-
-    def __init__(self, compression: str = "gzip") -> None:
-        check_choice("format.compression", compression, COMPRESSIONS)
-        self.compression = compression
-
-    def identity(self) -> Mapping[str, Any]:
-        return {"compression": self.compression}
-
-    def require(self, data: Sequence[Outgoing]) -> None:
-        for each in data:
-            require_plain_texts(each)
-
-    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
-        return PurePosixPath(f"{data[0].task}.hdf5")
 
     def write(self, data: Sequence[Outgoing], folder: Path) -> None:
         (outgoing,) = data
@@ -61,9 +41,7 @@ class KabukiFormat(Format):
         path.parent.mkdir(parents=True, exist_ok=True)
 
         def beside(file: h5py.File) -> None:
-            file.attrs.update(
-                attributes_of(FORM, outgoing, episodes) | {"alignment": "SAR", "discount_convention": "dm_env"}
-            )
+            file.attrs.update(attributes_of(FORM, outgoing, episodes) | CONVENTIONS)
             write_table(file, EPISODES, episodes, episodes.offsets)
 
         write_hdf5(path, list(_columns(episodes)), self.compression, beside, episodes.progress())

@@ -29,6 +29,7 @@ from pipeline.sources.flat import (
     without_lone_masks,
     zero_at,
 )
+from pipeline.sources.hdf5 import SUFFIXES
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice, check_type
@@ -44,7 +45,6 @@ LAST_INFOS = "metadata/last_infos"
 
 FINAL = ("zero", "repeat", "drop")
 
-SUFFIXES = (".hdf5", ".h5")
 WANTED = "a D4RL file, or a folder with a file TASK.hdf5 for each task"
 
 

@@ -23,6 +23,9 @@ from pipeline.sources.inflating import Inflating
 from pipeline.sources.quirks import Quirks
 from pipeline.wording import few, first_line
 
+SUFFIXES = (".hdf5", ".h5")
+"""How the names of these files end."""
+
 MOST_UNPACKED = 1100
 """Raw bytes of a dataset for each byte of its file: deflate makes nothing smaller than by a factor of 1032."""
 

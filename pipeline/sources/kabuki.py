@@ -31,7 +31,7 @@ from pipeline.sources.flat import (
     without_lone_masks,
     zero_at,
 )
-from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, numbers_of, same_rows
+from pipeline.sources.hdf5 import SUFFIXES, Hdf5, column_of, infos_of, numbers_of, same_rows
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice
@@ -47,7 +47,6 @@ EPISODES = "episode_metadata"
 MISSPELT = ("discounnts", "discounts")
 """What stands in the place of the discounts in files of the published converter: the first holds rewards."""
 
-SUFFIXES = (".hdf5", ".h5")
 WANTED = "a Kabuki file, or a folder with a file TASK.hdf5 for each task"
 
 

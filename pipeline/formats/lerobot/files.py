@@ -55,9 +55,8 @@ def tasks_so_far(folder: Path, files: int) -> dict[str, int]:
     """The texts of the tasks of finished files, numbered as they first come."""
     numbers: dict[str, int] = {}
     for number in range(files):
-        for texts in pq.read_table(folder / names.file_name(names.EPISODES, number), columns=["tasks"])[
-            "tasks"
-        ].to_pylist():
+        table = pq.read_table(folder / names.file_name(names.EPISODES, number), columns=["tasks"])
+        for texts in table["tasks"].to_pylist():
             for text in texts:
                 numbers.setdefault(text, len(numbers))
     return numbers
@@ -139,7 +138,7 @@ class _OpenFile:
             self._levels[name] = self._levels.get(name, 0) + counts
         if tables.last is not None:
             self._waiting.append(tables.last)
-            if sum(each.nbytes for each in self._waiting[-1:]) * len(self._waiting) > LAST_ROWS_BYTES:
+            if tables.last.nbytes * len(self._waiting) > LAST_ROWS_BYTES:
                 self._write_last()
 
     def _write_last(self) -> None:

@@ -65,7 +65,7 @@ class RecentNumbers:
 
     def __init__(self, plan: LeRobotPlan) -> None:
         self._names = [name for name, each in plan.features.items() if each["dtype"] != "image"]
-        self._row_bytes = number_bytes(plan)
+        self._row_bytes = _number_bytes(plan)
         self._tables: list[pa.Table] = []
         self._rows = 0
 
@@ -83,7 +83,7 @@ class RecentNumbers:
         return pa.concat_tables(self._tables).replace_schema_metadata(None) if is_here else None
 
 
-def number_bytes(plan: LeRobotPlan) -> int:
+def _number_bytes(plan: LeRobotPlan) -> int:
     """Bytes of the numbers of a row."""
     numbers = [each for each in plan.features.values() if each["dtype"] != "image"]
     return sum(np.dtype(each["dtype"]).itemsize * int(each["shape"][0]) for each in numbers)
@@ -96,7 +96,7 @@ def write_metadata(
     files = finished_files(folder)
     episodes, rows = sum(each.episodes for each in files), sum(each.rows for each in files)
     tasks = tasks_so_far(folder, len(files))
-    write_tasks(folder / names.TASKS, list(tasks))
+    _write_tasks(folder / names.TASKS, list(tasks))
     write_json(folder / names.STATISTICS, _statistics([each.path for each in files], plan, rows, recent))
     table = OwnTable(plan.columns, plan.resets, plan.last_row, episodes, content)
     write_json(folder / names.REPERTOIRE, table.as_json() | {"provenance": [dict(each.provenance) for each in data]})
@@ -120,7 +120,7 @@ def write_metadata(
     write_atomic(folder / "README.md", lambda file: file.write(card.encode()))
 
 
-def write_tasks(path: Path, texts: Sequence[str]) -> None:
+def _write_tasks(path: Path, texts: Sequence[str]) -> None:
     """meta/tasks.parquet: pandas makes the texts the index, for its metadata says so."""
     index = {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
     column = {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64"}
@@ -141,7 +141,7 @@ def _statistics(paths: Sequence[Path], plan: LeRobotPlan, rows: int, recent: Rec
     counts = level_counts_of(list(paths))
     found: dict[str, Any] = {name: picture_statistics(each, rows) for name, each in counts.items()}
     numbers = {name: each for name, each in plan.features.items() if name not in counts}
-    at_once = _columns(paths, numbers, recent.whole(rows)) if rows * number_bytes(plan) <= AT_ONCE else None
+    at_once = _columns(paths, numbers, recent.whole(rows)) if rows * _number_bytes(plan) <= AT_ONCE else None
     for name, each in numbers.items():
         blocks = partial(_blocks, paths, name, each) if at_once is None else partial(_one, at_once[name])
         found[name] = number_statistics(blocks, rows)

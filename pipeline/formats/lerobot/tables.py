@@ -45,11 +45,11 @@ class TableMaker:
 
     def __init__(self, plan: LeRobotPlan, pool: ThreadPoolExecutor) -> None:
         self._plan, self._pool = plan, pool
-        self.schema = schema_of(plan)
+        self.schema = _schema_of(plan)
         self.last_schema = pa.schema(
             [self.schema.field(name) for name in ("episode_index", *(c.column for c in plan.beside))]
         )
-        self.last_schema = self.last_schema.with_metadata(hugging_face(plan, self.last_schema.names))
+        self.last_schema = self.last_schema.with_metadata(_hugging_face(plan, self.last_schema.names))
         self._paths = pa.array([], pa.string())
 
     def tables(self, episode: Episode, number: int, first: int, task: int) -> EpisodeTables:
@@ -116,16 +116,16 @@ class TableMaker:
         return {name: pa.array(values[name].astype(dtype)) for name, dtype in names.BASE.items()}
 
 
-def schema_of(plan: LeRobotPlan) -> pa.Schema:
+def _schema_of(plan: LeRobotPlan) -> pa.Schema:
     """The schema of data/, with what plain `datasets` reads of it."""
     types = {each.column: each.type for each in plan.columns if each.kind != NOTHING}
     types |= dict.fromkeys(plan.flags, pa.bool_()) | {
         n: pa.from_numpy_dtype(np.dtype(d)) for n, d in names.BASE.items()
     }
-    return pa.schema(list(types.items()), hugging_face(plan, list(types)))
+    return pa.schema(list(types.items()), _hugging_face(plan, list(types)))
 
 
-def hugging_face(plan: LeRobotPlan, columns: Sequence[str]) -> dict[str, str]:
+def _hugging_face(plan: LeRobotPlan, columns: Sequence[str]) -> dict[str, str]:
     """The metadata by which `datasets` knows pictures and vectors."""
     features: dict[str, object] = {}
     for name in columns:
@@ -138,7 +138,7 @@ def hugging_face(plan: LeRobotPlan, columns: Sequence[str]) -> dict[str, str]:
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def level_counts(pictures: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
+def _level_counts(pictures: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
     """How many pixels have each level, by channel."""
     rows = np.ascontiguousarray(pictures).reshape(-1, *pictures.shape[2:])
     counts = Image.fromarray(rows if rows.shape[-1] == 3 else rows[..., 0]).histogram()  # ten times as fast as NumPy
@@ -146,7 +146,7 @@ def level_counts(pictures: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c
 
 
 def _encoded_batch(pictures: UInt8[np.ndarray, "n h w c"]) -> tuple[list[bytes], Int64[np.ndarray, "c 256"]]:
-    return encode_pngs(pictures), level_counts(pictures)
+    return encode_pngs(pictures), _level_counts(pictures)
 
 
 def _table(schema: pa.Schema, columns: Mapping[str, pa.Array]) -> pa.Table:

@@ -22,9 +22,6 @@ from pipeline.sources.minari.layout import (
     ArrayPlace,
 )
 
-ROWS = (ACTIONS, REWARDS, TERMINATIONS, TRUNCATIONS)
-"""Arrays of T rows; all others have T+1."""
-
 
 def minari_arrays(
     episode: Episode, rows: Mapping[str, RowSpec], places: Sequence[ArrayPlace]

@@ -34,7 +34,7 @@ class MinariSpaces:
 def observation_space(places: Iterable[ArrayPlace]) -> dict[str, Any]:
     """A Box, MultiBinary, or a Dict of these, of the observations."""
     rows = {each.at.partition("/")[2]: each.row for each in places if each.is_observation}
-    return array_space(rows[""]) if "" in rows else _nested(rows)
+    return _array_space(rows[""]) if "" in rows else _nested(rows)
 
 
 def action_space(data: Outgoing) -> dict[str, Any]:
@@ -44,14 +44,14 @@ def action_space(data: Outgoing) -> dict[str, Any]:
     """
     row = data.rows["action"]
     if row.shape or row.dtype.kind not in "iu":
-        return array_space(row)
+        return _array_space(row)
     first, last = _known_actions(data.provenance) or _range(data.dataset)
     if first < -MOST_ACTIONS or last - first >= MOST_ACTIONS:
-        return array_space(row)
+        return _array_space(row)
     return {"type": "Discrete", "dtype": "int64", "start": first, "n": last - first + 1}
 
 
-def array_space(row: RowSpec) -> dict[str, Any]:
+def _array_space(row: RowSpec) -> dict[str, Any]:
     """The space of an array: truth values a MultiBinary, whole numbers with the bounds of their dtype."""
     if row.dtype.kind == "b":
         return {"type": "MultiBinary", "n": [*row.shape]}
@@ -65,7 +65,7 @@ def _nested(rows: Mapping[str, RowSpec]) -> dict[str, Any]:
     for name, row in sorted(rows.items()):
         first, _, rest = name.partition("/")
         inside.setdefault(first, {})[rest] = row
-    spaces = {name: array_space(each[""]) if "" in each else _nested(each) for name, each in inside.items()}
+    spaces = {name: _array_space(each[""]) if "" in each else _nested(each) for name, each in inside.items()}
     return {"type": "Dict", "subspaces": spaces}
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Shaped
 
 from pipeline.episode import Episode, with_last_row
 from pipeline.formats.contract import Outgoing
-from pipeline.formats.minari.rows import ROWS, minari_arrays, minari_facts, reset_attributes
-from pipeline.sources.minari.layout import ACTIONS, ARROW, INFOS, METADATA, ArrayPlace
+from pipeline.formats.minari.rows import minari_arrays, minari_facts, reset_attributes
+from pipeline.sources.minari.layout import ACTIONS, ARROW, INFOS, METADATA, OF_STEPS, ArrayPlace
 from pipeline.sources.minari.tables import SHAPE
 
 ENDS = {"arrow": b"ARROW1", "parquet": b"PAR1"}
@@ -62,8 +62,8 @@ def _table(arrays: Mapping[str, Shaped[np.ndarray, "_ ..."]], discrete: bool) ->
     tree: dict[str, Any] = {}
     for path, array in arrays.items():
         first, _, rest = path.partition("/")
-        padded = with_last_row(path, array) if path in ROWS else array
-        plain = first in ROWS and (first != ACTIONS or discrete)
+        padded = with_last_row(path, array) if path in OF_STEPS else array
+        plain = first in OF_STEPS and (first != ACTIONS or discrete)
         column, shape = (pa.array(padded), None) if plain else _lists(padded)
         if not rest:
             tree[first] = column, shape if first == INFOS else None

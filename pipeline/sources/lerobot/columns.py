@@ -68,7 +68,7 @@ class LeRobotColumn:
     @property
     def type(self) -> pa.DataType:
         """The Arrow type of the column."""
-        return IMAGE_TYPE if self.kind == IMAGE else number_type(self.stored, self.width)
+        return IMAGE_TYPE if self.kind == IMAGE else _number_type(self.stored, self.width)
 
     def as_json(self) -> dict[str, Any]:
         """Its line in the table of meta/repertoire.json."""
@@ -159,7 +159,7 @@ def number_feature(dtype: np.dtype[Any], width: int) -> dict[str, Any]:
     return {"dtype": dtype.name, "shape": [width], "names": None}
 
 
-def number_type(dtype: np.dtype[Any], width: int) -> pa.DataType:
+def _number_type(dtype: np.dtype[Any], width: int) -> pa.DataType:
     """The Arrow type of a column of numbers: the number itself where a row has one."""
     kind = pa.from_numpy_dtype(dtype)
     return kind if width == 1 else pa.list_(kind, width)

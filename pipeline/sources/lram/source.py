@@ -157,10 +157,10 @@ def _observation(
     """The states in the shape that they had in the store; of grey pictures of others, without the axis of channels."""
     if stored is not None:
         return _as_stored(path, states, stored)
-    return states[:, 0] if is_grey(states) else states
+    return states[:, 0] if _is_grey(states) else states
 
 
-def is_grey(states: Shaped[np.ndarray, "t ..."]) -> bool:
+def _is_grey(states: Shaped[np.ndarray, "t ..."]) -> bool:
     """Whether states are grey pictures with a channel: (T, 1, h, w) uint8."""
     return states.dtype == np.uint8 and states.ndim == 4 and states.shape[1] == 1
 

@@ -22,6 +22,9 @@ EPISODE = "episode_"
 OBSERVATIONS, ACTIONS, REWARDS, INFOS = "observations", "actions", "rewards", "infos"
 TERMINATIONS, TRUNCATIONS = "terminations", "truncations"
 
+OF_STEPS = (ACTIONS, REWARDS, TERMINATIONS, TRUNCATIONS)
+"""Arrays of T rows; all others have T+1. Tables pad them to T+1 with a row that stands for nothing."""
+
 HDF5, ARROW, PARQUET = "hdf5", "arrow", "parquet"
 DATA_FORMATS = (HDF5, ARROW, PARQUET)
 

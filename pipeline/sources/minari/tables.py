@@ -14,13 +14,10 @@ from jaxtyping import Shaped
 
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json
-from pipeline.sources.minari.layout import ACTIONS, ARROW, METADATA, REWARDS, TERMINATIONS, TRUNCATIONS
+from pipeline.sources.minari.layout import ARROW, METADATA, OF_STEPS
 from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf, reading_minari
 
 NUMBER = re.compile(r"0|[1-9]\d*")
-
-PADDED = (ACTIONS, REWARDS, TERMINATIONS, TRUNCATIONS)
-"""Columns whose last row stands for nothing."""
 
 ONE_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 """Threads cost more than they bring where an episode is a file."""
@@ -86,7 +83,7 @@ def _leaves(table: pa.Table) -> Iterator[tuple[KeyPath, RawLeaf]]:
     for name in table.column_names:
         column = table.column(name)
         array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-        array = array[:-1] if name in PADDED else array
+        array = array[:-1] if name in OF_STEPS else array
         yield from _of(array, table.schema.field(name), (name,))
 
 
