@@ -66,7 +66,7 @@ class Format(Protocol):
     """A form in which datasets leave: it writes the episodes of one task, or of several tasks, into a folder.
 
     Attributes:
-        name: as in `format=NAME` and `source=NAME`; part of the identity.
+        name: as in `format=NAME`; part of the identity.
         holds: the aspects of an episode that it holds. What it lacks of a dataset is printed before it is written, and
             kept in the manifest.
         joins: several tasks become one output, of which its door gives the episodes of the task that is asked for.

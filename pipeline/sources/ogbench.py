@@ -33,6 +33,9 @@ OBSERVATIONS, ENDS = "observations", "terminals"
 OURS = {"action": "actions", "reward": "rewards", "discount": "discounts"}
 """How the file spells step arrays of ours."""
 
+_THEIRS = {theirs: ours for ours, theirs in OURS.items()}
+_KEYS = f"{OBSERVATIONS}, actions and {ENDS}"
+
 STATES = ("qpos", "qvel", "button_states")
 """Infos that `load_dataset` gives out where it is asked for them: they have no prefix."""
 
@@ -258,10 +261,6 @@ class _Once:
             return [content[a - starts[0] : b - starts[0]].decode() for a, b in itertools.pairwise(starts)]
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{self._path} is damaged: {name} is no UTF-8: {error}") from error
-
-
-_KEYS = f"{OBSERVATIONS}, actions and {ENDS}"
-_THEIRS = {theirs: ours for ours, theirs in OURS.items()}
 
 
 def _own(

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import Aspect, aspects_of
 from pipeline.formats.contract import CannotHold, Format, Outgoing
-from pipeline.formats.minari.hdf5 import COMPRESSIONS
+from pipeline.formats.hdf5 import COMPRESSIONS
 from pipeline.formats.minari.metadata import MINARI_VERSION, minari_metadata
 from pipeline.formats.minari.segments import SEGMENT, write_groups
 from pipeline.formats.minari.spaces import MinariSpaces, action_space, observation_space

@@ -13,12 +13,10 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5p, h5s, h5t, h5z
 from jaxtyping import Shaped
 
+from pipeline.formats.hdf5 import GZIP_LEVEL
+
 CHUNK = 2**19
 """Bytes of a chunk, where arrays are compressed; they are cut along the steps."""
-
-COMPRESSIONS = ("none", "gzip", "lzf")
-
-GZIP_LEVEL = 4
 
 FEW_ATTRIBUTES = 64
 """Up to so many of a group lie in its header."""

@@ -142,7 +142,7 @@ def read_tree(root: Path) -> Tree:
 
 def parquet_file(path: Path) -> pq.ParquetFile:
     """An open parquet file, no two columns of which have one name. Raises InvalidInput where it cannot be read."""
-    is_plain_file(path)
+    is_plain_file(path)  # raises for a pipe, from which reading would wait for ever
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         names = file.schema_arrow.names

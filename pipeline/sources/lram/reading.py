@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,26 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.machine.files import human_bytes, is_plain_file
 from pipeline.policies.opaque import read_opaque
+from pipeline.sources.hdf5 import MOST_UNPACKED
 from pipeline.wording import error_text, few
 
 FileArrays = dict[str, Shaped[np.ndarray, "..."]]
-
-MOST_GROWTH = 1100
-"""Deflate, the best codec of these files, makes a byte of at most so many."""
 
 ALWAYS = 2**26
 """So many bytes may unpack from however few."""
 
 
-class Trust:
-    """What becomes of pickles: `REFUSED`, `PLAIN` reads numbers and arrays alone, `FULL` runs what the pickle says."""
+class Trust(StrEnum):
+    """What becomes of pickles."""
 
-    REFUSED, PLAIN, FULL = "refused", "plain", "full"
+    REFUSED = "refused"
+    PLAIN = "plain"
+    """Numbers and arrays are read, and nothing else."""
+    FULL = "full"
+    """What the pickle says is run."""
 
 
-def read_arrays(path: Path, trust: str = Trust.REFUSED) -> FileArrays:
+def read_arrays(path: Path, trust: Trust = Trust.REFUSED) -> FileArrays:
     """The arrays of a file by name. Raises InvalidInput for a damaged one, with its path, and for what is no number."""
     is_plain_file(path)  # raises for a pipe, from which reading would wait for ever
     try:
@@ -114,7 +117,7 @@ def _read_npy(path: Path, each: zipfile.ZipInfo, member: Any) -> Shaped[np.ndarr
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _read_pickle(path: Path, trust: str) -> FileArrays:
+def _read_pickle(path: Path, trust: Trust) -> FileArrays:
     if trust == Trust.REFUSED:
         raise InvalidInput(
             f"{path} is a pickle, and reading it runs the code that is in it. If you know where it comes from, allow "
@@ -131,7 +134,7 @@ def _read_pickle(path: Path, trust: str) -> FileArrays:
 
 
 def _check_size(path: Path, name: str, unpacked: int, packed: int) -> None:
-    if unpacked > max(ALWAYS, MOST_GROWTH * packed):
+    if unpacked > max(ALWAYS, MOST_UNPACKED * packed):
         raise InvalidInput(
             f"{path} is damaged: {name} should unpack from {human_bytes(packed)} to {human_bytes(unpacked)}."
         )
