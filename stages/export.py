@@ -92,9 +92,10 @@ def run(
     assert format is not None
     names = [task] if isinstance(task, str) and per_task(format=format) else _tasks(domain, task, dataset, workspace)
     export = export_of(domain, names, workspace, (dataset, episodes), format, final_observation)
-    if strict and export.lost:
+    lost = "; ".join(lost_words(export.lost))
+    if strict and lost:
         raise CannotHold(
-            f"{format.name} cannot hold all of {export.label}: {'; '.join(lost_words(export.lost))}. "
+            f"{format.name} cannot hold all of {export.label} ({lost}). "
             f"docs/formats/README.md says which form holds what.\nExport without it: {again(format__strict=None)}"
         )
     place = None if out is None else place_out(out, export.place, format.suffixes, link)
@@ -102,8 +103,8 @@ def run(
     if place is not None:
         place.require_possible(workspace.root)
         place.is_free(_files(earlier) if earlier else None)
-    if export.lost and (force or not earlier):
-        log.warning("export %s: %s does not hold: %s", export.label, format.name, "; ".join(lost_words(export.lost)))
+    if lost and (force or not earlier):
+        log.warning("export %s: %s does not hold all of it (%s)", export.label, format.name, lost)
     artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
     return artifact if place is None else _laid(artifact, place, export, workspace)
 

@@ -108,7 +108,7 @@ class FormatContract:
         return made_episode(rng, length, truncated=True, end_reason="time_limit", **facts)
 
     def back(self, artifact: Artifact) -> list[Episode]:
-        """The episodes of an export, by the door of the same name."""
+        """The episodes of an export, by its door."""
         return list(self.format().source(place_of(artifact)).episodes("toy", "corner"))
 
     def expected(self, artifact: Artifact, rule: FinalObservation | None = None) -> list[Episode]:
@@ -240,7 +240,7 @@ class FormatContract:
         with pytest.raises(InvalidInput, match=re.escape(str(place))):
             exported(format, workspace, out=str(out), episodes=3)
 
-    def test_names_that_lead_out_of_the_folder_are_refused(self, tmp_path: Path):
+    def test_a_path_where_nothing_lies_is_named(self, tmp_path: Path):
         with pytest.raises(InvalidInput, match="nowhere"):
             self.format().source(tmp_path / "nowhere").identity("toy", "corner")
 
