@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.episode import INFO, PRESENT
 from pipeline.formats.aspects import Aspect, aspects_of
 from pipeline.formats.contract import Outgoing
-from pipeline.formats.episode_table import attributes_of, write_table
+from pipeline.formats.episode_table import write_origin, write_table
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.formats.flat_hdf5 import FlatHdf5Format
 from pipeline.formats.hdf5 import FileColumn, flag_column, write_hdf5
-from pipeline.sources.d4rl import EPISODES, FORM, LAST_INFOS, D4rlSource
+from pipeline.sources.d4rl import EPISODES, LAST_INFOS, D4rlSource
 from pipeline.sources.d4rl_file import (
     ACTIONS,
     DISCOUNTS,
@@ -28,6 +28,9 @@ from pipeline.sources.d4rl_file import (
     TERMINALS,
     TIMEOUTS,
 )
+
+FORM = "d4rl-hdf5"
+"""What a file says that it is."""
 
 NAMES = {"action": ACTIONS, "reward": REWARDS, "discount": DISCOUNTS}
 
@@ -47,7 +50,7 @@ class D4rlFormat(FlatHdf5Format):
         path.parent.mkdir(parents=True, exist_ok=True)
 
         def beside(file: h5py.File) -> None:
-            file.attrs.update(attributes_of(FORM, outgoing, episodes))
+            write_origin(file, EPISODES, FORM, outgoing, episodes)
             write_table(file, EPISODES, episodes, episodes.state_ends - episodes.lengths)
             for name in [name for name in episodes.specs if name.startswith(INFO)]:
                 _write_last_infos(file, name, episodes)

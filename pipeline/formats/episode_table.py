@@ -14,6 +14,9 @@ from pipeline.formats.contract import CannotHold, Outgoing
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.sources.episode_table import LENGTH, OFFSET, PROVENANCE, RESETS, RESETS_PRESENT
 
+MOST_ATTRIBUTE = 60_000
+"""Bytes of a text that is an attribute; HDF5 takes 64 KB."""
+
 BLOCK = 4096
 """Episodes that are written at a time."""
 
@@ -36,7 +39,7 @@ def write_table(file: h5py.File, group: str, episodes: FlatEpisodes, offsets: Se
     A text or a mask that says the same of all episodes, nothing, is not written.
     """
     count = len(episodes)
-    table = file.create_group(group)
+    table = file.require_group(group)
     table[OFFSET] = np.asarray(offsets, np.int64)
     table[LENGTH] = episodes.lengths
     table["episode_id"] = np.arange(count)
@@ -53,8 +56,19 @@ def write_table(file: h5py.File, group: str, episodes: FlatEpisodes, offsets: Se
             mask[start:stop] = present
 
 
-def attributes_of(form: str, data: Outgoing, episodes: FlatEpisodes) -> dict[str, str | int]:
-    """What an HDF5 file says of itself and of where its episodes come from."""
+def write_origin(file: h5py.File, group: str, form: str, data: Outgoing, episodes: FlatEpisodes, **own: str) -> None:
+    """Write what an HDF5 file says of itself as attributes, and into a group where its episodes come from.
+
+    Attributes are for people. The text in the group has a fixed length, so that `pipeline.sources.hdf5` can trust it.
+    """
+    for name, value in {**_attributes(form, data, episodes), **own}.items():
+        if not isinstance(value, str) or len(value.encode()) < MOST_ATTRIBUTE:  # provenance has all of them
+            file.attrs[name] = value
+    origin = json.dumps(dict(data.provenance)).encode()
+    file[f"{group}/{PROVENANCE}"] = np.array(origin, h5py.string_dtype(length=len(origin)))
+
+
+def _attributes(form: str, data: Outgoing, episodes: FlatEpisodes) -> dict[str, str | int]:
     facts = data.provenance
     environment = facts.get("parameters", {}).get("environment", {})
     return {
@@ -66,5 +80,4 @@ def attributes_of(form: str, data: Outgoing, episodes: FlatEpisodes) -> dict[str
         "num_transitions": int(episodes.lengths.sum()),
         "created_by": str(facts.get("tool", "")),
         "source": f"{data.domain}/{data.task}/{data.name}",
-        PROVENANCE: json.dumps(dict(facts)),
     }

@@ -10,20 +10,22 @@ import h5py
 
 from pipeline.episode import INFO, PRESENT
 from pipeline.formats.contract import Outgoing
-from pipeline.formats.episode_table import attributes_of, write_table
+from pipeline.formats.episode_table import write_origin, write_table
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.formats.flat_hdf5 import FlatHdf5Format
 from pipeline.formats.hdf5 import FileColumn, flag_column, write_hdf5
 from pipeline.sources.kabuki import (
     EPISODES,
     FIRST,
-    FORM,
     LAST,
     STEP_MASKS,
     STEP_METADATA,
     TERMINAL,
     KabukiSource,
 )
+
+FORM = "kabuki-hdf5"
+"""What a file says that it is."""
 
 CONVENTIONS = {"alignment": "SAR", "discount_convention": "dm_env"}
 """Attributes of each file."""
@@ -41,7 +43,7 @@ class KabukiFormat(FlatHdf5Format):
         path.parent.mkdir(parents=True, exist_ok=True)
 
         def beside(file: h5py.File) -> None:
-            file.attrs.update(attributes_of(FORM, outgoing, episodes) | CONVENTIONS)
+            write_origin(file, EPISODES, FORM, outgoing, episodes, **CONVENTIONS)
             write_table(file, EPISODES, episodes, episodes.offsets)
 
         write_hdf5(path, list(_columns(episodes)), self.compression, beside, episodes.progress())

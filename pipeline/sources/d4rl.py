@@ -34,9 +34,6 @@ from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice, check_type
 
-FORM = "d4rl-hdf5"
-"""The attribute `format` of files that this project writes."""
-
 EPISODES = "metadata/episodes"
 """The group that says what the episodes of an export of ours say once."""
 
@@ -81,7 +78,7 @@ class D4rlSource(Source):
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
         path = file_of_task(self.path, task, SUFFIXES, WANTED)
         with open_d4rl(path) as rows:
-            origin = made_from(rows.file.json_attribute(PROVENANCE))
+            origin = made_from(rows.file.json(f"{EPISODES}/{PROVENANCE}"))
         return {
             "source": self.name,
             **files_identity(path),
@@ -107,7 +104,7 @@ class D4rlSource(Source):
         """Look at the names, the dimensions and the flags of a file."""
         bounds, complete = _bounds(rows, self.max_episode_steps, quirks)
         table = EpisodeTable(rows.file, EPISODES)
-        ours = rows.has_next and not rows.is_chunked and rows.file.attribute("format") == FORM
+        ours = rows.has_next and not rows.is_chunked and bool(rows.file.json(f"{EPISODES}/{PROVENANCE}"))
         exact = ours and table.whole and table.agrees(bounds)
         if rows.file.below(EPISODES) and not exact:
             quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")

@@ -32,6 +32,9 @@ MOST_UNPACKED = 1100
 SMALL = 2**20
 """Raw bytes that a dataset may have in any file."""
 
+REFERENCE = np.dtype([("length", "<u4"), ("place", "<u8"), ("index", "<u4")])
+"""How a file refers to a text of any length."""
+
 DEEPEST = 32
 """Levels of groups."""
 
@@ -127,18 +130,33 @@ class Hdf5:
     def texts(self, name: str, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows [start, stop) of a dataset of texts."""
         with reading(self.path, f"The dataset {name}"):
-            return [str(each) for each in self.datasets[name].asstr("utf-8", "replace")[start:stop]]
+            dataset = self.datasets[name]
+            self._require_lengths(dataset, start, len(dataset) if stop is None else stop)
+            return [str(each) for each in dataset.asstr("utf-8", "replace")[start:stop]]
 
-    def attribute(self, name: str) -> str:
-        """An attribute of the file as text; empty where it is missing or no text."""
-        with reading(self.path, f"The attribute {name}"):
-            value = self._file.attrs.get(name, "")
-        return value.decode(errors="replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+    def _require_lengths(self, dataset: h5py.Dataset, start: int, stop: int) -> None:
+        """Raises ValueError where texts are said to be longer than the file, for which HDF5 would take the memory."""
+        place = dataset.id.get_offset()
+        if place is None or h5py.check_string_dtype(dataset.dtype).length is not None:
+            return
+        with self.path.open("rb") as file:
+            file.seek(place + start * REFERENCE.itemsize)
+            lengths = np.fromfile(file, REFERENCE, stop - start)["length"]
+        if lengths.sum(dtype=np.uint64) > self.size:
+            raise ValueError(f"its texts should have {lengths.sum(dtype=np.uint64):,} bytes")
 
-    def json_attribute(self, name: str) -> dict[str, Any]:
-        """An attribute of the file that is a JSON object; empty where it is not."""
+    def json(self, name: str) -> dict[str, Any]:
+        """A dataset that is one text of a fixed length, a JSON object; empty where it is missing or something else.
+
+        HDF5 would take as much memory for any other text, or attribute, as a damaged file says that it is long.
+        """
+        dataset = self.datasets.get(name)
+        if dataset is None or dataset.shape != () or dataset.dtype.kind != "S":
+            return {}
+        with reading(self.path, f"The dataset {name}"):
+            text = dataset.asstr("utf-8", "replace")[()]
         try:
-            value = json.loads(self.attribute(name) or "{}")
+            value = json.loads(text)
         except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}

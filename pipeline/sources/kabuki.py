@@ -36,9 +36,6 @@ from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice
 
-FORM = "kabuki-hdf5"
-"""The attribute `format` of files that this project writes."""
-
 OBSERVATION, ACTION, REWARD, DISCOUNT = "observation", "action", "reward", "discount"
 FIRST, LAST, TERMINAL = "is_first", "is_last", "is_terminal"
 STEP_METADATA, STEP_MASKS = "step_metadata", "step_metadata_present"
@@ -68,7 +65,7 @@ class KabukiSource(Source):
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
         path = file_of_task(self.path, task, SUFFIXES, WANTED)
         with Hdf5(path) as file:
-            origin = made_from(file.json_attribute(PROVENANCE))
+            origin = made_from(file.json(f"{EPISODES}/{PROVENANCE}"))
         return {"source": self.name, **files_identity(path), "incomplete": self.incomplete, **origin}
 
     def count(self, domain: str, task: str) -> int:
@@ -112,7 +109,7 @@ class _Plan:
         fits = table.agrees(bounds)
         if file.below(EPISODES) and not fits:
             quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")
-        ours = fits and table.whole and file.attribute("format") == FORM
+        ours = fits and table.whole and bool(file.json(f"{EPISODES}/{PROVENANCE}"))
         exact = ours and table.says("terminated", bounds.terminated)
         if (discount := _discount(file, rows, quirks)) is not None:
             columns[DISCOUNT] = discount

@@ -39,7 +39,8 @@ def written(path: Path, arrays: dict[str, np.ndarray], compression: str, progres
         return FileColumn(name, RowSpec.of(arrays[name]), len(arrays[name]), read)
 
     def beside(file):
-        file.attrs["origin"] = "x" * 100_000
+        file["origin"] = np.bytes_('{"x": "é"}'.encode())
+        file["free"] = '{"x": 1}'
         file.create_dataset("texts", data=["a", "é"], dtype=h5py.string_dtype())
 
     flags = flag_column("flags", 500, np.array([0, 70, 71, 499]))
@@ -58,7 +59,8 @@ def test_h5py_and_our_own_reader_find_the_arrays(tmp_path, arrays, compression):
             np.testing.assert_array_equal(file[name][:], array)
             for start, stop in ((0, None), (3, 5), (100, 400), (399, 401), (7, 7), (490, 600)):
                 np.testing.assert_array_equal(ours.read(name, start, stop), array[start:stop])
-        assert file.attrs["origin"] == ours.attribute("origin") == "x" * 100_000
+        assert ours.json("origin") == {"x": "é"}
+        assert ours.json("free") == ours.json("none") == ours.json("texts") == {}
         assert ours.texts("texts") == ["a", "é"]
     assert [each.name for each in tmp_path.iterdir()] == ["a.hdf5"]
 
@@ -130,3 +132,16 @@ def test_a_damaged_chunk_is_an_error_and_no_number(tmp_path, arrays):
         np.testing.assert_array_equal(ours.read("screens", 0, 40), arrays["screens"][:40])
         with pytest.raises(InvalidInput, match=r"The dataset screens of .*a\.hdf5 cannot be read"):
             ours.read("screens", 0, 48)
+
+
+def test_a_text_that_is_said_to_be_longer_than_the_file_is_damage(tmp_path):
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["texts"] = ["one", "two"]
+        place = file["texts"].id.get_offset()
+    with (tmp_path / "a.hdf5").open("r+b") as raw:
+        raw.seek(place + 16)
+        raw.write(np.uint32(2**30).tobytes())
+    with Hdf5(tmp_path / "a.hdf5") as file:
+        assert file.texts("texts", 0, 1) == ["one"]
+        with pytest.raises(InvalidInput, match=r"The dataset texts.*should have 1,073,741,824 bytes"):
+            file.texts("texts", 1)
