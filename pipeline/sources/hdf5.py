@@ -228,7 +228,7 @@ def same_rows(file: Hdf5, names: Sequence[str]) -> int:
         listed = ", ".join(f"{name} {count if count is not None else 'a scalar'}" for name, count in rows.items())
         raise InvalidInput(
             f"{file.path}: all arrays of steps need the same first dimension; they have {listed}. The file is cut, or "
-            "was written in a hurry: copy it again."
+            "was not written to its end: copy it again."
         )
     count = next(iter(rows.values()))
     if not count:

@@ -142,7 +142,10 @@ class NpzReader(Mapping[str, NpzRows]):
             return None
         try:
             if (size := self._archive.getinfo(name).file_size) > MOST_TEXT:
-                raise InvalidInput(f"{self.path} is no file to read: {name} in it is of {human_bytes(size)}.")
+                most = human_bytes(MOST_TEXT)
+                raise InvalidInput(
+                    f"{self.path} cannot be read: {name} in it has {human_bytes(size)}, more than {most}."
+                )
             return self._archive.read(name)
         except ZIP_ERRORS as error:
             if isinstance(error, InvalidInput):

@@ -84,7 +84,7 @@ class ForeignReader:
             rewards = rewards[:, 0]
         fitting = exactly(rewards, np.float64) if rewards.ndim == 1 and rewards.dtype.kind in "fiub" else None
         if fitting is None:
-            raise InvalidInput(f"{raw.where}: rewards must be one number a step, they are {_listed(rewards)}.")
+            raise InvalidInput(f"{raw.where}: rewards must be one number a step; {_listed(rewards)}.")
         return fitting
 
     def _flag(self, raw: RawEpisode, name: str, length: int) -> bool:
