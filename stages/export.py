@@ -28,6 +28,7 @@ from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.exports import Export, export_of
 from pipeline.formats.laying import place_out
 from pipeline.formats.places import Out, names_file
+from pipeline.machine.files import remove_half_written
 from pipeline.machine.progress import progress
 from pipeline.wording import check_choice, few
 
@@ -129,6 +130,7 @@ def _tasks(domain: Domain, task: str | list[str] | None, dataset: str, workspace
 def _write(export: Export, draft: Draft) -> None:
     folder = draft.path / DATA
     folder.mkdir(exist_ok=True)
+    remove_half_written(folder)  # of a run that was killed
     with _counted(export) as data:
         export.format.write(data, folder)
     left = list(folder.rglob(".*"))

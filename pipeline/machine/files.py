@@ -38,6 +38,12 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sync_folder(path.parent)
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove what `write_atomic` left below `folder` where it was killed; nobody may be writing there."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink()
+
+
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Write JSON atomically."""
     text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"

@@ -80,6 +80,29 @@ class TestArrays(FormatContract):
         return ArraysFormat()
 
 
+class Killed(ArraysFormat):
+    """Is killed in its first run, in the middle of a file, as `write_atomic` would be."""
+
+    runs = 0
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        self.runs += 1
+        if self.runs == 1:
+            (folder / f".{PROVENANCE}.0123abcd.tmp").write_text("{")
+            raise KeyboardInterrupt
+        super().write(data, folder)
+
+
+def test_half_a_file_that_a_killed_export_left_holds_the_next_one_not_up(tmp_path, rng):
+    workspace, format = Workspace(str(tmp_path)), Killed()
+    ingested(Listed([made_episode(rng, 3)]), workspace)
+    with pytest.raises(KeyboardInterrupt):
+        exported(format, workspace)
+    assert len(list(tmp_path.rglob("*.tmp"))) == 1
+    assert exported(format, workspace).built
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
 def test_an_episode_of_which_nothing_would_be_left_is_told_before_anything_is_written(tmp_path, rng):
     workspace = Workspace(str(tmp_path))
     episodes = [replace(made_episode(rng, length), has_final_observation=False) for length in (3, 1)]
