@@ -219,9 +219,9 @@ def _bounds(
     rows: D4rlRows, max_episode_steps: int | None, quirks: Quirks
 ) -> tuple[EpisodeBounds, Bool[np.ndarray, " n"]]:
     """All episodes, the steps after the last end among them, and which of them have an end."""
-    terminals = marked_rows(partial(rows.read, "terminals"), rows.count)
+    terminals = _marked(rows, "terminals")
     if "timeouts" in rows:
-        stops = np.union1d(terminals, marked_rows(partial(rows.read, "timeouts"), rows.count)) + 1
+        stops = np.union1d(terminals, _marked(rows, "timeouts")) + 1
     elif max_episode_steps is not None:
         stops = _cut(terminals + 1, rows.count, max_episode_steps)
         quirks.note("no_timeouts", f"There are no timeouts; an episode ends after {max_episode_steps:,} steps.")
@@ -236,6 +236,10 @@ def _bounds(
     starts = np.concatenate([[0], stops[:-1]]).astype(np.int64)
     terminated = np.isin(stops - 1, terminals)
     return EpisodeBounds(starts, stops, np.ones(len(stops), np.bool_), terminated, ended & ~terminated), ended
+
+
+def _marked(rows: D4rlRows, name: str) -> Int64[np.ndarray, " k"]:
+    return marked_rows(partial(rows.read, name), rows.count, f"{rows.file.path}: {name}")
 
 
 def _cut(ends: Int64[np.ndarray, " k"], rows: int, most: int) -> Int64[np.ndarray, " n"]:

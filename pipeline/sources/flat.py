@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 from pipeline.dataset.columns import without_absent
 from pipeline.dataset.per_episode import with_once
 from pipeline.episode import INFO, PRESENT, Episode
-from pipeline.errors import InvalidEpisode
+from pipeline.errors import InvalidEpisode, InvalidInput
 
 WINDOW_BYTES = 16 * 2**20
 """Raw bytes of all arrays that are read at a time; an episode is never cut."""
@@ -111,9 +111,22 @@ def in_blocks(
     return (read(at, min(at + FLAG_ROWS, rows)).reshape(-1) for at in range(0, rows, FLAG_ROWS))
 
 
-def marked_rows(read: Callable[[int, int], Shaped[np.ndarray, "rows ..."]], rows: int) -> Int64[np.ndarray, " k"]:
-    """The rows at which a flag is set."""
-    return np.concatenate([np.flatnonzero(each) + at * FLAG_ROWS for at, each in enumerate(in_blocks(read, rows))])
+def marked_rows(
+    read: Callable[[int, int], Shaped[np.ndarray, "rows ..."]], rows: int, what: str
+) -> Int64[np.ndarray, " k"]:
+    """The rows at which a flag is set. Raises InvalidInput, with `what` it is a flag of, for one that says nothing."""
+    found = []
+    for at, each in enumerate(in_blocks(read, rows)):
+        require_flags(each, what, at * FLAG_ROWS)
+        found.append(np.flatnonzero(each) + at * FLAG_ROWS)
+    return np.concatenate(found)
+
+
+def require_flags(flags: Shaped[np.ndarray, " n"], what: str, first: int = 0) -> None:
+    """Raises InvalidInput for a flag that is neither 0 nor 1, such as NaN, which would count as set."""
+    if (other := (flags != 0) & (flags != 1)).any():
+        at = int(np.argmax(other))
+        raise InvalidInput(f"{what} should be 0 or 1; it is {flags[at]} at row {first + at:,}.")
 
 
 def zero_at(array: Shaped[np.ndarray, "rows ..."], rows: Int64[np.ndarray, " k"]) -> Shaped[np.ndarray, "rows ..."]:

@@ -231,7 +231,11 @@ def _are_discounts(file: Hdf5, name: str, rows: int) -> bool:
 
 def _bounds(file: Hdf5, rows: int, quirks: Quirks) -> tuple[EpisodeBounds, Bool[np.ndarray, " n"]]:
     """All episodes that begin in a file, and which of them have both their beginning and their end."""
-    flags = {name: marked_rows(partial(file.read, name), rows) for name in (FIRST, LAST, TERMINAL) if name in file}
+    flags = {
+        name: marked_rows(partial(file.read, name), rows, f"{file.path}: {name}")
+        for name in (FIRST, LAST, TERMINAL)
+        if name in file
+    }
     if FIRST not in flags and LAST not in flags:
         raise InvalidInput(f"{file.path} has neither {FIRST} nor {LAST}: nothing says where its episodes begin.")
     if FIRST not in flags:
@@ -259,7 +263,8 @@ def _ends_at_zero(file: Hdf5, rows: int, stops: Int64[np.ndarray, " n"], quirks:
     name = _discount(file, rows, quirks)
     if name is None:
         return np.zeros(len(stops), np.bool_)
-    return np.isin(stops - 2, marked_rows(lambda start, stop: file.read(name, start, stop) == 0, rows))
+    zeros = marked_rows(lambda start, stop: file.read(name, start, stop) == 0, rows, f"{file.path}: {name}")
+    return np.isin(stops - 2, zeros)
 
 
 def _chosen(

@@ -18,6 +18,7 @@ from pipeline.exact import exactly
 from pipeline.machine.files import read_json
 from pipeline.sources.contract import Source
 from pipeline.sources.files import files_identity, local_path
+from pipeline.sources.flat import require_flags
 from pipeline.sources.lram import names
 from pipeline.sources.lram.reading import FileArrays, Trust, need, read_arrays
 from pipeline.sources.provenance import made_from
@@ -124,7 +125,9 @@ def _episode(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks) ->
         )
     need(path, arrays, (names.STATES, names.ACTIONS, names.REWARDS))
     length = _length(path, arrays)
-    once = beside.once(path.stem, bool(np.ravel(arrays.get(names.DONES, np.zeros(1)))[-1:].any()))
+    dones = np.ravel(arrays.get(names.DONES, np.zeros(1)))
+    require_flags(dones, f"{path}: {names.DONES}")
+    once = beside.once(path.stem, bool(dones[-1:].any()))
     _note_quirks(path, arrays, beside, quirks)
     steps = {
         "observation": _observation(path, arrays[names.STATES], beside.stored.get("observation")),

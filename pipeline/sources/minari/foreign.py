@@ -16,6 +16,7 @@ from pipeline.episode import INFO, UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
 from pipeline.exact import exactly
 from pipeline.keys import apart, key_names
+from pipeline.sources.flat import require_flags
 from pipeline.sources.minari.jpeg import decoded_jpegs, jpeg_rows
 from pipeline.sources.minari.layout import ACTIONS, INFOS, OBSERVATIONS, REWARDS, TERMINATIONS, TRUNCATIONS
 from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf
@@ -91,6 +92,7 @@ class ForeignReader:
         flags = raw.array(name).reshape(-1)
         if len(flags) != length or flags.dtype.kind not in "biuf":
             raise InvalidInput(f"{raw.where}: {name} must be {length} flags, as there are rewards; {_listed(flags)}.")
+        require_flags(flags, f"{raw.where}: {name}")
         self.quirks.count(
             "flags_inside", "{count} flags of an end stood before the last step; they end no episode.",
             int(np.count_nonzero(flags[:-1])),

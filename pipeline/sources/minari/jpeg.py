@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.minari.raw import RawLeaf, reading_minari
@@ -33,7 +33,7 @@ def decoded_jpegs(rows: Sequence[bytes], shape: Sequence[int] | None, where: str
     for number, row in enumerate(rows):
         place = f"{where}, row {number}"
         with reading_minari(place):
-            picture = Image.open(BytesIO(row), formats=["JPEG"])
+            picture = _opened(row, place)
             have = (picture.height, picture.width, *((len(picture.getbands()),) if picture.mode != "L" else ()))
             wanted = tuple(shape) if shape is not None else have if out is None else out.shape[1:]
             if have != wanted:
@@ -42,3 +42,10 @@ def decoded_jpegs(rows: Sequence[bytes], shape: Sequence[int] | None, where: str
                 out = np.empty((len(rows), *have), np.uint8)
             out[number] = np.asarray(picture)
     return out
+
+
+def _opened(row: bytes, place: str) -> Image.Image:
+    try:
+        return Image.open(BytesIO(row), formats=["JPEG"])
+    except UnidentifiedImageError as error:  # its own words are an address in memory
+        raise InvalidInput(f"{place} is no JPEG. It is damaged: copy or download it again.") from error

@@ -145,6 +145,8 @@ def test_a_chunked_set_is_read_in_the_order_of_its_numbers(path, arrays):
         (lambda a: a.update(actions=a["actions"][:-2]), r"same first dimension.*actions 8"),
         (lambda a: a.update(rewards=a["rewards"] * np.nan), r"episode 0 \(from row 0\).*reward holds NaN"),
         (lambda a: a.update(observations=np.array([["x"]] * 10, object)), "observations .*numbers.*objects"),
+        (lambda a: a.update(terminals=np.full(10, np.nan)), "terminals should be 0 or 1; it is nan at row 0"),
+        (lambda a: a.update(timeouts=np.arange(10)), "timeouts should be 0 or 1; it is 2 at row 2"),
         (lambda a: a.update(rewards=np.ones((10, 3))), r"one of the rewards a row.*\[10, 3\]"),
         (lambda a: a.update({name: array[:0] for name, array in a.items()}), "no rows"),
         (lambda a: a.update(next_observations=np.zeros((10, 3), np.float32)), "rows of one dtype and shape"),

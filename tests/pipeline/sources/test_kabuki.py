@@ -167,6 +167,7 @@ def test_seeds_that_a_file_lists_are_kept_and_a_list_of_other_episodes_is_not(pa
         (lambda a: a.update(reward=a["reward"][:-2]), r"same first dimension.*reward 10"),
         (lambda a: a.update(reward=np.where(a["is_last"], 0, np.nan)), r"episode 0 \(from row 0\).*reward holds NaN"),
         (lambda a: a.update(discount=a["discount"] + 3), r"episode 0.*discount must lie in \[0, 1\]"),
+        (lambda a: a.update(is_last=np.where(a["is_last"], np.nan, 0)), "is_last should be 0 or 1; it is nan at row 3"),
         (lambda a: a.update(reward=np.ones((12, 2))), r"one reward a row.*\[12, 2\]"),
         (lambda a: a.update(action=np.array(["left"] * 12, object)), "action .*numbers.*objects"),
         (lambda a: a.update({name: array[:0] for name, array in a.items()}), "no rows"),

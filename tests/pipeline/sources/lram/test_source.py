@@ -133,6 +133,7 @@ def test_numbers_of_another_machine_are_read(tmp_path):
         ({"rewards": np.array([1, np.nan, 0, 0], np.float32)}, r"000000000.*NaN"),
         ({"rewards": np.zeros((4, 1), np.float32)}, r"a number a step"),
         ({"actions": np.zeros(4, complex)}, r"000000000.*complex"),
+        ({"dones": np.float32("nan")}, r"000000000.*dones should be 0 or 1; it is nan"),
         (
             {"states": np.zeros((0, 3)), "actions": np.zeros(0), "rewards": np.zeros(0), "returns_to_go": None},
             "without a step",

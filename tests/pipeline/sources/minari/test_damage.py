@@ -60,6 +60,7 @@ def test_a_missing_array_is_named(tmp_path, name):
         ({"rewards": np.zeros((3, 2))}, "one number a step"),
         ({"actions": np.zeros(5, int)}, "actions must be 3 actions"),
         ({"terminations": np.zeros(2, bool)}, "terminations must be 3 flags"),
+        ({"truncations": np.array([0, 0, np.nan])}, "episode_0: truncations should be 0 or 1; it is nan at row 2"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path, changed, words):
@@ -73,6 +74,13 @@ def test_a_jpeg_of_another_shape_is_refused(tmp_path):
     episode["observations"] = np.stack(rows)
     write_hdf5(tmp_path, [episode], observation_space=json.dumps(PICTURE))
     refused(tmp_path, r"row 0 is a picture of shape \[64, 40, 3\]; its space says \[32, 40, 3\]")
+
+
+def test_a_picture_that_is_no_jpeg_is_named(tmp_path):
+    first, second = jpegs(np.zeros((2, 32, 40, 3), np.uint8))
+    rows = np.stack([first, np.zeros_like(second)])
+    write_hdf5(tmp_path, [{**arrays(1), "observations": rows}], observation_space=json.dumps(PICTURE))
+    refused(tmp_path, r"row 1 is no JPEG\. It is damaged")
 
 
 @pytest.mark.parametrize(
