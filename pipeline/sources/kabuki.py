@@ -155,7 +155,7 @@ class _Plan:
             values = arrays[name][lasts]
             odd = int(np.count_nonzero(values.reshape(len(lasts), -1).any(axis=1))) if values.size else 0
             self.quirks.count(
-                f"last_row_{name}s", f"{{count}} episodes have a {name} in their last row, which says nothing.", odd
+                f"last_row_{name}s", f"The last rows of {{count}} episodes hold {name}s, which say nothing.", odd
             )
             arrays[name] = zero_at(arrays[name], lasts)
         arrays[REWARD] = as_vector(arrays[REWARD])

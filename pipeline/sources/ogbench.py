@@ -315,7 +315,8 @@ def _in_folder(folder: Path) -> Path:
     files = sorted(folder.glob("[!.]*.npz"))
     train = [file for file in files if not file.name.endswith(VALIDATION_SUFFIX)] or files
     if len(train) != 1:
-        found = few([file.name for file in train]) or "none"
+        inside = [f"{each.name}/" for each in sorted(folder.glob("[!.]*")) if each.is_dir()]  # as an export lays them
+        found = few([file.name for file in train] or inside) or "none"
         raise InvalidInput(f"source.path={folder} should hold one dataset of OGBench, as NAME.npz; it holds {found}.")
     return train[0]
 

@@ -146,3 +146,9 @@ def test_a_folder_with_several_datasets_names_them(tmp_path):
     np.savez(tmp_path / "b.npz", **arrays([3]))
     with pytest.raises(InvalidInput, match="it holds antmaze-v0.npz, b.npz"):
         read(tmp_path)
+
+
+def test_a_folder_above_the_dataset_names_the_folders_in_it(tmp_path):
+    (tmp_path / "toy-corner-scripted-v1").mkdir()
+    with pytest.raises(InvalidInput, match="it holds toy-corner-scripted-v1/"):
+        list(OgbenchSource(str(tmp_path)).episodes("toy", "corner"))
