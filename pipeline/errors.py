@@ -35,22 +35,23 @@ class ArtifactNotFound(PipelineError, FileNotFoundError):
     """An input that no stage has made yet; `command` makes it.
 
     The command knows the domain's name alone where no command line is known; who knows more (`domain.words`) sets it
-    before the message is shown.
+    before the message is shown. `instead` is a last line: what can be done without that input.
     """
 
-    def __init__(self, message: str, command: Command) -> None:
+    def __init__(self, message: str, command: Command, instead: str = "") -> None:
         super().__init__(message)
-        self.command = command
+        self.command, self.instead = command, instead
 
-    def __reduce__(self) -> tuple[type[ArtifactNotFound], tuple[str, Command]]:
-        return type(self), (str(self.args[0]), self.command)
+    def __reduce__(self) -> tuple[type[ArtifactNotFound], tuple[str, Command, str]]:
+        return type(self), (str(self.args[0]), self.command, self.instead)
 
     def __str__(self) -> str:
         message = f"{self.args[0]}\nMake it first: {self.command.line()}"
+        instead = f"\n{self.instead}" if self.instead else ""
         if Typed() == typed():
-            return f"{message}\nOr add inputs=build."
+            return f"{message}\nOr add inputs=build.{instead}"
         maker = {key: value for key, value in self.command.settings.items() if key in ("policy", "source")}
-        return f"{message}\nOr make all that is missing on the way: {again(inputs='build', **maker)}"
+        return f"{message}\nOr make all that is missing on the way: {again(inputs='build', **maker)}{instead}"
 
 
 class DamagedArtifact(PipelineError):
@@ -111,7 +112,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if len(names) <= 8:
+    if len(names) <= 12:
         there = f"Known: {', '.join(names) or 'none'}."
     elif near:
         there = f"Nearest: {', '.join(near)}."

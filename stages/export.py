@@ -15,21 +15,24 @@ from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.exported import DATA, LOST, PLACE
 from pipeline.artifacts.remake import remake
 from pipeline.campaign.stage import StageFacts
-from pipeline.campaign.tasks import Asked, tasks_for
+from pipeline.campaign.tasks import ALL, Asked, tasks_for
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
+from pipeline.dataset.prefix import of_leading_episodes
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.domains.domain import Domain
-from pipeline.errors import DamagedArtifact, InvalidInput
+from pipeline.errors import ArtifactNotFound, DamagedArtifact, InvalidInput
 from pipeline.formats.absent import FinalObservation
 from pipeline.formats.aspects import lost_words
 from pipeline.formats.checks import wrong_export
+from pipeline.formats.choice import form_list
 from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.exports import Export, export_of
 from pipeline.formats.laying import place_out
 from pipeline.formats.places import Out, names_file
 from pipeline.machine.files import remove_half_written
 from pipeline.machine.progress import progress
+from pipeline.rollout.frames import FRAMES
 from pipeline.wording import check_choice, few
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,10 @@ def foresee(
 ) -> None:
     """Raises InvalidInput for settings with which no task can be exported."""
     if format is None:
-        raise InvalidInput(f"stage=export needs a format. The one for HDF5 files: {again(format='hdf5')}")
+        raise InvalidInput(
+            f"stage=export needs a format (docs/formats/README.md says what each one holds):\n{form_list()}\n"
+            f"Try: {again(format='kabuki')}"
+        )
     check_dataset_name(dataset)
     Amount(episodes)
     if final_observation is not None:
@@ -92,7 +98,13 @@ def run(
     foresee(format=format, dataset=dataset, episodes=episodes, final_observation=final_observation, out=out)
     assert format is not None
     names = [task] if isinstance(task, str) and per_task(format=format) else _tasks(domain, task, dataset, workspace)
-    export = export_of(domain, names, workspace, (dataset, episodes), format, final_observation)
+    try:
+        export = export_of(domain, names, workspace, (dataset, episodes), format, final_observation)
+    except ArtifactNotFound as error:
+        have = {f"{domain.name}/{name}/{dataset}" for name in names} & {*workspace}
+        if task == ALL and 0 < len(have) < len(names):
+            error.instead = f"Or export the tasks that have it: {again(task=None)}"
+        raise
     lost = "; ".join(lost_words(export.lost))
     if strict and lost:
         raise CannotHold(
@@ -106,6 +118,8 @@ def run(
         place.is_free(_files(earlier) if earlier else None)
     if lost and (force or not earlier):
         log.warning("export %s: %s does not hold all of it (%s)", export.label, format.name, lost)
+    if (force or not earlier) and _has_frames(export, workspace):
+        log.info("export %s: the drawn pictures (stage=frames) stay in the store; no form holds them", export.label)
     artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
     return artifact if place is None else _laid(artifact, place, export, workspace)
 
@@ -121,6 +135,12 @@ def _laid(artifact: Artifact, place: Out, export: Export, workspace: Workspace) 
     if laid and not artifact.built:  # of one that was built, the line that says so names the place
         log.info("export %s: laid at %s", export.label, place)
     return replace(artifact, laid=str(place))
+
+
+def _has_frames(export: Export, workspace: Workspace) -> bool:
+    """Whether pictures of some of the datasets were drawn."""
+    datasets = (workspace.dataset(each.domain, each.task, each.name) for each in export.data)
+    return any(of_leading_episodes(workspace, dataset, FRAMES) for dataset in datasets)
 
 
 def _tasks(domain: Domain, task: str | list[str] | None, dataset: str, workspace: Workspace) -> list[str]:

@@ -76,6 +76,30 @@ def test_a_d4rl_file_without_timeouts_is_read_with_the_length_of_its_episodes(sh
     shell.pasted(shell.suggested(*words)[-1])
 
 
+@pytest.mark.parametrize(("form", "door"), [("kabuki", "d4rl"), ("d4rl", "kabuki")])
+def test_a_file_of_the_other_hdf5_layout_names_its_door(shell, form, door):
+    shell.run(*EXPORT, f"format={form}", f"format.out={form}.hdf5")
+    words = ("stage=ingest", "domain=toy", "task=corner", f"source={door}", f"source.path={form}.hdf5")
+    shell.pasted(f"{shell.suggested(*words)[-1]} dataset=of-{form}-v1")
+
+
+def test_what_format_npz_writes_comes_in_by_the_door_that_is_suggested(shell):
+    shell.run(*EXPORT, "format=npz", "format.out=lram")
+    words = ("stage=ingest", "domain=toy", "task=corner", "source=npz", "source.path=lram", "dataset=back-v1")
+    shell.pasted(shell.suggested(*words)[-1])
+
+
+def test_all_tasks_in_one_are_those_that_have_the_dataset(shell):
+    words = ("stage=export", "domain=toy", "task=all", "dataset=d-v1", "format=lerobot")
+    assert "skipped 2 tasks" in shell.pasted(shell.suggested(*words)[-1])
+
+
+def test_drawn_pictures_are_said_to_stay(shell):
+    drawn = ("domain=toy", "task=key", "dataset=drawn-v1")
+    shell.run("stage=collect", *drawn, "workers=1", "policy=random", "episodes=1", "render=true")
+    assert "the drawn pictures (stage=frames) stay in the store" in shell.run("stage=export", *drawn, "format=kabuki")
+
+
 def test_a_root_of_two_minari_datasets(shell):
     for name in ("toys/one-v0", "toys/two-v0"):
         shell.run(*EXPORT, "format=minari", "format.out=root", f"format.id={name}")

@@ -86,6 +86,7 @@ PLACES = {
     "rollout/frames.py _replay": "test_a_simulator_that_does_not_repeat_itself",
     "rollout/replay.py _check_observation": "test_a_page_without_pictures_because_the_simulator_does_not_repeat_itself",
     "sources/d4rl.py _bounds": "test_a_d4rl_file_without_timeouts_is_read_with_the_length_of_its_episodes",
+    "sources/hdf5.py require_layout": "test_a_file_of_the_other_hdf5_layout_names_its_door",
     "sources/lram/reading.py _read_pickle": "test_pickles_are_read_when_they_are_trusted",
     "sources/rlds/layout.py _folder": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/rlds/source.py _require_episodes": "test_a_folder_of_rlds_is_mended_by_its_suggestion",

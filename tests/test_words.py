@@ -22,6 +22,17 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((), "Say which stage: stage=NAME. --help shows them all."),
     (("stage=retreival", "domain=toy"), "There is no stage named retreival. Nearest: retrieval."),
     (("stage=collect", "domain=metawrld"), f"There is no domain named metawrld. {known('domain')}"),
+    (
+        ("format=kabuki", "domain=toy"),
+        "Say which stage: stage=NAME. --help shows them all.\n"
+        "Begin with: python run.py stage=export domain=toy format=kabuki",
+    ),
+    (
+        ("stage=ingest", "domain=toy", "source=npzc"),
+        "There is no source named npzc: what format=npzc writes comes in by source=lram.",
+    ),
+    (("stage=ingest", "domain=toy", "source=kabouki"), f"There is no source named kabouki. {known('source')}"),
+    (("stage=export", "domain=toy", "format=hdf"), f"There is no format named hdf. {known('format')}"),
     ((*COLLECT, "storage=hdf5"), f"There is no storage named hdf5. {known('storage')}"),
     (
         ("experiment=regent_ataris",),

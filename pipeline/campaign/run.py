@@ -14,7 +14,7 @@ from pipeline.campaign.failures import Failure
 from pipeline.campaign.record import RunRecord
 from pipeline.campaign.stage import Settings, StageFacts
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
-from pipeline.command import COLLECT, Command
+from pipeline.command import COLLECT, Command, key_of, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, InvalidInput, unknown_name
 from pipeline.machine.progress import over_tasks
@@ -51,9 +51,10 @@ class Campaign:
 
     def __post_init__(self) -> None:
         if not self.stages:
+            begin = "export" if any(key_of(word) == "format" for word in typed().words) else COLLECT
             raise InvalidInput(
                 f"Say which stage: stage=NAME. --help shows them all.\n"
-                f"Begin with: {Command(COLLECT, domain='domain=toy').line()}"
+                f"Begin with: {Command(begin, domain='domain=toy').line()}"
             )
         if self.inputs not in INPUTS:
             raise unknown_name("way with missing inputs", self.inputs, INPUTS)

@@ -28,6 +28,9 @@ PLAIN = ("task", "dataset", "episodes", "states", "frames", "seed", "workers")
 
 WRITTEN = "settings are written key=value, for example stage=all domain=toy"
 
+BY_LRAM = ("hdf5", "npz", "npzc", "pkl")
+"""Forms whose door has another name than they have."""
+
 NO_TEXT = re.compile(r"=(null|true|false|[-+\d.e]*)$", re.IGNORECASE)
 """What ends a word whose value is no text."""
 
@@ -87,6 +90,9 @@ def unknown_choice(path: str, options: Sequence[str]) -> str:
     """Of `domain/metawrld`, what there is instead."""
     group, _, name = path.rpartition("/")
     known = [each for each in options if each != "default" or group == "hub"]
+    if group == "source" and name in BY_LRAM:
+        message = f"There is no source named {name}: what format={name} writes comes in by source=lram."
+        return _instead([f"source={name}"], ["source=lram"], message)
     return str(unknown_name(group.removeprefix("hydra/"), name, known))
 
 

@@ -21,6 +21,26 @@ FORMS: dict[str, str] = {
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""
 
 
+FORM_WORDS = {
+    "kabuki": "one HDF5 file a task, flat arrays; it holds all",
+    "d4rl": "one HDF5 file a task with next observations, as D4RL's",
+    "ogbench": ".npz files, one to train and one to validate",
+    "minari": "a folder that Minari loads",
+    "rlds": "a folder that TensorFlow Datasets opens",
+    "lerobot": "one LeRobot dataset of all tasks",
+    "hdf5": "LRAM's folder of a file an episode",
+    "npz": "the same, .npz files",
+    "npzc": "the same, compressed .npz files",
+    "pkl": "the same, pickles",
+}
+"""What each form is, for who has named none."""
+
+
+def form_list() -> str:
+    """The forms, a line each."""
+    return "\n".join(f"  format={name:<8} {words}" for name, words in FORM_WORDS.items())
+
+
 def form_of(parameters: Mapping[str, Any]) -> Format:
     """The form with the settings that an export was made with. Raises UnknownName for one of another program."""
     name = str(parameters.get("format"))

@@ -11,7 +11,7 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.episode import INFO, PRESENT
 from pipeline.errors import InvalidInput
-from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, numbers_of, same_rows
+from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, numbers_of, require_layout, same_rows
 from pipeline.sources.quirks import Quirks
 
 OBSERVATIONS, NEXT, ACTIONS, REWARDS = "observations", "next_observations", "actions", "rewards"
@@ -34,6 +34,7 @@ class D4rlRows:
 
     def __init__(self, file: Hdf5) -> None:
         self.file = file
+        require_layout(file, "d4rl")
         chunks = {name.split("/")[1] for name in file.below(VIRTUAL) if name.count("/") > 1}
         joined = not file.below(OBSERVATIONS) and chunks and all(each.isdecimal() for each in chunks)
         self.is_chunked = bool(joined)

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import stays_inside
@@ -197,6 +198,25 @@ class Hdf5:
                 f"{name} of {self.path} says that it holds {raw:,} bytes, in a file of {self.size:,}: it is damaged, "
                 "or was never filled."
             )
+
+
+LAYOUTS = {
+    "d4rl": ("D4RL's", {"observations", "actions", "rewards", "terminals"}),
+    "kabuki": ("Kabuki's", {"observation", "action", "reward"}),
+}
+"""Of each door to one file of flat arrays: whose layout it reads, and the names at the top by which that is known."""
+
+
+def require_layout(file: Hdf5, wanted: str) -> None:
+    """Raises InvalidInput where a file has the layout of another door, and not that of `wanted`."""
+    there = {name.partition("/")[0] for name in file.datasets}
+    looks = [door for door, (_, names) in LAYOUTS.items() if names <= there]
+    if looks and wanted not in looks:
+        whose, names = LAYOUTS[looks[0]]
+        raise InvalidInput(
+            f"{file.path} has not {LAYOUTS[wanted][0]} layout. It holds {', '.join(sorted(names))}, which looks like "
+            f"{whose} layout.\nRead it so: {again(source=looks[0])}"
+        )
 
 
 def numbers_of(file: Hdf5, name: str, wanted: str) -> h5py.Dataset:

@@ -31,7 +31,7 @@ from pipeline.sources.flat import (
     without_lone_masks,
     zero_at,
 )
-from pipeline.sources.hdf5 import SUFFIXES, Hdf5, column_of, infos_of, numbers_of, same_rows
+from pipeline.sources.hdf5 import SUFFIXES, Hdf5, column_of, infos_of, numbers_of, require_layout, same_rows
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice
@@ -189,6 +189,7 @@ class _Plan:
 
 def _standard(file: Hdf5) -> tuple[dict[str, str], int]:
     """The datasets of observations, actions and rewards by our names, and how many rows they have."""
+    require_layout(file, KabukiSource.name)
     observations = file.below(OBSERVATION)
     if not observations:
         numbers_of(file, OBSERVATION, "one observation a row")
