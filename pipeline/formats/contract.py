@@ -87,11 +87,11 @@ class Format(Protocol):
     viewer: str = ""
 
     def identity(self) -> Mapping[str, Any]:
-        """JSON facts of every setting that changes what is written, and of the form's own version.
+        """JSON facts of every setting that changes what is written, and `version`, which rises when its bytes change.
 
         A setting has the name of the parameter of `__init__`, so that `of_identity` makes the form again.
         """
-        return {}
+        return {"version": 1}
 
     @classmethod
     def of_identity(cls, identity: Mapping[str, Any]) -> Self:

@@ -27,7 +27,7 @@ class FlatHdf5Format(Format):
         self.compression = compression
 
     def identity(self) -> Mapping[str, Any]:
-        return {"compression": self.compression}
+        return {"version": 1, "compression": self.compression}
 
     def require(self, data: Sequence[Outgoing]) -> None:
         """Raises CannotHold for a text that HDF5 would cut."""

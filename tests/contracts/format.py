@@ -124,6 +124,7 @@ class FormatContract:
     def test_its_identity_is_json(self):
         identity = dict(self.format().identity())
         assert json.loads(json.dumps(identity)) == identity
+        assert identity["version"] >= 1
 
     def test_its_identity_makes_it_again(self):
         identity = dict(self.format().identity())

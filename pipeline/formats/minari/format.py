@@ -55,7 +55,7 @@ class MinariFormat(Format):
         self._id, self._data, self._compression, self._segment = id, data, compression, segment
 
     def identity(self) -> Mapping[str, Any]:
-        layout = {"data": self._data, "compression": self._compression, "minari": MINARI_VERSION}
+        layout = {"version": 1, "data": self._data, "compression": self._compression, "minari": MINARI_VERSION}
         return {**layout, **({"id": self._id} if self._id else {})}
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
