@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.formats.choice import FORM_WORDS, FORMS, holders
+from pipeline.formats.contract import Refusal
 from tests.matrix import ROOT, Column, form_names, stored, table
 
 PAGE = ROOT / "docs" / "formats" / "README.md"
@@ -36,6 +38,20 @@ def test_what_is_lost_is_what_was_declared(columns):
     for column in columns:
         for name, each in {"everything": column.whole, **column.layouts}.items():
             assert each.lost == each.declared, (column.name, name)
+
+
+def test_what_a_form_refuses_is_what_it_says(columns):
+    for column in columns:
+        for refusal in Refusal:
+            assert column.layouts[refusal].refused == (refusal in column.form.refuses), (column.name, refusal)
+
+
+def test_who_refuses_names_every_form_that_takes_it():
+    assert holders(Refusal.NESTED) == "format=d4rl, kabuki, lerobot, minari or rlds"
+
+
+def test_every_form_has_words_for_who_names_none():
+    assert set(FORM_WORDS) == set(FORMS) == set(form_names())
 
 
 def renewed(page: str, columns: list[Column]) -> str:

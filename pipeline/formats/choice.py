@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from pipeline.errors import unknown_name
-from pipeline.formats.contract import Format
+from pipeline.formats.contract import Format, Refusal
 
 FORMS: dict[str, str] = {
     "d4rl": "pipeline.formats.d4rl.D4rlFormat",
@@ -41,11 +41,21 @@ def form_list() -> str:
     return "\n".join(f"  format={name:<8} {words}" for name, words in FORM_WORDS.items())
 
 
+def holders(refusal: Refusal) -> str:
+    """The forms that take what another one refuses: `format=d4rl, kabuki or rlds`."""
+    *names, last = [name for name in sorted(FORMS) if refusal not in _class(name).refuses]
+    return f"format={', '.join(names)} or {last}"
+
+
 def form_of(parameters: Mapping[str, Any]) -> Format:
     """The form with the settings that an export was made with. Raises UnknownName for one of another program."""
     name = str(parameters.get("format"))
     if name not in FORMS:
         raise unknown_name("format", name, FORMS)
+    return _class(name).of_identity(parameters)
+
+
+def _class(name: str) -> type[Format]:
     module, _, kind = FORMS[name].rpartition(".")
-    form: Format = getattr(import_module(module), kind).of_identity(parameters)
-    return form
+    found: type[Format] = getattr(import_module(module), kind)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from inspect import signature
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self, runtime_checkable
@@ -19,6 +20,14 @@ from pipeline.sources.contract import Source
 
 class CannotHold(InvalidInput):
     """A dataset that a form cannot hold at all."""
+
+
+class Refusal(StrEnum):
+    """Something of a dataset for which some forms refuse all of it; its value is how people call it."""
+
+    NESTED = "nested observations"
+    WIDE_REWARDS = "rewards beyond float32"
+    NUL = "missions with the character NUL"
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Format(Protocol):
         name: as in `format=NAME`; part of the identity.
         holds: the aspects of an episode that it holds. What it lacks of a dataset is printed before it is written, and
             kept in the manifest.
+        refuses: for what it refuses a dataset; other forms can then be named (`pipeline.formats.choice.holders`).
         joins: several tasks become one output, of which its door gives the episodes of the task that is asked for.
             Else it is called for each task.
         marks_absence: its own readers see that a last observation is missing. Where they cannot, and it holds last
@@ -80,6 +90,7 @@ class Format(Protocol):
 
     name: str
     holds: frozenset[Aspect] = EVERYTHING
+    refuses: frozenset[Refusal] = frozenset()
     joins: bool = False
     marks_absence: bool = False
     suffixes: tuple[str, ...] = ()

@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline.dataset.flat import texts_between
 from pipeline.episode import TEXTS
-from pipeline.formats.contract import CannotHold, Outgoing
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Outgoing, Refusal
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.sources.episode_table import LENGTH, OFFSET, PROVENANCE, RESETS, RESETS_PRESENT
 
@@ -29,7 +30,7 @@ def require_plain_texts(data: Outgoing) -> None:
                 if "\0" in text and number < len(data):
                     raise CannotHold(
                         f"The {name} of episode {number} of {data.dataset.name} holds the character NUL, at which a "
-                        "text of HDF5 ends. format=npz holds it."
+                        f"text of HDF5 ends. {holders(Refusal.NUL)} holds it."
                     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.contract import Format, Outgoing, Refusal
 from pipeline.formats.episode_table import require_plain_texts
 from pipeline.formats.hdf5 import COMPRESSIONS
 from pipeline.sources.hdf5 import SUFFIXES
@@ -21,6 +21,7 @@ class FlatHdf5Format(Format):
     """
 
     suffixes = SUFFIXES
+    refuses = frozenset({Refusal.NUL})
 
     def __init__(self, compression: str = "gzip") -> None:
         check_choice("format.compression", compression, COMPRESSIONS)

@@ -21,7 +21,8 @@ from pipeline.dataset.per_episode import once_of
 from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.formats.absent import FinalObservation
-from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.npz import NpzArray, NpzWriter
 from pipeline.machine.files import sync_folder
 from pipeline.sources import ogbench as keys
@@ -44,6 +45,7 @@ class OgbenchFormat(Format):
     """
 
     name = "ogbench"
+    refuses = frozenset({Refusal.NESTED})
 
     def __init__(self, compression: str = "deflate", validation: float = 0.1, observation: str | None = None) -> None:
         check_choice("format.compression", compression, COMPRESSIONS)
@@ -96,8 +98,9 @@ class OgbenchFormat(Format):
         if self._observation is None and names != ["observation"]:
             nested = [name.removeprefix("observation/") for name in names]
             raise CannotHold(
-                f"ogbench reads one array of observations, {data.dataset.name} has {few(nested)}. Say which one "
-                f"it reads; the others are kept beside it: {again(format__observation=nested[0])}"
+                f"ogbench reads one array of observations, {data.dataset.name} has {few(nested)}. "
+                f"{holders(Refusal.NESTED)} holds them as they are. Or say which one it reads (the others are kept "
+                f"beside it):\n{again(format__observation=nested[0])}"
             )
         return f"observation/{self._observation}" if self._observation else "observation"
 

@@ -15,7 +15,8 @@ from pipeline.episode import TEXTS, UNKNOWN, Episode
 from pipeline.errors import InvalidInput
 from pipeline.exact import exactly, rounded
 from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
-from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.lram.arrays import FileLayout, blocks_of, is_grey_row, joystick
 from pipeline.formats.lram.finishing import FileBatches
 from pipeline.formats.lram.stats import statistics
@@ -65,6 +66,7 @@ class LramFormat(Format):
     """
 
     holds = EVERYTHING - LOST
+    refuses = frozenset({Refusal.NESTED, Refusal.WIDE_REWARDS})
 
     def __init__(
         self,
@@ -180,7 +182,7 @@ class LramFormat(Format):
         if nested := sorted(name for name in rows if name.startswith("observation/")):
             raise CannotHold(
                 f"{data.domain}/{data.task}: format={self.name} holds one array of observations, and there are "
-                f"{len(nested)}: {few(nested)}. format=minari, rlds or lerobot holds them."
+                f"{len(nested)}: {few(nested)}. {holders(Refusal.NESTED)} holds them."
             )
         if (self._side is not None or self._rgb) and not is_grey_row(rows["observation"]):
             setting = "format.rgb=true" if self._rgb else f"format.size={self._side}"
@@ -198,7 +200,7 @@ class LramFormat(Format):
             if rounded(rewards, np.float32) is None:
                 raise CannotHold(
                     f"{data.domain}/{data.task}: the reward {rewards[np.argmax(np.abs(rewards))]} is more than float32 "
-                    f"holds, and format={self.name} has no wider one. format=minari or rlds holds it."
+                    f"holds, and format={self.name} has no wider one. {holders(Refusal.WIDE_REWARDS)} holds it."
                 )
 
 
