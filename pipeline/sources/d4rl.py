@@ -258,7 +258,7 @@ def _chosen(
     """The episodes that are read; what is left out is noted."""
     tail = int(bounds.lengths[~complete].sum())
     what = "were kept as an episode" if keep else "were left out"
-    quirks.note("tail", f"{tail:,} steps after the last end {what}.", tail)
+    quirks.note("tail", f"{{count}} steps after the last end {what}.", tail)
     bounds = bounds.where(complete | keep)
     if rule is None:
         return bounds
@@ -266,12 +266,12 @@ def _chosen(
     if rule == "drop":  # a log that simply stops, one step earlier
         bounds = replace(bounds, cut=none, terminated=none, truncated=none)
         empty = bounds.lengths < 1
-        quirks.note("empty_episodes", f"{int(empty.sum()):,} episodes of one step were left out.", int(empty.sum()))
+        quirks.note("empty_episodes", "{count} episodes of one step were left out.", int(empty.sum()))
         bounds = bounds.where(~empty)
     words = {"zero": "marked as missing", "repeat": "the one before it again", "drop": "that of the last step, dropped"}
     quirks.note(
         "no_final_observations",
-        f"The last observations of {len(bounds):,} episodes are not in the file: they are {words[rule]}.",
+        f"The last observations of {{count}} episodes are not in the file: they are {words[rule]}.",
         len(bounds),
     )
     return bounds

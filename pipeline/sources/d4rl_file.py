@@ -85,7 +85,7 @@ class D4rlRows:
             known = {*columns.values(), TERMINALS, TIMEOUTS, *self.below(NEXT)}
             used = {*known, *self.file.below(VIRTUAL), *(self.file.below(METADATA) if exact else [])}
             return columns | infos_of(self.file, self.count, used, _info_name, quirks)
-        quirks.note("chunks", f"The rows of {len(self._pieces):,} chunks were joined.", len(self._pieces))
+        quirks.note("chunks", "The rows of {count} chunks were joined.", len(self._pieces))
         return columns | {_info_name(name): name for name in self.below(INFOS)}
 
     def _names(self, piece: str) -> set[str]:

@@ -252,7 +252,7 @@ def _bounds(file: Hdf5, rows: int, quirks: Quirks) -> tuple[EpisodeBounds, Bool[
     if TERMINAL in flags:
         terminated = ended & np.isin(stops - 1, flags[TERMINAL])
         inside = len(flags[TERMINAL]) - int(terminated.sum())
-        quirks.note("terminal_inside", f"{inside:,} terminal rows are not the last of an episode: ignored.", inside)
+        quirks.note("terminal_inside", "{count} terminal rows are not the last of an episode: ignored.", inside)
     else:
         quirks.note("no_is_terminal", f"{TERMINAL} is missing; an episode is terminal where its last discount is 0.")
         terminated = ended & _ends_at_zero(file, rows, stops, quirks)
@@ -273,9 +273,9 @@ def _chosen(
 ) -> Bool[np.ndarray, " n"]:
     """Which of the episodes are read; those that are not are noted."""
     incomplete = int((~complete).sum())
-    beginning = f"{incomplete:,} episodes lack {FIRST} at their beginning or {LAST} at their end"
+    beginning = f"{{count}} episodes lack {FIRST} at their beginning or {LAST} at their end"
     quirks.note("incomplete", f"{beginning}: they were {'kept' if keep else 'left out'}.", incomplete)
     chosen = complete | keep
     empty = chosen & (bounds.lengths < 1)
-    quirks.note("empty_episodes", f"{int(empty.sum()):,} episodes without a step were left out.", int(empty.sum()))
+    quirks.note("empty_episodes", "{count} episodes without a step were left out.", int(empty.sum()))
     return chosen & ~empty

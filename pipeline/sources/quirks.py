@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 COUNT = "{count}"
 """Stands in a sentence for the number."""
+
+_SINGULAR = {
+    **{"have": "has", "are": "is", "were": "was", "hold": "holds", "lack": "lacks"},
+    **{"change": "changes", "end": "ends", "count": "counts"},
+}
+_NOUN = re.compile(r"\{count\} ((?:full |terminal )?)(\w+)s\b")
+_VERB = re.compile(r"(^\{count\} \w+ |^\{count\} [\w ]*? (?=have|are|were|hold))(" + "|".join(_SINGULAR) + r")\b")
+_AND = re.compile(r"\band were\b")
+_THEY = re.compile(r"\bthey (are|were|end|count)\b")
 
 
 @dataclass(frozen=True)
@@ -50,4 +60,20 @@ class Quirks:
 
     def __iter__(self) -> Iterator[Quirk]:
         for (name, sentence), count in self._counts.items():
-            yield Quirk(name, count, sentence.replace(COUNT, f"{count:,}"))
+            yield Quirk(name, count, _with_count(sentence, count))
+
+
+def _with_count(sentence: str, count: int) -> str:
+    """The sentence with its number; where that is 1, its noun, what that does, and what stands for it are singular.
+
+    >>> _with_count("{count} episodes have no step; they were left out.", 1)
+    '1 episode has no step; it was left out.'
+    """
+    if count == 1:
+        sentence = _NOUN.sub(r"{count} \1\2", sentence)
+        if sentence.startswith(COUNT):
+            sentence = _VERB.sub(lambda found: found[1] + _SINGULAR[found[2]], sentence, count=1)
+            sentence = _AND.sub("and was", sentence)
+            sentence = _THEY.sub(lambda found: f"it {_SINGULAR[found[1]]}", sentence)
+            sentence = sentence.replace(" their ", " its ")
+    return sentence.replace(COUNT, f"{count:,}")

@@ -126,7 +126,7 @@ def test_babyai_rows_become_episodes_with_missions_and_all_their_integers(worksp
     jat.write_raw(tmp_path / "raw", empty_at=[2])
     source = JatSource(str(jat.folder), raw=str(tmp_path / "raw"))
     artifact = other(workspace, "babyai", "go-to", source)
-    assert "1 episodes of length 0 have no rows" in artifact.manifest.warnings[0]
+    assert "1 episode of length 0 has no rows" in artifact.manifest.warnings[0]
     dataset = EpisodeDataset.of(artifact)
     assert dataset.texts("mission") == [played.mission for played in jat.episodes]
     grids = dataset.state_rows("observation", 0, dataset.states)

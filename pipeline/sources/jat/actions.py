@@ -39,7 +39,7 @@ def check_jat_actions(
         beyond = (np.abs(block.arrays["continuous_actions"]) > np.float32(most)).any(axis=2) & real
         quirks.count(
             "actions_beyond_bounds",
-            f"{{count}} steps have actions beyond {-most:g} to {most:g}, which the environment cuts to that; they are "
-            f"stored as they are.",
+            f"{{count}} steps have actions beyond {-most:g} to {most:g}, which the environment cuts to that; those are "
+            f"stored unchanged.",
             int(beyond.sum()),
         )

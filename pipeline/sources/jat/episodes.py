@@ -93,7 +93,7 @@ def _count_copy(row: _Row, seen: set[bytes], quirks: Quirks) -> None:
     """Count a row of which another with the same steps came before; the same episode may really have come twice."""
     digest = digest_arrays(row.steps)
     copies = int(digest in seen)
-    quirks.count("copied_rows", "{count} of the rows that were read have the very steps of an earlier one.", copies)
+    quirks.count("copied_rows", "Rows that were read and have the very steps of an earlier one: {count}.", copies)
     seen.add(digest)
 
 
@@ -161,7 +161,7 @@ def _episode(steps: Steps, number: int, missions: Missions | None, quirks: Quirk
         tokens = steps[MISSION_TOKENS][:length]
         quirks.count(
             "varying_missions",
-            "{count} episodes change their mission's tokens; they are stored, and named by the first.",
+            "{count} episodes change the tokens of their mission; those are stored, and named by the first.",
             int((tokens != tokens[0]).any()),
         )
         mission = missions.of(number, tokens[0])

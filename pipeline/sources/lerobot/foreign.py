@@ -72,7 +72,7 @@ def _arrays(
         late = np.abs(seconds - np.arange(len(seconds)) / tree.fps).max()
         if not late <= SECONDS + 1e-6 * len(seconds):  # float32 has no more digits
             steps[f"{INFO}timestamp"] = seconds
-            quirks.count("own_timestamps", "{count} episodes have timestamps that are not frame / fps; they are kept.")
+            quirks.count("own_timestamps", "{count} episodes have timestamps that are not frame / fps; those are kept.")
     return steps
 
 

@@ -208,9 +208,9 @@ def _note_quirks(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks
         quirks.count("other_arrays", f"{{count}} arrays of other names were left out, such as {more[0]}.", len(more))
     rewards = arrays[names.REWARDS]
     if beside.lengths.get(path.stem, len(rewards)) != len(rewards):
-        quirks.count("wrong_lengths", f"{names.LENGTHS} gives {{count}} episodes another length than they have.")
+        quirks.count("wrong_lengths", f"{names.LENGTHS} gives wrong lengths of {{count}} episodes.")
     if names.DONES not in arrays:
-        quirks.count("no_dones", "{count} files have no dones: their episodes count as not terminated.")
+        quirks.count("no_dones", "{count} files have no dones; they count as not terminated.")
     if (kept := arrays.get(names.RETURNS_TO_GO)) is not None and not np.allclose(
         kept, returns_to_go(np.asarray(rewards, np.float64)), rtol=1e-3, atol=1e-3
     ):

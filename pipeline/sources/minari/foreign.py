@@ -160,7 +160,7 @@ class ForeignReader:
         shape = space.shape if space else None
         if (space is None or space.is_picture) and (rows := jpeg_rows(leaf)) is not None:
             self.quirks.count(
-                "jpeg_pictures", "{count} pictures are JPEGs: what it changed of them is lost for good.", len(rows)
+                "jpeg_pictures", "{count} pictures are in JPEG: what that changed is lost for good.", len(rows)
             )
             return decoded_jpegs(rows, shape, where)
         if not isinstance(leaf, np.ndarray):
@@ -204,9 +204,7 @@ class ForeignReader:
             if isinstance(array, str) or array.dtype.kind in "biuf":
                 found[next(iter(named.values()))] = array
             else:
-                self.quirks.count(
-                    "other_metadata", "{count} facts of episodes are no numbers or texts; they were left out."
-                )
+                self.quirks.count("other_metadata", "{count} facts of episodes were left out: not numbers or texts.")
         return found
 
     def _seed(self, raw: RawEpisode) -> int:
@@ -216,7 +214,9 @@ class ForeignReader:
         array = np.asarray(seed)
         if array.size == 1 and array.dtype.kind in "iu" and 0 <= int(array.reshape(())) < 2**63:
             return int(array.reshape(()))
-        self.quirks.count("other_seeds", "{count} seeds are no whole numbers from 0 to 2^63 - 1; they are unknown now.")
+        self.quirks.count(
+            "other_seeds", "{count} seeds are not among the whole numbers from 0 to 2^63 - 1; they are unknown now."
+        )
         return UNKNOWN
 
 

@@ -136,7 +136,7 @@ class ForeignRules:
 
     def _steps(self, record: RldsRecord, terminated: bool) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
         steps = {self.names[name]: array for name, array in record.steps.items() if name in self.names}
-        steps[ACTION] = self._without_last(_joined([record.steps[name] for name in self.actions]))
+        steps[ACTION] = self._without_last(_joined([record.steps[name] for name in self.actions]), "an action")
         steps[REWARD] = self._reward(record)
         if self.last_row == LastRow.VALID:
             steps = {name: with_last_row(name, array) for name, array in steps.items()}
@@ -147,7 +147,7 @@ class ForeignRules:
         if REWARD not in record.steps:
             self.quirks.note("no_rewards", "There are no rewards: they are 0.")
             return np.zeros(record.rows)
-        return self._without_last(_numbers(record.steps[REWARD], REWARD))
+        return self._without_last(_numbers(record.steps[REWARD], REWARD), "a reward")
 
     def _discount(self, record: RldsRecord, terminated: bool, rows: int) -> Float64[np.ndarray, "rows"]:
         if DISCOUNT not in record.steps:
@@ -157,14 +157,14 @@ class ForeignRules:
         discount[:-1] = _numbers(record.steps[DISCOUNT], DISCOUNT)[: rows - 1]
         return discount
 
-    def _without_last(self, array: Shaped[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
+    def _without_last(self, array: Shaped[np.ndarray, "rows ..."], what: str) -> Shaped[np.ndarray, "rows ..."]:
         """Zeros on the last row, where it is no step."""
         if self.last_row == LastRow.VALID or not array[-1].any():
             return array
         self.quirks.count(
             "last_rows_with_values",
-            "{count} arrays of episodes have an action or reward other than 0 on the last row, where nothing is done; "
-            "it was left out. source.last_row=valid takes that row for a step.",
+            f"{{count}} episodes have {what} other than 0 on the last row, where nothing is done; that was left out. "
+            "source.last_row=valid takes that row for a step.",
         )
         return np.concatenate([array[:-1], np.zeros_like(array[-1:])])
 

@@ -83,7 +83,7 @@ def test_what_was_odd_is_counted(tmp_path):
         ("left_out", "goal was left out: it is float64 of shape (3,)."),
         ("left_out", "words was left out: it is <U1 of shape (13,)."),
         ("no_rewards", "The files hold no rewards; they are zeros here."),
-        ("single_rows", "1 episodes have one row, and so no step; they were left out."),
+        ("single_rows", "1 episode has one row, and so no step; it was left out."),
     ]
 
 

@@ -2,6 +2,8 @@
 
 import doctest
 
+import pytest
+
 import pipeline.sources.quirks
 from pipeline.sources.quirks import Quirk, Quirks
 
@@ -37,3 +39,19 @@ def test_braces_in_a_sentence_are_left_alone():
     quirks = Quirks()
     quirks.note("folder", "the folder {x} holds {count} files", 2)
     assert next(iter(quirks)).sentence == "the folder {x} holds 2 files"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "one"),
+    [
+        ("{count} episodes lack their end: they were kept.", "1 episode lacks its end: it was kept."),
+        ("{count} terminal rows are not the last.", "1 terminal row is not the last."),
+        ("{count} episodes of one step were left out.", "1 episode of one step was left out."),
+        ("The rows of {count} chunks were joined.", "The rows of 1 chunk were joined."),
+    ],
+)
+def test_one_of_a_kind_is_singular(sentence, one):
+    quirks = Quirks()
+    quirks.note("odd", sentence)
+    quirks.note("odd many", sentence, 1200)
+    assert [quirk.sentence for quirk in quirks] == [one, sentence.replace("{count}", "1,200")]

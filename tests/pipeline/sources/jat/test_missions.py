@@ -163,7 +163,7 @@ def test_tokens_that_change_inside_an_episode_are_kept_and_counted(tmp_path: Pat
     check_episodes(list(jat.episodes("babyai", "go-to")), task)
     (quirk,) = jat.quirks("babyai", "go-to")
     assert (quirk.name, quirk.count) == ("varying_missions", 1)
-    assert quirk.sentence == "1 episodes change their mission's tokens; they are stored, and named by the first."
+    assert quirk.sentence == "1 episode changes the tokens of its mission; those are stored, and named by the first."
 
 
 def test_texts_of_other_episodes_are_refused(tmp_path: Path):

@@ -269,7 +269,7 @@ def test_a_file_without_rows_among_others_is_counted(tmp_path: Path):
         path.unlink()
     assert [episode.length for episode in source.episodes("mujoco", "ant")] == [3, 5]
     (quirk,) = source.quirks("mujoco", "ant")
-    assert (quirk.name, quirk.sentence) == ("files_without_rows", "1 files hold no rows: train-00001-of-00003.parquet.")
+    assert (quirk.name, quirk.sentence) == ("files_without_rows", "1 file holds no rows: train-00001-of-00003.parquet.")
 
 
 def test_rows_that_come_twice_are_counted(tmp_path: Path):

@@ -103,7 +103,7 @@ def test_floats_that_are_almost_levels_are_read_and_counted(tmp_path: Path):
     assert episode.digest() == wanted.digest()
     (quirk,) = almost.quirks("atari", "pong")
     assert (quirk.name, quirk.count) == ("inexact_screens", 1)
-    assert "screens of 1 rows are not the very floats" in quirk.sentence
+    assert "screens of 1 row are not the very floats" in quirk.sentence
 
 
 def test_padding_may_hold_anything(tmp_path: Path):
