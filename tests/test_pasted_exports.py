@@ -94,6 +94,10 @@ def test_all_tasks_in_one_are_those_that_have_the_dataset(shell):
     assert "skipped 2 tasks" in shell.pasted(shell.suggested(*words)[-1])
 
 
+def test_a_format_without_a_stage_is_an_export(shell):
+    assert "kabuki" in shell.pasted(shell.suggested(*TOY, "format=kabuki")[-1])
+
+
 def test_drawn_pictures_are_said_to_stay(shell):
     drawn = ("domain=toy", "task=key", "dataset=drawn-v1")
     shell.run("stage=collect", *drawn, "workers=1", "policy=random", "episodes=1", "render=true")
