@@ -30,7 +30,7 @@ def said():
     ("stage", "kept"),
     [
         ("collect", {"episodes=5", "states=100", *WORDS[6:11]}),
-        ("ingest", {"episodes=5", "states=100", "workers=2"}),
+        ("ingest", {"episodes=5", "states=100", "workers=2", "trust=true"}),
         ("frames", {"episodes=5", "workers=2"}),
         ("distances", {"episodes=5", "retrieval.demos=2"}),
         ("publish", {"episodes=5", "retrieval.demos=2", "hub.repo_id=me/x"}),
