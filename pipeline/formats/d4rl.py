@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pipeline.formats.contract import Outgoing
 from pipeline.formats.episode_table import write_origin, write_table
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.formats.flat_hdf5 import FlatHdf5Format
-from pipeline.formats.hdf5 import FileColumn, flag_column, write_hdf5
+from pipeline.formats.hdf5 import FileColumn, flag_column
 from pipeline.sources.d4rl import EPISODES, LAST_INFOS, D4rlSource
 from pipeline.sources.d4rl_file import (
     ACTIONS,
@@ -43,37 +43,26 @@ class D4rlFormat(FlatHdf5Format):
 
     name = "d4rl"
 
-    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
-        (outgoing,) = data
-        episodes = FlatEpisodes(outgoing)
-        path = folder / self.place(data)
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def columns(self, data: Outgoing, episodes: FlatEpisodes) -> Iterator[FileColumn]:
+        states = int(episodes.lengths.sum())
+        own_discounts = Aspect.DISCOUNTS in aspects_of(data.dataset)
+        for name, row in episodes.specs.items():
+            if name != "discount" or own_discounts:
+                yield FileColumn(_path(name, OBSERVATIONS), row, states, partial(episodes.read_states, name))
+            if name.startswith("observation"):
+                yield FileColumn(_path(name, NEXT), row, states, partial(episodes.read_states, name, after=1))
+        lasts, terminated = episodes.state_ends - 1, episodes.terminated
+        yield flag_column(TERMINALS, states, lasts[terminated])
+        yield flag_column(TIMEOUTS, states, lasts[~terminated])  # of both kinds of readers' ends, an episode has one
 
-        def beside(file: h5py.File) -> None:
-            write_origin(file, EPISODES, FORM, outgoing, episodes)
-            write_table(file, EPISODES, episodes, episodes.state_ends - episodes.lengths)
-            for name in [name for name in episodes.specs if name.startswith(INFO)]:
-                _write_last_infos(file, name, episodes)
-
-        own_discounts = Aspect.DISCOUNTS in aspects_of(outgoing.dataset)
-        columns = list(_columns(episodes, own_discounts))
-        write_hdf5(path, columns, self.compression, beside, episodes.progress())
+    def beside(self, file: h5py.File, data: Outgoing, episodes: FlatEpisodes) -> None:
+        write_origin(file, EPISODES, FORM, data, episodes)
+        write_table(file, EPISODES, episodes, episodes.state_ends - episodes.lengths)
+        for name in [name for name in episodes.specs if name.startswith(INFO)]:
+            _write_last_infos(file, name, episodes)
 
     def source(self, path: Path) -> D4rlSource:
         return D4rlSource(str(path))
-
-
-def _columns(episodes: FlatEpisodes, own_discounts: bool) -> Iterator[FileColumn]:
-    """The datasets, in the order in which they lie in the file."""
-    states = int(episodes.lengths.sum())
-    for name, row in episodes.specs.items():
-        if name != "discount" or own_discounts:
-            yield FileColumn(_path(name, OBSERVATIONS), row, states, partial(episodes.read_states, name))
-        if name.startswith("observation"):
-            yield FileColumn(_path(name, NEXT), row, states, partial(episodes.read_states, name, after=1))
-    lasts, terminated = episodes.state_ends - 1, episodes.terminated
-    yield flag_column(TERMINALS, states, lasts[terminated])
-    yield flag_column(TIMEOUTS, states, lasts[~terminated])  # of both kinds of readers' ends, an episode has one
 
 
 def _path(name: str, observations: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import h5py
 
 from pipeline.formats.contract import Format, Outgoing, Refusal
 from pipeline.formats.episode_table import require_plain_texts
-from pipeline.formats.hdf5 import COMPRESSIONS
+from pipeline.formats.flat import FlatEpisodes
+from pipeline.formats.hdf5 import COMPRESSIONS, FileColumn, write_hdf5
 from pipeline.sources.hdf5 import SUFFIXES
 from pipeline.wording import check_choice
 
@@ -37,3 +41,20 @@ class FlatHdf5Format(Format):
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         return PurePosixPath(f"{data[0].task}{SUFFIXES[0]}")
+
+    def columns(self, data: Outgoing, episodes: FlatEpisodes) -> Iterator[FileColumn]:
+        """The arrays of all episodes, in the order in which they lie in the file."""
+        raise NotImplementedError
+
+    def beside(self, file: h5py.File, data: Outgoing, episodes: FlatEpisodes) -> None:
+        """Write all that is small: attributes, and what the episodes say once."""
+        raise NotImplementedError
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        (outgoing,) = data
+        episodes = FlatEpisodes(outgoing)
+        path = folder / self.place(data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = list(self.columns(outgoing, episodes))
+        beside = partial(self.beside, data=outgoing, episodes=episodes)
+        write_hdf5(path, columns, self.compression, beside, episodes.progress())

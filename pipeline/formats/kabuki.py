@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pipeline.formats.contract import Outgoing
 from pipeline.formats.episode_table import write_origin, write_table
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.formats.flat_hdf5 import FlatHdf5Format
-from pipeline.formats.hdf5 import FileColumn, flag_column, write_hdf5
+from pipeline.formats.hdf5 import FileColumn, flag_column
 from pipeline.sources.kabuki import (
     EPISODES,
     FIRST,
@@ -36,29 +36,19 @@ class KabukiFormat(FlatHdf5Format):
 
     name = "kabuki"
 
-    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
-        (outgoing,) = data
-        episodes = FlatEpisodes(outgoing)
-        path = folder / self.place(data)
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def columns(self, data: Outgoing, episodes: FlatEpisodes) -> Iterator[FileColumn]:
+        for name, row in episodes.specs.items():
+            yield FileColumn(_path(name), row, episodes.rows, partial(episodes.read, name))
+        lasts = episodes.ends - 1
+        marks = {FIRST: episodes.offsets, LAST: lasts, TERMINAL: lasts[episodes.terminated]}
+        yield from (flag_column(name, episodes.rows, rows) for name, rows in marks.items())
 
-        def beside(file: h5py.File) -> None:
-            write_origin(file, EPISODES, FORM, outgoing, episodes, **CONVENTIONS)
-            write_table(file, EPISODES, episodes, episodes.offsets)
-
-        write_hdf5(path, list(_columns(episodes)), self.compression, beside, episodes.progress())
+    def beside(self, file: h5py.File, data: Outgoing, episodes: FlatEpisodes) -> None:
+        write_origin(file, EPISODES, FORM, data, episodes, **CONVENTIONS)
+        write_table(file, EPISODES, episodes, episodes.offsets)
 
     def source(self, path: Path) -> KabukiSource:
         return KabukiSource(str(path))
-
-
-def _columns(episodes: FlatEpisodes) -> Iterator[FileColumn]:
-    """The datasets, in the order in which they lie in the file."""
-    for name, row in episodes.specs.items():
-        yield FileColumn(_path(name), row, episodes.rows, partial(episodes.read, name))
-    lasts = episodes.ends - 1
-    marks = {FIRST: episodes.offsets, LAST: lasts, TERMINAL: lasts[episodes.terminated]}
-    yield from (flag_column(name, episodes.rows, rows) for name, rows in marks.items())
 
 
 def _path(name: str) -> str:
