@@ -30,9 +30,9 @@ from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.exports import Export, export_of
 from pipeline.formats.laying import place_out
 from pipeline.formats.places import Out, names_file
+from pipeline.frames.store import FRAMES
 from pipeline.machine.files import remove_half_written
 from pipeline.machine.progress import progress
-from pipeline.rollout.frames import FRAMES
 from pipeline.wording import check_choice, few
 
 log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknow
 from pipeline.fingerprint import canonical, differences
 from pipeline.formats.checks import wrong_export
 from pipeline.frames.checks import wrong_frames
+from pipeline.frames.store import FRAMES
 from pipeline.interfaces import Environment
 from pipeline.machine.files import read_json
 from pipeline.machine.progress import progress
@@ -34,7 +35,6 @@ from pipeline.regent.checks import wrong_bins, wrong_distances, wrong_neighbours
 from pipeline.regent.fits import made_of_others
 from pipeline.regent.rows import RowLayout
 from pipeline.rollout.audit import audit as replay_audit
-from pipeline.rollout.frames import FRAMES
 from pipeline.wording import how_many
 
 REPLAY = "replay"

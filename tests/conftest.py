@@ -118,6 +118,19 @@ def derived(toy: Domain, workspace: Workspace, task: str = "corner", force: bool
     }
 
 
+DRAWN = ["corner", "maze"]
+"""Tasks of the store `drawn`."""
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with four episodes of two tasks of the toy domain, and their pictures. Copy it to write into it."""
+    root = tmp_path_factory.mktemp("drawn")
+    for task in DRAWN:
+        collected(toy_domain(), Workspace(str(root)), task, episodes=4, render=True, randomness=0.25)
+    return root
+
+
 @pytest.fixture
 def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gcs]:
     """The bucket `gs://BUCKET` on loopback. It fails a test that sends it credentials or a request it does not know."""

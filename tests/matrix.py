@@ -42,9 +42,14 @@ class Trip:
     declared: set[Aspect] = field(default_factory=set)
 
 
-def form_names() -> list[str]:
+def all_form_names() -> list[str]:
     """The forms that a user can choose."""
     return sorted(path.stem for path in (ROOT / "conf" / "format").glob("*.yaml"))
+
+
+def form_names() -> list[str]:
+    """Those that a door reads back."""
+    return [name for name in all_form_names() if default_form(name).source(Path("x")) is not None]
 
 
 def page_of(name: str) -> str:

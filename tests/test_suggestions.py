@@ -55,6 +55,7 @@ PLACES = {
     "envs/mujoco.py expert": "test_where_no_expert_is_a_random_policy_plays",
     "errors.py __str__": "test_a_missing_dataset_of_an_environment_with_arguments",
     "errors.py unknown_name": "test_a_misspelt_task_and_a_misspelt_way",
+    "formats/exports.py _frames": "test_frames_that_a_form_shows_are_drawn_by_its_suggestion",
     "formats/exports.py _require_rule": "test_an_export_is_mended_by_its_suggestion",
     "formats/laying.py _link": "test_a_place_that_cannot_be_is_mended_by_its_suggestion",
     "formats/laying.py is_free": "test_a_place_that_is_taken_is_left_for_another",

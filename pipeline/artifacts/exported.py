@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from pipeline.artifacts.artifact import ALL_TASKS, Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Parent
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import human_bytes
 
@@ -18,7 +18,7 @@ PLACE, LOST = "place", "lost"
 """Facts of its manifest: the file or folder below `data`; of what the form does not hold, what becomes of it."""
 
 TASKS = "tasks"
-"""Among the parameters of an export that joins tasks: which ones, in the order of its parents."""
+"""Among the parameters of an export that joins tasks: which ones, in the order of its datasets."""
 
 
 def place_in(export: Artifact) -> Path:
@@ -30,8 +30,13 @@ def place_in(export: Artifact) -> Path:
 
 
 def tasks_in(export: Artifact) -> list[str]:
-    """Its tasks, in the order of its parents."""
+    """Its tasks, in the order of its datasets."""
     return [export.task] if export.task != ALL_TASKS else [str(task) for task in export.manifest.parameters[TASKS]]
+
+
+def datasets_in(export: Artifact) -> list[Parent]:
+    """The datasets that it is of, one for each task; it may be made of their frames, too."""
+    return [parent for parent in export.parents if parent.kind == EPISODES]
 
 
 def export_words(export: Artifact) -> tuple[str, str]:

@@ -40,3 +40,13 @@ def of_leading_episodes(workspace: ArtifactStore, dataset: Artifact, kind: str) 
         if same and parent.digest == whole.digest(count):
             found.append(artifact)
     return found
+
+
+def covering(workspace: ArtifactStore, dataset: Artifact, kind: str) -> Artifact | None:
+    """Of what was made of the first episodes of a dataset, the least that covers all asked for, else the most."""
+    asked = dataset.episodes or dataset.manifest.counts["episodes"]
+    counts: dict[int, Artifact] = {}
+    for artifact in of_leading_episodes(workspace, dataset, kind):
+        counts.setdefault(artifact.parent(EPISODES).episodes or 0, artifact)
+    enough = [count for count in counts if count >= asked]
+    return counts[min(enough, default=max(counts))] if counts else None

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.exported import place_in, tasks_in
-from pipeline.dataset.prefix import content_digest
+from pipeline.artifacts.exported import TASKS, datasets_in, place_in, tasks_in
+from pipeline.dataset.prefix import content_digest, covering
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode
@@ -18,7 +18,9 @@ from pipeline.formats.aspects import differing
 from pipeline.formats.choice import form_of
 from pipeline.formats.contract import Format, Outgoing
 from pipeline.formats.provenance import provenance
+from pipeline.frames.store import FRAMES, Frames
 from pipeline.sources.absent import unfilled
+from pipeline.sources.contract import Source
 
 SHOWN = 5
 """So many episodes of a task are named that differ."""
@@ -36,27 +38,48 @@ def wrong_export(export: Artifact, workspace: Workspace) -> Iterator[str]:
     except UnknownName as error:
         log.info("export %s: its episodes were not compared with its dataset: %s", export.path, error)
         return
-    for task, parent in zip(tasks_in(export), export.parents, strict=True):
-        of_it = parent.version if len(export.parents) == 1 else f"{parent.version} of {task}"
+    data, datasets = [], datasets_in(export)
+    for task, parent in zip(tasks_in(export), datasets, strict=True):
+        of_it = parent.version if len(datasets) == 1 else f"{parent.version} of {task}"
         there = workspace.holding(export, parent, task)
         dataset = next((each for each in there if content_digest(each) == parent.digest), None)
         if dataset is not None:
-            yield from _wrong_episodes(export, form, task, EpisodeDataset.of(dataset))
+            data.append(_outgoing(export, task, dataset, workspace, form))
         elif there:
             yield f"its dataset {of_it} has other content now"
         else:
             log.info("export %s: its episodes were not compared: the dataset %s is gone or damaged", export.path, of_it)
+    if (source := form.source(place_in(export))) is not None:
+        for each in data:
+            yield from _wrong_episodes(source, form, each, len(datasets) > 1)
+    elif len(data) == len(datasets) and all(each.frames or not form.shows_frames for each in data):
+        yield from form.wrong(data, place_in(export))
 
 
-def _wrong_episodes(export: Artifact, form: Format, task: str, dataset: EpisodeDataset) -> Iterator[str]:
+def _outgoing(export: Artifact, task: str, dataset: Artifact, workspace: Workspace, form: Format) -> Outgoing:
+    """A dataset as it went out."""
+    settings = {name: value for name, value in export.manifest.parameters.items() if name != TASKS}
+    rule, episodes = settings.get("final_observation"), EpisodeDataset.of(dataset)
+    drawn = covering(workspace, dataset, FRAMES) if form.shows_frames else None
+    if form.shows_frames and drawn is None:
+        log.info("export %s: its pictures were not compared: the frames of %s are gone", export.path, task)
+    return Outgoing(
+        export.domain,
+        task,
+        episodes,
+        provenance(dataset, episodes, settings),
+        FinalObservation(rule) if rule else None,
+        Frames(drawn) if drawn else None,
+    )
+
+
+def _wrong_episodes(source: Source, form: Format, data: Outgoing, several: bool) -> Iterator[str]:
     """In which episodes of a task what is read back differs from what the form should hold, and in what."""
-    rule = export.manifest.parameters.get("final_observation")
-    of_it = f" of {task}" if len(export.parents) > 1 else ""
-    assert dataset.artifact is not None
-    held = form.holding(Outgoing(export.domain, task, dataset, provenance(dataset.artifact, dataset, {})))
-    wrong, pairs = 0, zip_longest(form.source(place_in(export)).episodes(export.domain, task), dataset)
+    of_it = f" of {data.task}" if several else ""
+    held = form.holding(data)
+    wrong, pairs = 0, zip_longest(source.episodes(data.domain, data.task), data.dataset)
     for number, (back, episode) in enumerate(pairs):
-        what = _difference(held, back, episode, FinalObservation(rule) if rule else None)
+        what = _difference(held, back, episode, data.final_observation)
         wrong += bool(what)
         if what and wrong <= SHOWN:
             yield f"episode {number}{of_it} {what}"

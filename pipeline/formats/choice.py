@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from pipeline.errors import unknown_name
+from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import Format, Refusal
 
 FORMS: dict[str, str] = {
@@ -38,12 +39,12 @@ FORM_WORDS = {
 
 def form_list() -> str:
     """The forms, a line each."""
-    return "\n".join(f"  format={name:<8} {words}" for name, words in FORM_WORDS.items())
+    return "\n".join(f"  format={name:<12} {words}" for name, words in FORM_WORDS.items())
 
 
 def holders(refusal: Refusal) -> str:
     """The forms that take what another one refuses: `format=d4rl, kabuki or rlds`."""
-    *names, last = [name for name in sorted(FORMS) if refusal not in _class(name).refuses]
+    *names, last = [name for name in sorted(FORMS) if _takes(_class(name), refusal)]
     return f"format={', '.join(names)} or {last}"
 
 
@@ -53,6 +54,10 @@ def form_of(parameters: Mapping[str, Any]) -> Format:
     if name not in FORMS:
         raise unknown_name("format", name, FORMS)
     return _class(name).of_identity(parameters)
+
+
+def _takes(form: type[Format], refusal: Refusal) -> bool:
+    return Aspect.OBSERVATIONS in form.holds and refusal not in form.refuses
 
 
 def _class(name: str) -> type[Format]:

@@ -9,12 +9,16 @@ from inspect import signature
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
+from jaxtyping import Shaped
+
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
+from pipeline.frames.store import EpisodeFrames, Frames
 from pipeline.sources.contract import Source
 
 
@@ -39,6 +43,7 @@ class Outgoing:
         dataset: the episodes as they are in the store.
         provenance: JSON facts of what made them (`pipeline.formats.provenance`), for the form's own place.
         final_observation: what stands for a last observation that a source did not have.
+        frames: the drawn pictures of the episodes, at least of those; None for a form that does not show them.
         advance: is called with the number of episodes that were handed out.
     """
 
@@ -47,6 +52,7 @@ class Outgoing:
     dataset: EpisodeDataset
     provenance: Mapping[str, Any]
     final_observation: FinalObservation | None = None
+    frames: Frames | None = field(default=None, repr=False)
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
 
     @property
@@ -64,6 +70,15 @@ class Outgoing:
         self.advance(start)
         for episode in self.dataset[start:]:
             yield filled(episode, self.final_observation)
+            self.advance(1)
+
+    def drawn(self, start: int = 0) -> Iterator[tuple[Shaped[np.ndarray, "t ..."], EpisodeFrames]]:
+        """The T actions and the T+1 pictures of the episodes from number `start` on. Reads no observation."""
+        assert self.frames is not None
+        self.advance(start)
+        for number in range(start, len(self)):
+            actions = self.dataset.episode_rows("action", number, 0, int(self.dataset.lengths[number]))
+            yield actions, self.frames[number]
             self.advance(1)
 
     def __len__(self) -> int:
@@ -84,6 +99,7 @@ class Format(Protocol):
         marks_absence: its own readers see that a last observation is missing. Where they cannot, and it holds last
             observations, the user says what stands for those that a source did not have.
         tags: the names of tags of a dataset repository that its own readers ask for; publishing sets them.
+        shows_frames: it writes the pictures that stage=frames draws (`Outgoing.drawn`); the export is made of them.
         viewer: the address of a page that shows such a dataset of the hub, with `{repo}` for its name.
         suffixes: how the name of its one file may end, its own first: `.hdf5`, `.h5`; none for a form that is a folder.
     """
@@ -93,6 +109,7 @@ class Format(Protocol):
     refuses: frozenset[Refusal] = frozenset()
     joins: bool = False
     marks_absence: bool = False
+    shows_frames: bool = False
     suffixes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     viewer: str = ""
@@ -138,5 +155,17 @@ class Format(Protocol):
         Files that stand under their final names are finished; what is unfinished has a name that begins with a dot.
         """
 
-    def source(self, path: Path) -> Source:
-        """What reads it back: `path` is a `place` that was written. Never runs code of the data."""
+    def source(self, path: Path) -> Source | None:
+        """What reads it back: `path` is a `place` that was written. Never runs code of the data.
+
+        None for a form that only goes out: it says itself what is `wrong`.
+        """
+        return None
+
+    def wrong(self, data: Sequence[Outgoing], path: Path) -> Iterator[str]:
+        """In what a `place` that was written is not what these datasets give, a sentence each, for a form without a
+        door.
+
+        Streams. Where there is a door, the episodes that it reads are compared instead (`pipeline.formats.checks`).
+        """
+        return iter(())

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pipeline.artifacts.artifact import ALL_TASKS, Spec
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Parent, Spec
 from pipeline.artifacts.exported import EXPORT, TASKS
-from pipeline.command import again
-from pipeline.dataset.prefix import episodes_parent
+from pipeline.command import Command, again
+from pipeline.dataset.prefix import covering, episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.errors import InvalidInput
+from pipeline.errors import ArtifactNotFound, InvalidInput
 from pipeline.formats.absent import FinalObservation
 from pipeline.formats.aspects import Aspect
-from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.provenance import provenance
+from pipeline.frames.store import FRAMES, Frames
 from pipeline.wording import how_many
 
 EXPORT_FORMAT = 1
@@ -52,24 +53,55 @@ def export_of(
 ) -> Export:
     """The export of some tasks' datasets. `asked` are the name of the dataset, and how many episodes of it.
 
-    Raises ArtifactNotFound for a dataset that is not there, CannotHold where the form cannot hold one at all, and
-    InvalidInput where zeros would be taken for a last observation.
+    Raises ArtifactNotFound for a dataset that is not there, or frames that the form shows; CannotHold where the form
+    cannot hold one at all; and InvalidInput where zeros would be taken for a last observation.
     """
     rule = FinalObservation(final_observation) if final_observation else None
     settings = {"format": format.name, **format.identity()} | ({"final_observation": str(rule)} if rule else {})
-    data, parents = [], []
+    data, datasets, drawn = [], list[Parent](), list[Parent]()
     for name in names:
         artifact = workspace.dataset(domain.name, name, *asked)
         episodes = EpisodeDataset.of(artifact)
-        data.append(Outgoing(domain.name, name, episodes, provenance(artifact, episodes, settings), rule))
-        parents.append(episodes_parent(artifact, episodes, len(episodes)))
+        frames = _frames(artifact, len(episodes), format, workspace) if format.shows_frames else None
+        data.append(
+            Outgoing(
+                domain.name,
+                name,
+                episodes,
+                provenance(artifact, episodes, settings),
+                rule,
+                Frames(frames) if frames else None,
+            )
+        )
+        datasets.append(episodes_parent(artifact, episodes, len(episodes)))
+        drawn += [frames.as_parent()] if frames else []
         _require_rule(format, data[-1])
     format.require(data)
     lost = {aspect for each in data for aspect in format.lost(each)}
     label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
     parameters = settings | ({TASKS: list(names)} if format.joins else {})
-    spec = Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, tuple(parents))
+    spec = Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, (*datasets, *drawn))
     return Export(data, format, spec, [aspect for aspect in Aspect if aspect in lost])
+
+
+def _frames(dataset: Artifact, episodes: int, format: Format, workspace: Workspace) -> Artifact:
+    """The pictures of a dataset's episodes. Raises ArtifactNotFound where nobody has drawn them, CannotHold where no
+    simulator can.
+    """
+    frames = covering(workspace, dataset, FRAMES)
+    if frames and (frames.parent(EPISODES).episodes or 0) >= episodes:
+        return frames
+    label, name = f"{dataset.domain}/{dataset.task}", dataset.manifest.version
+    if "environment" not in dataset.manifest.parameters:
+        raise CannotHold(
+            f"format={format.name} shows pictures of the simulator, and {name} of {label} was not made by one of this "
+            f"project, so there are none.\nWrite its arrays: {again(format='kabuki', **{'format.out': None})}"
+        )
+    have = f"only of its first {how_many(frames.parent(EPISODES).episodes or 0, 'episodes')}" if frames else "none"
+    raise ArtifactNotFound(
+        f"format={format.name} shows pictures, and of {name} of {label} there are {have}.",
+        Command("frames", dataset.task, f"domain={dataset.domain}", {"dataset": name, "episodes": dataset.episodes}),
+    )
 
 
 def _require_rule(format: Format, data: Outgoing) -> None:

@@ -24,6 +24,9 @@ from pipeline.machine.files import write_spilled
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 
+FRAMES = "frames"
+"""The kind of artifact."""
+
 PNG, ENDS, EPISODE_ENDS, DIGESTS = "png", "ends", "episode_ends", "digests"
 """Arrays of a frames artifact; see `Frames`."""
 
@@ -127,7 +130,7 @@ class Frames:
     """
 
     def __init__(self, artifact: Artifact | str | Path) -> None:
-        frames = artifact_at(artifact, "frames")
+        frames = artifact_at(artifact, FRAMES)
         frames.require_whole()
         self._folder = frames.arrays
         self._episode_ends = self._arrays[EPISODE_ENDS][:]

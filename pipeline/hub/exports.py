@@ -127,7 +127,8 @@ def _section(export: Export, artifact: Artifact, repo: str) -> str:
     tasks = ", ".join(each.task for each in export.data)
     name, form, task = repo.partition("/")[2], export.format.name, export.data[0].task
     path = f"{name}/{export.place}" if not export.format.joins else name
-    settings = {"source": export.format.source(place_in(artifact)).name, "source.path": path}
+    door = export.format.source(place_in(artifact))
+    settings = {"source": door.name, "source.path": path} if door else {}
     return SECTION.format(
         title=f"{artifact.domain}: {tasks}",
         label=f"{artifact.domain} ({tasks})",

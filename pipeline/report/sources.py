@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.command import Command, domain_overrides, is_of_domain, typed
+from pipeline.dataset.prefix import covering
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, InvalidInput
+from pipeline.frames.store import FRAMES
 from pipeline.regent.chain import Chain
 from pipeline.regent.recipe import Recipe
 from pipeline.report.screens import Screens, screens_of
-from pipeline.report.videos import frames_there
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def page_sources(recipe: Recipe, workspace: Workspace) -> PageSources:
         no_neighbours=None if neighbours else no_distances,
         distances=distances,
         no_distances=no_distances,
-        frames=frames_there(workspace, chain.episodes),
+        frames=covering(workspace, chain.episodes, FRAMES),
         no_frames=_no_frames(recipe.domain, chain.episodes),
         screens=screens_of(chain.dataset),
     )

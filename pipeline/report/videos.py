@@ -9,28 +9,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.artifacts.artifact import EPISODES, Artifact
-from pipeline.dataset.prefix import of_leading_episodes
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.frames.thumbnail import write_thumbnail
 from pipeline.frames.video import Video, write_video
 from pipeline.report.curves import ranked
 from pipeline.report.figures import Shown
-from pipeline.rollout.frames import FRAMES
 
 RgbPicture = UInt8[np.ndarray, "h w 3"]
-
-
-def frames_there(workspace: Workspace, dataset: Artifact) -> Artifact | None:
-    """Frames of leading episodes of a dataset: the fewest that cover all that are asked for, or else the most."""
-    asked = dataset.episodes or dataset.manifest.counts["episodes"]
-    counts: dict[int, Artifact] = {}
-    for artifact in of_leading_episodes(workspace, dataset, FRAMES):
-        counts.setdefault(artifact.parent(EPISODES).episodes or 0, artifact)
-    covering = [count for count in counts if count >= asked]
-    return counts[min(covering, default=max(counts))] if counts else None
 
 
 def shown_episodes(dataset: EpisodeDataset, count: int) -> tuple[Shown, ...]:

@@ -21,6 +21,7 @@ from pipeline.frames.store import (
     DIGESTS,
     ENDS,
     EPISODE_ENDS,
+    FRAMES,
     PNG,
     Frames,
     frame_ends,
@@ -33,7 +34,6 @@ from pipeline.machine.progress import progress
 from pipeline.rollout.audit import audit
 from pipeline.rollout.replay import check_environment
 
-FRAMES = "frames"
 FRAMES_FORMAT = 1
 SPILL = "spill"
 LOCKSTEP = f"{DRAFT}lockstep-"

@@ -15,14 +15,15 @@ import pytest
 from PIL import Image
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.prefix import covering
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.atari.environment import Atari
 from pipeline.envs.toy import Toy
+from pipeline.frames.store import FRAMES
 from pipeline.policies.random import Random
 from pipeline.report import charts
-from pipeline.report.videos import frames_there
 from pipeline.sources.jat.source import JatSource
 from stages import frames, gc, ingest, report
 from tests.browser import asked, needs_browser
@@ -147,13 +148,13 @@ def test_the_fewest_frames_that_cover_what_is_asked_for_are_taken(tmp_path: Path
     made = {count: frames.run(**given, episodes=count, force=False) for count in (2, 6, 4)}
 
     def found(asked: int | None) -> Path | None:
-        there = frames_there(workspace, workspace.dataset("toy", "maze", "scripted-v1", asked))
+        there = covering(workspace, workspace.dataset("toy", "maze", "scripted-v1", asked), FRAMES)
         return there and there.path
 
     assert [found(asked) for asked in (2, 3, 5, 7, None)] == [made[count].path for count in (2, 4, 6, 6, 6)]
     other = replace(DOMAIN, environment=partial(Toy, max_steps=50))
     collected(other, workspace, "maze", episodes=2, dataset="other-v1")
-    assert frames_there(workspace, workspace.dataset("toy", "maze", "other-v1")) is None
+    assert covering(workspace, workspace.dataset("toy", "maze", "other-v1"), FRAMES) is None
 
 
 def test_without_pyav_the_page_says_so_and_shows_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

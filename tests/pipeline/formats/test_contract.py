@@ -24,6 +24,7 @@ from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.provenance import made_from
 from tests.conftest import made_episode
 from tests.contracts.format import FormatContract, Listed, exported, ingested
+from tests.contracts.one_way import OneWayContract
 
 RESET = "reset:"
 
@@ -78,6 +79,36 @@ class TestArrays(FormatContract):
 
     def format(self) -> ArraysFormat:
         return ArraysFormat()
+
+
+class PicturesFormat(Format):
+    """`corner/0.png`, `1.png`, ...: the last picture of each episode. It only goes out."""
+
+    name = "pictures"
+    holds = frozenset()
+    shows_frames = True
+
+    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
+        return PurePosixPath(data[0].task)
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        place = folder / self.place(data)
+        place.mkdir(exist_ok=True)
+        done = len(list(place.glob("[0-9]*.png")))
+        for number, (_, pictures) in enumerate(data[0].drawn(done), done):
+            write_atomic(place / f"{number}.png", lambda file, last=pictures[-1]: file.write(last))
+
+    def wrong(self, data: Sequence[Outgoing], path: Path) -> Iterator[str]:
+        for number, (_, pictures) in enumerate(data[0].drawn()):
+            if (path / f"{number}.png").read_bytes() != pictures[-1]:
+                yield f"the picture of episode {number} is another"
+
+
+class TestPictures(OneWayContract):
+    resumes = True
+
+    def format(self) -> PicturesFormat:
+        return PicturesFormat()
 
 
 class Killed(ArraysFormat):
