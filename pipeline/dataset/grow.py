@@ -16,6 +16,7 @@ from pipeline.artifacts.store import ArtifactStore, same_content
 from pipeline.artifacts.whole import damage_in
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
+from pipeline.dataset.origin import changed_since_export
 from pipeline.dataset.parts import FileTable, unpack
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.stuck import STILL, STUCK
@@ -221,6 +222,11 @@ def commit(
             "wait for? In Atari games it may be FIRE: domain.environment.fire_reset=true (docs/domains/atari.md)",
             spec.label, spec.version, still, STILL,
         )  # fmt: skip
+    if changed := changed_since_export(
+        spec.parameters, spec.label, facts["digest"], facts["counts"]["episodes"], whole
+    ):
+        quirk = {"name": "changed_since_export", "count": 1, "sentence": changed}
+        noticed = Noticed([*noticed.warnings, changed], [*noticed.quirks, quirk])
     noticed = _after(existing, noticed)
     if whole:
         facts["counts"][WHOLE_SOURCE] = facts["counts"]["episodes"]

@@ -13,11 +13,13 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.origin import HELD
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
+from pipeline.formats.held import HeldDigest
 from pipeline.frames.store import EpisodeFrames, Frames
 from pipeline.sources.contract import Source
 
@@ -41,9 +43,10 @@ class Outgoing:
     Attributes:
         domain, task: in our spelling.
         dataset: the episodes as they are in the store.
-        provenance: JSON facts of what made them (`pipeline.formats.provenance`), for the form's own place.
+        provenance: JSON facts of what made them (`pipeline.formats.provenance`).
         final_observation: what stands for a last observation that a source did not have.
         frames: the drawn pictures of the episodes, at least of those; None for a form that does not show them.
+        held: the digest of what the form holds of them.
         advance: is called with the number of episodes that were handed out.
     """
 
@@ -53,6 +56,7 @@ class Outgoing:
     provenance: Mapping[str, Any]
     final_observation: FinalObservation | None = None
     frames: Frames | None = field(default=None, repr=False)
+    held: HeldDigest | None = field(default=None, repr=False)
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
 
     @property
@@ -68,8 +72,11 @@ class Outgoing:
     def episodes(self, start: int = 0) -> Iterator[Episode]:
         """The episodes from number `start` on, one part of the dataset in memory at a time."""
         self.advance(start)
-        for episode in self.dataset[start:]:
-            yield filled(episode, self.final_observation)
+        for number, episode in enumerate(self.dataset[start:], start):
+            leaving = filled(episode, self.final_observation)
+            if self.held is not None:
+                self.held.see(number, leaving)
+            yield leaving
             self.advance(1)
 
     def drawn(self, start: int = 0) -> Iterator[tuple[Shaped[np.ndarray, "t ..."], EpisodeFrames]]:
@@ -80,6 +87,13 @@ class Outgoing:
             actions = self.dataset.episode_rows("action", number, 0, int(self.dataset.lengths[number]))
             yield actions, self.frames[number]
             self.advance(1)
+
+    def origin(self) -> dict[str, Any]:
+        """What the form keeps in its own place, when the episodes are written: provenance, and `held`, their digest.
+
+        By that the door sees whether they are still those.
+        """
+        return {**self.provenance, **({HELD: self.held.digest()} if self.held is not None else {})}
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -56,8 +56,8 @@ class D4rlFormat(FlatHdf5Format):
         yield flag_column(TIMEOUTS, states, lasts[~terminated])  # of both kinds of readers' ends, an episode has one
 
     def beside(self, file: h5py.File, data: Outgoing, episodes: FlatEpisodes) -> None:
-        write_origin(file, EPISODES, FORM, data, episodes)
         write_table(file, EPISODES, episodes, episodes.state_ends - episodes.lengths)
+        write_origin(file, EPISODES, FORM, data, episodes)
         for name in [name for name in episodes.specs if name.startswith(INFO)]:
             _write_last_infos(file, name, episodes)
 

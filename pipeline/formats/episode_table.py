@@ -65,7 +65,7 @@ def write_origin(file: h5py.File, group: str, form: str, data: Outgoing, episode
     for name, value in {**_attributes(form, data, episodes), **own}.items():
         if not isinstance(value, str) or len(value.encode()) < MOST_ATTRIBUTE:  # provenance has all of them
             file.attrs[name] = value
-    origin = json.dumps(dict(data.provenance)).encode()
+    origin = json.dumps(data.origin()).encode()
     file[f"{group}/{PROVENANCE}"] = np.array(origin, h5py.string_dtype(length=len(origin)))
 
 

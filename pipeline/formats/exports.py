@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+
+import numpy as np
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Parent, Spec
 from pipeline.artifacts.exported import EXPORT, TASKS
@@ -14,11 +16,13 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, InvalidInput
-from pipeline.formats.absent import FinalObservation
+from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.held import HeldDigest
 from pipeline.formats.provenance import provenance
 from pipeline.frames.store import FRAMES, Frames
+from pipeline.sources.absent import unfilled
 from pipeline.wording import how_many
 
 EXPORT_FORMAT = 1
@@ -77,11 +81,22 @@ def export_of(
         drawn += [frames.as_parent()] if frames else []
         _require_rule(format, data[-1])
     format.require(data)
-    lost = {aspect for each in data for aspect in format.lost(each)}
+    losses = [list(format.lost(each)) for each in data]
+    data = [replace(each, held=_held(format, each, bool(lost))) for each, lost in zip(data, losses, strict=True)]
     label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
     parameters = settings | ({TASKS: list(names)} if format.joins else {})
     spec = Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, (*datasets, *drawn))
-    return Export(data, format, spec, [aspect for aspect in Aspect if aspect in lost])
+    return Export(data, format, spec, [aspect for aspect in Aspect if any(aspect in lost for lost in losses)])
+
+
+def _held(format: Format, data: Outgoing, loses: bool) -> HeldDigest:
+    """What the digest of the episodes is found by; where nothing is lost, it is that of the dataset."""
+    dataset, rule, held = data.dataset, data.final_observation, format.holding(data)
+    dropped = ~dataset.per_episode("has_final_observation") & (rule is FinalObservation.DROP)
+    changed = np.ones_like(dropped) if loses else dropped
+    return HeldDigest(
+        dataset, lambda episode: unfilled(held(episode)), changed, lambda number: filled(dataset[number], rule)
+    )
 
 
 def _frames(dataset: Artifact, episodes: int, format: Format, workspace: Workspace) -> Artifact:

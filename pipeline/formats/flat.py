@@ -106,6 +106,8 @@ class FlatEpisodes:
         found |= {name: texts_between(self._dataset, name, start, stop) for name in (*TEXTS, INFO_TEXTS)}
         for number in start + np.flatnonzero(self._dropped[start:stop]):
             episode = filled(self._dataset[int(number)], FinalObservation.DROP)
+            if self._data.held is not None:
+                self._data.held.see(int(number), episode)
             for name, value in {**once_of(episode), "return": math.fsum(episode.steps["reward"])}.items():
                 column: Any = found[name]
                 column[number - start] = value

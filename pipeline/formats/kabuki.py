@@ -44,8 +44,8 @@ class KabukiFormat(FlatHdf5Format):
         yield from (flag_column(name, episodes.rows, rows) for name, rows in marks.items())
 
     def beside(self, file: h5py.File, data: Outgoing, episodes: FlatEpisodes) -> None:
-        write_origin(file, EPISODES, FORM, data, episodes, **CONVENTIONS)
         write_table(file, EPISODES, episodes, episodes.offsets)
+        write_origin(file, EPISODES, FORM, data, episodes, **CONVENTIONS)
 
     def source(self, path: Path) -> KabukiSource:
         return KabukiSource(str(path))

@@ -134,7 +134,7 @@ class _File:
         if kind is None:
             self._flush()
             form = {"version": 1, OBSERVATIONS: self._observation}
-            for name, facts in ((FORM, form), (PROVENANCE, dict(self._data.provenance))):
+            for name, facts in ((FORM, form), (PROVENANCE, self._data.origin())):
                 self._writer.add_file(name, json.dumps(facts, ensure_ascii=False).encode())
         self._writer.__exit__(kind, error, at)
 

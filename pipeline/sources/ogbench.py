@@ -84,7 +84,7 @@ class OgbenchSource(Source):
         with NpzReader(next(iter(places.values()))) as file:
             provenance = _json(file, PROVENANCE) if file.file(FORM) else None
         files = {split: files_identity(place) for split, place in places.items()}
-        return {"source": self.name, "splits": files, **made_from(provenance)}
+        return {"source": self.name, "splits": files, **made_from(provenance, whole=self.split is None)}
 
     def count(self, domain: str, task: str) -> int:
         """Number of episodes in both files."""

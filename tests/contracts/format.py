@@ -25,6 +25,7 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import Aspect, differing, lost_words
 from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.exports import export_of
 from pipeline.formats.provenance import provenance
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
@@ -118,6 +119,10 @@ class FormatContract:
         held = self.format().holding(outgoing)
         return [unfilled(held(filled(episode, rule))) for episode in dataset]
 
+    def outgoing(self, workspace: Workspace, dataset: str = "listed-v1") -> Outgoing:
+        """What the stage hands the form."""
+        return export_of(DOMAIN, ["corner"], workspace, (dataset, None), self.format(), None).data[0]
+
     def test_it_fulfils_the_protocol(self):
         assert isinstance(self.format(), Format)
 
@@ -148,6 +153,7 @@ class FormatContract:
         again = ingested(self.format().source(place_of(exported(self.format(), workspace))), workspace, "again-v1")
         held = [episode.digest() for episode in self.expected(workspace.dataset("toy", "corner", "listed-v1"))]
         assert again.manifest.digest == combine(held)
+        assert not _is_changed(again)
 
     def test_what_is_lost_is_told_and_refused_with_strict(self, workspace: Workspace):
         lost = exported(self.format(), workspace).manifest.facts["lost"]
@@ -176,6 +182,27 @@ class FormatContract:
         assert made_of["digest"] == dataset.manifest.digest
         assert made_of["parameters"]["source"]["source"] == "listed"
 
+    def test_an_export_whose_episodes_are_no_longer_those_is_told_where_it_comes_in(
+        self, workspace: Workspace, tmp_path: Path
+    ):
+        rng = np.random.default_rng(6)
+        ingested(Listed([self.plain(rng, 3) for _ in range(12)]), workspace, "other-v1")
+        mine, other = self.outgoing(workspace), self.outgoing(workspace, "other-v1")
+        assert other.held is not None
+        other.held.digest()
+        self.format().write([replace(mine, held=other.held)], tmp_path)
+        source = self.format().source(tmp_path / self.format().place([mine]))
+        part = ingest.run(
+            domain=DOMAIN, task="corner", source=source, workspace=workspace, dataset="part-v1", episodes=5,
+            states=None, force=False,
+        )  # fmt: skip
+        assert part is not None
+        assert not _is_changed(part)  # some cannot be compared
+        whole = ingested(source, workspace, "part-v1")
+        (quirk,) = _is_changed(whole)
+        assert "12 episodes are not the 12 of toy/corner/listed-v1" in quirk["sentence"]
+        assert quirk["sentence"] in whole.manifest.warnings
+
     def test_its_place_stays_inside(self, workspace: Workspace):
         artifact = exported(self.format(), workspace)
         place = PurePosixPath(artifact.manifest.facts["place"])
@@ -189,21 +216,21 @@ class FormatContract:
         assert len(self.back(exported(self.format(), workspace, episodes=5))) == 5
 
     def test_a_killed_export_is_the_one_that_nobody_killed(self, workspace: Workspace, tmp_path: Path):
-        dataset = EpisodeDataset.of(workspace.dataset("toy", "corner", "listed-v1"))
-        outgoing = Outgoing("toy", "corner", dataset, {"dataset": "listed-v1", "digest": dataset.digest()})
         for name in ("killed", "whole"):
             (tmp_path / name).mkdir()
-        self.format().write([outgoing], tmp_path / "whole")
+        self.format().write([self.outgoing(workspace)], tmp_path / "whole")
         times: dict[Path, int] = {}
         for episodes in (2, 9):
             with pytest.raises(KeyboardInterrupt):
-                self.format().write([replace(outgoing, advance=_Interrupt(episodes))], tmp_path / "killed")
+                self.format().write(
+                    [replace(self.outgoing(workspace), advance=_Interrupt(episodes))], tmp_path / "killed"
+                )
             files = [path for path in (tmp_path / "killed").rglob("[!.]*") if path.is_file()]
             if self.resumes:
                 assert files
                 assert all(path.stat().st_mtime_ns == time for path, time in times.items())
             times = {path: path.stat().st_mtime_ns for path in files}
-        self.format().write([outgoing], tmp_path / "killed")
+        self.format().write([self.outgoing(workspace)], tmp_path / "killed")
         assert _contents(tmp_path / "killed") == _contents(tmp_path / "whole")
 
     def test_a_last_observation_that_is_missing_is_asked_about_where_it_cannot_be_told(self, tmp_path: Path):
@@ -226,9 +253,10 @@ class FormatContract:
             return
         with pytest.raises(InvalidInput, match=r"(?s)2 episodes.*=drop.*=repeat.*=zero"):
             exported(format, workspace)
-        for rule in FinalObservation:
-            back = self.back(exported(format, workspace, final_observation=str(rule)))
-            assert [e.digest() for e in back] == [e.digest() for e in self.expected(listed, rule)]
+        for rule in (FinalObservation.ZERO, FinalObservation.REPEAT, FinalObservation.DROP):
+            artifact = exported(format, workspace, final_observation=str(rule))
+            assert [e.digest() for e in self.back(artifact)] == [e.digest() for e in self.expected(listed, rule)]
+        assert not _is_changed(ingested(format.source(place_of(artifact)), workspace, "again-v1"))
 
     def test_an_export_is_laid_where_it_is_wanted_once(self, workspace: Workspace, tmp_path: Path):
         format = self.format()
@@ -244,6 +272,11 @@ class FormatContract:
     def test_a_path_where_nothing_lies_is_named(self, tmp_path: Path):
         with pytest.raises(InvalidInput, match="nowhere"):
             self.format().source(tmp_path / "nowhere").identity("toy", "corner")
+
+
+def _is_changed(artifact: Artifact) -> list[Mapping[str, Any]]:
+    """The quirk that says that an export is not what it was."""
+    return [quirk for quirk in artifact.manifest.quirks if quirk["name"] == "changed_since_export"]
 
 
 class _Interrupt:

@@ -99,7 +99,7 @@ def write_metadata(
     _write_tasks(folder / names.TASKS, list(tasks))
     write_json(folder / names.STATISTICS, _statistics([each.path for each in files], plan, rows, recent))
     table = OwnTable(plan.columns, plan.resets, plan.last_row, episodes, content)
-    write_json(folder / names.REPERTOIRE, table.as_json() | {"provenance": [dict(each.provenance) for each in data]})
+    write_json(folder / names.REPERTOIRE, table.as_json() | {"provenance": [each.origin() for each in data]})
     info = {
         "codebase_version": names.VERSION,
         "robot_type": None,

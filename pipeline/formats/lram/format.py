@@ -164,7 +164,7 @@ class LramFormat(Format):
         write_json(place / names.RETURNS, dict(zip(stems, returns, strict=True)), indent=None)
         write_json(place / names.FACTS, _facts(data, stems), indent=None)
         write_json(place / names.STATS, statistics(data))
-        write_json(place / PROVENANCE, {**data.provenance, names.STORED: layout.stored()})
+        write_json(place / PROVENANCE, {**data.origin(), names.STORED: layout.stored()})
 
     def _layout(self, data: Outgoing) -> FileLayout:
         rows = data.rows

@@ -47,7 +47,7 @@ def minari_metadata(
             "table": TABLE_VERSION,
             "arrays": table_as_json(places),
             "resets": {name: row_as_json(row) for name, row in resets.items()},
-            "provenance": dict(provenance),
+            "provenance": data.origin(),
         },
     }
 

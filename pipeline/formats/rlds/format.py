@@ -87,7 +87,7 @@ class RldsFormat(Format):
         for path, count in zip(paths[done:], counts[done:].tolist(), strict=True):
             write_shard(path, self.file, islice(records, count))
         write_json(place / FEATURES_FILE, record.features(), indent=4)
-        write_json(place / METADATA, dict(only.provenance), indent=4)
+        write_json(place / METADATA, only.origin(), indent=4)
         write_json(place / INFO_FILE, _info(only, names, counts.tolist(), paths), indent=2)
 
     def source(self, path: Path) -> RldsSource:

@@ -79,7 +79,8 @@ class RldsSource(Source):
             "leave_out": sorted(self.leave_out),
         }
         there = [file for file in files if file.exists()]
-        return {"source": self.name, **settings, **files_identity(dataset.folder, there), **made_from(dataset.metadata)}
+        origin = made_from(dataset.metadata, whole=not self.leave_out)
+        return {"source": self.name, **settings, **files_identity(dataset.folder, there), **origin}
 
     def count(self, domain: str, task: str) -> int | None:
         dataset = open_dataset(self.path)

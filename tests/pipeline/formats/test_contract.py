@@ -46,7 +46,7 @@ class ArraysFormat(Format):
             resets = {f"{RESET}{name}": array for name, array in episode.reset_info.items()}
             arrays = {**episode.steps, **resets, "once": np.array(json.dumps(once_of(episode)))}
             write_atomic(place / f"{number}.npz", lambda file, arrays=arrays: np.savez(file, **arrays))
-        write_json(place / PROVENANCE, dict(episodes.provenance))
+        write_json(place / PROVENANCE, episodes.origin())
 
     def source(self, path: Path) -> ArraysSource:
         return ArraysSource(str(path))

@@ -50,6 +50,17 @@ def test_a_text_that_hdf5_would_cut_is_refused(workspace, rng):
         exported(KabukiFormat(), workspace)
 
 
+def test_one_changed_reward_is_told_where_the_file_comes_in(workspace, rng):
+    ingested(Listed([made_episode(rng, 3), made_episode(rng, 4)]), workspace)
+    path = place_of(exported(KabukiFormat(), workspace))
+    path.chmod(0o644)
+    with h5py.File(path, "a") as file:
+        file["reward"][5] += 1
+    manifest = ingested(KabukiSource(str(path)), workspace, "again-v1").manifest
+    assert "changed_since_export" in [quirk["name"] for quirk in manifest.quirks]
+    assert any("these 2 episodes are not the 2 of toy/corner/listed-v1" in each for each in manifest.warnings)
+
+
 def test_a_file_that_was_changed_is_read_as_it_says_it_is(workspace, rng):
     ingested(Listed([made_episode(rng, 3, seed=number, terminated=True) for number in range(2)]), workspace)
     path = place_of(exported(KabukiFormat("none"), workspace))
