@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
-from pipeline.dataset.columns import STEPS, step_arrays, with_same_arrays, without_absent
+from pipeline.dataset.columns import STEPS, RowSpec, step_arrays, with_same_arrays, without_absent
 from pipeline.dataset.resets import pack_resets, unpack_resets
 from pipeline.digest import digest_file
 from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_from_json
 from pipeline.machine.files import file_table, read_json, sync_tree, write_json
-from pipeline.storage.contract import Storage, write_arrays
+from pipeline.storage.contract import ReadableArray, Storage, write_arrays
 
 PART_BYTES = 64 * 2**20
 """A part is closed by the first episode that brings it to this many raw bytes ..."""
 
 PART_EPISODES = 4096
 """... or holds this many: short episodes must not wait as tens of thousands of single files."""
+
+READ_BYTES = 8 * 2**20
+"""So many raw bytes of a part are read at a time, in whole episodes."""
 
 ENDS = "episode_ends"
 
@@ -124,21 +127,48 @@ def pack(
 
 def unpack(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[Episode]:
     """The episodes of a part; the inverse of `pack`."""
-    ends = arrays[ENDS]
-    starts = np.concatenate([[0], ends[:-1]])
-    texts = {
-        name: split_texts(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"])
-        for name in (*TEXTS, INFO_TEXTS)
-        if f"texts/{name}/ends" in arrays
-    }
-    steps = step_arrays(arrays)
+    ends, steps, facts = arrays[ENDS].tolist(), step_arrays(arrays), _facts(arrays)
     return [
-        Episode(
-            steps=without_absent({name: array[start:end] for name, array in steps.items()}),
-            **_facts(arrays, texts, i),
-        )
-        for i, (start, end) in enumerate(zip(starts, ends, strict=True))
+        Episode(steps=without_absent({name: array[start:end] for name, array in steps.items()}), **each)
+        for start, end, each in zip([0, *ends[:-1]], ends, facts, strict=True)
     ]
+
+
+def some_of(arrays: Mapping[str, ReadableArray], first: int, last: int) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """The arrays of a part that holds only its episodes [first, last); no more of them is read."""
+    out: dict[str, np.ndarray] = {}
+    ends = {name: array[:] for name, array in arrays.items() if _says_ends(name)}
+    for name, array in arrays.items():
+        if name in ends:
+            out[name] = ends[name][first:last] - _start(ends[name], first)
+        elif name.startswith("episodes/"):
+            out[name] = array[first:last]
+        else:
+            by = ends[ENDS] if name.startswith(STEPS) else ends[name.removesuffix("bytes") + "ends"]
+            out[name] = array[_start(by, first) : _start(by, last)]
+    return out
+
+
+def runs_of(
+    arrays: Mapping[str, ReadableArray], first: int, last: int, size: int = READ_BYTES
+) -> Iterator[dict[str, Shaped[np.ndarray, "..."]]]:
+    """`some_of` the episodes [first, last) of a part, in runs of about `size` bytes, or of one episode that is longer.
+
+    Memory for a whole part takes the system as long to give as decompressing it takes; a run lies where one before it
+    lay. What is short besides a run is read once.
+    """
+    kept = {name: array if _is_long(name, array, size) else array[:] for name, array in arrays.items()}
+    rows = size // max(1, sum(RowSpec.of(each).nbytes for each in step_arrays(kept).values()))
+    ends = kept[ENDS][:]
+    while first < last:
+        fitting = int(np.searchsorted(ends, _start(ends, first) + rows, "right"))
+        following = min(max(first + 1, fitting), last)
+        yield some_of(kept, first, following)
+        first = following
+
+
+def _is_long(name: str, array: ReadableArray, size: int) -> bool:
+    return name.startswith(STEPS) and len(array) * RowSpec.of(array).nbytes > size // 8
 
 
 def split_texts(data: UInt8[np.ndarray, " bytes"], ends: Int64[np.ndarray, " n"]) -> list[str]:
@@ -152,9 +182,29 @@ def _joined(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "rows .
     return {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
 
 
-def _facts(arrays: Mapping[str, Shaped[np.ndarray, "..."]], texts: Mapping[str, list[str]], i: int) -> dict[str, Any]:
-    facts = {name: arrays[f"episodes/{name}"][i].item() for name in SUMMARY} | {name: texts[name][i] for name in TEXTS}
+def _facts(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[dict[str, Any]]:
+    """What each episode of a part has besides its step arrays."""
+    texts = {
+        name: split_texts(arrays[f"texts/{name}/bytes"], arrays[f"texts/{name}/ends"])
+        for name in (*TEXTS, INFO_TEXTS)
+        if f"texts/{name}/ends" in arrays
+    }
+    once = {name: arrays[f"episodes/{name}"].tolist() for name in SUMMARY} | {name: texts[name] for name in TEXTS}
+    facts = [dict(zip(once, each, strict=True)) for each in zip(*once.values(), strict=True)]
+    for fact, reset in zip(facts, unpack_resets(arrays, len(facts)), strict=True):
+        fact["reset_info"] = reset
     if INFO_TEXTS in texts:
-        length = int(arrays[ENDS][i] - (arrays[ENDS][i - 1] if i else 0)) - 1
-        facts["info_texts"], facts["reset_texts"] = texts_from_json(texts[INFO_TEXTS][i], length)
-    return facts | {"reset_info": unpack_resets(arrays, i)}
+        lengths = (np.diff(arrays[ENDS], prepend=0) - 1).tolist()
+        for fact, text, length in zip(facts, texts[INFO_TEXTS], lengths, strict=True):
+            fact["info_texts"], fact["reset_texts"] = texts_from_json(text, length)
+    return facts
+
+
+def _start(ends: Int64[np.ndarray, " n"], number: int) -> int:
+    """Where the episode or text `number` begins."""
+    return int(ends[number - 1]) if number else 0
+
+
+def _says_ends(name: str) -> bool:
+    """Whether an array says where episodes or texts end; an info may be called `ends`, too."""
+    return name == ENDS or (name.startswith("texts/") and name.endswith("/ends"))

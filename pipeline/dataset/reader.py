@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from itertools import chain
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
@@ -13,11 +14,12 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import EPISODES, PARTS, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, mask_of, step_arrays
-from pipeline.dataset.parts import ENDS, split_texts, unpack
+from pipeline.dataset.parts import ENDS, runs_of, some_of, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.digest import combine
 from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
 from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
+from pipeline.machine.ahead import ahead
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import how_many
@@ -176,7 +178,7 @@ class EpisodeDataset:
         return self._count
 
     def __iter__(self) -> Iterator[Episode]:
-        """All episodes in order, one part in memory at a time."""
+        """All episodes in order, some megabytes in memory at a time."""
         return self._between(0, self._count)
 
     @overload
@@ -195,7 +197,7 @@ class EpisodeDataset:
             raise _no_episode(number, self.name, self._count)
         number %= self._count
         part = int(np.searchsorted(self._first, number, "right")) - 1
-        return unpack(_one(self._open(part), number - int(self._first[part])))[0]
+        return unpack(some_of(self._open(part), of_part := number - int(self._first[part]), of_part + 1))[0]
 
     __contains__ = None  # a TypeError; otherwise `in` reads all episodes and answers False
 
@@ -218,11 +220,18 @@ class EpisodeDataset:
             if start < last and first < stop:
                 yield range(first, last), self._open(part)
 
+    def read_ahead(self, start: int = 0) -> Iterator[Episode]:
+        """As iteration, from episode `start` on, while a thread beside reads some megabytes of the next episodes."""
+        own = copy(self)  # the thread opens files of its own
+        return chain.from_iterable(map(unpack, ahead(own._runs(start, self._count))))
+
     def _between(self, start: int, stop: int) -> Iterator[Episode]:
-        """The episodes [start, stop), one part in memory at a time."""
+        """The episodes [start, stop), some megabytes in memory at a time."""
+        return chain.from_iterable(map(unpack, self._runs(start, stop)))
+
+    def _runs(self, start: int, stop: int) -> Iterator[dict[str, Shaped[np.ndarray, "..."]]]:
         for numbers, stored in self.parts_between(start, stop):
-            arrays = {name: array[:] for name, array in stored.items()}
-            yield from unpack(arrays)[max(start - numbers.start, 0) : stop - numbers.start]
+            yield from runs_of(stored, max(start - numbers.start, 0), min(stop - numbers.start, len(numbers)))
 
     def _block(self, name: str, start: int, stop: int) -> Shaped[np.ndarray, "states ..."]:
         """The states from `start` on that lie in the same part: one read, minus the last row of each episode."""
@@ -311,23 +320,3 @@ def _no_episode(index: int, where: str, count: int) -> IndexError:
     return IndexError(
         f"episode {index} of {where}, which has {f'{count}: {-count} to {count - 1}' if count else 'none'}"
     )
-
-
-def _one(arrays: Mapping[str, ReadableArray], index: int) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """The arrays of a part that holds only its episode `index`."""
-    out: dict[str, np.ndarray] = {}
-    ends = {name: array[:] for name, array in arrays.items() if _says_ends(name)}
-    for name, array in arrays.items():
-        if name in ends:
-            out[name] = np.diff(ends[name], prepend=0)[index : index + 1]
-        elif name.startswith("episodes/"):
-            out[name] = array[index : index + 1]
-        else:
-            by = ends[ENDS] if name.startswith(STEPS) else ends[name.removesuffix("bytes") + "ends"]
-            out[name] = array[int(by[index - 1]) if index else 0 : int(by[index])]
-    return out
-
-
-def _says_ends(name: str) -> bool:
-    """Whether an array says where episodes or texts end; an info may be called `ends`, too."""
-    return name == ENDS or (name.startswith("texts/") and name.endswith("/ends"))

@@ -29,15 +29,15 @@ def pack_resets(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "n 
 
 
 def unpack_resets(
-    arrays: Mapping[str, Shaped[np.ndarray, "n ..."]], episode: int
-) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """The reset's info of one episode of a part."""
-    names = [name.removeprefix(ARRAYS) for name in arrays if name.startswith(ARRAYS)]
-    return {
-        name: np.asarray(arrays[f"{ARRAYS}{name}"][episode])
-        for name in names
-        if f"{PRESENT}{name}" not in arrays or arrays[f"{PRESENT}{name}"][episode]
-    }
+    arrays: Mapping[str, Shaped[np.ndarray, "n ..."]], episodes: int
+) -> list[dict[str, Shaped[np.ndarray, "..."]]]:
+    """The reset's info of each of the `episodes` of a part."""
+    resets: list[dict[str, np.ndarray]] = [{} for _ in range(episodes)]
+    for name in [name.removeprefix(ARRAYS) for name in arrays if name.startswith(ARRAYS)]:
+        present = arrays.get(f"{PRESENT}{name}", np.ones(episodes, np.bool_))
+        for number in np.flatnonzero(present):
+            resets[number][name] = np.asarray(arrays[f"{ARRAYS}{name}"][number])
+    return resets
 
 
 def reset_specs(arrays: Mapping[str, Described]) -> dict[str, RowSpec]:

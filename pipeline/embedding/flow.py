@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pipeline.embedding.ahead import ahead
 from pipeline.embedding.duplicates import Slots, slot_count
 from pipeline.embedding.engine import Engine
 from pipeline.embedding.states import StateInputs
+from pipeline.machine.ahead import ahead
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def embedded(engine: Engine, inputs: StateInputs, start: int, stop: int, block: 
         return memory[made.slots], len(made.fresh_slots)
 
     waiting = None
-    for made in ahead(prepared, range(start, stop, block)):
+    for made in ahead(map(prepared, range(start, stop, block))):
         started = engine.start(made.fresh)
         if waiting is not None:
             yield finished(waiting[0], waiting[1]())

@@ -77,7 +77,7 @@ def _wrong_episodes(source: Source, form: Format, data: Outgoing, several: bool)
     """In which episodes of a task what is read back differs from what the form should hold, and in what."""
     of_it = f" of {data.task}" if several else ""
     held = form.holding(data)
-    wrong, pairs = 0, zip_longest(source.episodes(data.domain, data.task), data.dataset)
+    wrong, pairs = 0, zip_longest(source.episodes(data.domain, data.task), data.dataset.read_ahead())
     for number, (back, episode) in enumerate(pairs):
         what = _difference(held, back, episode, data.final_observation)
         wrong += bool(what)

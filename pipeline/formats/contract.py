@@ -70,9 +70,9 @@ class Outgoing:
         return self.dataset.rows()
 
     def episodes(self, start: int = 0) -> Iterator[Episode]:
-        """The episodes from number `start` on, one part of the dataset in memory at a time."""
+        """The episodes from number `start` on, some megabytes in memory at a time: the next ones are read meanwhile."""
         self.advance(start)
-        for number, episode in enumerate(self.dataset[start:], start):
+        for number, episode in enumerate(self.dataset.read_ahead(start), start):
             leaving = filled(episode, self.final_observation)
             if self.held is not None:
                 self.held.see(number, leaving)

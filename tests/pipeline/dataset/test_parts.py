@@ -1,6 +1,7 @@
 """A part: some episodes as flat arrays, and back."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts.artifact import Manifest, Part
-from pipeline.dataset.parts import is_full, pack, unpack
+from pipeline.dataset.parts import is_full, pack, runs_of, unpack
 from pipeline.errors import InvalidEpisode
 from tests.conftest import made_episode
 from tests.pipeline.dataset.made import with_infos
@@ -28,6 +29,17 @@ def test_pack_and_unpack_are_inverse(rng):
     back = unpack(pack(episodes))
     assert [e.digest() for e in back] == [e.digest() for e in episodes]
     np.testing.assert_array_equal(pack(episodes)["episode_ends"], [2, 8, 11])
+
+
+@given(cut=st.tuples(st.integers(0, 12), st.integers(0, 12)), size=st.sampled_from([1, 200, 1_000, 10_000]))
+def test_a_part_is_read_in_runs_of_whole_episodes(cut: tuple[int, int], size: int):
+    episodes = [made_episode(np.random.default_rng(n), 1 + n % 5, mission="é" * n, seed=n) for n in range(12)]
+    first, last = sorted(cut)
+    runs = [unpack(run) for run in runs_of(pack(episodes), first, last, size)]
+    assert [e.digest() for run in runs for e in run] == [e.digest() for e in episodes[first:last]]
+    nbytes = [sum(array.nbytes for e in run for array in e.steps.values()) for run in runs]
+    assert all(len(run) == 1 or total <= size for run, total in zip(runs, nbytes, strict=True))
+    assert all(a + b > size for a, b in itertools.pairwise(nbytes))
 
 
 def test_episodes_of_other_layouts_do_not_share_a_part(rng):

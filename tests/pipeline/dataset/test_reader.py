@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
-from pipeline.errors import InvalidInput, UnknownName
+from pipeline.errors import DamagedArtifact, InvalidInput, UnknownName
 from pipeline.storage.choice import storage_named
 from tests.conftest import made_episode
 from tests.pipeline.dataset.made import made, with_infos, written
@@ -23,6 +23,25 @@ def test_episodes_come_back_in_order_one_by_one_and_all_together(tmp_path, stora
     assert [dataset[i].digest() for i in range(40)] == wanted
     assert dataset.digest() == combine(wanted)
     assert dataset.digest(7) == combine(wanted[:7])
+
+
+@pytest.mark.parametrize("storage", ["zarr", "bin"])
+@pytest.mark.parametrize("start", [0, 13, 40])
+def test_episodes_that_are_read_ahead_are_those_from_the_start_on(tmp_path, storage, start):
+    episodes = made(40)
+    dataset = EpisodeDataset(tmp_path, parts := written(tmp_path, episodes, storage))
+    assert len(parts) > 3
+    assert [e.digest() for e in dataset.read_ahead(start)] == [e.digest() for e in episodes[start:]]
+
+
+def test_damage_is_told_where_the_damaged_episodes_are_asked_for(tmp_path):
+    parts = written(tmp_path, made(40))
+    dataset = EpisodeDataset(tmp_path, parts)
+    (tmp_path / "parts" / parts[1].name / "steps" / "reward" / "c.0").write_bytes(b"no chunk")
+    read = dataset.read_ahead()
+    assert len([next(read) for _ in range(parts[0].episodes)]) == parts[0].episodes
+    with pytest.raises(DamagedArtifact, match="steps/reward"):
+        next(read)
 
 
 def test_a_prefix_is_the_dataset_of_its_first_episodes(tmp_path):
