@@ -3,7 +3,8 @@
 Known are the values of the environment variables that are named like secrets, the token that `hf auth login` keeps, and
 the passwords in the environment's addresses (a proxy's). The rest is known by its looks: the value of a secret's name
 (`token=...`, `"api_key": "..."`, `--password ...`), a password in an address, the parameters that sign an address, the
-headers that authorise, and tokens by how their makers begin them.
+headers that authorise, and tokens by how their makers begin them. A name alone is none, nor is a path that ends in one:
+what follows `/data/passwd:` stays.
 """
 
 from __future__ import annotations
@@ -74,18 +75,27 @@ _SIGNATURE = _pattern(
 _NAMED = (
     _SIGNATURE,
     _pattern(rf"({_NAME}\s?=(?!=)\s?{_QUOTE}){_VALUE}"),
-    _pattern(rf"({_NAME}[\"']\s*[:,]\s*{_QUOTE}){_VALUE}"),
-    _pattern(rf"({_NAME}:\s*)(?=[^\s'\",;]*\d){_OPEN}[^\s'\",;(){{}}<>]{{8,}}"),
+    _pattern(rf"(\(b?[\"'][\w.-]{{0,40}}{_NAME}[\"'],\s*{_QUOTE}){_VALUE}(?=[\"']\))"),
     _pattern(rf"((?<!\S)--?[\w.-]{{0,40}}{_NAME}\s+{_QUOTE})(?!-){_VALUE}"),
     _pattern(
         r"((?:authorization|cookie)['\"]?\s*[:=,]\s*(?:b?['\"])?(?:(?:basic|bearer|digest|token)\s+)?)[^\s'\",\[]+"
     ),
     _pattern(r"(\bbearer\s+)(?=\S*\d|\S{16})[\w.~+/=-]{8,}"),
 )
+_BEFORE_COLON = (
+    _pattern(rf"({_NAME}[\"']\s*:\s*(?=b?[\"']|[^\s,]*\d){_QUOTE}){_VALUE}"),
+    _pattern(rf"({_NAME}:\s*)(?=[^\s'\",;]*\d){_OPEN}[^\s'\",;(){{}}<>]{{8,}}"),
+)
+"""Names where the end of a path may stand, too: messages begin with the file that is wrong."""
+
+_LONGEST_NAME = 200
+_FOLDER = re.compile(r"/[\w.%+-]*\Z")
+"""Before the name of a file, or the end of one."""
+
 _HINT = re.compile("token|pass|secret|key|auth|cookie|bearer|sig|policy|access|x-|code")
 """What every one of these holds, in small letters; most lines of a log do not, and need no further look."""
 
-_TYPED = (_pattern(rf"({{.*?{_NAME}\s*:\s*{_QUOTE}){_VALUE}"), _pattern(rf"(^[\w./-]*{_NAME}\s*:\s*{_QUOTE}){_VALUE}"))
+_TYPED = (_pattern(rf"({{.*?{_NAME}\s*:\s*{_QUOTE}){_VALUE}"), _pattern(rf"(^[\w.-]*{_NAME}\s*:\s*{_QUOTE}){_VALUE}"))
 """What is no secret in running text (`no token: expired`), but is one in a word of a command."""
 
 _MADE = re.compile(
@@ -113,6 +123,8 @@ def without_secrets(text: str) -> str:
             text = pattern.sub(_address, text)
     if _HINT.search(text.lower()):
         text = _without(_NAMED, text)
+        for pattern in _BEFORE_COLON:
+            text = pattern.sub(_value, text)
     return _MADE.sub(MARK, text)
 
 
@@ -120,6 +132,13 @@ def _without(patterns: Iterable[re.Pattern[str]], text: str) -> str:
     for pattern in patterns:
         text = pattern.sub(rf"\g<1>{MARK}", text)
     return text
+
+
+def _value(found: re.Match[str]) -> str:
+    """The name and a mark; of a path, what it was."""
+    start = found.start()
+    is_path = _FOLDER.search(found.string, max(0, start - _LONGEST_NAME), start)
+    return found[0] if is_path else found[1] + MARK
 
 
 def _address(found: re.Match[str]) -> str:
@@ -140,7 +159,8 @@ def words_without_secrets(words: Sequence[str]) -> list[str]:
             shown.append(f"{name}={MARK}")
         else:
             shown.append(_without(_TYPED, without_secrets(word)))
-        follows = (follows and word in ("=", ":")) or (not value and is_secret_name(word.rstrip(":= ")))
+        is_name = not value and "/" not in word and is_secret_name(word.rstrip(":= "))
+        follows = (follows and word in ("=", ":")) or is_name
     return shown
 
 
@@ -157,7 +177,8 @@ def values_without_secrets(value: Any, name: str = "") -> Any:
         return [values_without_secrets(each, name) for each in value]
     if not isinstance(value, str):
         return value
-    return MARK if value and is_secret_name(name) and re.match(_OPEN, value, re.IGNORECASE) else without_secrets(value)
+    is_named = "/" not in name and is_secret_name(name)
+    return MARK if value and is_named and re.match(_OPEN, value, re.IGNORECASE) else without_secrets(value)
 
 
 def holds_password(address: str) -> bool:

@@ -211,6 +211,8 @@ def _note_quirks(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks
         quirks.count("wrong_lengths", f"{names.LENGTHS} gives wrong lengths of {{count}} episodes.")
     if names.DONES not in arrays:
         quirks.count("no_dones", "{count} files have no dones; they count as not terminated.")
+    elif np.ravel(arrays[names.DONES])[:-1].any():
+        quirks.count("dones_inside", "{count} files have a true dones before their last step; it ends nothing here.")
     if (kept := arrays.get(names.RETURNS_TO_GO)) is not None and not np.allclose(
         kept, returns_to_go(np.asarray(rewards, np.float64)), rtol=1e-3, atol=1e-3
     ):

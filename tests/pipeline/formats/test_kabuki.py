@@ -55,7 +55,7 @@ def test_one_changed_reward_is_told_where_the_file_comes_in(workspace, rng):
     path = place_of(exported(KabukiFormat(), workspace))
     path.chmod(0o644)
     with h5py.File(path, "a") as file:
-        file["reward"][5] += 1
+        file["reward"][5] = 3
     manifest = ingested(KabukiSource(str(path)), workspace, "again-v1").manifest
     assert "changed_since_export" in [quirk["name"] for quirk in manifest.quirks]
     assert any("these 2 episodes are not the 2 of toy/corner/listed-v1" in each for each in manifest.warnings)

@@ -47,6 +47,8 @@ FERN = "Fern4711x"
         (f"Invalid user token: {FERN}", f"Invalid user token: {MARK}"),
         (f"train.py --password {FERN} --n 3", f"train.py --password {MARK} --n 3"),
         (f"hf_{FERN} and hf_{'a' * 34}", f"{MARK} and {MARK}"),
+        (f"https://h/x%3Fsig%3D{FERN}", f"https://h/x%3Fsig%3D{MARK}"),
+        (f"/var/log: passwd: {FERN}, path/password={FERN}", f"/var/log: passwd: {MARK}, path/password={MARK}"),
         ("AKIAIOSFODNN7EXAMPLE", MARK),
         ("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", MARK),
     ],
@@ -65,6 +67,9 @@ def test_a_secret_is_known_by_its_looks(text, shown):
         "There is no token for http://x: make one at http://x/settings/tokens, then run hf auth login, or set HF_TOKEN",
         "Unexpected token: end of input",
         "info/key of 'walker/joints', monkey=3, sort_key=a",
+        *("/data/passwd/x", "source.path=/data/passwd/x", "/data/passwd: episode_0001.hdf5 is cut", "passwd"),
+        *("'../../etc/passwd': it leads out", "{'/data/passwd': 'x.hdf5'}", "'passwd', 'episode_0001.hdf5'"),
+        '["observation", "token", "mission"]',
     ],
     ids=lambda _: "text",
 )
@@ -104,6 +109,8 @@ def test_a_common_word_in_a_variable_of_another_program_takes_no_text_away(monke
         ([f"hub.token:{FERN}"], [f"hub.token:{MARK}"]),
         (["~hub.token", "stage=x"], ["~hub.token", "stage=x"]),
         (["--token", "--n", "3"], ["--token", "--n", "3"]),
+        (["source.path", "=", "/data/passwd", "stage=x"], ["source.path", "=", "/data/passwd", "stage=x"]),
+        (["/data/secret:", "x"], ["/data/secret:", "x"]),
     ],
 )
 def test_a_word_after_the_name_of_a_secret_is_one(words, shown):
@@ -111,8 +118,9 @@ def test_a_word_after_the_name_of_a_secret_is_one(words, shown):
 
 
 def test_values_of_secret_names_go_at_any_depth_and_numbers_stay():
-    facts = {"kwargs": {"api_key": FERN, "size": 3, "urls": [f"ftp://a:{FERN}@h"]}, "token": None, "pad_token": "x"}
-    kept = {"kwargs": {"api_key": MARK, "size": 3, "urls": ["ftp://h"]}, "token": None, "pad_token": "x"}
+    stays = {"token": None, "pad_token": "x", "data/passwd": "a file"}
+    facts = {"kwargs": {"api_key": FERN, "size": 3, "urls": [f"ftp://a:{FERN}@h"]}, **stays}
+    kept = {"kwargs": {"api_key": MARK, "size": 3, "urls": ["ftp://h"]}, **stays}
     assert values_without_secrets(facts) == kept
 
 

@@ -92,6 +92,7 @@ def test_episodes_come_in_the_order_of_their_trajectories(tmp_path):
     ("changed", "quirk"),
     [
         ({"dones": None}, "no_dones"),
+        ({"dones": np.array([0, 1, 0, 1], np.float32)}, "dones_inside"),
         ({"next_states": np.zeros(4)}, "other_arrays"),
         ({"returns_to_go": np.zeros(4, np.float32), "rewards": np.ones(4, np.float32)}, "other_returns_to_go"),
     ],
