@@ -105,7 +105,7 @@ def run(
         if task == ALL and 0 < len(have) < len(names):
             error.instead = f"Or export the tasks that have it: {again(task=None)}"
         raise
-    lost = "; ".join(lost_words(export.lost))
+    lost = "; ".join(lost_words(export.lost, export.format.becomes()))
     if strict and lost:
         raise CannotHold(
             f"{format.name} cannot hold all of {export.label} ({lost}). "
@@ -162,7 +162,7 @@ def _write(export: Export, draft: Draft) -> None:
         "episodes": sum(len(each) for each in export.data),
         "states": sum(each.dataset.states for each in export.data),
     }
-    draft.facts[LOST] = lost_words(export.lost)
+    draft.facts[LOST] = lost_words(export.lost, export.format.becomes())
     draft.facts[PLACE] = str(export.place)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -45,9 +45,13 @@ BLOCK = 2**16
 """States that are read at a time."""
 
 
-def lost_words(lost: Iterable[Aspect]) -> list[str]:
-    """What becomes of aspects that a form does not hold, in words: `reset infos: dropped`, `rewards: changed`."""
-    return [f"{aspect}: {'changed' if aspect in OF_EVERY_DATASET else 'dropped'}" for aspect in lost]
+def lost_words(lost: Iterable[Aspect], becomes: Mapping[Aspect, str]) -> list[str]:
+    """What becomes of aspects that a form does not hold, in words: `reset infos: dropped`.
+
+    `becomes` are the form's words for what does not stay as it was: `rewards: stored as float32`.
+    """
+    words = {aspect: "changed" for aspect in OF_EVERY_DATASET} | dict(becomes)
+    return [f"{aspect}: {words.get(aspect, 'dropped')}" for aspect in lost]
 
 
 def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:

@@ -148,6 +148,10 @@ class Format(Protocol):
         """What of this dataset it does not hold. Reads no observation."""
         return [aspect for aspect in aspects_of(data.dataset) if aspect not in self.holds]
 
+    def becomes(self) -> Mapping[Aspect, str]:
+        """Words for what it stores otherwise, in the place of `changed`: `{Aspect.REWARDS: "stored as float32"}`."""
+        return {}
+
     def held(self, episode: Episode) -> Episode:
         """What reading an export back gives for an episode: all but what is lost."""
         return without(episode, [aspect for aspect in Aspect if aspect not in self.holds])

@@ -121,6 +121,15 @@ class LramFormat(Format):
             changed.add(Aspect.REWARDS)
         return [*(aspect for aspect in aspects_of(data.dataset) if aspect in LOST), *sorted(changed)]
 
+    def becomes(self) -> Mapping[Aspect, str]:
+        size = f"scaled to {self._side} x {self._side}" if self._side else ""
+        grey = "the grey channel three times" if self._rgb else ""
+        return {
+            Aspect.OBSERVATIONS: ", ".join(filter(None, [size, grey])),
+            Aspect.ACTIONS: f"stored as places among all {len(ACTIONS)}",
+            Aspect.REWARDS: "stored as float32",
+        }
+
     def held(self, episode: Episode) -> Episode:
         """What the default settings leave of an episode."""
         return without(FileLayout.plain(episode).back(episode), LOST)

@@ -18,7 +18,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput, UnknownName
-from pipeline.formats.aspects import Aspect
+from pipeline.formats.aspects import Aspect, lost_words
 from pipeline.formats.contract import CannotHold, Outgoing
 from pipeline.formats.lram.arrays import scaled
 from pipeline.formats.lram.format import LramFormat
@@ -210,7 +210,8 @@ def test_pictures_are_scaled_by_area_as_opencv_does(rng, side):
 
 def test_size_and_colours_change_the_pictures_and_are_declared(pong, tmp_path):
     data, form = outgoing(pong), LramFormat(size=64, rgb=True)
-    assert Aspect.OBSERVATIONS in form.lost(data)
+    words = lost_words(form.lost(data), form.becomes())
+    assert "observations: scaled to 64 x 64, the grey channel three times" in words
     place = written(data, tmp_path, size=64, rgb=True)
     with h5py.File(place / "000000001.hdf5") as file:
         assert file["states"].shape == (data.dataset.lengths[1], 3, 64, 64)
