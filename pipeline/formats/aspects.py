@@ -50,7 +50,7 @@ def lost_words(lost: Iterable[Aspect], becomes: Mapping[Aspect, str]) -> list[st
 
     `becomes` are the form's words for what does not stay as it was: `rewards: stored as float32`.
     """
-    words = {aspect: "changed" for aspect in OF_EVERY_DATASET} | dict(becomes)
+    words = dict.fromkeys(OF_EVERY_DATASET, "changed") | dict(becomes)
     return [f"{aspect}: {words.get(aspect, 'dropped')}" for aspect in lost]
 
 
