@@ -92,11 +92,14 @@ class Episode:
         if unsafe := [name for name in sorted({*names, *self.reset_info}) if not stays_inside(name)]:
             raise InvalidEpisode(f"{unsafe[0]!r} cannot name an array: it is no path inside a folder")
         self._check_texts()
-        for name in ("reward", "discount"):
+        for name in (
+            "reward",
+            "discount",
+        ):  # `count_nonzero` takes a third of the time of `any`, and every episode comes by
             array = self.steps[name]
             if array.dtype != np.float64 or array.ndim != 1:
                 raise InvalidEpisode(f"{name} must be a float64 vector, it is {array.dtype} of shape {array.shape}")
-            if not np.isfinite(array).all():
+            if np.count_nonzero(np.isfinite(array)) < len(array):
                 raise InvalidEpisode(f"{name} holds NaN or infinity, first at step {_first_bad(array)}")
         if (discount := self.steps["discount"]).min() < 0 or discount.max() > 1:
             bad = int(np.argmax((discount < 0) | (discount > 1)))
@@ -106,11 +109,11 @@ class Episode:
                 raise InvalidEpisode(
                     f"{name} must hold truth values, whole or real numbers of at most 64 bits, it is {array.dtype}"
                 )
-            if array.dtype.kind == "f" and name.startswith("observation") and np.isnan(array).any():
+            if array.dtype.kind == "f" and name.startswith("observation") and np.count_nonzero(np.isnan(array)):
                 raise InvalidEpisode(f"{name} holds NaN, first at step {int(np.argwhere(np.isnan(array))[0][0])}")
             if name.startswith(PRESENT) and not _is_mask(array, INFO + name.removeprefix(PRESENT) in names):
                 raise InvalidEpisode(f"{name} must mark some of the steps of an info, and not all; it is {array}")
-            if (name == "action" or name in ("reward", "discount")) and np.any(array[-1]):
+            if name in ("action", "reward", "discount") and np.count_nonzero(array[-1:]):
                 raise InvalidEpisode(f"{name} of the last row must be zeros, it is {array[-1]}")
 
     def _check_texts(self) -> None:

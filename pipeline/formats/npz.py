@@ -1,7 +1,8 @@
-"""An .npz that is written while its rows come: many arrays grow at once, and memory holds a block of each."""
+"""An .npz of arrays that are there, and one that is written while its rows come, of which memory holds a block each."""
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import struct
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+from isal import isal_zlib
 from jaxtyping import Shaped
 from numpy.lib import format as npy
 from zlib_ng import zlib_ng
@@ -27,6 +29,9 @@ BLOCK = 2**20
 
 LEVEL = 3
 """As small as `numpy.savez_compressed`, which takes level 6 of another program, in a third of the time."""
+
+ISAL_LEVEL = 2
+"""Of a whole array at once: a fifth smaller than level 1 of zlib, in less than half its time."""
 
 ALIGNMENT = 64
 """Bytes of arrays that are not compressed begin at a multiple of it, so that they can be mapped into memory."""
@@ -43,6 +48,25 @@ class NpzArray(NamedTuple):
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]], compressed: bool) -> None:
+    """The very bytes of `numpy.savez`, or a file as of `numpy.savez_compressed`, in a fraction of their time."""
+    members, end = [], 0
+    with open(path, "wb") as file:
+        for name, array in arrays.items():
+            member = _info(f"{name}.npy", compressed)
+            content: list[bytes | memoryview] = [_npy_header(NpzArray(array.dtype, array.shape)), _bytes_of(array)]
+            member.CRC = zlib_ng.crc32(content[1], zlib_ng.crc32(content[0]))
+            member.file_size = sum(len(each) for each in content)
+            if compressed:
+                content = [isal_zlib.compress(b"".join(content), ISAL_LEVEL, -isal_zlib.MAX_WBITS)]
+            member.compress_size, member.header_offset = sum(len(each) for each in content), end
+            head = member.FileHeader(zip64=True)
+            file.writelines([head, *content])
+            end += len(head) + member.compress_size
+            members.append(member)
+        _write_directory(file, members)
 
 
 class NpzWriter:
@@ -104,13 +128,7 @@ class NpzWriter:
             self._file.close()
 
     def _member(self, name: str, array: NpzArray | None, size: int = 0) -> _Member:
-        info = zipfile.ZipInfo(name, MADE)
-        info.CRC = 0
-        if len(name.encode()) > 0xFFFF:
-            raise InvalidInput(f"A zip has no name of {len(name):,} characters: {name[:60]}...")
-        info.compress_type = zipfile.ZIP_DEFLATED if self._compressed else zipfile.ZIP_STORED
-        info.create_system = 3  # as Unix does, on each system
-        info.external_attr = 0o600 << 16
+        info = _info(name, self._compressed)
         header = _npy_header(array) if array else b""
         info.file_size = len(header) + (_size_of(array) if array else size)
         if self._compressed:
@@ -141,8 +159,7 @@ class NpzWriter:
         for member in members:
             self._end = member.finish(self._file, self._end)
         self._file.seek(self._end)
-        with zipfile.ZipFile(self._file, "w") as archive:  # it adds the directory behind what is there
-            archive.filelist += [member.info for member in members]
+        _write_directory(self._file, [member.info for member in members])
 
 
 class _Member:
@@ -225,6 +242,25 @@ def _deflated(block: bytes, flush: int) -> bytes:
     return compress.compress(block) + compress.flush(flush)
 
 
+def _info(name: str, compressed: bool) -> zipfile.ZipInfo:
+    """What a zip says of a file inside, without its sizes. Raises InvalidInput for a name that no zip holds."""
+    if len(name.encode()) > 0xFFFF:
+        raise InvalidInput(f"A zip has no name of {len(name):,} characters: {name[:60]}...")
+    info = zipfile.ZipInfo(name, MADE)
+    info.CRC = 0
+    info.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    info.create_system = 3  # as Unix does, on each system
+    info.external_attr = 0o600 << 16
+    return info
+
+
+def _write_directory(file: IO[bytes], members: list[zipfile.ZipInfo]) -> None:
+    """Add the directory of a zip behind the files that are there."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.filelist += members
+
+
+@functools.lru_cache(maxsize=1024)
 def _npy_header(array: NpzArray) -> bytes:
     header = io.BytesIO()
     facts = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}

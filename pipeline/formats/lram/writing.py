@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import pickle
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Shaped
 from zlib_ng import zlib_ng
 
+from pipeline.formats.npz import write_npz
 from pipeline.sources.lram.reading import FileArrays
 
 ROWS = 64
@@ -40,7 +40,7 @@ def writer_of(file: str, compression: str) -> Callable[[Path, FileArrays], None]
     """What writes arrays to a path."""
     if file == HDF5:
         return PlainHdf5() if compression == NONE else functools.partial(_write_hdf5, compression=compression)
-    return {NPZ: _write_npz, NPZC: _write_deflated, PKL: _write_pickle}[file]
+    return _write_pickle if file == PKL else functools.partial(write_npz, compressed=file == NPZC)
 
 
 def _write_hdf5(path: Path, arrays: FileArrays, compression: str) -> None:
@@ -120,28 +120,6 @@ def _places(path: Path) -> Iterator[_Place]:
                 yield _Place(name, chunk.byte_offset, first, min(first + dataset.chunks[0], len(dataset)))
 
 
-def _write_npz(path: Path, arrays: FileArrays) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _write_deflated(path: Path, arrays: FileArrays) -> None:
-    """As `numpy.savez_compressed`, several times faster."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
-                # Python's own compressor would give a file of about the same size later
-                member._compressor = zlib_ng.compressobj(LEVEL, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS)  # type: ignore[attr-defined]
-                np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    """A file in a zip, of 1980 and not of now."""
-    member = zipfile.ZipInfo(name)
-    member.compress_type = zipfile.ZIP_DEFLATED
-    return member
-
-
 _NEW, _OLD = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
 
 
@@ -151,4 +129,5 @@ def _write_pickle(path: Path, arrays: FileArrays) -> None:
     In protocol 3 the name stands once, as text, before the first array.
     """
     data = pickle.dumps(dict(arrays), protocol=3)
-    path.write_bytes(data.replace(_NEW, _OLD, 1))
+    with path.open("wb") as file:
+        file.write(data.replace(_NEW, _OLD, 1))

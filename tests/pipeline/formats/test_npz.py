@@ -1,11 +1,11 @@
-"""An .npz that grows: what NumPy reads of it is what was appended, and equal arrays give equal bytes."""
+"""An .npz that grows, or is written at once: NumPy reads what was given, and equal arrays give equal bytes."""
 
 import zipfile
 
 import numpy as np
 import pytest
 
-from pipeline.formats.npz import ALIGNMENT, NpzArray, NpzWriter
+from pipeline.formats.npz import ALIGNMENT, NpzArray, NpzWriter, write_npz
 from pipeline.sources.npz import NpzReader
 
 ARRAYS = {
@@ -54,3 +54,31 @@ def test_arrays_that_are_not_compressed_can_be_mapped_into_memory(tmp_path):
     at = path.read_bytes().index(ARRAYS["a"][:100].tobytes())
     assert at % ALIGNMENT == 0
     np.testing.assert_array_equal(np.memmap(path, np.int32, "r", at, (200_000, 3)), ARRAYS["a"])
+
+
+def of_all_kinds():
+    """Arrays by name: of each stored dtype, with and without rows, and a number."""
+    whole = {
+        f"{name}": np.arange(12).astype(name).reshape(3, 4) for name in ("?", "u1", "<i4", "<i8", "<f2", "<f4", "<f8")
+    }
+    return whole | {"none": np.zeros((0, 3), np.float32), "number": np.float32(1)[()], "é": np.ones(1, np.int16)}
+
+
+def test_arrays_that_are_there_are_written_as_numpy_writes_them_to_the_byte(tmp_path):
+    arrays = {name: np.asarray(array) for name, array in of_all_kinds().items()}
+    with (tmp_path / "numpy.npz").open("wb") as file:
+        np.savez(file, **arrays)
+    write_npz(tmp_path / "ours.npz", arrays, compressed=False)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
+
+
+def test_compressed_arrays_are_what_numpy_reads(tmp_path):
+    arrays = {name: np.asarray(array) for name, array in (of_all_kinds() | ARRAYS).items()}
+    write_npz(tmp_path / "a.npz", arrays, compressed=True)
+    assert zipfile.ZipFile(tmp_path / "a.npz").testzip() is None
+    with np.load(tmp_path / "a.npz") as file:
+        assert file.files == [*arrays]
+        for name, array in arrays.items():
+            assert (file[name].dtype, file[name].shape) == (array.dtype, array.shape)
+            np.testing.assert_array_equal(file[name], array)
+    assert (tmp_path / "a.npz").stat().st_size < ARRAYS["a"].nbytes
