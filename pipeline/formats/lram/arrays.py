@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, Num, Shaped, UInt8
+from jaxtyping import Int64, Num, Shaped
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import Episode
+from pipeline.formats.pictures import scaled
 from pipeline.sources.lram import names
 from pipeline.sources.lram.source import returns_to_go
 
@@ -69,7 +69,7 @@ class FileLayout:
     def states(self, observations: Shaped[np.ndarray, "t ..."]) -> Shaped[np.ndarray, "t ..."]:
         """(T, h, w) grey pictures as (T, 1 or 3, h, w), scaled where that was asked for; all else as it is."""
         if self.side is not None:
-            observations = scaled(observations, self.side)
+            observations = scaled(observations, self.side, self.side)
         if not self.grey:
             return observations
         return np.repeat(observations[:, np.newaxis], 3, axis=1) if self.rgb else observations[:, np.newaxis]
@@ -106,24 +106,6 @@ def _json(row: RowSpec) -> dict[str, Any]:
 def is_grey_row(row: RowSpec) -> bool:
     """Whether an observation is one grey picture, (h, w) uint8."""
     return row.dtype == np.uint8 and len(row.shape) == 2
-
-
-def scaled(pictures: UInt8[np.ndarray, "t h w"], side: int) -> UInt8[np.ndarray, "t side side"]:
-    """Each pixel is the mean of the area that it covers, as OpenCV's INTER_AREA to within a grey level."""
-    down, across = (_shares(length, side) for length in pictures.shape[1:])
-    blocks = [pictures[first : first + 256] for first in range(0, len(pictures), 256)]
-    made = [np.rint(down @ block.astype(np.float32) @ across.T).astype(np.uint8) for block in blocks]
-    return np.concatenate(made) if made else np.zeros((0, side, side), np.uint8)
-
-
-@functools.lru_cache(maxsize=16)
-def _shares(pixels: int, cells: int) -> Float32[np.ndarray, "cells pixels"]:
-    """Of a line of pixels, what each of so many cells of equal size covers; the shares of a cell add up to 1."""
-    edges = np.arange(cells + 1) * (pixels / cells)
-    pixel = np.arange(pixels)
-    covered = np.minimum(pixel + 1, edges[1:, np.newaxis]) - np.maximum(pixel, edges[:-1, np.newaxis])
-    shares = np.clip(covered, 0, None)
-    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def blocks_of(dataset: EpisodeDataset, name: str) -> Iterator[Shaped[np.ndarray, "n ..."]]:

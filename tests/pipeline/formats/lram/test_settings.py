@@ -20,9 +20,9 @@ from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput, UnknownName
 from pipeline.formats.aspects import Aspect, lost_words
 from pipeline.formats.contract import CannotHold, Outgoing
-from pipeline.formats.lram.arrays import scaled
 from pipeline.formats.lram.format import LramFormat
 from pipeline.formats.lram.writing import PlainHdf5, writer_of
+from pipeline.formats.pictures import scaled
 from pipeline.formats.provenance import provenance
 from pipeline.sources.dqn_replay.source import DqnReplaySource
 from pipeline.sources.lram.source import LramSource
@@ -203,7 +203,7 @@ def test_full_actions_of_another_game_or_domain_are_refused(tmp_path):
 def test_pictures_are_scaled_by_area_as_opencv_does(rng, side):
     smooth = np.cumsum(rng.integers(-9, 10, (3, 84, 84)), axis=2).clip(0, 255).astype(np.uint8)
     for pictures in (smooth, rng.integers(0, 256, (300, 84, 84), dtype=np.uint8)):
-        made = scaled(pictures, side).astype(int)
+        made = scaled(pictures, side, side).astype(int)
         for picture, wanted in zip(made, pictures, strict=True):
             assert np.abs(picture - cv2.resize(wanted, (side, side), interpolation=cv2.INTER_AREA)).max() <= 1
 
@@ -216,7 +216,7 @@ def test_size_and_colours_change_the_pictures_and_are_declared(pong, tmp_path):
     with h5py.File(place / "000000001.hdf5") as file:
         assert file["states"].shape == (data.dataset.lengths[1], 3, 64, 64)
         for channel in range(3):
-            wanted = scaled(data.dataset[1].steps["observation"][:-1], 64)
+            wanted = scaled(data.dataset[1].steps["observation"][:-1], 64, 64)
             np.testing.assert_array_equal(file["states"][:, channel], wanted)
     assert is_read_back_as_declared(data, form, place)
     assert is_read_back_as_declared(data, LramFormat(size=64), written(data, tmp_path / "grey", size=64))
