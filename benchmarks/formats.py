@@ -85,9 +85,10 @@ class Form:
 
 
 def forms() -> list[Form]:
-    """Every form of conf/format."""
+    """Every form of conf/format that a door reads."""
     names = sorted(path.stem for path in (CONF / "format").glob("*.yaml"))
-    return [Form((f"format={name}", *more)) for name in names for more in VARIANTS.get(name, [[]])]
+    every = [Form((f"format={name}", *more)) for name in names for more in VARIANTS.get(name, [[]])]
+    return [form for form in every if form.built().source(Path("nowhere")) is not None]
 
 
 class Made(Source):

@@ -21,6 +21,14 @@ _ONLY_DQN_REPLAY = "air_raid carnival elevator_action journey_escape pooyan"
 ROMS = {rom.replace("_", ""): rom for rom in (_JAT + _ONLY_DQN_REPLAY).split()}
 """Every game's name, in JAT's order -> the name of its ROM in ale-py."""
 
+SAMPLE_FACTORY = {
+    "asteroids": "asteroid",
+    "kungfumaster": "kongfumaster",
+    "montezumarevenge": "montezuma",
+    "privateeye": "privateye",
+}
+"""The games that Sample Factory spells in a way of its own."""
+
 ACTIONS = (
     *("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT", "UPFIRE"),
     *("RIGHTFIRE", "LEFTFIRE", "DOWNFIRE", "UPRIGHTFIRE", "UPLEFTFIRE", "DOWNRIGHTFIRE", "DOWNLEFTFIRE"),

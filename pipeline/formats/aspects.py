@@ -39,7 +39,7 @@ EVERYTHING = frozenset(Aspect)
 """What a form holds that loses nothing."""
 
 OF_EVERY_DATASET = (Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS, Aspect.REWARDS)
-"""These no form leaves out: what it does not hold as it was comes back as something else."""
+"""These no form that a door reads leaves out: what it does not hold as it was comes back as something else."""
 
 BLOCK = 2**16
 """States that are read at a time."""

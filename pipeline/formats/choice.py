@@ -18,6 +18,8 @@ FORMS: dict[str, str] = {
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",
     "rlds": "pipeline.formats.rlds.format.RldsFormat",
     "lerobot": "pipeline.formats.lerobot.format.LeRobotFormat",
+    "interleaved": "pipeline.formats.image_text.interleaved.InterleavedFormat",
+    "simple": "pipeline.formats.image_text.simple.SimpleFormat",
 }
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""
 
@@ -33,6 +35,8 @@ FORM_WORDS = {
     "npz": "the same, .npz files",
     "npzc": "the same, compressed .npz files",
     "pkl": "the same, pickles",
+    "interleaved": "image-text parquet, an episode a row: frames and actions in turns",
+    "simple": "image-text parquet, a frame and its action a row",
 }
 """What each form is, for who has named none."""
 

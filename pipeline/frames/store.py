@@ -30,6 +30,12 @@ FRAMES = "frames"
 PNG, ENDS, EPISODE_ENDS, DIGESTS = "png", "ends", "episode_ends", "digests"
 """Arrays of a frames artifact; see `Frames`."""
 
+BLOCK_BYTES = 16 * 2**20
+"""Of the pictures that are read at a time."""
+
+BLOCK_ROWS = 2**17
+"""Ends of pictures that are read at a time."""
+
 
 @dataclass(frozen=True)
 class EncodedPicture:
@@ -83,6 +89,27 @@ class EpisodeFrames:
         """The file of one row."""
         row = range(len(self))[row]
         return self.png[self.ends[row - 1] if row else 0 : self.ends[row]].tobytes()
+
+
+@dataclass(frozen=True)
+class PictureBlock:
+    """The pictures of some episodes that follow one another.
+
+    Attributes:
+        numbers: of the episodes.
+        png: the files' bytes, one after the other.
+        ends: where each file ends.
+        rows: how many pictures each episode has, T+1.
+    """
+
+    numbers: range
+    png: UInt8[np.ndarray, "bytes"]
+    ends: Int64[np.ndarray, "pictures"]
+    rows: Int64[np.ndarray, "episodes"]
+
+    def bounds(self) -> Int64[np.ndarray, "pictures+1"]:
+        """Where each file begins, and where the last one ends."""
+        return np.concatenate([[0], self.ends])
 
 
 def spilled_frames(folder: Path, index: int) -> Path:
@@ -149,6 +176,47 @@ class Frames:
 
     def __iter__(self) -> Iterator[EpisodeFrames]:
         return (self[index] for index in range(len(self)))
+
+    def between(self, start: int, stop: int) -> Iterator[PictureBlock]:
+        """The pictures of the episodes [start, stop), so many at a time that they take about 16 MB, or one episode.
+
+        Raises IndexError unless 0 <= start <= stop <= episodes.
+        """
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"pictures of episodes {start} to {stop} of {self._folder}, which has {len(self)}")
+        for span in self._spans(start, stop):
+            yield from self._cut(*span)
+
+    def _spans(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, int]]:
+        """Some episodes at a time: the first one's number, where the rows of each end, where each picture ends, and
+        where the first one begins.
+        """
+        while start < stop:
+            first = int(self._episode_ends[start - 1]) if start else 0
+            last = int(np.searchsorted(self._episode_ends, first + BLOCK_ROWS, "right"))
+            last = min(max(last, start + 1), stop)
+            row_ends = self._episode_ends[start:last] - first
+            begin = int(self._arrays[ENDS][first - 1 : first][0]) if first else 0
+            yield start, row_ends, self._arrays[ENDS][first : first + int(row_ends[-1])], begin
+            start = last
+
+    def _cut(
+        self, start: int, row_ends: Int64[np.ndarray, "n"], ends: Int64[np.ndarray, "rows"], begin: int
+    ) -> Iterator[PictureBlock]:
+        """The pictures of a span, so many episodes at a time that they are not too large."""
+        last_ends, done, row = ends[row_ends - 1], 0, 0
+        while done < len(row_ends):
+            until = max(done + 1, int(np.searchsorted(last_ends, begin + BLOCK_BYTES, "right")))
+            stop_row, stop = int(row_ends[until - 1]), int(last_ends[until - 1])
+            rows = np.diff(row_ends[done:until], prepend=row)
+            png = self._arrays[PNG][begin:stop]
+            yield PictureBlock(range(start + done, start + until), png, ends[row:stop_row] - begin, rows)
+            done, row, begin = until, stop_row, stop
+
+    def sizes(self, stop: int) -> Int64[np.ndarray, "episodes"]:
+        """Bytes of the pictures of each of the episodes before `stop`."""
+        ends = [np.zeros(1, np.int64), *(ends[row_ends - 1] for _, row_ends, ends, _ in self._spans(0, stop))]
+        return np.diff(np.concatenate(ends))
 
     def __getitem__(self, index: int) -> EpisodeFrames:
         """The pictures of one episode, reading only those. Raises IndexError beyond the first or last."""

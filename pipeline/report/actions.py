@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.domains.atari import ACTIONS
 from pipeline.report.ranges import Range, range_of
 from pipeline.report.tallies import Blocks, Tally, tally_columns
 
@@ -74,22 +72,3 @@ def _counts(blocks: Blocks, names: Mapping[int, str]) -> dict[int, int]:
         if len(counts) > MOST_CHOICES:
             return {}
     return counts
-
-
-def action_names(parameters: Mapping[str, Any]) -> dict[int, str]:
-    """What a dataset's action numbers mean, from its manifest's `parameters`; empty where they do not say.
-
-    An Atari console writes names, `["NOOP", "FIRE"]`; a log of its games the places among all 18, `[0, 1]`.
-
-    >>> action_names({"source": {"actions": [0, 3]}})
-    {0: 'NOOP', 1: 'RIGHT'}
-    """
-    for maker in ("environment", "source"):
-        stated = parameters.get(maker, {}).get("actions")
-        if isinstance(stated, list) and all(_names_one(each) for each in stated):
-            return {number: each if isinstance(each, str) else ACTIONS[each] for number, each in enumerate(stated)}
-    return {}
-
-
-def _names_one(action: object) -> bool:
-    return isinstance(action, str) or (isinstance(action, int) and 0 <= action < len(ACTIONS))

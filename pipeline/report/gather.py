@@ -11,8 +11,9 @@ from jaxtyping import Shaped
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.rewards import reward_clipping
+from pipeline.domains.actions import action_names
 from pipeline.machine.progress import progress
-from pipeline.report.actions import action_names, actions_of
+from pipeline.report.actions import actions_of
 from pipeline.report.curves import curves_of
 from pipeline.report.figures import BINS, Figures, Match, Place
 from pipeline.report.neighbours import lookups_of, search_of

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from pipeline.domains.babyai import GRID
+from pipeline.domains.babyai import GRID, MOVES
 from pipeline.envs.babyai.bot import Bot
 from pipeline.envs.babyai.view import quicken
 from pipeline.errors import InvalidInput, unknown_name
@@ -61,9 +61,6 @@ LEVELS = {
     "unlock": "Unlock",
 }
 """Task -> the level in `BabyAI-<level>-v0`, as in `TASK_NAME_TO_ENV_ID` of huggingface/jat, jat/eval/rl/core.py."""
-
-MOVES = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
-"""The actions, in order."""
 
 DONE_ACTIONS = "BABYAI_DONE_ACTIONS"
 """A variable that the package reads: where it is set, only `done` ends a mission, fulfilled or spoiled."""

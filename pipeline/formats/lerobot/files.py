@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
+from pipeline.formats.hidden_parquet import HiddenParquet
 from pipeline.formats.lerobot.plan import FACT_TYPES, LeRobotPlan
 from pipeline.formats.lerobot.tables import EpisodeTables, TableMaker
-from pipeline.machine.files import sync_folder
 from pipeline.sources.lerobot import names
 from pipeline.sources.lerobot.columns import IMAGE
 
@@ -118,8 +117,8 @@ class _OpenFile:
 
     def __init__(self, folder: Path, number: int, maker: TableMaker, plan: LeRobotPlan) -> None:
         self._folder, self._number, self._maker, self._plan = folder, number, maker, plan
-        self._data = _HiddenFile(folder / names.file_name(names.DATA, number), maker.schema, plan)
-        self._last: _HiddenFile | None = None
+        self._data = _hidden(folder / names.file_name(names.DATA, number), maker.schema, plan)
+        self._last: HiddenParquet | None = None
         self._waiting: list[pa.Table] = []
         self._facts: list[Mapping[str, Any]] = []
         self._rows = 0
@@ -145,7 +144,7 @@ class _OpenFile:
         if self._waiting:
             if self._last is None:
                 path = self._folder / names.file_name(names.FINAL, self._number)
-                self._last = _HiddenFile(path, self._maker.last_schema, self._plan)
+                self._last = _hidden(path, self._maker.last_schema, self._plan)
             self._last.append(pa.concat_tables(self._waiting).combine_chunks())
             self._waiting = []
 
@@ -154,7 +153,7 @@ class _OpenFile:
         self._write_last()
         if self._last is not None:
             self._last.finish({})
-        facts = _HiddenFile(self._folder / names.file_name(names.EPISODES, self._number), schema)
+        facts = _hidden(self._folder / names.file_name(names.EPISODES, self._number), schema)
         facts.append(pa.Table.from_pylist(list(self._facts), schema))
         facts.finish({})
         self._data.finish({LEVELS_KEY: json.dumps({name: counts.tolist() for name, counts in self._levels.items()})})
@@ -166,41 +165,9 @@ class _OpenFile:
             self._last.close()
 
 
-class _HiddenFile:
-    """A parquet file whose name begins with a dot until it is finished."""
-
-    def __init__(self, path: Path, schema: pa.Schema, plan: LeRobotPlan | None = None) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._hidden = path.with_name(f".{path.name}.partial")
-        self._sink = pa.OSFile(str(self._hidden), "wb")
-        pictures = [f"{each.column}.bytes" for each in (plan.columns if plan else ()) if each.kind == IMAGE]
-        self._writer = pq.ParquetWriter(self._sink, schema, **_settings(schema, pictures))
-
-    @property
-    def size(self) -> int:
-        """Bytes that were written so far."""
-        return int(self._sink.tell())
-
-    def append(self, table: pa.Table) -> None:
-        """One row group more."""
-        self._writer.write_table(table, max(1, len(table)))
-
-    def finish(self, metadata: Mapping[bytes, str]) -> None:
-        if metadata:
-            self._writer.add_key_value_metadata(metadata)
-        self.close()
-        descriptor = os.open(self._hidden, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._hidden.replace(self._path)
-        sync_folder(self._path.parent)
-
-    def close(self) -> None:
-        self._writer.close()
-        self._sink.close()
+def _hidden(path: Path, schema: pa.Schema, plan: LeRobotPlan | None = None) -> HiddenParquet:
+    pictures = [f"{each.column}.bytes" for each in (plan.columns if plan else ()) if each.kind == IMAGE]
+    return HiddenParquet(path, schema, **_settings(schema, pictures))
 
 
 def _settings(schema: pa.Schema, pictures: list[str]) -> dict[str, Any]:

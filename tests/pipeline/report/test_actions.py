@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.report.actions import MOST_CHOICES, MOST_DIMENSIONS, action_names, actions_of
+from pipeline.report.actions import MOST_CHOICES, MOST_DIMENSIONS, actions_of
 
 INT64, FLOAT32 = np.dtype(np.int64), np.dtype(np.float32)
 
@@ -39,9 +39,3 @@ def test_many_dimensions_are_a_table():
     found = actions_of((MOST_DIMENSIONS + 1,), FLOAT32, lambda: [block], {})
     assert not found.dimensions
     assert [(each.name, each.min, each.max) for each in found.ranges][:2] == [("0", 0, 17), ("1", 1, 18)]
-
-
-def test_names_come_from_the_console_or_from_the_log():
-    assert action_names({"environment": {"actions": ["NOOP", "UP"]}}) == {0: "NOOP", 1: "UP"}
-    assert action_names({"source": {"actions": [0, 11]}}) == {0: "NOOP", 1: "RIGHTFIRE"}
-    assert action_names({"source": {"actions": [99]}}) == action_names({"environment": {}}) == {}

@@ -1,0 +1,1 @@
+"""Pictures and actions as files for people and for trainers of image-text models."""
