@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.measure import Row, best_of, print_table
 from benchmarks.png import screens
-from pipeline.frames.video import CRF, FPS, SETTINGS, video_frames, write_video
+from pipeline.frames.video import CRF, FPS, KEYFRAMES, SETTINGS, video_frames, write_video
 
 GAMES = ("pong", "spaceinvaders")
 SIDE = 480
@@ -46,7 +46,7 @@ def scene(count: int) -> list[np.ndarray]:
 def bare(path: Path, planes: Sequence[np.ndarray], width: int, height: int) -> None:
     """The encoder and the container, and nothing else."""
     with av.open(path, "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=SETTINGS | {"crf": str(CRF)})
+        stream = container.add_stream("libx264", rate=FPS, options=SETTINGS | {"crf": str(CRF), "g": str(KEYFRAMES)})
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.thread_count = width, height, "yuv420p", 1
         for each in planes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(each, "yuv420p")))

@@ -20,6 +20,7 @@ FORMS: dict[str, str] = {
     "lerobot": "pipeline.formats.lerobot.format.LeRobotFormat",
     "interleaved": "pipeline.formats.image_text.interleaved.InterleavedFormat",
     "simple": "pipeline.formats.image_text.simple.SimpleFormat",
+    "rlhf_blender": "pipeline.formats.blender.format.BlenderFormat",
 }
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""
 
@@ -37,6 +38,7 @@ FORM_WORDS = {
     "pkl": "the same, pickles",
     "interleaved": "image-text parquet, an episode a row: frames and actions in turns",
     "simple": "image-text parquet, a frame and its action a row",
+    "rlhf_blender": "videos, arrays and a registry that RLHF-Blender shows to people",
 }
 """What each form is, for who has named none."""
 

@@ -21,6 +21,7 @@ from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
 from pipeline.formats.held import HeldDigest
 from pipeline.frames.store import EpisodeFrames, Frames, PictureBlock
+from pipeline.interfaces import Environment
 from pipeline.sources.contract import Source
 
 
@@ -48,6 +49,7 @@ class Outgoing:
         frames: the drawn pictures of the episodes, at least of those; None for a form that does not show them.
         held: the digest of what the form holds of them.
         advance: is called with the number of episodes that were handed out.
+        environment: makes the environment of the task, for what its identity does not say; None where it is not known.
     """
 
     domain: str
@@ -58,6 +60,7 @@ class Outgoing:
     frames: Frames | None = field(default=None, repr=False)
     held: HeldDigest | None = field(default=None, repr=False)
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
+    environment: Callable[[], Environment] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -75,6 +76,7 @@ def export_of(
                 provenance(artifact, episodes, settings),
                 rule,
                 Frames(frames) if frames else None,
+                environment=partial(domain.environment, task=name),
             )
         )
         datasets.append(episodes_parent(artifact, episodes, len(episodes)))

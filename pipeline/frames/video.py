@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from pipeline.errors import InvalidInput
-from pipeline.frames.png import decode_png
+from pipeline.frames.png import decode_own, decode_png
 from pipeline.frames.store import EpisodeFrames, Frames
 from pipeline.machine.extras import import_extra
 from pipeline.machine.files import write_atomic
@@ -42,7 +42,7 @@ LARGEST = 16_384
 KEYFRAMES = 120
 """Frames from one that stands alone to the next, at most: a player that jumps decodes no more than these."""
 
-SETTINGS = {"preset": "medium", "profile": "high", "bf": "0", "g": str(KEYFRAMES), "threads": "1", "mbtree": "0"}
+SETTINGS = {"preset": "medium", "profile": "high", "bf": "0", "threads": "1", "mbtree": "0"}
 """Of x264. One thread, because the bytes depend on their number; who has several videos writes them in several
 processes. No macroblock tree: with it the same pictures gave other bytes now and then. Doing without costs a tenth to a
 quarter more bytes, for camera pictures up to twice as many.
@@ -66,7 +66,11 @@ class Video:
 
 
 def write_video(
-    path: Path, pictures: Iterable[UInt8[np.ndarray, "h w 3"]], fps: float | Fraction = FPS, crf: int = CRF
+    path: Path,
+    pictures: Iterable[UInt8[np.ndarray, "h w 3"]],
+    fps: float | Fraction = FPS,
+    crf: int = CRF,
+    keyframes: int = KEYFRAMES,
 ) -> Video:
     """Write pictures as the frames of an mp4 file, which appears whole or not at all.
 
@@ -79,15 +83,16 @@ def write_video(
             column is repeated once, because H.264 halves both sides for colours.
         fps: frames per second, 0.1 to 1000; the rate is constant.
         crf: quality, 1 to 51; lower is nearer to the pictures and larger.
+        keyframes: frames from one that stands alone to the next, at most.
 
     Raises:
         InvalidInput: no pictures, pictures of several sizes, arrays that are no pictures, a setting outside its range,
             PyAV is missing, or its FFmpeg has no libx264.
     """
     check_encoder()
-    rate = _rate(fps)
-    if not 1 <= crf <= 51:
-        raise InvalidInput(f"crf={crf} is outside 1 to 51. 18 is hard to tell from the pictures, 28 is small.")
+    rate = check_quality(fps, crf)
+    if keyframes < 1:
+        raise InvalidInput(f"keyframes={keyframes} must be at least 1 frame.")
     checked = _checked(pictures, path.name)
     if (first := next(checked, None)) is None:
         raise InvalidInput(f"There are no pictures for {path.name}; a video needs at least one.")
@@ -96,7 +101,8 @@ def write_video(
     def write(file: Any) -> None:
         nonlocal frames
         # FFmpeg opens the file by its name: it reads the frames back to put the index before them.
-        frames = _encode(Path(file.name), chain([first], checked), first.shape, rate, crf)
+        options = SETTINGS | {"crf": str(crf), "g": str(keyframes)}
+        frames = _encode(Path(file.name), chain([first], checked), first.shape, rate, options)
 
     write_atomic(path, write)
     return Video(frames, first.shape[1] + first.shape[1] % 2, first.shape[0] + first.shape[0] % 2)
@@ -109,7 +115,14 @@ def episode_video(frames: Frames, index: int, path: Path, fps: float | Fraction 
 
 def decoded(files: EpisodeFrames) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """The pictures of an episode, one in memory at a time."""
-    return (decode_png(files[row]) for row in range(len(files)))
+    shape = None
+    for row in range(len(files)):
+        file = files[row]
+        picture = None if shape is None else np.empty(shape, np.uint8)
+        if picture is None or not decode_own(file, picture):
+            picture = decode_png(file)
+        shape = picture.shape
+        yield picture
 
 
 def check_encoder() -> None:
@@ -124,9 +137,12 @@ def check_encoder() -> None:
         ) from error
 
 
-def _rate(fps: float | Fraction) -> Fraction:
+def check_quality(fps: float | Fraction, crf: int) -> Fraction:
+    """The rate of frames. Raises InvalidInput for a rate or a quality that no video has."""
     if not 0.1 <= fps <= 1000:
         raise InvalidInput(f"fps={fps} must be 0.1 to 1000 frames per second.")
+    if not 1 <= crf <= 51:
+        raise InvalidInput(f"crf={crf} is outside 1 to 51. 18 is hard to tell from the pictures, 28 is small.")
     return Fraction(fps).limit_denominator(1001)
 
 
@@ -153,14 +169,18 @@ def _size(picture: UInt8[np.ndarray, "h w 3"]) -> str:
 
 
 def _encode(
-    path: Path, pictures: Iterable[UInt8[np.ndarray, "h w 3"]], shape: tuple[int, ...], rate: Fraction, crf: int
+    path: Path,
+    pictures: Iterable[UInt8[np.ndarray, "h w 3"]],
+    shape: tuple[int, ...],
+    rate: Fraction,
+    options: dict[str, str],
 ) -> int:
     """Write the file; returns the number of frames."""
     import av
 
     count = 0
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = _stream(container, shape, rate, crf)
+        stream = _stream(container, shape, rate, options)
         for count, frame in enumerate(video_frames(pictures), start=1):
             frame.pts, frame.duration, frame.time_base = count - 1, 1, 1 / rate
             container.mux(stream.encode(frame))
@@ -168,8 +188,8 @@ def _encode(
     return count
 
 
-def _stream(container: OutputContainer, shape: tuple[int, ...], rate: Fraction, crf: int) -> VideoStream:
-    stream = container.add_stream(ENCODER, rate=rate, options=SETTINGS | {"crf": str(crf)})
+def _stream(container: OutputContainer, shape: tuple[int, ...], rate: Fraction, options: dict[str, str]) -> VideoStream:
+    stream = container.add_stream(ENCODER, rate=rate, options=options)
     context = stream.codec_context
     context.height, context.width = (side + side % 2 for side in shape[:2])
     context.pix_fmt, context.time_base, context.thread_count = "yuv420p", 1 / rate, 1

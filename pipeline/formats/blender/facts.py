@@ -1,0 +1,89 @@
+"""`experiment.json`: what RLHF-Blender's registry says of a dataset, which is one checkpoint of an experiment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.dataset.columns import RowSpec
+from pipeline.domains.actions import action_names
+from pipeline.domains.atari import ROMS
+from pipeline.formats.blender.arrays import ENTROPY, has_states
+from pipeline.formats.blender.spaces import action_space_info, observation_space_info, recorded_environment
+from pipeline.formats.contract import Outgoing
+
+NO_CHECKPOINT = "-1"
+"""Of a policy that is none of several checkpoints, as RLHF-Blender writes it for its random agent."""
+
+FRAMEWORKS = {"random": "Random", "sb3": "StableBaselines3"}
+"""Those that RLHF-Blender knows; the names of other policies stand for themselves."""
+
+ROWS = "T+1 rows an episode, a frame each; rewards, dones and infos are those of the step that led to a row"
+
+
+def experiment_facts(data: Outgoing, observation: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a registry is to say, as JSON.
+
+    Args:
+        data: the dataset.
+        observation: the array that becomes `obs`.
+        settings: of the form; `env_id` and `checkpoint` may say otherwise than the dataset.
+    """
+    parameters = data.provenance.get("parameters", {})
+    policy, environment = parameters.get("policy", {}), recorded_environment(data)
+    checkpoint = settings["checkpoint"] if settings["checkpoint"] is not None else policy.get("step")
+    return {
+        "version": 1,
+        "environment": {
+            "id": settings["env_id"] or environment_id(data),
+            "entry_point": environment.get("entry_point"),
+            "packages": sorted(environment.get("packages") or {}),
+            "kwargs": dict(environment.get("kwargs") or {}),
+            "max_steps": environment.get("max_steps"),
+            "observation_space": observation_space_info(_as_written(data.rows[observation])),
+            "action_space": action_space_info(data, action_names(parameters)),
+        },
+        "checkpoint": NO_CHECKPOINT if checkpoint is None else str(checkpoint),
+        "framework": framework_of(policy),
+        "algorithm": str(policy.get("algorithm") or "").lower(),
+        "seed": int(parameters.get("seed", 0)),
+        "episodes": len(data),
+        "rows": (data.dataset.lengths + 1).tolist(),
+        "layout": ROWS,
+        "uncertainty": "entropy" if ENTROPY in data.rows else "ones",
+        "env_states": has_states(data.rows),
+        "provenance": dict(data.provenance),
+    }
+
+
+def is_random(data: Outgoing) -> bool:
+    """Whether all actions were drawn by chance."""
+    return bool(data.provenance.get("parameters", {}).get("policy", {}).get("name") == "random")
+
+
+def framework_of(policy: Mapping[str, Any]) -> str:
+    """The name by which RLHF-Blender knows what acted."""
+    name = "sb3" if "algorithm" in policy else str(policy.get("name", ""))
+    return FRAMEWORKS.get(name, name)
+
+
+def environment_id(data: Outgoing) -> str:
+    """The id of a task's environment, without a slash unless it has one by itself.
+
+    Gymnasium's own where it is one; of an Atari game that which RLHF-Blender's own configuration uses; of Meta-World
+    that from which RLHF-Blender makes a task.
+    """
+    if known := recorded_environment(data).get("id"):
+        return str(known)
+    if data.domain == "atari":
+        rom = ROMS.get(data.task, data.task)
+        return f"{''.join(word.capitalize() for word in rom.split('_'))}NoFrameskip-v4"
+    if data.domain == "metaworld":
+        return f"metaworld-{data.task}-v3"
+    return re.sub(r"[^\w.-]+", "-", f"{data.domain}-{data.task}")
+
+
+def _as_written(row: RowSpec) -> RowSpec:
+    """With the axis that `obs` has more."""
+    return RowSpec(row.dtype, (*row.shape, 1)) if len(row.shape) in (0, 2) else row

@@ -1,0 +1,144 @@
+"""RLHF-Blender: what people are shown and asked about: arrays, videos and thumbnails of one checkpoint."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pipeline.command import again
+from pipeline.episode import Episode
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.formats.aspects import EVERYTHING, Aspect
+from pipeline.formats.blender import files
+from pipeline.formats.blender.arrays import episode_arrays, has_states, row_rewards, row_states, row_uncertainty
+from pipeline.formats.blender.facts import experiment_facts, is_random
+from pipeline.formats.blender.files import EXPERIMENT, episode_file
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
+from pipeline.frames.png import decode_png
+from pipeline.frames.store import EpisodeFrames
+from pipeline.frames.thumbnail import write_thumbnail
+from pipeline.frames.video import CRF, FPS, check_encoder, check_quality, decoded, write_video
+from pipeline.machine.files import write_atomic, write_json
+from pipeline.machine.threads import available_cores
+from pipeline.wording import check_type, few
+
+KEYFRAMES = 12
+"""Frames from one that stands alone to the next, at most: RLHF-Blender shows single frames of its videos."""
+
+
+class BlenderFormat(Format):
+    """`experiment.json`, and for each episode arrays, rewards, uncertainties, a video and a thumbnail.
+
+    Args:
+        fps: frames a second of the videos.
+        crf: quality of the videos, 1 (large, near) to 51 (small, far).
+        checkpoint: the number of the checkpoint; unset: the step of the policy's, -1 where it has none.
+        env_id: what the environment is called; unset: its own id.
+        observation: of nested observations, the one that becomes `obs`.
+    """
+
+    name = "rlhf_blender"
+    holds = EVERYTHING - {Aspect.DISCOUNTS, Aspect.FINAL_REWARD}
+    refuses = frozenset({Refusal.NESTED})
+    shows_frames = True
+
+    def __init__(
+        self,
+        fps: float = FPS,
+        crf: int = CRF,
+        checkpoint: int | None = None,
+        env_id: str | None = None,
+        observation: str | None = None,
+    ) -> None:
+        check_quality(fps, crf)
+        check_type("format.checkpoint", checkpoint, int | None, "a whole number")
+        if checkpoint is not None and checkpoint < -1:
+            raise InvalidInput(f"format.checkpoint={checkpoint} must be at least 0, or -1 for none.")
+        self._fps, self._crf, self._observation = fps, crf, observation
+        self._named: dict[str, Any] = {"checkpoint": checkpoint, "env_id": env_id}
+
+    def identity(self) -> Mapping[str, Any]:
+        chosen = {"observation": self._observation} if self._observation else {}
+        return {"version": 1, "fps": self._fps, "crf": self._crf, **self._named, **chosen}
+
+    def require(self, data: Sequence[Outgoing]) -> None:
+        """Raises CannotHold for nested observations, InvalidInput where no video can be written."""
+        check_encoder()
+        for each in data:
+            self._chosen(each)
+
+    def lost(self, data: Outgoing) -> Iterable[Aspect]:
+        """Besides what it never holds: the digits of actions that are written as float32."""
+        action = data.rows["action"].dtype
+        if action not in (np.int64, np.float32):
+            return [*super().lost(data), Aspect.DTYPES]
+        return super().lost(data)
+
+    def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
+        return PurePosixPath(".")
+
+    def write(self, data: Sequence[Outgoing], folder: Path) -> None:
+        (each,) = data
+        assert each.frames is not None
+        chosen = self._chosen(each)
+        for kind in files.KINDS if has_states(each.rows) else files.KINDS[:-1]:
+            (folder / kind).mkdir(exist_ok=True)
+        under_way = deque[Future[None]]()
+        with ThreadPoolExecutor(available_cores(), "blender") as pool:
+            for number, episode in _unfinished(each, folder):
+                while len(under_way) >= 2 * available_cores():
+                    under_way.popleft().result()
+                arrays = partial(_write_arrays, folder, number, episode, chosen, is_random(each))
+                under_way.append(pool.submit(self._write_episode, folder, number, arrays, each.frames[number]))
+            for future in under_way:
+                future.result()
+        write_json(folder / EXPERIMENT, experiment_facts(each, chosen, self._named))
+
+    def _write_episode(
+        self, folder: Path, number: int, write_arrays: Callable[[], None], frames: EpisodeFrames
+    ) -> None:
+        """All files of an episode, its video last: that it is there says that the others are."""
+        write_arrays()
+        last_two = (decode_png(frames[row]) for row in range(len(frames))[-2:])
+        write_thumbnail(folder / episode_file(files.THUMBNAILS, number), last_two)
+        write_video(folder / episode_file(files.RENDERS, number), decoded(frames), self._fps, self._crf, KEYFRAMES)
+
+    def _chosen(self, data: Outgoing) -> str:
+        """The array that becomes `obs`. Raises CannotHold where that is not clear."""
+        names = [name for name in data.rows if name.split("/")[0] == "observation"]
+        nested = [name.removeprefix("observation/") for name in names if name != "observation"]
+        if self._observation is not None:
+            if self._observation not in nested:
+                raise unknown_name("array of the observation", self._observation, nested)
+            return f"observation/{self._observation}"
+        if names != ["observation"]:
+            raise CannotHold(
+                f"rlhf_blender keeps one array of observations, {data.dataset.name} has {few(nested)}. "
+                f"{holders(Refusal.NESTED)} holds them as they are. Or say which one it keeps:\n"
+                f"{again(format__observation=nested[0])}"
+            )
+        return "observation"
+
+
+def _unfinished(data: Outgoing, folder: Path) -> Iterator[tuple[int, Episode]]:
+    """The episodes that have no video, which is the last of their files, by number."""
+    waiting = {n for n in range(len(data)) if not (folder / episode_file(files.RENDERS, n)).exists()}
+    start = min(waiting, default=len(data))
+    return ((number, episode) for number, episode in enumerate(data.episodes(start), start) if number in waiting)
+
+
+def _write_arrays(folder: Path, number: int, episode: Episode, observation: str, random: bool) -> None:
+    found = {files.REWARDS: row_rewards(episode), files.UNCERTAINTY: row_uncertainty(episode)}
+    if (states := row_states(episode)) is not None:
+        found[files.ENV_STATES] = states
+    arrays: dict[str, Any] = episode_arrays(episode, observation, random)
+    write_atomic(folder / episode_file(files.EPISODES, number), lambda file: np.savez(file, **arrays))
+    for kind, array in found.items():
+        write_atomic(folder / episode_file(kind, number), partial(np.save, arr=array))
