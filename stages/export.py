@@ -115,6 +115,7 @@ def run(
     earlier = workspace.get(export.spec)
     if place is not None:
         place.require_possible(workspace.root)
+        place = place.with_signposts(format.signposts(export.data, str(place)))
         place.is_free(_files(earlier) if earlier else None)
     if lost and (force or not earlier):
         log.warning("export %s: %s does not hold all of it (%s)", export.label, format.name, lost)

@@ -188,6 +188,14 @@ class Format(Protocol):
         Files that stand under their final names are finished; what is unfinished has a name that begins with a dot.
         """
 
+    def signposts(self, data: Sequence[Outgoing], place: str) -> Mapping[str, bytes]:
+        """Files that say where an export lies, by their names below `place`, the path or address that it is laid at.
+
+        They are laid with it and are no part of it: what is exported is the same everywhere. Where it lies already,
+        with other signposts, these are replaced. Raises InvalidInput for a place that its settings do not fit.
+        """
+        return {}
+
     def source(self, path: Path) -> Source | None:
         """What reads it back: `path` is a `place` that was written. Never runs code of the data.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 
@@ -34,15 +34,20 @@ class LocalOut(Out):
         path: the file or folder that the export becomes there.
         place: what of the artifact's data is laid there.
         link: give the store's files a second name there instead of copying them.
+        signposts: what else is laid there.
     """
 
     asked: str
     path: Path
     place: PurePosixPath
     link: bool = False
+    signposts: Mapping[str, bytes] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def with_signposts(self, signposts: Mapping[str, bytes]) -> LocalOut:
+        return replace(self, signposts=signposts)
 
     def require_possible(self, store: Path) -> None:
         if self.path.is_relative_to(store) or store.is_relative_to(self.path):
@@ -67,10 +72,8 @@ class LocalOut(Out):
         path = self.path
         if not path.exists() and not path.is_symlink():
             return True
-        if files is not None and _files_at(path) == {
-            name: record["blake3"] for name, record in files_inside(files, self.place)
-        }:
-            return False
+        if files is not None and self._lies_there(files):
+            return not all(_holds(path / name, text) for name, text in self.signposts.items())
         if path.is_dir() and not any(path.iterdir()):
             return True
         names = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
@@ -94,6 +97,9 @@ class LocalOut(Out):
             _remove(unfinished)
             if not self.is_free(files):
                 return False
+            if self.path.exists() and self._lies_there(files):
+                self._replace_signposts(unfinished)
+                return True
             try:
                 self._write(source, unfinished)
                 check()
@@ -117,7 +123,22 @@ class LocalOut(Out):
             place = copy / file.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
             write(file, place)
+        for name, text in self.signposts.items():
+            (copy / name).write_bytes(text)
         sync_tree(copy)
+
+    def _lies_there(self, files: Files) -> bool:
+        """Whether the files of the export are there, whatever the signposts say."""
+        there = {name: digest for name, digest in _files_at(self.path).items() if name not in self.signposts}
+        return there == {name: record["blake3"] for name, record in files_inside(files, self.place)}
+
+    def _replace_signposts(self, unfinished: Path) -> None:
+        for name, text in self.signposts.items():
+            if not _holds(self.path / name, text):
+                unfinished.write_bytes(text)
+                sync_file(unfinished)
+                unfinished.replace(self.path / name)
+        sync_folder(self.path)
 
 
 @contextmanager
@@ -158,6 +179,10 @@ def _link(source: Path, copy: Path) -> None:
             f"format.link=true: {copy} cannot be a second name of a file of the store ({error.strerror}).\n"
             f"Copy instead: {again(format__link=False)}"
         ) from error
+
+
+def _holds(path: Path, text: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == text
 
 
 def _files_at(path: Path) -> dict[str, str]:

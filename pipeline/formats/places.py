@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from pipeline.artifacts.whole import Files
 
@@ -23,11 +23,14 @@ class Out(Protocol):
     def require_possible(self, store: Path) -> None:
         """Raises InvalidInput where nothing can be laid, before hours of work."""
 
+    def with_signposts(self, signposts: Mapping[str, bytes]) -> Self:
+        """The same place, where these files are laid, too (`pipeline.formats.contract.Format.signposts`)."""
+
     def is_free(self, files: Files | None) -> bool:
         """Whether something is to be laid there: False where the very same files are there already.
 
-        `files` are those of the export, None where they are not known yet. Raises InvalidInput where something else is
-        there.
+        `files` are those of the export, None where they are not known yet. Signposts that are there may be others.
+        Raises InvalidInput where something else is there.
         """
 
     def lay(self, data: Path, files: Files, label: str) -> bool:

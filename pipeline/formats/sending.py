@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from blake3 import blake3
 
 from pipeline.artifacts.whole import Files
 from pipeline.command import again
@@ -22,6 +26,7 @@ class RemoteOut(Out):
         remote: the file system, and the folder that the export lies in or becomes there.
         file: the name of its one file in that folder; empty for an export that is a folder.
         place: what of the artifact's data is sent.
+        signposts: what else is sent.
     """
 
     asked: str
@@ -30,9 +35,13 @@ class RemoteOut(Out):
     place: PurePosixPath
     link: bool
     elsewhere: bool = True
+    signposts: Mapping[str, bytes] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.remote.address}/{self.file}".rstrip("/")
+
+    def with_signposts(self, signposts: Mapping[str, bytes]) -> RemoteOut:
+        return replace(self, signposts=signposts)
 
     def require_possible(self, store: Path) -> None:
         if self.link:
@@ -42,7 +51,7 @@ class RemoteOut(Out):
 
     def is_free(self, files: Files | None) -> bool:
         try:
-            return not self._upload(Path(), files or {self.place.as_posix(): {"size": -1}}).is_there()
+            return not self._upload(Path(), files or {self.place.as_posix(): {"size": -1}}, Path()).is_there()
         except Occupied as found:
             raise InvalidInput(
                 f"{OUT}: {self} is there and is not this export: it holds {found}. Nothing is written over it.\n"
@@ -50,14 +59,21 @@ class RemoteOut(Out):
             ) from found
 
     def lay(self, data: Path, files: Files, label: str) -> bool:
-        self._upload(data, files).bring(label)
+        with TemporaryDirectory(prefix="signposts-") as folder:
+            for name, text in self.signposts.items():
+                (Path(folder) / name).write_bytes(text)
+            self._upload(data, files, Path(folder)).bring(label)
         return True
 
-    def _upload(self, data: Path, files: Files) -> FolderUpload:
-        """The files of `data` by the names that they have there."""
+    def _upload(self, data: Path, files: Files, signposts: Path) -> FolderUpload:
+        """The files of `data` by the names that they have there, and those of the folder `signposts`."""
         records = {self.file if name == "." else name: record for name, record in files_inside(files, self.place)}
         paths = {name: data / self.place if name == self.file else data / self.place / name for name in records}
-        return FolderUpload(self.remote, paths, records, f".{self.file}{NOTE}" if self.file else NOTE)
+        for name, text in self.signposts.items():
+            paths[name] = signposts / name
+            records[name] = {"size": len(text), "blake3": blake3(text).hexdigest()}
+        note = f".{self.file}{NOTE}" if self.file else NOTE
+        return FolderUpload(self.remote, paths, records, note, frozenset(self.signposts))
 
 
 def remote_out(asked: str, place: PurePosixPath, suffixes: tuple[str, ...], link: bool) -> RemoteOut:

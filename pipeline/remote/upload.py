@@ -39,12 +39,14 @@ class FolderUpload:
         records: its size and checksum, by the same path: what the note says.
         note: the name of the note in the folder. Another than `.upload.json` is that of one file, beside which there
             may be any others.
+        replaced: names of files that may lie there with other content: `bring` sends them again.
     """
 
     remote: Remote
     files: Mapping[str, Path]
     records: Mapping[str, Mapping[str, Any]]
     note: str = NOTE
+    replaced: frozenset[str] = frozenset()
 
     def is_there(self) -> bool:
         """Whether the very same files lie there, all of them, with their sizes.
@@ -56,9 +58,10 @@ class FolderUpload:
             if there:
                 raise Occupied(sorted(there))
             return False
-        if noted["files"] != self._listed():
+        listed = self._listed()
+        if self._lasting(noted["files"]) != self._lasting(listed):
             raise Occupied(sorted(there))
-        return bool(noted[FINISHED]) and not self._missing(there)
+        return bool(noted[FINISHED]) and noted["files"] == listed and not self._missing(there)
 
     def bring(self, label: str) -> None:
         """Send what is not there yet with its size; then compare all sizes, and finish the note.
@@ -67,7 +70,7 @@ class FolderUpload:
         the next call goes on from there. Raises InvalidInput where it refuses.
         """
         self._write_note(finished=False)
-        missing = self._missing(self._sizes())
+        missing = sorted({*self._missing(self._sizes()), *self.replaced})
         size = sum(int(self.records[name]["size"]) for name in missing)
         log.info("%s: %s (%s) to %s", label, how_many(len(missing), "files"), human_bytes(size), self.remote.address)
         with progress("upload", label, "bytes", size) as advance, ThreadPoolExecutor(self.remote.together) as pool:
@@ -142,6 +145,10 @@ class FolderUpload:
 
     def _missing(self, there: Mapping[str, int]) -> list[str]:
         return [name for name in self.files if there.get(name) != self.records[name]["size"]]
+
+    def _lasting(self, records: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that must lie there as they are."""
+        return {name: record for name, record in records.items() if name not in self.replaced}
 
     def _shares_folder(self) -> bool:
         """Whether other files may lie beside these: those of one file."""

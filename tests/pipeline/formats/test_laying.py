@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 
+from pipeline.artifacts.exported import place_in
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
+from pipeline.formats.contract import Outgoing
 from pipeline.formats.laying import place_out
 from pipeline.formats.places import another_place
 from stages import export
@@ -168,3 +171,43 @@ def test_another_place_has_the_same_kind_of_name():
     assert [another_place(each) for each in places] == [
         "a-2", "a-2", "/x/a-2.hdf5", "gs://b/a-2.hdf5", "memory://a-2",
     ]  # fmt: skip
+
+
+class SignpostedFormat(ArraysFormat):
+    """With a file that says where it lies, or what a user says of that."""
+
+    name = "signposted"
+
+    def __init__(self, prefix: str | None = None) -> None:
+        self._prefix = prefix
+
+    def signposts(self, data: Sequence[Outgoing], place: str) -> Mapping[str, bytes]:
+        return {"where.txt": (self._prefix or place).encode()}
+
+
+def test_a_signpost_lies_with_the_export_and_is_no_part_of_it(home, tmp_path):
+    out = tmp_path / "out"
+    first = exported(SignpostedFormat(), home, out=str(out), task="corner")
+    assert (out / "corner" / "where.txt").read_text() == str(out / "corner")
+    assert not (place_in(first) / "where.txt").exists()
+    elsewhere = exported(SignpostedFormat("/mnt"), home, out=str(tmp_path / "other"), task="corner")
+    assert (elsewhere.path, elsewhere.built) == (first.path, False)
+
+
+def test_another_signpost_replaces_the_one_that_is_there_and_nothing_else(home, tmp_path):
+    out = tmp_path / "out"
+    exported(SignpostedFormat(), home, out=str(out), task="corner")
+    times = {path.name: path.stat().st_mtime_ns for path in (out / "corner").iterdir()}
+    for _ in range(2):
+        exported(SignpostedFormat("/mnt"), home, out=str(out), task="corner")
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "corner").iterdir()}
+    assert (out / "corner" / "where.txt").read_text() == "/mnt"
+    assert {name for name in after if after[name] != times[name]} == {"where.txt"}
+    assert everything_below(out) == sorted(["corner", *(f"corner/{name}" for name in times)])
+    (out / "corner" / "where.txt").unlink()
+    exported(SignpostedFormat("/mnt"), home, out=str(out), task="corner")
+    assert (out / "corner" / "where.txt").read_text() == "/mnt"
+    (out / "corner" / "0.npz").write_bytes(b"changed")
+    with pytest.raises(InvalidInput, match="is not this export"):
+        exported(SignpostedFormat("/data"), home, out=str(out), task="corner")
+    assert (out / "corner" / "where.txt").read_text() == "/mnt"

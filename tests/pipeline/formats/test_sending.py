@@ -19,6 +19,7 @@ from tests.conftest import made_episode
 from tests.contracts.format import Listed, exported, ingested
 from tests.gcs_server import BUCKET, Gcs
 from tests.pipeline.formats.test_contract import ArraysFormat
+from tests.pipeline.formats.test_laying import SignpostedFormat
 
 OUT = f"gs://{BUCKET}/runs"
 NAMES = ["0.npz", "1.npz", "2.npz", "provenance.json"]
@@ -144,3 +145,18 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_is_made(home:
     with pytest.raises(InvalidInput, match="no place of this machine"):
         sent(home, out="memory://runs", link=True)
     assert not list(home.of_kind("toy", "corner", "export"))
+
+
+def test_signposts_are_sent_and_others_replace_them(home: Workspace, gcs: Gcs, monkeypatch):
+    monkeypatch.setitem(FORMS, "signposted", "tests.pipeline.formats.test_laying.SignpostedFormat")
+    there = gcs.folder / "runs" / "corner"
+    exported(SignpostedFormat(), home, out=OUT)
+    assert (there / "where.txt").read_text() == f"{OUT}/corner"
+    gcs.log.clear()
+    exported(SignpostedFormat(), home, out=OUT)
+    assert not gcs.requests("PUT")
+    exported(SignpostedFormat("g" + f"{OUT}/corner"[1:]), home, out=OUT)
+    assert not gcs.requests("PUT")
+    exported(SignpostedFormat("x" + f"{OUT}/corner"[1:]), home, out=OUT)  # as many bytes
+    assert (there / "where.txt").read_text()[0] == "x"
+    assert not [text for text in gcs.requests("PUT") if text.endswith(".npz")]
