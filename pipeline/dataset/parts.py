@@ -127,7 +127,8 @@ def pack(
 
 def unpack(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[Episode]:
     """The episodes of a part; the inverse of `pack`."""
-    ends, steps, facts = arrays[ENDS].tolist(), step_arrays(arrays), _facts(arrays)
+    ends, facts = arrays[ENDS].tolist(), _facts(arrays)
+    steps = {name: np.asarray(array) for name, array in step_arrays(arrays).items()}  # slices of memory maps are slow
     return [
         Episode(steps=without_absent({name: array[start:end] for name, array in steps.items()}), **each)
         for start, end, each in zip([0, *ends[:-1]], ends, facts, strict=True)

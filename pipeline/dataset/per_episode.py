@@ -13,15 +13,15 @@ from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_as_json,
 ONCE = (*SUMMARY, *TEXTS, INFO_TEXTS)
 """The names. All but the texts are numbers or truth values, with the dtypes of `SUMMARY`."""
 
+_PLAIN: Mapping[str, type[bool | int]] = {n: bool if dtype is np.bool_ else int for n, dtype in SUMMARY.items()}
+
 
 def once_of(episode: Episode) -> dict[str, bool | int | str]:
     """Seed, flags and texts by name; the texts of infos as one text, JSON, which is empty where there are none.
 
     Reset infos are arrays: they are kept apart.
     """
-    numbers: dict[str, bool | int] = {
-        name: np.asarray(getattr(episode, name), dtype).item() for name, dtype in SUMMARY.items()
-    }
+    numbers = {name: plain(getattr(episode, name)) for name, plain in _PLAIN.items()}
     texts = {name: getattr(episode, name) for name in TEXTS}
     return numbers | texts | {INFO_TEXTS: texts_as_json(episode.info_texts, episode.reset_texts)}
 

@@ -23,6 +23,9 @@ from pipeline.sources.minari.tables import SHAPE
 ENDS = {"arrow": b"ARROW1", "parquet": b"PAR1"}
 """The last bytes of a whole file."""
 
+SMALL = 2**20
+"""Bytes of a table that is put together in memory: Arrow writes a dozen pieces of it."""
+
 
 def write_episode_tables(
     data: Outgoing, places: Sequence[ArrayPlace], folder: Path, data_format: str, discrete: bool
@@ -31,26 +34,34 @@ def write_episode_tables(
 
     `discrete`: the action space is Discrete, so that actions are plain numbers, not lists of one.
     """
-    start, rows = _finished(folder, data_format), data.rows
+    start, rows, schema = _finished(folder, data_format), data.rows, None
     for number, episode in enumerate(data.episodes(start), start):
-        partial = folder / f".{number}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        table = _table(minari_arrays(episode, rows, places), discrete)
-        _write(table, partial / f"part-0.{data_format}", data_format)
-        (partial / METADATA).write_text(json.dumps(_facts(episode, number), ensure_ascii=False))
+        (partial := folder / f".{number}").mkdir()
+        table = _table(minari_arrays(episode, rows, places), discrete, schema)
+        schema = table.schema
+        _write(table, f"{partial}/part-0.{data_format}", data_format)
+        facts = json.dumps(_table_facts(episode, number), ensure_ascii=False)
+        with open(f"{partial}/{METADATA}", "wb", 0) as file:
+            file.write(facts.encode())
         partial.rename(folder / str(number))
 
 
-def _write(table: pa.Table, path: Path, data_format: str) -> None:
-    if data_format == ARROW:
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-    else:
+def _write(table: pa.Table, path: str, data_format: str) -> None:
+    if data_format != ARROW:
         pq.write_table(table, path)
+        return
+    if table.get_total_buffer_size() > SMALL:
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        return
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, table.schema) as writer:
+        writer.write_table(table)
+    with open(path, "wb", 0) as whole:
+        whole.write(buffer.getvalue())
 
 
-def _facts(episode: Episode, number: int) -> dict[str, Any]:
+def _table_facts(episode: Episode, number: int) -> dict[str, Any]:
     facts: dict[str, Any] = dict(minari_facts(episode, number))
     for name, array in reset_attributes(episode).items():
         first, _, rest = name.partition("/")
@@ -58,7 +69,8 @@ def _facts(episode: Episode, number: int) -> dict[str, Any]:
     return facts
 
 
-def _table(arrays: Mapping[str, Shaped[np.ndarray, "_ ..."]], discrete: bool) -> pa.Table:
+def _table(arrays: Mapping[str, Shaped[np.ndarray, "_ ..."]], discrete: bool, schema: pa.Schema | None) -> pa.Table:
+    """The table of an episode. `schema` is that of an earlier one; making it takes as long as all the rest."""
     tree: dict[str, Any] = {}
     for path, array in arrays.items():
         first, _, rest = path.partition("/")
@@ -75,18 +87,27 @@ def _table(arrays: Mapping[str, Shaped[np.ndarray, "_ ..."]], discrete: bool) ->
             for key in above:
                 place = place.setdefault(key, {})
             place[last] = column, None
-    columns = {name: _column(name, each) for name, each in tree.items()}
-    return pa.Table.from_arrays([c for c, _ in columns.values()], schema=pa.schema([f for _, f in columns.values()]))
+    if schema is not None:
+        columns = [_array(each, schema, name) for name, each in tree.items()]
+        return pa.Table.from_arrays(columns, schema=schema)
+    fields = [_field(name, each) for name, each in tree.items()]
+    return _table(arrays, discrete, pa.schema(fields))
 
 
-def _column(name: str, value: Any) -> tuple[pa.Array, pa.Field]:
-    """An array and its field; a mapping becomes a struct."""
+def _field(name: str, value: Any) -> pa.Field:
+    """The field of a column and its shape; a mapping is a struct."""
     if isinstance(value, dict):
-        inner = [_column(key, each) for key, each in value.items()]
-        array = pa.StructArray.from_arrays([array for array, _ in inner], fields=[field for _, field in inner])
-        return array, pa.field(name, array.type)
+        return pa.field(name, pa.struct([_field(key, each) for key, each in value.items()]))
     array, shape = value
-    return array, pa.field(name, array.type, metadata={SHAPE: shape} if shape else None)
+    return pa.field(name, array.type, metadata={SHAPE: shape} if shape else None)
+
+
+def _array(value: Any, among: pa.Schema | pa.StructType, name: str) -> pa.Array:
+    """The array of a column, of which the field is among these; a mapping becomes a struct."""
+    if not isinstance(value, dict):
+        return value[0]
+    struct = among.field(name).type
+    return pa.StructArray.from_arrays([_array(each, struct, key) for key, each in value.items()], fields=list(struct))
 
 
 def _lists(array: Shaped[np.ndarray, "rows *row"]) -> tuple[pa.Array, str]:
