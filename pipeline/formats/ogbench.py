@@ -25,8 +25,8 @@ from pipeline.formats.choice import holders
 from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.npz import NpzArray, NpzWriter
 from pipeline.machine.files import sync_folder
-from pipeline.sources import ogbench as keys
-from pipeline.sources.ogbench import ENDS, FORM, NUMBER, OBSERVATIONS, ONCE, PROVENANCE, OgbenchSource, step_key
+from pipeline.sources.ogbench import ENDS, FORM, OBSERVATIONS, PROVENANCE, OgbenchSource, step_key
+from pipeline.sources.ogbench_once import NUMBER, ONCE, RESETS, RESETS_PRESENT
 from pipeline.wording import check_choice, few, slug
 
 BLOCK = 2**22
@@ -144,11 +144,9 @@ class _File:
         each: dict[str, np.dtype[Any]] = {NUMBER: np.dtype(np.int64)}
         each |= {f"{ONCE}{name}": np.dtype(dtype) for name, dtype in SUMMARY.items()}
         each |= {f"{ONCE}{name}/ends": np.dtype(np.int64) for name in self._texts}
-        each |= {f"{keys.RESET_PRESENT}{name}": np.dtype(np.bool_) for name in self._resets}
+        each |= {f"{RESETS_PRESENT}{name}": np.dtype(np.bool_) for name in self._resets}
         once = {name: NpzArray(dtype, (episodes,)) for name, dtype in each.items()}
-        resets = {
-            f"{keys.RESET}{name}": NpzArray(row.dtype, (episodes, *row.shape)) for name, row in self._resets.items()
-        }
+        resets = {f"{RESETS}{name}": NpzArray(row.dtype, (episodes, *row.shape)) for name, row in self._resets.items()}
         return first | {ENDS: NpzArray(np.dtype(np.bool_), (rows,))} | steps | once | resets
 
     def _flush(self) -> None:
@@ -169,8 +167,8 @@ class _File:
         for name, row in self._resets.items():
             there = [name in episode.reset_info for episode in episodes]
             nothing = np.zeros(row.shape, row.dtype)
-            self._writer.append(f"{keys.RESET_PRESENT}{name}", np.array(there))
-            self._writer.append(f"{keys.RESET}{name}", np.stack([e.reset_info.get(name, nothing) for e in episodes]))
+            self._writer.append(f"{RESETS_PRESENT}{name}", np.array(there))
+            self._writer.append(f"{RESETS}{name}", np.stack([e.reset_info.get(name, nothing) for e in episodes]))
         self._waiting, self._bytes = [], 0
 
     def _append_texts(self, name: str, texts: list[bytes]) -> None:

@@ -61,6 +61,11 @@ class NpzRows:
         """Bytes of one row."""
         return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
 
+    @property
+    def is_by_column(self) -> bool:
+        """Its rows do not lie together: the first one that is read takes all of it into memory."""
+        return self._columns
+
     def read(self, count: int) -> Shaped[np.ndarray, "count ..."]:
         """The next rows. Raises InvalidInput where the file is damaged there."""
         start, self._next = self._next, self._next + count

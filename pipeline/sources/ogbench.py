@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,19 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.dataset.columns import without_absent
 from pipeline.dataset.per_episode import with_once
-from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
+from pipeline.episode import INFO, Episode
 from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST, exactly
 from pipeline.keys import key_names
+from pipeline.machine.files import human_bytes
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.npz import NpzReader, NpzRows
+from pipeline.sources.ogbench_once import NUMBER, ONCE, OgbenchOnce
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
-from pipeline.wording import check_choice, error_text, few
+from pipeline.wording import check_choice, error_text, few, how_many
 
 TRAIN, VALIDATION = SPLITS = ("train", "val")
 VALIDATION_SUFFIX = "-val.npz"
@@ -39,9 +40,6 @@ _KEYS = f"{OBSERVATIONS}, actions and {ENDS}"
 STATES = ("qpos", "qvel", "button_states")
 """Infos that `load_dataset` gives out where it is asked for them: they have no prefix."""
 
-ONCE, RESET, RESET_PRESENT = "episodes/", "episodes/reset_info/", "episodes/reset_info_present/"
-NUMBER = f"{ONCE}number"
-TEXT_NAMES = (*TEXTS, INFO_TEXTS)
 PROVENANCE = "provenance.json"
 FORM = "form.json"
 """Marks a file of ours. It says which array of an episode lies in `observations`."""
@@ -51,6 +49,9 @@ DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
 
 BLOCK = 2**23
 """Bytes of all arrays that are read at a time."""
+
+MOST_EPISODE = 2**30
+"""Bytes of the longest episode of a file that is not ours: an episode is in memory, several times over."""
 
 
 def step_key(name: str, observation: str) -> str:
@@ -144,6 +145,8 @@ class _Split:
             self._is_ours, self._observation = form is not None, str((form or {}).get(OBSERVATIONS, "observation"))
             ends = _ends(file, quirks)
             self._names = self._step_names(file, int(ends[-1]) if len(ends) else 0, quirks)
+            if not self._is_ours:
+                _require_room(file, list(self._names.values()), ends)
             numbers = file[NUMBER].all() if self._is_ours and NUMBER in file else None
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         kept = ends - starts > 1
@@ -164,7 +167,7 @@ class _Split:
         """The episodes from its own number `start` on, each with its number in the whole."""
         with NpzReader(self._path) as file:
             arrays = {name: file[key] for name, key in self._names.items()}
-            once = _Once(file, len(self._ends), start) if self._is_ours else None
+            once = OgbenchOnce(file, len(self._ends), start) if self._is_ours else None
             most, at = BLOCK // max(1, sum(array.row_bytes for array in arrays.values())), 0
             while start < len(self._ends):
                 first = int(self._starts[start])
@@ -215,54 +218,6 @@ class _Split:
         return key if self._is_ours and key not in STATES else f"{INFO}{key_names([(key,)])[(key,)]}"
 
 
-class _Once:
-    """What a file of ours says once an episode, from episode `start` of `count` on."""
-
-    def __init__(self, file: NpzReader, count: int, start: int) -> None:
-        names = [name for name in file if name.startswith(ONCE) and name != NUMBER]
-        self._path = file.path
-        self._arrays = {name: file[name] for name in names if not name.endswith("/bytes")}
-        if wrong := [name for name, array in self._arrays.items() if len(array) != count]:
-            raise InvalidInput(f"{file.path} is damaged: {wrong[0]} should hold {count} episodes.")
-        self._texts = {name: file[f"{ONCE}{name}/bytes"] for name in TEXT_NAMES if f"{ONCE}{name}/bytes" in names}
-        needed = [_ends_of(name) for name in self._texts]
-        needed += [n.replace(RESET, RESET_PRESENT, 1) for n in self._arrays if n.startswith(RESET)]
-        if missing := [name for name in needed if name not in self._arrays]:
-            raise InvalidInput(f"{file.path} is damaged: it has no {missing[0]}.")
-        self._at = dict.fromkeys(self._texts, 0)
-        for name, bytes_ in self._texts.items():
-            ends = self._arrays[_ends_of(name)].read(start)
-            self._at[name] = int(ends[-1]) if start else 0
-            bytes_.skip(self._at[name])
-        for name, array in self._arrays.items():
-            if not name.endswith("/ends"):
-                array.skip(start)
-
-    def read(self, count: int) -> list[tuple[dict[str, Any], dict[str, Shaped[np.ndarray, "..."]]]]:
-        """For each of the next episodes what it says once, and the infos of its reset."""
-        arrays = {name: array.read(count) for name, array in self._arrays.items()}
-        texts = {name: self._split(name, arrays[_ends_of(name)]) for name in self._texts}
-        numbers = {name: arrays[f"{ONCE}{name}"].tolist() for name in SUMMARY if f"{ONCE}{name}" in arrays}
-        resets = {n.removeprefix(RESET): arrays[n] for n in arrays if n.startswith(RESET)}
-        there = {name: arrays[f"{RESET_PRESENT}{name}"] for name in resets}
-        return [
-            (
-                {name: each[index] for name, each in (numbers | texts).items()},
-                {name: each[index] for name, each in resets.items() if there[name][index]},
-            )
-            for index in range(count)
-        ]
-
-    def _split(self, name: str, ends: Int64[np.ndarray, " n"]) -> list[str]:
-        starts = [self._at[name], *ends.tolist()]
-        content = self._texts[name].read(starts[-1] - starts[0]).tobytes()
-        self._at[name] = starts[-1]
-        try:
-            return [content[a - starts[0] : b - starts[0]].decode() for a, b in itertools.pairwise(starts)]
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{self._path} is damaged: {name} is no UTF-8: {error}") from error
-
-
 def _own(
     steps: dict[str, Shaped[np.ndarray, "rows ..."]],
     once: dict[str, Any],
@@ -310,6 +265,25 @@ def _ends(file: NpzReader, quirks: Quirks) -> Int64[np.ndarray, " n"]:
     return ends
 
 
+def _require_room(file: NpzReader, names: Sequence[str], ends: Int64[np.ndarray, " n"]) -> None:
+    """Raises InvalidInput where more would be in memory than a file is believed; reads no row."""
+    arrays = [file[name] for name in names]
+    for array in arrays:
+        if array.is_by_column and (size := len(array) * array.row_bytes) > MOST_EPISODE:
+            raise InvalidInput(
+                f"{file.path}: {array.name} lies column by column, so that all of its {human_bytes(size)} would be in "
+                f"memory at once. Save it row by row: numpy.ascontiguousarray({array.name})."
+            )
+    rows = np.diff(ends, prepend=0)
+    longest = int(np.argmax(rows)) if len(rows) else 0
+    if len(rows) and (size := int(rows[longest]) * sum(array.row_bytes for array in arrays)) > MOST_EPISODE:
+        raise InvalidInput(
+            f"{file.path}: episode {longest} would have {rows[longest]:,} rows, {human_bytes(size)}, which would be in "
+            f"memory at once; at most {human_bytes(MOST_EPISODE)} are read. {ENDS} makes "
+            f"{how_many(len(ends), 'episodes')} of all {ends[-1]:,} rows: mark the last row of each one there."
+        )
+
+
 def _in_folder(folder: Path) -> Path:
     """The only file for training in a folder, or else its only one for validation."""
     files = sorted(folder.glob("[!.]*.npz"))
@@ -340,7 +314,3 @@ def _words(error: Exception) -> str:
 
 def _is_stored(array: NpzRows) -> bool:
     return array.dtype.kind in STORED_KINDS and array.dtype.itemsize <= WIDEST
-
-
-def _ends_of(text: str) -> str:
-    return f"{ONCE}{text}/ends"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.ogbench import OgbenchSource
@@ -120,6 +122,26 @@ def test_numbers_of_another_order_of_bytes_and_columns_that_lie_together_are_the
 def test_what_is_no_file_of_ogbench_is_refused_with_what_was_wanted(tmp_path, changed, words):
     with pytest.raises(InvalidInput, match=words):
         read(write_pair(tmp_path, **changed))
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (False, r"episode 0 would have 5,000 rows, 1.5 GB.*terminals makes 2 episodes of all 6,000 rows"),
+        (True, r"observations lies column by column, so that all of its 1.8 GB .*ascontiguousarray"),
+    ],
+)
+def test_an_episode_that_memory_would_not_hold_is_refused_before_a_row_is_read(tmp_path, columns, words):
+    with zipfile.ZipFile(tmp_path / "long.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in (("terminals", np.arange(6000) == 4999), ("actions", np.zeros((6000, 1), np.float32))):
+            with archive.open(f"{name}.npy", "w") as file:
+                np.save(file, array)
+        header = {"descr": "|u1", "fortran_order": columns, "shape": (6000, 300_000)}
+        with archive.open("observations.npy", "w") as file:
+            npy.write_array_header_1_0(file, header)
+        archive.getinfo("observations.npy").file_size += 6000 * 300_000  # of which there is nothing
+    with pytest.raises(InvalidInput, match=words):
+        OgbenchSource(str(tmp_path)).count("toy", "corner")
 
 
 def test_a_file_that_lacks_an_array_says_what_it_has(tmp_path):
