@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int64
+
+BLOCK = 2**16
+"""States that are read at a time."""
 
 ENDED_BY = {(True, False): "terminated", (True, True): "terminated", (False, True): "time_limit"}
 """The end reason that `terminated` and `truncated` say; a log that simply stops ended by its `source`."""
@@ -29,3 +34,20 @@ def implied_discounts(length: int, terminated: bool) -> Float64[np.ndarray, "len
     if terminated:
         discounts[-2] = 0
     return discounts
+
+
+def own_discounts(
+    read: Callable[[int, int], Float64[np.ndarray, " states"]],
+    state_ends: Int64[np.ndarray, " n"],
+    terminated: Bool[np.ndarray, " n"],
+) -> bool:
+    """Whether some discount of episodes is another than their ends imply; `read` gives those of the states [a, b)."""
+    lasts, states = state_ends - 1, int(state_ends[-1]) if len(state_ends) else 0
+    for start in range(0, states, BLOCK):
+        stop = min(start + BLOCK, states)
+        first, last = np.searchsorted(lasts, (start, stop))
+        implied = np.ones(stop - start)
+        implied[lasts[first:last] - start] = np.where(terminated[first:last], 0.0, 1.0)
+        if (read(start, stop) != implied).any():
+            return True
+    return False

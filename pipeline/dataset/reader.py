@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
@@ -14,6 +15,7 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import EPISODES, PARTS, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, mask_of, step_arrays
+from pipeline.dataset.ends import own_discounts
 from pipeline.dataset.parts import ENDS, runs_of, some_of, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.digest import combine
@@ -134,6 +136,11 @@ class EpisodeDataset:
     def has_info_texts(self) -> bool:
         """Whether an info of some episode is a text."""
         return any(f"texts/{INFO_TEXTS}/ends" in self._open(part) for part in self._used())
+
+    @cached_property
+    def has_own_discounts(self) -> bool:
+        """Whether some discount is another than the end of its episode implies; reads all of them, once."""
+        return own_discounts(partial(self.state_rows, "discount"), self.state_ends, self.per_episode("terminated"))
 
     def spec(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape of one row and dtype of a step array. Raises UnknownName, a KeyError, where no episode has it."""

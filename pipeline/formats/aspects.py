@@ -41,9 +41,6 @@ EVERYTHING = frozenset(Aspect)
 OF_EVERY_DATASET = (Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.ACTIONS, Aspect.REWARDS)
 """These no form that a door reads leaves out: what it does not hold as it was comes back as something else."""
 
-BLOCK = 2**16
-"""States that are read at a time."""
-
 
 def lost_words(lost: Iterable[Aspect], becomes: Mapping[Aspect, str]) -> list[str]:
     """What becomes of aspects that a form does not hold, in words: `reset infos: dropped`.
@@ -55,7 +52,7 @@ def lost_words(lost: Iterable[Aspect], becomes: Mapping[Aspect, str]) -> list[st
 
 
 def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:
-    """The aspects that some episode of a dataset has. Reads no step but the discounts.
+    """The aspects that some episode of a dataset has. Reads no step but the discounts, and those once.
 
     Those of every dataset are among them: dtypes, observations, actions and rewards.
     """
@@ -70,7 +67,7 @@ def aspects_of(dataset: EpisodeDataset) -> Iterator[Aspect]:
         yield Aspect.ENDS
     if dataset.texts("end_reason") != reasons:
         yield Aspect.END_REASON
-    if _has_own_discounts(dataset):
+    if dataset.has_own_discounts:
         yield Aspect.DISCOUNTS
     if (dataset.per_episode("seed") != UNKNOWN).any():
         yield Aspect.SEEDS
@@ -168,19 +165,6 @@ def _difference(name: str, episode: Episode, other: Episode) -> Aspect | None:
         return Aspect.INFOS
     whole = {"discount": Aspect.DISCOUNTS, "reward": Aspect.REWARDS, "action": Aspect.ACTIONS}
     return whole.get(name, Aspect.OBSERVATIONS)
-
-
-def _has_own_discounts(dataset: EpisodeDataset) -> bool:
-    """Whether some discount is another than the ends of the episodes say."""
-    lasts, terminated = dataset.state_ends - 1, dataset.per_episode("terminated")
-    for start in range(0, dataset.states, BLOCK):
-        stop = min(start + BLOCK, dataset.states)
-        first, last = np.searchsorted(lasts, (start, stop))
-        implied = np.ones(stop - start)
-        implied[lasts[first:last] - start] = np.where(terminated[first:last], 0.0, 1.0)
-        if (dataset.state_rows("discount", start, stop) != implied).any():
-            return True
-    return False
 
 
 def _last_row_zero(name: str, array: Shaped[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:

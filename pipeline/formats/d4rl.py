@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 
 from pipeline.episode import INFO, PRESENT
-from pipeline.formats.aspects import Aspect, aspects_of
 from pipeline.formats.contract import Outgoing
 from pipeline.formats.episode_table import write_origin, write_table
 from pipeline.formats.flat import FlatEpisodes
@@ -45,9 +44,8 @@ class D4rlFormat(FlatHdf5Format):
 
     def columns(self, data: Outgoing, episodes: FlatEpisodes) -> Iterator[FileColumn]:
         states = int(episodes.lengths.sum())
-        own_discounts = Aspect.DISCOUNTS in aspects_of(data.dataset)
         for name, row in episodes.specs.items():
-            if name != "discount" or own_discounts:
+            if name != "discount" or data.dataset.has_own_discounts:
                 yield FileColumn(_path(name, OBSERVATIONS), row, states, partial(episodes.read_states, name))
             if name.startswith("observation"):
                 yield FileColumn(_path(name, NEXT), row, states, partial(episodes.read_states, name, after=1))

@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.errors import InvalidInput
-from pipeline.formats.aspects import Aspect, aspects_of
 from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.hdf5 import COMPRESSIONS
 from pipeline.formats.minari.metadata import MINARI_VERSION, minari_metadata
@@ -76,8 +75,7 @@ class MinariFormat(Format):
         if (inside / METADATA).exists():
             return
         inside.mkdir(parents=True, exist_ok=True)
-        discounts = Aspect.DISCOUNTS in aspects_of(outgoing.dataset)
-        places = array_places(outgoing.rows, discounts)
+        places = array_places(outgoing.rows, outgoing.dataset.has_own_discounts)
         spaces = MinariSpaces(observation_space(places), action_space(outgoing))
         if self._data == HDF5:
             write_groups(outgoing, places, inside, self._compression, self._segment)

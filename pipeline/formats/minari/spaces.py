@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.ends import BLOCK
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.formats.aspects import BLOCK
 from pipeline.formats.contract import Outgoing
 from pipeline.sources.minari.layout import ArrayPlace
 

@@ -9,6 +9,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
 from pipeline.errors import DamagedArtifact, InvalidInput, UnknownName
+from pipeline.formats.aspects import Aspect, aspects_of
 from pipeline.storage.choice import storage_named
 from tests.conftest import made_episode
 from tests.pipeline.dataset.made import made, with_infos, written
@@ -172,3 +173,23 @@ def test_an_empty_dataset_is_an_empty_sequence(tmp_path):
     assert (len(dataset), dataset.states, list(dataset), list(dataset[:])) == (0, 0, [], [])
     with pytest.raises(IndexError, match="which has none"):
         dataset[0]
+
+
+class Counted(EpisodeDataset):
+    """Counts how often discounts are read."""
+
+    readings = 0
+
+    def state_rows(self, name, start, stop):
+        self.readings += name == "discount"
+        return super().state_rows(name, start, stop)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_whether_discounts_are_their_own_is_read_once(tmp_path, rng, own):
+    episodes = [made_episode(rng, 3) for _ in range(4)]
+    episodes[2].steps["discount"][1] = 0.5 if own else 1
+    dataset = Counted(tmp_path, written(tmp_path, episodes, "bin"))
+    assert [dataset.has_own_discounts for _ in range(3)] == [own] * 3
+    assert (Aspect.DISCOUNTS in aspects_of(dataset)) == own
+    assert dataset.readings == 1
