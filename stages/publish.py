@@ -19,7 +19,7 @@ from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import Asked, tasks_for
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
-from pipeline.errors import HubError
+from pipeline.errors import HubError, Unreachable
 from pipeline.formats.contract import Format
 from pipeline.formats.exports import export_of
 from pipeline.hub.columns import IMAGES
@@ -78,7 +78,7 @@ def run(
     else:
         edition = _of_exports(recipe, names, workspace, format, final_observation, hub)
     if hub.dry_run:
-        _show(repository, domain.name, edition, repository.look())
+        _dry_run(repository, domain.name, edition)
         log.info("publish %s: a dry run, nothing was uploaded to %s", domain.name, label)
         return None
     require_token(hub)
@@ -212,6 +212,19 @@ def _known(tasks: Sequence[Task], earlier: Artifact) -> list[Task]:
     return [replace(task, uploads=[known(upload) for upload in task.uploads]) for task in tasks]
 
 
+def _dry_run(repository: DatasetRepository, domain: str, edition: _Edition) -> None:
+    """Show what would be sent. Raises Unreachable where nobody can say what is there; then the table shows all."""
+    try:
+        snapshot = repository.look()
+    except Unreachable:
+        _show(repository, domain, edition, None)
+        log.warning("The hub was not reached: the table is that of an empty repository.")
+        raise
+    _show(repository, domain, edition, snapshot)
+    if snapshot is None:
+        log.info("The repository is not there yet, or is private and not to be seen without a token.")
+
+
 def _show(repository: DatasetRepository, domain: str, edition: _Edition, snapshot: Snapshot | None) -> None:
     """The dry run's table: a line for each task, one for the card, and the sum."""
     table = Table(box=None, pad_edge=False)
@@ -228,8 +241,6 @@ def _show(repository: DatasetRepository, domain: str, edition: _Edition, snapsho
         table.add_row(name, *_texts(line))
     table.add_row("in all", *_texts([sum(column) for column in zip(*lines, strict=True)]))
     wide_console().print(table)
-    if snapshot is None:
-        log.info("The repository is not there yet, or is private and not to be seen without a token.")
 
 
 def _line(change: Change) -> list[int]:

@@ -95,17 +95,24 @@ class Hub:
     def with_retries(self, step: Callable[[], T]) -> T:
         """Do a step that can be repeated; again, after growing pauses, while it fails in a way that may pass.
 
-        The client itself repeats single uploads and listings; this is for everything else.
+        The client itself repeats single uploads and listings; this is for everything else. A dry run waits for no
+        network: it loses nothing.
         """
-        return Retry(hub_may_recover, _describe, self.retries + 1, _asked_pause)(step, "the hub")
+        passes = _is_busy if self.dry_run else hub_may_recover
+        return Retry(passes, _describe, self.retries + 1, _asked_pause)(step, "the hub")
 
 
 def hub_may_recover(error: BaseException) -> bool:
     """Whether a step that failed so may succeed a moment later."""
+    return _is_busy(error) or (isinstance(found := _cause(error), TRANSPORT) and not isinstance(found, HfHubHTTPError))
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether the hub was reached, and gave an answer that may differ a moment later."""
     found = _cause(error)
     if isinstance(found, HfHubHTTPError):
         return found.response.status_code in PASSING_STATUS
-    return isinstance(found, (TRANSPORT, json.JSONDecodeError))  # the latter: an error page where JSON was expected
+    return isinstance(found, json.JSONDecodeError)  # an error page where JSON was expected
 
 
 @contextmanager

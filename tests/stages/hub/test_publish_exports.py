@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import yaml
 
 from pipeline.artifacts.exported import place_in
 from pipeline.dataset.workspace import Workspace
-from pipeline.errors import ArtifactNotFound
+from pipeline.errors import ArtifactNotFound, Unreachable
 from pipeline.formats.contract import Format
 from pipeline.formats.kabuki import KabukiFormat
 from pipeline.hub import upload
@@ -147,6 +148,18 @@ def test_a_dry_run_shows_what_would_be_sent(store, server, capsys):
     assert published(store, server, ArraysFormat(), "corner", dry_run=True) is None
     assert "toy-corner" in capsys.readouterr().out
     assert ("dataset", REPO) not in server.repos
+
+
+def test_a_dry_run_without_a_network_says_so_at_once_and_shows_all_that_there_is_to_send(store, server, capsys, caplog):
+    exported(ArraysFormat(), store)
+    with socket.socket() as nobody:
+        nobody.bind(("localhost", 0))
+        address = f"http://localhost:{nobody.getsockname()[1]}"
+        with pytest.raises(Unreachable, match="cannot be reached"):
+            published(store, server, ArraysFormat(), "corner", dry_run=True, endpoint=address)
+    assert "toy-corner" in capsys.readouterr().out
+    assert "the table is that of an empty repository" in caplog.text
+    assert not [record for record in caplog.records if record.name == "pipeline.remote.retry"]
 
 
 def test_many_files_go_in_several_commits(store, server, monkeypatch):
