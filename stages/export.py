@@ -29,7 +29,7 @@ from pipeline.formats.choice import form_list
 from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.exports import Export, export_of
 from pipeline.formats.laying import place_out
-from pipeline.formats.places import Out, names_file
+from pipeline.formats.places import Out, another_place, names_file
 from pipeline.frames.store import FRAMES
 from pipeline.machine.files import remove_half_written
 from pipeline.machine.progress import progress
@@ -116,13 +116,30 @@ def run(
     if place is not None:
         place.require_possible(workspace.root)
         place = place.with_signposts(format.signposts(export.data, str(place)))
-        place.is_free(_files(earlier) if earlier else None)
+        try:
+            place.is_free(_files(earlier) if earlier else None)
+        except InvalidInput as error:
+            raise InvalidInput(f"{error}{_together(export, domain, workspace, dataset, str(out))}") from error
     if lost and (force or not earlier):
         log.warning("export %s: %s does not hold all of it (%s)", export.label, format.name, lost)
     if (force or not earlier) and not format.shows_frames and _has_frames(export, workspace):
         log.info("export %s: %s does not hold the drawn pictures (stage=frames)", export.label, format.name)
     artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
     return artifact if place is None else _laid(artifact, place, export, workspace)
+
+
+def _together(export: Export, domain: Domain, workspace: Workspace, dataset: str, out: str) -> str:
+    """How the tasks that have a dataset become one output, where the form joins them and others have it, too.
+
+    A sweep over tasks (`-m task=a,b`) makes one of each.
+    """
+    names = [name for name in domain.tasks if f"{domain.name}/{name}/{dataset}" in {*workspace}]
+    if not export.format.joins or len(names) <= len(export.data):
+        return ""
+    return (
+        f"\nOr all tasks in one, which is what format={export.format.name} is for: "
+        f"{again(task=names, format__out=another_place(out))}"
+    )
 
 
 def _laid(artifact: Artifact, place: Out, export: Export, workspace: Workspace) -> Artifact:

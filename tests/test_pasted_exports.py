@@ -5,21 +5,15 @@ import pytest
 
 from tests.d4rl_files import d4rl_arrays, write_d4rl
 from tests.rlds_files import STEPS, nested, record, sequence, tensor, walk, write_tfds, write_walks
-from tests.warm_shell import WarmShell
+from tests.warm_shell import EXPORT, TOY, shell_beside_a_dataset
 
 pytestmark = pytest.mark.slow
-
-TOY = ("domain=toy", "task=corner", "dataset=d-v1")
-EXPORT = ("stage=export", *TOY)
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
-    """A shell beside a dataset `d-v1` of two episodes."""
-    shell = WarmShell(tmp_path_factory.mktemp("a b"))
-    shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2")
-    yield shell
-    shell.close()
+    with shell_beside_a_dataset(tmp_path_factory.mktemp("a b")) as shell:
+        yield shell
 
 
 @pytest.mark.parametrize(

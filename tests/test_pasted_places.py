@@ -1,31 +1,25 @@
 """What is suggested about the places of exports, and about those on a hub, pasted into a warm shell."""
 
 import re
-import shutil
 import tempfile
-from pathlib import Path
 
 import pytest
 
 from tests import hub_server
-from tests.warm_shell import ROOT, WarmShell
+from tests.warm_shell import EXPORT, ROOT, TOY, shell_beside_a_dataset
 
 pytestmark = pytest.mark.slow
-
-TOY = ("domain=toy", "task=corner", "dataset=d-v1")
-EXPORT = ("stage=export", *TOY)
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
-    """A shell beside a dataset `d-v1` of two episodes, and a folder of another file system."""
-    shell = WarmShell(tmp_path_factory.mktemp("a b"))
-    shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2")
-    elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
-    (shell.folder / "elsewhere").symlink_to(elsewhere)
-    yield shell
-    shell.close()
-    shutil.rmtree(elsewhere)
+    """Beside it lies a folder of another file system."""
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere,
+        shell_beside_a_dataset(tmp_path_factory.mktemp("a b")) as shell,
+    ):
+        (shell.folder / "elsewhere").symlink_to(elsewhere)
+        yield shell
 
 
 @pytest.mark.parametrize(
@@ -56,6 +50,15 @@ def test_a_place_that_is_taken_is_left_for_another(shell, out):
     (other,) = [line for line in shell.suggested(*words, "episodes=1") if line.startswith("python")]
     assert "-2" in other
     shell.pasted(other)
+
+
+def test_tasks_of_a_set_that_joins_them_are_exported_together(shell):
+    shell.run("stage=collect", "domain=toy", "task=maze", "dataset=d-v1", "workers=1", "policy=random", "episodes=2")
+    words = ("stage=export", "domain=toy", "dataset=d-v1", "format=lerobot", "format.out=a set")
+    shell.run(*words, "task=corner")
+    together = shell.suggested(*words, "task=maze")[-1]
+    assert "task=[corner,maze]" in together
+    shell.pasted(together)
 
 
 def test_an_export_that_is_damaged_is_made_again(shell):

@@ -98,6 +98,7 @@ PLACES = {
     "stages/collect.py _budget": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "stages/embeddings.py run": "test_pictures_need_a_network",
     "stages/export.py _laid": "test_an_export_that_is_damaged_is_made_again",
+    "stages/export.py _together": "test_tasks_of_a_set_that_joins_them_are_exported_together",
     "stages/export.py foresee": "test_an_export_is_mended_by_its_suggestion",
     "stages/export.py foresee_several": "test_one_file_for_several_tasks_is_mended_by_its_suggestion",
     "stages/export.py run": "test_an_export_is_mended_by_its_suggestion",

@@ -11,10 +11,14 @@ import shlex
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TOY = ("domain=toy", "task=corner", "dataset=d-v1")
+EXPORT = ("stage=export", *TOY)
 COMMAND = re.compile(r"((?:rm -r .*? && |PYTHONPATH=\S+ )?python \S*run\.py .*?)\s*$", re.MULTILINE)
 PYTHON = """python() {
   { printf '%s\\0' "$PWD" "$#" "$@"; env -0; } > "$WARM/ask"
@@ -69,6 +73,17 @@ class WarmShell:
         status, text = self.paste(line)
         assert status == 0, f"{line}\n{text}"
         return text
+
+
+@contextmanager
+def shell_beside_a_dataset(folder: Path) -> Iterator[WarmShell]:
+    """A shell, and the dataset `d-v1` of two episodes of `TOY`."""
+    shell = WarmShell(folder)
+    try:
+        shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2")
+        yield shell
+    finally:
+        shell.close()
 
 
 def _serve(pipes: Path, *warm: str) -> None:

@@ -35,6 +35,7 @@ class Refusal(StrEnum):
     NESTED = "nested observations"
     WIDE_REWARDS = "rewards beyond float32"
     NUL = "missions with the character NUL"
+    LONG = "episodes of more than 2 GB"
 
 
 @dataclass(frozen=True)

@@ -17,30 +17,7 @@ from tests.interop.side import read_by
 pytestmark = pytest.mark.interop
 
 
-def by_data_source(folder: str) -> dict[str, object]:
-    import numpy as np
-    import tensorflow_datasets as tfds
-
-    found: dict[str, object] = {}
-    for number, episode in enumerate(tfds.builder_from_directory(folder).as_data_source(split="train")):
-        steps = list(episode["steps"])
-        found |= {f"{number}/{name}": np.stack([step[name] for step in steps]) for name in steps[0]}
-    return found
-
-
-def by_tensorflow(folder: str) -> dict[str, object]:
-    import numpy as np
-    import tensorflow_datasets as tfds
-
-    found: dict[str, object] = {}
-    every = tfds.as_numpy(tfds.builder_from_directory(folder).as_dataset(split="train", shuffle_files=False))
-    for number, episode in enumerate(every):
-        steps = list(episode["steps"])
-        found |= {f"{number}/{name}": np.stack([step[name] for step in steps]) for name in steps[0]}
-    return found
-
-
-def every_by_data_source(folder: str) -> dict[str, object]:
+def every_step(folder: str, of_tensorflow: bool) -> dict[str, object]:
     import numpy as np
     import tensorflow_datasets as tfds
 
@@ -52,45 +29,38 @@ def every_by_data_source(folder: str) -> dict[str, object]:
                 yield f"{before}{key}", np.asarray(value)
 
     builder = tfds.builder_from_directory(folder)
+    if of_tensorflow:
+        episodes = tfds.as_numpy(builder.as_dataset(split="train", shuffle_files=False))
+    else:
+        episodes = builder.as_data_source(split="train")
     found: dict[str, object] = {"tool": np.array(builder.info.metadata["tool"])}
-    for number, episode in enumerate(builder.as_data_source(split="train")):
+    for number, episode in enumerate(episodes):
         steps = [dict(flat(step)) for step in episode["steps"]]
         found |= {f"{number}/{name}": np.stack([step[name] for step in steps]) for name in steps[0]}
     return found
 
 
-def every_by_tensorflow(folder: str) -> dict[str, object]:
-    import numpy as np
-    import tensorflow_datasets as tfds
+READERS = pytest.mark.parametrize(
+    ("file", "of_tensorflow"),
+    [("array_record", False), ("tfrecord", True)],
+    ids=["data source", "TensorFlow"],
+)
 
-    def flat(nested, before=""):
-        for key, value in nested.items():
-            if isinstance(value, dict):
-                yield from flat(value, f"{before}{key}/")
-            else:
-                yield f"{before}{key}", np.asarray(value)
 
-    builder = tfds.builder_from_directory(folder)
-    found: dict[str, object] = {"tool": np.array(builder.info.metadata["tool"])}
-    for number, episode in enumerate(tfds.as_numpy(builder.as_dataset(split="train", shuffle_files=False))):
-        steps = [dict(flat(step)) for step in episode["steps"]]
-        found |= {f"{number}/{name}": np.stack([step[name] for step in steps]) for name in steps[0]}
-    return found
+def steps_of(place: Path, file: str, of_tensorflow: bool) -> dict[str, np.ndarray]:
+    """All steps, by the reader of that kind of file."""
+    if file == "array_record":
+        pytest.importorskip("array_record")
+    return read_by("tfds", every_step, next(place.rglob("features.json")).parent, of_tensorflow)
 
 
 @pytest.mark.parametrize("picture", [False, True], ids=["vectors", "screens"])
-@pytest.mark.parametrize(
-    ("file", "read"),
-    [("array_record", by_data_source), ("tfrecord", by_tensorflow)],
-    ids=["data source", "TensorFlow"],
-)
-def test_tensorflow_datasets_gives_every_step(tmp_path: Path, picture: bool, file: str, read):
-    if file == "array_record":
-        pytest.importorskip("array_record")
+@READERS
+def test_tensorflow_datasets_gives_every_step(tmp_path: Path, picture: bool, file: str, of_tensorflow: bool):
     episodes = held_episodes(picture, discrete=picture)
     place = laid(RldsFormat(file=file), tmp_path, episodes)
-    found = read_by("tfds", read, next(place.rglob("features.json")).parent)
-    assert {name.split("/")[0] for name in found} == {str(number) for number in range(len(episodes))}
+    found = steps_of(place, file, of_tensorflow)
+    assert {name.split("/")[0] for name in found} == {"tool", *(str(number) for number in range(len(episodes)))}
     for number, episode in enumerate(episodes):
         each = {
             name.removeprefix(f"{number}/"): array for name, array in found.items() if name.startswith(f"{number}/")
@@ -106,17 +76,11 @@ def test_tensorflow_datasets_gives_every_step(tmp_path: Path, picture: bool, fil
         assert each["is_terminal"].any() == episode.terminated
 
 
-@pytest.mark.parametrize(
-    ("file", "read"),
-    [("array_record", every_by_data_source), ("tfrecord", every_by_tensorflow)],
-    ids=["data source", "TensorFlow"],
-)
-def test_tensorflow_datasets_gives_every_type_of_number_bit_by_bit(tmp_path: Path, file: str, read):
-    if file == "array_record":
-        pytest.importorskip("array_record")
+@READERS
+def test_tensorflow_datasets_gives_every_type_of_number_bit_by_bit(tmp_path: Path, file: str, of_tensorflow: bool):
     episodes = [_with_every_type(number) for number in range(3)]
     place = laid(RldsFormat(file=file, shard_size=1e-3), tmp_path, episodes)
-    found = read_by("tfds", read, next(place.rglob("features.json")).parent)
+    found = steps_of(place, file, of_tensorflow)
     for number, episode in enumerate(episodes):
         for name, array in episode.steps.items():
             theirs = found[f"{number}/{name}"]

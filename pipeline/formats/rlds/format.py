@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.dataset.columns import RowSpec, beside
 from pipeline.dataset.per_episode import once_of
 from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, TEXTS, Episode
-from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.contract import Format, Outgoing, Refusal
 from pipeline.formats.rlds.columns import PictureEncoding, record_column
 from pipeline.formats.rlds.example import FeatureList, bytes_list, example, one_integer
 from pipeline.formats.rlds.shards import shard_counts, shard_paths, write_shard
@@ -53,6 +53,7 @@ class RldsFormat(Format):
     """
 
     name = "rlds"
+    refuses = frozenset({Refusal.LONG})
 
     def __init__(self, file: str = "array_record", pictures: str = "png", shard_size: float = 256) -> None:
         check_choice("format.file", file, list(FileFormat))

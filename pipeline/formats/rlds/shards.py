@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from pipeline.errors import InvalidInput
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Refusal
 from pipeline.machine.files import sync_folder
 from pipeline.sources.rlds.layout import shard_name
 from pipeline.sources.rlds.records import LONGEST_RECORD, TAIL, FileFormat, array_record, masked_crc
@@ -52,9 +53,9 @@ def write_shard(path: Path, format: FileFormat, records: Iterator[bytes]) -> Non
 def _bounded_records(records: Iterator[bytes]) -> Iterator[bytes]:
     for record in records:
         if len(record) > LONGEST_RECORD:
-            raise InvalidInput(
+            raise CannotHold(
                 f"An episode takes {how_many(len(record), 'bytes')} as a record, and protocol buffers, which RLDS is "
-                f"made of, read at most {LONGEST_RECORD:,}. The forms hdf5, kabuki and minari hold it."
+                f"made of, read at most {LONGEST_RECORD:,}. {holders(Refusal.LONG)} holds it."
             )
         yield record
 

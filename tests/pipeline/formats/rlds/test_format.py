@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode
-from pipeline.errors import InvalidInput, UnknownName
+from pipeline.errors import UnknownName
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Refusal
 from pipeline.formats.rlds import shards
 from pipeline.formats.rlds.format import RldsFormat, tfds_name
 from pipeline.sources.rlds.example import read_example
@@ -141,6 +144,7 @@ def test_a_full_disk_is_told_as_one(format: FileFormat, tmp_path: Path):
 
 def test_a_record_that_protocol_buffers_cannot_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shards, "LONGEST_RECORD", 100)
-    with pytest.raises(InvalidInput, match=r"takes 101 bytes .* at most 100\. The forms hdf5"):
+    others = re.escape(holders(Refusal.LONG))
+    with pytest.raises(CannotHold, match=rf"takes 101 bytes .* at most 100\. {others} holds it"):
         shards.write_shard(tmp_path / "x", FileFormat.TFRECORD, iter([bytes(100), bytes(101)]))
     assert not list(tmp_path.iterdir())
