@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.ends import BLOCK
 from pipeline.errors import InvalidInput
-from pipeline.formats.aspects import BLOCK
 from pipeline.formats.contract import Outgoing
 
 LIMIT = 1e9
