@@ -81,6 +81,9 @@ class BlenderFormat(Format):
             return [*super().lost(data), Aspect.DTYPES]
         return super().lost(data)
 
+    def becomes(self) -> Mapping[Aspect, str]:
+        return {Aspect.DTYPES: "actions stored as int64 or float32"}
+
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         return PurePosixPath(".")
 
