@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pipeline.errors import InvalidInput, unknown_name
 from pipeline.formats.aspects import EVERYTHING, Aspect
 from pipeline.formats.blender import files
 from pipeline.formats.blender.arrays import episode_arrays, has_states, row_rewards, row_states, row_uncertainty
+from pipeline.formats.blender.checks import BlenderArrays, wrong_files
 from pipeline.formats.blender.facts import experiment_facts, is_random
 from pipeline.formats.blender.files import EXPERIMENT, episode_file
 from pipeline.formats.choice import holders
@@ -98,17 +99,28 @@ class BlenderFormat(Format):
             for number, episode in _unfinished(each, folder):
                 while len(under_way) >= 2 * available_cores():
                     under_way.popleft().result()
-                arrays = partial(_write_arrays, folder, number, episode, chosen, is_random(each))
+                arrays = partial(file_arrays, episode, chosen, is_random(each))
                 under_way.append(pool.submit(self._write_episode, folder, number, arrays, each.frames[number]))
             for future in under_way:
                 future.result()
         write_json(folder / EXPERIMENT, experiment_facts(each, chosen, self._named))
 
+    def wrong(self, data: Sequence[Outgoing], path: Path) -> Iterator[str]:
+        (each,) = data
+        return wrong_files(each, path, partial(file_arrays, observation=self._chosen(each), random=is_random(each)))
+
     def _write_episode(
-        self, folder: Path, number: int, write_arrays: Callable[[], None], frames: EpisodeFrames
+        self,
+        folder: Path,
+        number: int,
+        arrays: Callable[[], tuple[BlenderArrays, BlenderArrays]],
+        frames: EpisodeFrames,
     ) -> None:
         """All files of an episode, its video last: that it is there says that the others are."""
-        write_arrays()
+        inside, beside = arrays()
+        write_atomic(folder / episode_file(files.EPISODES, number), partial(_save_npz, arrays=inside))
+        for kind, array in beside.items():
+            write_atomic(folder / episode_file(kind, number), partial(np.save, arr=array))
         last_two = (decode_png(frames[row]) for row in range(len(frames))[-2:])
         write_thumbnail(folder / episode_file(files.THUMBNAILS, number), last_two)
         write_video(folder / episode_file(files.RENDERS, number), decoded(frames), self._fps, self._crf, KEYFRAMES)
@@ -137,11 +149,13 @@ def _unfinished(data: Outgoing, folder: Path) -> Iterator[tuple[int, Episode]]:
     return ((number, episode) for number, episode in enumerate(data.episodes(start), start) if number in waiting)
 
 
-def _write_arrays(folder: Path, number: int, episode: Episode, observation: str, random: bool) -> None:
-    found = {files.REWARDS: row_rewards(episode), files.UNCERTAINTY: row_uncertainty(episode)}
+def file_arrays(episode: Episode, observation: str, random: bool) -> tuple[BlenderArrays, BlenderArrays]:
+    """The arrays of an episode's npz, and those of its other files by their kind."""
+    beside = {files.REWARDS: row_rewards(episode), files.UNCERTAINTY: row_uncertainty(episode)}
     if (states := row_states(episode)) is not None:
-        found[files.ENV_STATES] = states
-    arrays: dict[str, Any] = episode_arrays(episode, observation, random)
-    write_atomic(folder / episode_file(files.EPISODES, number), lambda file: np.savez(file, **arrays))
-    for kind, array in found.items():
-        write_atomic(folder / episode_file(kind, number), partial(np.save, arr=array))
+        beside[files.ENV_STATES] = states
+    return episode_arrays(episode, observation, random), beside
+
+
+def _save_npz(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    np.savez(file, **arrays)
