@@ -36,6 +36,8 @@ def exactly(array: Shaped[np.ndarray, "..."], dtype: Any) -> Num[np.ndarray, "..
         return array
     if array.dtype.kind not in NUMBERS or wanted.kind not in NUMBERS or array.dtype.kind == "c" != wanted.kind:
         return None
+    if _is_wider(wanted, array.dtype):
+        return array.astype(wanted)
     with np.errstate(all="ignore"):
         cast = array.astype(wanted)
         back = cast.astype(array.dtype)
@@ -122,6 +124,12 @@ def _as_array(value: Any) -> Shaped[np.ndarray, "..."]:
     numbers = np.asarray(value, object)
     joined = one_array(numbers.ravel().tolist()) if numbers.size else array
     return np.asarray(value, object) if joined is None else joined.reshape(array.shape)
+
+
+def _is_wider(wanted: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype holds all that another of its kind does. From whole to real numbers, NumPy says so wrongly."""
+    same = (dtype.kind in "bui" and wanted.kind in "ui") or dtype.kind == wanted.kind == "f"
+    return same and np.can_cast(dtype, wanted)
 
 
 def _is_in_range(array: Num[np.ndarray, "*shape"], cast: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:

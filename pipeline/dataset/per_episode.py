@@ -37,7 +37,8 @@ def with_once(
     known: dict[str, Any] = {name: str(once[name]) for name in TEXTS if name in once}
     for name, dtype in SUMMARY.items():
         if name in once:
-            known[name] = np.asarray(once[name], dtype).item()
+            value = once[name]
+            known[name] = value if dtype is np.bool_ and type(value) is bool else np.asarray(value, dtype).item()
     return Episode(
         steps=steps,
         **known,

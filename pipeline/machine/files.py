@@ -123,9 +123,9 @@ def _syncfs() -> Callable[[int], int] | None:
 
 def is_plain_file(path: Path) -> bool:
     """Whether a file is there. Raises InvalidInput for a pipe, a device or a folder in its place: some never end."""
-    if not path.is_file() and path.exists():
+    if not (there := path.is_file()) and path.exists():
         raise InvalidInput(f"{path} must be a file; a {_kind(path)} is there. Move it away, or copy the file again.")
-    return path.is_file()
+    return there
 
 
 def check_unpacked(path: Path) -> None:

@@ -101,13 +101,17 @@ _SIZED = {pickle.SHORT_BINBYTES: 1, pickle.BINBYTES: 4, pickle.BINBYTES8: 8, pic
 
 
 def _common() -> re.Pattern[bytes]:
-    """Any number of opcodes that need no look: with no argument, or with one of a fixed size; and plain names."""
+    """Any number of opcodes that need no look: of a fixed size, with a few bytes or ASCII letters, or a plain name."""
     by_width: dict[int, bytes] = {}
     for each in pickletools.opcodes:
         width = each.arg.n if each.arg else 0
         if width >= 0 and each.name not in ("STOP", "LONG_BINPUT"):
             by_width[width] = by_width.get(width, b"") + re.escape(each.code.encode("latin-1"))
     codes = [b"[%b].{%d}" % (codes, width) for width, codes in by_width.items()]
+    few = range(16)
+    codes += [b"X(?:%b)" % b"|".join(b"%c\0\0\0[\0-\x7f]{%d}" % (count, count) for count in few)]
+    codes += [b"\x8c(?:%b)" % b"|".join(b"%c[\0-\x7f]{%d}" % (count, count) for count in few)]
+    codes += [b"C(?:%b)" % b"|".join(b"%c.{%d}" % (count, count) for count in few)]
     return re.compile(b"(?:%b)*+" % b"|".join([*codes, rb"c[\w.]*+\n[\w.]*+\n"]), re.DOTALL)
 
 

@@ -12,6 +12,9 @@ STATES, ACTIONS, REWARDS, DONES, RETURNS_TO_GO = "states", "actions", "rewards",
 ENCODED = "states_encoded"
 """In the place of `states` in files whose pictures a network has encoded."""
 
+ARRAYS = frozenset({STATES, ACTIONS, REWARDS, DONES, RETURNS_TO_GO, ENCODED})
+"""What files hold."""
+
 LENGTHS, RETURNS, ORDER = "episode_lengths.json", "episode_returns.json", "episode_trjids.json"
 SEEDS = "episode_seeds.json"
 STATS = "stats.json"

@@ -203,8 +203,7 @@ def _reward(path: Path, rewards: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray
 
 
 def _note_quirks(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks) -> None:
-    known = {names.STATES, names.ACTIONS, names.REWARDS, names.DONES, names.RETURNS_TO_GO, names.ENCODED}
-    if more := sorted(set(arrays) - known):
+    if more := sorted(arrays.keys() - names.ARRAYS):
         quirks.count("other_arrays", f"{{count}} arrays of other names were left out, such as {more[0]}.", len(more))
     rewards = arrays[names.REWARDS]
     if beside.lengths.get(path.stem, len(rewards)) != len(rewards):
@@ -230,7 +229,7 @@ def returns_to_go(rewards: Float64[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]
 
 def _files(place: Path) -> list[Path]:
     """The episodes' files in the order of LRAM's buffer."""
-    found = [path for suffix in names.SUFFIXES for path in sorted(place.glob(f"[!.]*{suffix}"))]
+    found = [path for suffix in names.SUFFIXES for path in _by_name(place.glob(f"[!.]*{suffix}"))]
     present = {path.stem for path in found}
     if missing := [stem for stem in _table(place, names.LENGTHS) if stem not in present]:
         raise InvalidInput(
@@ -243,6 +242,11 @@ def _files(place: Path) -> list[Path]:
     if unlisted := [path.name for path in found if not isinstance(order.get(path.stem), int | float)]:
         raise InvalidInput(f"{place / names.ORDER} gives no number to {few(unlisted)}. Move it away to go by name.")
     return sorted(found, key=lambda path: order[path.stem])
+
+
+def _by_name(paths: Iterable[Path]) -> list[Path]:
+    """Files of one folder; to compare whole paths takes longer."""
+    return sorted(paths, key=lambda path: path.name)
 
 
 def _has_episodes(folder: Path) -> bool:
@@ -280,8 +284,12 @@ def _is_of_type(value: Any, name: str) -> bool:
         return isinstance(value, str)
     if SUMMARY[name] is np.bool_:
         return isinstance(value, bool)
-    limits = np.iinfo(SUMMARY[name])
-    return type(value) is int and limits.min <= value <= limits.max
+    least, most = _LIMITS[name]
+    return type(value) is int and least <= value <= most
+
+
+_LIMITS = {name: (np.iinfo(dtype).min, np.iinfo(dtype).max) for name, dtype in SUMMARY.items() if dtype is not np.bool_}
+"""The least and the largest number that an episode may have under a name."""
 
 
 def _provenance(place: Path) -> dict[str, Any] | None:
