@@ -13,24 +13,25 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.command import again
-from pipeline.dataset.columns import beside
-from pipeline.dataset.per_episode import once_of
-from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, TEXTS, Episode
+from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, TEXTS
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.formats.absent import FinalObservation
 from pipeline.formats.choice import holders
 from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
+from pipeline.formats.flat import FlatEpisodes, OnceColumns
 from pipeline.formats.npz import NpzArray, NpzWriter
 from pipeline.machine.files import sync_folder
 from pipeline.sources.ogbench import ENDS, FORM, OBSERVATIONS, PROVENANCE, OgbenchSource, step_key
 from pipeline.sources.ogbench_once import NUMBER, ONCE, RESETS, RESETS_PRESENT
 from pipeline.wording import check_choice, few, slug
 
-BLOCK = 2**22
-"""Bytes of whole episodes that wait to be written together."""
+WINDOW_BYTES = 2**24
+"""Raw bytes of all step arrays that are read and written at a time."""
+
+EPISODES = 4096
+"""Of so many, what they say once is written at a time."""
 
 COMPRESSIONS = ("deflate", "none")
 
@@ -70,18 +71,19 @@ class OgbenchFormat(Format):
         (outgoing,) = data
         place = folder / self.place(data)
         place.mkdir(exist_ok=True)
+        episodes = FlatEpisodes(outgoing)
         held_out = is_validation(len(outgoing), self._validation)
         paths = {f"{_name(outgoing)}.npz": ~held_out, f"{_name(outgoing)}-val.npz": held_out}
         paths = {name: which for name, which in paths.items() if which.any() or not held_out.size}
         with ExitStack() as stack:
             files = [
-                _File(place / f".{name}", outgoing, which, self._chosen(outgoing), self._compressed)
+                _File(place / f".{name}", outgoing, episodes, which, self._chosen(outgoing), self._compressed)
                 for name, which in paths.items()
             ]
             for file in files:
                 stack.enter_context(file)
-            for number, episode in enumerate(outgoing.episodes()):
-                files[int(held_out[number])].add(number, episode)
+            _write_steps(files, episodes)
+            _write_once(files, episodes)
         for name in paths:
             (place / f".{name}").rename(place / name)
         sync_folder(place)
@@ -105,41 +107,101 @@ class OgbenchFormat(Format):
         return f"observation/{self._observation}" if self._observation else "observation"
 
 
+def _write_steps(files: Sequence[_File], episodes: FlatEpisodes) -> None:
+    """Write all step arrays, each row into the file of its episode."""
+    tell = episodes.progress()
+    rows = max(1, WINDOW_BYTES // max(1, sum(row.nbytes for row in episodes.specs.values())))
+    for start in range(0, episodes.rows, rows):
+        stop = min(start + rows, episodes.rows)
+        of_file = [file.rows(start, stop) for file in files]
+        ends = np.zeros(stop - start, np.bool_)
+        ends[episodes.lasts(start, stop)] = True
+        for file, own in zip(files, of_file, strict=True):
+            file.append_ends(ends[own])
+        for name in episodes.specs:
+            block = episodes.read(name, start, stop)
+            for file, own in zip(files, of_file, strict=True):
+                file.append_step(name, block[own])
+        tell(stop / episodes.rows)
+
+
+def _write_once(files: Sequence[_File], episodes: FlatEpisodes) -> None:
+    """Write what episodes say once, each into its file."""
+    for start in range(0, len(episodes), EPISODES):
+        stop = min(start + EPISODES, len(episodes))
+        once, resets = episodes.once(start, stop), list(episodes.resets(start, stop))
+        for file in files:
+            file.append_once(np.arange(start, stop), once, resets)
+
+
 class _File:
-    """One file: the episodes at which `which` is True, gathered in blocks."""
+    """One file: the episodes at which `which` is True."""
 
     def __init__(
-        self, path: Path, data: Outgoing, which: Bool[np.ndarray, " n"], observation: str, compressed: bool
+        self,
+        path: Path,
+        data: Outgoing,
+        episodes: FlatEpisodes,
+        which: Bool[np.ndarray, " n"],
+        observation: str,
+        compressed: bool,
     ) -> None:
-        self._data, self._observation = data, observation
-        self._keys = {name: step_key(name, observation) for name in data.rows}
+        self._data, self._episodes, self._which, self._observation = data, episodes, which, observation
+        self._keys = {name: step_key(name, observation) for name in episodes.specs}
         self._resets = {name.removeprefix(RESET): row for name, row in data.dataset.reset_specs().items()}
         self._texts = [*TEXTS, *([INFO_TEXTS] if data.dataset.has_info_texts() else [])]
         self._text_ends = dict.fromkeys(self._texts, 0)
-        self._waiting: list[tuple[int, Episode]] = []
-        self._bytes = 0
-        self._writer = NpzWriter(path, self._arrays(_rows(data, which), int(which.sum())), compressed)
+        rows = int((episodes.lengths + 1)[which].sum())
+        self._writer = NpzWriter(path, self._arrays(rows, int(which.sum())), compressed)
 
-    def add(self, number: int, episode: Episode) -> None:
-        """The next episode, and which it is in the dataset."""
-        self._waiting.append((number, episode))
-        self._bytes += episode.nbytes
-        if self._bytes >= BLOCK:
-            self._flush()
+    def rows(self, start: int, stop: int) -> Bool[np.ndarray, " rows"] | slice:
+        """Which of the rows [start, stop) of all episodes are its own."""
+        ends = self._episodes.ends
+        first, last = np.searchsorted(ends, (start, stop - 1), "right")
+        which = self._which[first : last + 1]
+        if which.all():  # none is copied
+            return slice(None)
+        return np.repeat(which, np.diff(np.minimum(ends[first : last + 1], stop), prepend=start))
+
+    def append_ends(self, ends: Bool[np.ndarray, " rows"]) -> None:
+        """Which of its next rows are the last ones of their episodes."""
+        self._writer.append(ENDS, ends)
+
+    def append_step(self, name: str, rows: Shaped[np.ndarray, "rows ..."]) -> None:
+        """The next rows of a step array."""
+        self._writer.append(self._keys[name], rows)
+
+    def append_once(
+        self,
+        numbers: Int64[np.ndarray, " n"],
+        once: OnceColumns,
+        resets: Sequence[tuple[str, Shaped[np.ndarray, "n ..."], Bool[np.ndarray, " n"]]],
+    ) -> None:
+        """What the next episodes of all say once; it takes its own of them."""
+        own = self._which[numbers]
+        self._writer.append(NUMBER, numbers[own])
+        for name, dtype in SUMMARY.items():
+            self._writer.append(f"{ONCE}{name}", np.asarray(once[name], dtype)[own])
+        for name in self._texts:
+            self._append_texts(name, [str(once[name][number]).encode() for number in np.flatnonzero(own)])
+        for name, values, present in resets:
+            self._writer.append(f"{RESETS_PRESENT}{name}", present[own])
+            self._writer.append(f"{RESETS}{name}", values[own])
 
     def __enter__(self) -> None:
         self._writer.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is None:
-            self._flush()
             form = {"version": 1, OBSERVATIONS: self._observation}
             for name, facts in ((FORM, form), (PROVENANCE, self._data.origin())):
                 self._writer.add_file(name, json.dumps(facts, ensure_ascii=False).encode())
         self._writer.__exit__(kind, error, at)
 
     def _arrays(self, rows: int, episodes: int) -> dict[str, NpzArray]:
-        steps = {self._keys[name]: NpzArray(row.dtype, (rows, *row.shape)) for name, row in self._data.rows.items()}
+        steps = {
+            self._keys[name]: NpzArray(row.dtype, (rows, *row.shape)) for name, row in self._episodes.specs.items()
+        }
         first = {name: steps.pop(name) for name in (OBSERVATIONS, "actions")}
         each: dict[str, np.dtype[Any]] = {NUMBER: np.dtype(np.int64)}
         each |= {f"{ONCE}{name}": np.dtype(dtype) for name, dtype in SUMMARY.items()}
@@ -149,29 +211,9 @@ class _File:
         resets = {f"{RESETS}{name}": NpzArray(row.dtype, (episodes, *row.shape)) for name, row in self._resets.items()}
         return first | {ENDS: NpzArray(np.dtype(np.bool_), (rows,))} | steps | once | resets
 
-    def _flush(self) -> None:
-        """Write what waits."""
-        if not self._waiting:
-            return
-        episodes = [episode for _, episode in self._waiting]
-        columns = [beside(episode, self._data.rows) for episode in episodes]
-        for name, key in self._keys.items():
-            self._writer.append(key, np.concatenate([each[name] for each in columns]))
-        self._writer.append(ENDS, np.concatenate([episode.is_last for episode in episodes]))
-        self._writer.append(NUMBER, np.array([number for number, _ in self._waiting], np.int64))
-        once = [once_of(episode) for episode in episodes]
-        for name, dtype in SUMMARY.items():
-            self._writer.append(f"{ONCE}{name}", np.array([each[name] for each in once], dtype))
-        for name in self._texts:
-            self._append_texts(name, [str(each[name]).encode() for each in once])
-        for name, row in self._resets.items():
-            there = [name in episode.reset_info for episode in episodes]
-            nothing = np.zeros(row.shape, row.dtype)
-            self._writer.append(f"{RESETS_PRESENT}{name}", np.array(there))
-            self._writer.append(f"{RESETS}{name}", np.stack([e.reset_info.get(name, nothing) for e in episodes]))
-        self._waiting, self._bytes = [], 0
-
     def _append_texts(self, name: str, texts: list[bytes]) -> None:
+        if not texts:
+            return
         ends = self._text_ends[name] + np.cumsum([len(text) for text in texts], dtype=np.int64)
         self._text_ends[name] = int(ends[-1])
         self._writer.append(f"{ONCE}{name}/ends", ends)
@@ -201,11 +243,3 @@ def is_validation(count: int, share: float) -> Bool[np.ndarray, " count"]:
 def _name(data: Outgoing) -> str:
     """Without `.npz` in it: OGBench's `make_env_and_datasets` looks for that to find the second file."""
     return slug(f"{data.domain}-{data.task}-{data.name}")
-
-
-def _rows(data: Outgoing, which: Bool[np.ndarray, " n"]) -> int:
-    """Rows of some of the episodes as they leave."""
-    rows = data.dataset.lengths + 1
-    if data.final_observation == FinalObservation.DROP:
-        rows = rows - ~data.dataset.per_episode("has_final_observation")
-    return int(rows[which].sum())
