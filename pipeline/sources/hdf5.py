@@ -22,16 +22,11 @@ from pipeline.machine.files import is_plain_file
 from pipeline.machine.threads import available_cores
 from pipeline.sources.inflating import Inflating
 from pipeline.sources.quirks import Quirks
+from pipeline.sources.unpacking import can_unpack
 from pipeline.wording import few, first_line
 
 SUFFIXES = (".hdf5", ".h5")
 """How the names of these files end."""
-
-MOST_UNPACKED = 1100
-"""Raw bytes of a dataset for each byte of its file: deflate makes nothing smaller than by a factor of 1032."""
-
-SMALL = 2**20
-"""Raw bytes that a dataset may have in any file."""
 
 REFERENCE = np.dtype([("length", "<u4"), ("place", "<u8"), ("index", "<u4")])
 """How a file refers to a text of any length."""
@@ -193,7 +188,7 @@ class Hdf5:
         if dataset.shape is None:
             return
         raw = int(dataset.dtype.itemsize) * int(np.prod([int(each) for each in dataset.shape], dtype=object))
-        if raw > max(SMALL, MOST_UNPACKED * self.size) and not dataset.is_virtual:
+        if not can_unpack(raw, self.size) and not dataset.is_virtual:
             raise InvalidInput(
                 f"{name} of {self.path} says that it holds {raw:,} bytes, in a file of {self.size:,}: it is damaged, "
                 "or was never filled."

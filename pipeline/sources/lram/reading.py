@@ -20,13 +20,10 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.machine.files import human_bytes, is_plain_file
 from pipeline.policies.opaque import read_opaque
-from pipeline.sources.hdf5 import MOST_UNPACKED
+from pipeline.sources.unpacking import can_unpack
 from pipeline.wording import error_text, few
 
 FileArrays = dict[str, Shaped[np.ndarray, "..."]]
-
-ALWAYS = 2**26
-"""So many bytes may unpack from however few."""
 
 
 class Trust(StrEnum):
@@ -134,7 +131,7 @@ def _read_pickle(path: Path, trust: Trust) -> FileArrays:
 
 
 def _check_size(path: Path, name: str, unpacked: int, packed: int) -> None:
-    if unpacked > max(ALWAYS, MOST_UNPACKED * packed):
+    if not can_unpack(unpacked, packed):
         raise InvalidInput(
             f"{path} is damaged: {name} should unpack from {human_bytes(packed)} to {human_bytes(unpacked)}."
         )

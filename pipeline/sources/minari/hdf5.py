@@ -17,14 +17,9 @@ from jaxtyping import Shaped
 from pipeline.errors import InvalidInput
 from pipeline.sources.minari.layout import EPISODE, REWARDS
 from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf, reading_minari
+from pipeline.sources.unpacking import can_unpack
 
 GROUP = re.compile(rf"{EPISODE}(0|[1-9]\d*)".encode())
-
-MOST_EXPANDED = 2000
-"""So many bytes an array may hold for each that is stored; gzip makes at most 1,032 of one."""
-
-ALWAYS_READ = 2**20
-"""Bytes that an array may hold however few are stored."""
 
 
 class Hdf5Set:
@@ -106,7 +101,7 @@ def _empty(dataset: h5d.DatasetID, where: str) -> Shaped[np.ndarray, "..."]:
         if layout == h5d.VIRTUAL or (layout == h5d.CONTIGUOUS and properties.get_external_count()):
             raise InvalidInput(f"{where}: its numbers lie in another file.")
     nbytes = dtype.itemsize * prod(shape)
-    if nbytes > ALWAYS_READ and nbytes > MOST_EXPANDED * dataset.get_storage_size():
+    if not can_unpack(nbytes, dataset.get_storage_size()):
         raise InvalidInput(f"{where} should be {nbytes:,} bytes, {dataset.get_storage_size():,} are stored.")
     return np.empty(shape, dtype)
 
