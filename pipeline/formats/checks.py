@@ -76,7 +76,7 @@ def _outgoing(export: Artifact, task: str, dataset: Artifact, workspace: Workspa
 def _wrong_episodes(source: Source, form: Format, data: Outgoing, several: bool) -> Iterator[str]:
     """In which episodes of a task what is read back differs from what the form should hold, and in what."""
     of_it = f" of {data.task}" if several else ""
-    held = form.holding(data)
+    held = form.held(data)
     wrong, pairs = 0, zip_longest(source.episodes(data.domain, data.task), data.dataset.read_ahead())
     for number, (back, episode) in enumerate(pairs):
         what = _difference(held, back, episode, data.final_observation)

@@ -168,13 +168,10 @@ class Format(Protocol):
         """Words for what it stores otherwise, in the place of `changed`: `{Aspect.REWARDS: "stored as float32"}`."""
         return {}
 
-    def held(self, episode: Episode) -> Episode:
-        """What reading an export back gives for an episode: all but what is lost."""
-        return without(episode, [aspect for aspect in Aspect if aspect not in self.holds])
-
-    def holding(self, data: Outgoing) -> Callable[[Episode], Episode]:
-        """`held` of the episodes of a dataset, for a form that changes them by what is known of the dataset alone."""
-        return self.held
+    def held(self, data: Outgoing) -> Callable[[Episode], Episode]:
+        """What reading an export back gives for each episode of a dataset: all but what is lost."""
+        lost = [aspect for aspect in Aspect if aspect not in self.holds]
+        return lambda episode: without(episode, lost)
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         """What it writes, below the folder that is given to `write` and below `format.out`: a file, a folder, or `.`.

@@ -93,7 +93,7 @@ def export_of(
 
 def _held(format: Format, data: Outgoing, loses: bool) -> HeldDigest:
     """What the digest of the episodes is found by; where nothing is lost, it is that of the dataset."""
-    dataset, rule, held = data.dataset, data.final_observation, format.holding(data)
+    dataset, rule, held = data.dataset, data.final_observation, format.held(data)
     dropped = ~dataset.per_episode("has_final_observation") & (rule is FinalObservation.DROP)
     changed = np.ones_like(dropped) if loses else dropped
     return HeldDigest(

@@ -116,7 +116,7 @@ class FormatContract:
         """The episodes of a dataset, without what the form loses."""
         dataset = EpisodeDataset.of(artifact)
         outgoing = Outgoing(artifact.domain, artifact.task, dataset, provenance(artifact, dataset, {}))
-        held = self.format().holding(outgoing)
+        held = self.format().held(outgoing)
         return [unfilled(held(filled(episode, rule))) for episode in dataset]
 
     def outgoing(self, workspace: Workspace, dataset: str = "listed-v1") -> Outgoing:

@@ -324,7 +324,7 @@ DOORS: dict[str, Door] = {
         4,
     ),
     "rlds": Door(write_pictures, _read_source(partial(RldsSource, mission="language_instruction")), 4),
-    "rlds-ours": Door(_write_export(RldsFormat("tfrecord", shard_size=1e-3)), _read_source(RldsSource), 4),
+    "rlds-ours": Door(_write_export(RldsFormat("tfrecord", file_mb=1e-3)), _read_source(RldsSource), 4),
     "rlds-array-record": Door(_write_export(RldsFormat()), _read_source(RldsSource), 4),
     "minari": Door(_write_minari, _read_source(MinariSource), 4),
     "minari-jpeg": Door(lambda folder: minari_files.write_pictures(folder, [2, 1]), _read_source(MinariSource), 2),

@@ -79,7 +79,7 @@ def test_tensorflow_datasets_gives_every_step(tmp_path: Path, picture: bool, fil
 @READERS
 def test_tensorflow_datasets_gives_every_type_of_number_bit_by_bit(tmp_path: Path, file: str, of_tensorflow: bool):
     episodes = [_with_every_type(number) for number in range(3)]
-    place = laid(RldsFormat(file=file, shard_size=1e-3), tmp_path, episodes)
+    place = laid(RldsFormat(file=file, file_mb=1e-3), tmp_path, episodes)
     found = steps_of(place, file, of_tensorflow)
     for number, episode in enumerate(episodes):
         for name, array in episode.steps.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ from pipeline.machine.threads import available_cores
 from pipeline.sources.absent import unfilled
 from pipeline.sources.lerobot import names
 from pipeline.sources.lerobot.source import LeRobotSource
-from pipeline.wording import check_choice
+from pipeline.wording import check_choice, check_type
 
 FORMAT = 1
 
@@ -36,7 +36,7 @@ class LeRobotFormat(Format):
     Args:
         fps: rows a second; unset: what the environment says, else 30.
         images: `auto` stores uint8 pictures as PNG; `none`, or the names of arrays.
-        grey: `as_is`, or `rgb`: grey pictures get three equal channels, as many networks want them.
+        rgb: the grey channel three times, as many networks want it.
         last_row: `beside` keeps last observations in `final/`, `row` as one more row an episode, `drop` not at all.
         file_mb: about so large is a file of rows.
     """
@@ -51,7 +51,7 @@ class LeRobotFormat(Format):
         self,
         fps: int | None = None,
         images: str | Sequence[str] = "auto",
-        grey: str = "as_is",
+        rgb: bool = False,
         last_row: str = names.BESIDE,
         file_mb: float = 100,
     ) -> None:
@@ -61,9 +61,9 @@ class LeRobotFormat(Format):
             raise InvalidInput(f"format.file_mb={file_mb} must be more than 0.")
         if isinstance(images, str):
             check_choice("format.images (or a list of arrays)", images, ("auto", "none"))
-        check_choice("format.grey", grey, ("as_is", "rgb"))
+        check_type("format.rgb", rgb, bool, "true or false")
         check_choice("format.last_row", last_row, names.LAST_ROWS)
-        self._choices = LeRobotChoices(fps, images if isinstance(images, str) else tuple(images), grey, last_row)
+        self._choices = LeRobotChoices(fps, images if isinstance(images, str) else tuple(images), rgb, last_row)
         self._file_mb = file_mb
         self.holds = EVERYTHING - {Aspect.FINAL_OBSERVATION} if last_row == names.DROP else EVERYTHING
 
@@ -71,7 +71,7 @@ class LeRobotFormat(Format):
         chosen = self._choices
         images = chosen.images if isinstance(chosen.images, str) else list(chosen.images)
         facts = {"version": FORMAT, "codebase_version": names.VERSION, "fps": chosen.fps, "images": images}
-        return facts | {"grey": chosen.grey, "last_row": chosen.last_row, "file_mb": self._file_mb}
+        return facts | {"rgb": chosen.rgb, "last_row": chosen.last_row, "file_mb": self._file_mb}
 
     def require(self, data: Sequence[Outgoing]) -> None:
         planned(data, self._choices)
@@ -101,6 +101,7 @@ class LeRobotFormat(Format):
         for each in data:
             start = min(max(files.episodes - before, 0), len(each))
             before += len(each)
+            held = self.held(each)
             for episode in each.episodes(start):
                 environment = f"{each.domain}/{each.task}"
                 text = episode.mission or environment
@@ -108,17 +109,20 @@ class LeRobotFormat(Format):
                 tables = maker.tables(episode, files.episodes, files.rows, task)
                 recent.append(tables.rows)
                 facts = {"tasks": [text], "env": environment, "return": episode.total_reward}
-                facts["digest"] = unfilled(held := self.held(episode)).digest().hex()
-                files.append(tables, facts | once_of(held) | _infos(episode, plan))
+                facts["digest"] = unfilled(kept := held(episode)).digest().hex()
+                files.append(tables, facts | once_of(kept) | _infos(episode, plan))
 
-    def held(self, episode: Episode) -> Episode:
-        if self._choices.last_row != names.DROP:
-            return episode
-        steps = {name: with_last_row(name, array[:-1]) for name, array in episode.steps.items()}
-        return replace(super().held(episode), steps=steps)
+    def held(self, data: Outgoing) -> Callable[[Episode], Episode]:
+        keeps = super().held(data)
+        return (lambda episode: _without_last_row(keeps(episode))) if self._choices.last_row == names.DROP else keeps
 
     def source(self, path: Path) -> LeRobotSource:
         return LeRobotSource(str(path))
+
+
+def _without_last_row(episode: Episode) -> Episode:
+    """The episode with zeros in all its last rows."""
+    return replace(episode, steps={name: with_last_row(name, array[:-1]) for name, array in episode.steps.items()})
 
 
 def _infos(episode: Episode, plan: LeRobotPlan) -> dict[str, Any]:

@@ -64,13 +64,13 @@ class LeRobotChoices:
     Attributes:
         fps: rows a second; None: what the environment says.
         images: `auto`, `none`, or names of the arrays that are stored as pictures.
-        grey: `as_is`, or `rgb`: grey pictures stand three times in one.
+        rgb: the grey channel stands there three times.
         last_row: `beside`, `row` or `drop`.
     """
 
     fps: int | None
     images: str | tuple[str, ...]
-    grey: str
+    rgb: bool
     last_row: str
 
 
@@ -119,7 +119,7 @@ def planned(data: Sequence[Outgoing], choices: LeRobotChoices) -> LeRobotPlan:
     rows = _rows(data)
     images = _images(rows, choices.images)
     wide = {name for name, row in rows.items() if row.dtype == np.uint64 and _is_wide(data, name)}
-    columns = [_column(name, row, rows, images, wide, choices.grey) for name, row in rows.items()]
+    columns = [_column(name, row, rows, images, wide, choices.rgb) for name, row in rows.items()]
     datasets = [each.dataset for each in data]
     return LeRobotPlan(
         _apart(columns),
@@ -189,12 +189,12 @@ def _images(rows: Mapping[str, RowSpec], asked: str | tuple[str, ...]) -> set[st
 
 
 def _column(
-    name: str, row: RowSpec, rows: Mapping[str, RowSpec], images: set[str], wide: set[str], grey: str
+    name: str, row: RowSpec, rows: Mapping[str, RowSpec], images: set[str], wide: set[str], rgb: bool
 ) -> LeRobotColumn:
     if not min(row.shape, default=1):
         return LeRobotColumn(name, row.dtype, row.shape, "", NOTHING)
     if name in images:
-        channels = 3 if grey == "rgb" else picture_channels(row.shape)
+        channels = 3 if rgb else picture_channels(row.shape)
         rest = name.removeprefix(f"{OBSERVATION}/")
         column = f"{OBSERVATION}.image" if name == OBSERVATION else f"{OBSERVATION}.images.{_dotted(rest)}"
         return LeRobotColumn(name, row.dtype, row.shape, column, IMAGE, channels)

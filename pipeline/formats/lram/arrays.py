@@ -41,12 +41,6 @@ class FileLayout:
     rgb: bool = False
     with_returns: bool = False
 
-    @staticmethod
-    def plain(episode: Episode) -> FileLayout:
-        """Of an episode's own arrays, as no setting changes them."""
-        observation, action = (RowSpec.of(episode.steps[name]) for name in ("observation", "action"))
-        return FileLayout(observation, action, action.dtype)
-
     @property
     def grey(self) -> bool:
         """Whether observations are grey pictures, (h, w) uint8: files have them with a channel, (1, h, w)."""

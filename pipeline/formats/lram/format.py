@@ -132,12 +132,7 @@ class LramFormat(Format):
             Aspect.REWARDS: "stored as float32",
         }
 
-    def held(self, episode: Episode) -> Episode:
-        """What the default settings leave of an episode."""
-        return without(FileLayout.plain(episode).back(episode), LOST)
-
-    def holding(self, data: Outgoing) -> Callable[[Episode], Episode]:
-        """What all settings leave of an episode of a dataset."""
+    def held(self, data: Outgoing) -> Callable[[Episode], Episode]:
         layout = self._layout(data)
         return lambda episode: without(layout.back(episode), LOST)
 

@@ -47,7 +47,7 @@ class RldsFormat(Format):
     Args:
         file: the form of the records, `array_record` or `tfrecord`.
         pictures: `png`, `zlib` or `bytes`; see `PictureEncoding`.
-        shard_size: megabytes of arrays, before they are compressed, that a file has at most, but for one episode.
+        file_mb: megabytes of arrays, before they are compressed, that a file has at most, but for one episode.
 
     Raises InvalidInput for any other setting.
     """
@@ -55,17 +55,17 @@ class RldsFormat(Format):
     name = "rlds"
     refuses = frozenset({Refusal.LONG})
 
-    def __init__(self, file: str = "array_record", pictures: str = "png", shard_size: float = 256) -> None:
+    def __init__(self, file: str = "array_record", pictures: str = "png", file_mb: float = 256) -> None:
         check_choice("format.file", file, list(FileFormat))
         check_choice("format.pictures", pictures, list(PictureEncoding))
-        self.file, self.pictures, self.shard_size = FileFormat(file), PictureEncoding(pictures), shard_size
+        self.file, self.pictures, self.file_mb = FileFormat(file), PictureEncoding(pictures), file_mb
 
     def identity(self) -> Mapping[str, Any]:
         return {
             "version": 1,
             "file": str(self.file),
             "pictures": str(self.pictures),
-            "shard_size": self.shard_size,
+            "file_mb": self.file_mb,
         }
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
@@ -80,7 +80,7 @@ class RldsFormat(Format):
         for unfinished in place.glob(".*"):
             unfinished.unlink()
         record = _Record(only, self.pictures, self.file)
-        counts = shard_counts(only.dataset.lengths, record.row_bytes, int(self.shard_size * MEGABYTE))
+        counts = shard_counts(only.dataset.lengths, record.row_bytes, int(self.file_mb * MEGABYTE))
         names = (tfds_name(only.domain, only.task), SPLIT, str(self.file))
         paths = shard_paths(place, TEMPLATE, names, len(counts))
         done = sum(path.exists() for path in paths)

@@ -18,7 +18,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput, UnknownName
-from pipeline.formats.contract import CannotHold
+from pipeline.formats.contract import CannotHold, Outgoing
 from pipeline.formats.lerobot.format import LeRobotFormat
 from tests.conftest import made_episode
 from tests.contracts.format import FormatContract, Listed, exported, ingested, place_of
@@ -155,7 +155,7 @@ def test_plain_datasets_reads_pictures_and_the_last_rows(export: Path, monkeypat
     assert len(datasets.load_dataset(str(export), "final", split="train", cache_dir=str(tmp_path))) == 2
 
 
-@pytest.mark.parametrize("settings", [{"last_row": "row"}, {"grey": "rgb"}, {"images": "none"}, {"images": ["grey"]}])
+@pytest.mark.parametrize("settings", [{"last_row": "row"}, {"rgb": True}, {"images": "none"}, {"images": ["grey"]}])
 def test_every_choice_but_drop_is_lossless(store: Workspace, settings: dict[str, Any]):
     format = LeRobotFormat(**settings)
     dataset = EpisodeDataset.of(store.dataset("toy", "corner", "listed-v1"))
@@ -168,7 +168,8 @@ def test_last_rows_are_dropped_where_that_is_wanted(store: Workspace):
     assert artifact.manifest.facts["lost"] == ["final observation: dropped"]
     assert not (place_of(artifact) / "final").exists()
     dataset = EpisodeDataset.of(store.dataset("toy", "corner", "listed-v1"))
-    assert digests(format, artifact) == [format.held(episode).digest() for episode in dataset]
+    held = format.held(Outgoing("toy", "corner", dataset, {}))
+    assert digests(format, artifact) == [held(episode).digest() for episode in dataset]
 
 
 def test_one_set_holds_several_tasks_with_the_infos_of_each(tmp_path: Path):
@@ -209,6 +210,7 @@ def test_tasks_with_other_arrays_are_no_one_set(tmp_path: Path):
         ({"images": ["state.image"]}, r"float32\[5\]"),
         ({"last_row": "none"}, "format.last_row"),
         ({"file_mb": 0}, "format.file_mb"),
+        ({"rgb": "as_is"}, "format.rgb"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(store: Workspace, settings: dict[str, Any], wanted: str):

@@ -67,7 +67,7 @@ def written(data: Outgoing, folder: Path, *settings: object, **more: object) -> 
 
 
 def is_read_back_as_declared(data: Outgoing, form: LramFormat, place: Path) -> bool:
-    held = form.holding(data)
+    held = form.held(data)
     back = form.source(place).episodes(data.domain, data.task)
     return all(held(e).digest() == b.digest() for e, b in zip(data.dataset, back, strict=True))
 

@@ -31,14 +31,14 @@ class TestTfrecord(FormatContract):
     resumes = True
 
     def format(self) -> RldsFormat:
-        return RldsFormat("tfrecord", shard_size=TINY)
+        return RldsFormat("tfrecord", file_mb=TINY)
 
 
 class TestArrayRecord(FormatContract):
     resumes = True
 
     def format(self) -> RldsFormat:
-        return RldsFormat(shard_size=TINY)
+        return RldsFormat(file_mb=TINY)
 
 
 def with_observation(*shape: int) -> list[Episode]:
@@ -62,7 +62,7 @@ def written(episodes: list[Episode], form: RldsFormat, folder: Path) -> Path:
 
 
 def test_it_lies_where_tensorflow_datasets_looks_for_it(tmp_path: Path):
-    place = written(with_observation(3), RldsFormat("tfrecord", shard_size=TINY), tmp_path)
+    place = written(with_observation(3), RldsFormat("tfrecord", file_mb=TINY), tmp_path)
     assert place.parts[-3:] == ("toy_corner", "listed-v1", "1.0.0")
     info = json.loads((place / "dataset_info.json").read_text())
     (split,) = info["splits"]
