@@ -21,3 +21,32 @@ def shell(tmp_path_factory):
 def test_frames_that_a_form_shows_are_drawn_by_its_suggestion(shell):
     shell.pasted(shell.suggested("stage=export", *TOY, "format=simple")[0])
     shell.run("stage=export", *TOY, "format=simple")
+
+
+def drawn(shell):
+    shell.run("stage=frames", *TOY)
+
+
+def test_windows_that_do_not_fit_are_mended_by_their_suggestions(shell):
+    drawn(shell)
+    thinkmorph, bagel = ("stage=export", *TOY, "format=thinkmorph"), ("stage=export", *TOY, "format=bagel")
+    larger, fewer = shell.suggested(*thinkmorph, "format.window=50")
+    shell.pasted(larger)
+    shell.pasted(fewer)
+    shell.pasted(shell.suggested(*thinkmorph, "format.max_tokens=1000")[0])
+    shell.pasted(shell.suggested(*bagel, "format.max_tokens=1000")[0])
+    shell.pasted(shell.suggested(*bagel, "format.max_tokens=4000", "format.window=3")[0])
+
+
+def test_a_prefix_that_does_not_fit_is_mended_by_its_suggestion(shell):
+    drawn(shell)
+    bagel = ("stage=export", *TOY, "format=bagel")
+    for prefix in ("gs://bucket/data", "'~/data'", "out"):
+        shell.pasted(shell.suggested(*bagel, "format.out=out", f"format.prefix={prefix}")[0])
+    words = (*bagel, "format.per_task=true", "format.out=each", "format.prefix=/mnt/data")
+    shell.pasted(shell.suggested(*words)[0])
+    (shell.folder / "wrong").mkdir()
+    (shell.folder / "wrong" / "other.parquet").touch()
+    shell.pasted(shell.suggested(*bagel, "format.out=out", "format.prefix=wrong")[0])
+    address = "format.out=memory://bucket/toy"
+    shell.pasted(shell.suggested(*bagel, address)[0])

@@ -32,7 +32,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         "There is no source named npzc: what format=npzc writes comes in by source=lram.",
     ),
     (("stage=ingest", "domain=toy", "source=kabouki"), f"There is no source named kabouki. {known('source')}"),
-    (("stage=export", "domain=toy", "format=hdf"), f"There is no format named hdf. {known('format')}"),
+    (("stage=export", "domain=toy", "format=hdf"), "There is no format named hdf. Nearest: hdf5."),
     ((*COLLECT, "storage=hdf5"), f"There is no storage named hdf5. {known('storage')}"),
     (
         ("experiment=regent_ataris",),

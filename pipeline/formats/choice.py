@@ -21,6 +21,8 @@ FORMS: dict[str, str] = {
     "interleaved": "pipeline.formats.image_text.interleaved.InterleavedFormat",
     "simple": "pipeline.formats.image_text.simple.SimpleFormat",
     "rlhf_blender": "pipeline.formats.blender.format.BlenderFormat",
+    "bagel": "pipeline.formats.image_text.bagel.BagelFormat",
+    "thinkmorph": "pipeline.formats.image_text.thinkmorph.ThinkMorphFormat",
 }
 """The class of each form, as the `_target_` of its YAML says it; a form is imported when it is first needed."""
 
@@ -39,6 +41,8 @@ FORM_WORDS = {
     "interleaved": "image-text parquet, an episode a row: frames and actions in turns",
     "simple": "image-text parquet, a frame and its action a row",
     "rlhf_blender": "videos, arrays and a registry that RLHF-Blender shows to people",
+    "bagel": "parquet for BAGEL and NeMo Automodel: windows of frames, actions between them",
+    "thinkmorph": "parquet for ThinkMorph: a prompt, then actions and frames in turns",
 }
 """What each form is, for who has named none."""
 

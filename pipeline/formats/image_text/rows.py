@@ -57,13 +57,16 @@ def row_groups(
 
 
 def write_rows(
-    path: Path, groups: Iterable[pa.Table], schema: pa.Schema, pictures: Sequence[str], data: Sequence[Outgoing]
+    path: Path, groups: Iterable[pa.Table], schema: pa.Schema, pictures: Sequence[str], data: Sequence[Outgoing] = ()
 ) -> None:
-    """Write one file, a row group for each table. `pictures` are columns that no compression makes smaller."""
+    """Write one file, a row group for each table. `pictures` are columns that no compression makes smaller.
+
+    Its footer says what made the episodes of `data`; give none where that stands beside the file.
+    """
     with HiddenParquet(path, schema, **_settings(schema, pictures)) as file:
         for group in groups:
             file.append(group.cast(schema))
-        file.finish({PROVENANCE_KEY: json.dumps([dict(each.provenance) for each in data])})
+        file.finish({PROVENANCE_KEY: json.dumps([dict(each.provenance) for each in data])} if data else {})
 
 
 def _settings(schema: pa.Schema, pictures: Sequence[str]) -> dict[str, object]:
