@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,8 +37,7 @@ class Writer:
     def seconds(self, data: Outgoing, folder: Path, clock: str) -> tuple[str, float] | None:
         """Its name and what it takes for the whole set; None where it cannot be had here."""
         count = max(1, min(len(data), self.most * len(data) // data.dataset.states))
-        place = folder / "writer"
-        place.mkdir()
+        place = Path(tempfile.mkdtemp(dir=folder))
         try:
             taken = self.write(list(itertools.islice(data.dataset, count)), place, clock)
         except tool().NotHere as error:
@@ -85,6 +85,11 @@ def _lram(episode: Episode) -> dict[str, np.ndarray]:
     }
 
 
+def lram_d3rlpy(episodes: list[Episode], place: Path, clock: str) -> float:
+    """The loop of `lram_hdf5` over the episodes of an `MDPDataset`, which makes an object of each transition."""
+    return _timed("lram", _by_d3rlpy, episodes, place, clock)
+
+
 def minari(episodes: list[Episode], place: Path, clock: str) -> float:
     """`create_dataset_from_buffers`; a buffer holds a list of steps, as its collector leaves it."""
     return _timed("minari", _by_minari, episodes, place, clock)
@@ -103,6 +108,47 @@ def _timed(
     for array in ("observation", "action", "reward"):
         np.save(place / f"{array}.npy", np.stack([episode.steps[array] for episode in episodes]))
     return float(run_by(python, function, place, clock)["seconds"])
+
+
+def _by_d3rlpy(place: str, clock: str) -> dict[str, Any]:
+    import importlib
+    import importlib.util
+    import json
+    import sys
+    import time
+    import types
+
+    import h5py
+    import numpy as np
+
+    found = importlib.util.find_spec("d3rlpy")
+    package = types.ModuleType("d3rlpy")  # without its algorithms, which want torch
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["d3rlpy"] = package
+    datasets = importlib.import_module("d3rlpy.dataset")
+
+    observations, actions, rewards = (np.load(f"{place}/{name}.npy") for name in ("observation", "action", "reward"))
+    terminals = np.zeros(rewards[:, :-1].shape, np.float32)
+    terminals[:, -1] = 1
+    states, actions, rewards = (
+        np.concatenate(list(array[:, :-1])) for array in (observations, actions, rewards.astype(np.float32))
+    )
+    if states.ndim == 3:
+        states = states[:, None]
+    start = getattr(time, clock)()
+    dataset = datasets.MDPDataset(states, actions, rewards, terminals.reshape(-1))
+    lengths, returns = {}, {}
+    for number, episode in enumerate(dataset.episodes):
+        arrays = {"states": episode.observations, "actions": episode.actions, "rewards": episode.rewards}
+        with h5py.File(f"{place}/{number:09d}.hdf5", "w") as file:
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, compression="gzip", compression_opts=1)
+            file.create_dataset("dones", data=np.float32(episode.terminal))
+        lengths[f"{number:09d}"], returns[f"{number:09d}"] = len(episode), float(sum(episode.rewards))
+    for name, value in (("episode_lengths", lengths), ("episode_returns", returns)):
+        with open(f"{place}/{name}.json", "w") as file:
+            json.dump(value, file)
+    return {"seconds": getattr(time, clock)() - start}
 
 
 def _by_minari(place: str, clock: str) -> dict[str, Any]:
@@ -185,9 +231,9 @@ def _by_lerobot(place: str, clock: str) -> dict[str, Any]:
 
 
 WRITERS = {
-    "hdf5": Writer("LRAM's loop", lram_hdf5),
-    "npzc": Writer("LRAM's loop", lram_npzc),
-    "minari": Writer("minari.create_dataset_from_buffers", minari),
-    "lerobot": Writer("LeRobot's own writer", lerobot, most=2_000),
+    "hdf5": (Writer("LRAM's loop", lram_hdf5), Writer("LRAM's writing, with d3rlpy's objects", lram_d3rlpy)),
+    "npzc": (Writer("LRAM's loop", lram_npzc),),
+    "minari": (Writer("minari.create_dataset_from_buffers", minari),),
+    "lerobot": (Writer("LeRobot's own writer", lerobot, most=2_000),),
 }
 """By the name of the form."""
