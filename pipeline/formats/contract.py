@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from inspect import signature
@@ -22,6 +23,7 @@ from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
 from pipeline.formats.held import HeldDigest
 from pipeline.frames.store import EpisodeFrames, Frames, PictureBlock
 from pipeline.interfaces import Environment
+from pipeline.machine.ahead import ahead
 from pipeline.sources.contract import Source
 
 
@@ -85,24 +87,32 @@ class Outgoing:
 
     def drawn(self, start: int = 0) -> Iterator[tuple[Shaped[np.ndarray, "t ..."], EpisodeFrames]]:
         """The T actions and the T+1 pictures of the episodes from number `start` on. Reads no observation."""
-        assert self.frames is not None
         self.advance(start)
-        for number in range(start, len(self)):
-            actions = self.dataset.episode_rows("action", number, 0, int(self.dataset.lengths[number]))
-            yield actions, self.frames[number]
-            self.advance(1)
+        for actions, block in self._drawn(start):
+            ends = np.cumsum(block.rows - 1)
+            for each, pictures in zip(np.split(actions, ends[:-1]), block.episodes(), strict=True):
+                yield each, pictures
+                self.advance(1)
 
     def drawn_blocks(self, start: int = 0) -> Iterator[tuple[Shaped[np.ndarray, "states ..."], PictureBlock]]:
         """The same of several episodes at a time, about 16 MB of pictures or one episode: the actions of all of them,
-        one after the other, and the pictures. What is written from many short episodes is written faster.
+        one after the other, and the pictures. Many short episodes are written faster so.
         """
-        assert self.frames is not None
         self.advance(start)
-        ends = self.dataset.state_ends
-        for block in self.frames.between(start, len(self)):
-            first = int(ends[block.numbers.start - 1]) if block.numbers.start else 0
-            yield self.dataset.state_rows("action", first, int(ends[block.numbers.stop - 1])), block
+        for actions, block in self._drawn(start):
+            yield actions, block
             self.advance(len(block.numbers))
+
+    def _drawn(self, start: int) -> Iterator[tuple[Shaped[np.ndarray, "states ..."], PictureBlock]]:
+        """Blocks of pictures and their actions; a thread beside reads the next one."""
+        assert self.frames is not None
+        ends = np.concatenate([[0], self.dataset.state_ends])
+        dataset, frames = copy(self.dataset), copy(self.frames)  # the thread opens files of its own
+        blocks = frames.between(start, len(self))
+        return ahead(
+            (dataset.state_rows("action", int(ends[each.numbers.start]), int(ends[each.numbers.stop])), each)
+            for each in blocks
+        )
 
     def origin(self) -> dict[str, Any]:
         """What the form keeps in its own place, when the episodes are written: provenance, and `held`, their digest.

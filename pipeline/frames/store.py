@@ -100,16 +100,25 @@ class PictureBlock:
         png: the files' bytes, one after the other.
         ends: where each file ends.
         rows: how many pictures each episode has, T+1.
+        digests: of the pixels of each episode.
     """
 
     numbers: range
     png: UInt8[np.ndarray, "bytes"]
     ends: Int64[np.ndarray, "pictures"]
     rows: Int64[np.ndarray, "episodes"]
+    digests: UInt8[np.ndarray, "episodes 32"]
 
     def bounds(self) -> Int64[np.ndarray, "pictures+1"]:
         """Where each file begins, and where the last one ends."""
         return np.concatenate([[0], self.ends])
+
+    def episodes(self) -> Iterator[EpisodeFrames]:
+        """The pictures of each episode, without a copy."""
+        bounds, last = self.bounds(), np.cumsum(self.rows)
+        for first, stop, digest in zip((last - self.rows).tolist(), last.tolist(), self.digests, strict=True):
+            png = self.png[bounds[first] : bounds[stop]]
+            yield EpisodeFrames(png, self.ends[first:stop] - bounds[first], digest.tobytes())
 
 
 def spilled_frames(folder: Path, index: int) -> Path:
@@ -209,8 +218,9 @@ class Frames:
             until = max(done + 1, int(np.searchsorted(last_ends, begin + BLOCK_BYTES, "right")))
             stop_row, stop = int(row_ends[until - 1]), int(last_ends[until - 1])
             rows = np.diff(row_ends[done:until], prepend=row)
-            png = self._arrays[PNG][begin:stop]
-            yield PictureBlock(range(start + done, start + until), png, ends[row:stop_row] - begin, rows)
+            numbers = range(start + done, start + until)
+            png, digests = self._arrays[PNG][begin:stop], self._arrays[DIGESTS][numbers.start : numbers.stop]
+            yield PictureBlock(numbers, png, ends[row:stop_row] - begin, rows, digests)
             done, row, begin = until, stop_row, stop
 
     def sizes(self, stop: int) -> Int64[np.ndarray, "episodes"]:
