@@ -54,6 +54,7 @@ def recorded(game: str, decisions: int, workers: int, render: bool) -> None:
             task=game,
             policy=Random,
             randomness=0.0,
+            outputs=False,
             workspace=Workspace(root),
             dataset="random-v1",
             episodes=None,

@@ -148,6 +148,7 @@ def recorded(case: Case, workers: int) -> int:
             task=case.task,
             policy=case.policy,
             randomness=0.0,
+            outputs=False,
             workspace=Workspace(root),
             dataset="benchmark-v1",
             episodes=case.episodes,

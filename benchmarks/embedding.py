@@ -53,8 +53,9 @@ def collected(workspace: Workspace, states: int) -> Artifact:
     """Episodes of Pong with uniform actions."""
     domain = Domain("atari", 27_000, EPISODES, Atari, [GAME], Regent(32, 5, 100, 100_000))
     return collect.run(
-        domain=domain, task=GAME, policy=Random, randomness=0.0, workspace=workspace, dataset="random-v1",
-        episodes=EPISODES, states=None, frames=states, render=False, seed=0, workers=1, force=False,
+        domain=domain, task=GAME, policy=Random, randomness=0.0, outputs=False, workspace=workspace,
+        dataset="random-v1", episodes=EPISODES, states=None, frames=states, render=False, seed=0, workers=1,
+        force=False,
     )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def collected(agent: Path, episodes: int, workers: int) -> None:
             task=GAME,
             policy=partial(StableBaselines, agent, trust=True),
             randomness=0.0,
+            outputs=False,
             workspace=Workspace(root),
             dataset="ppo-v1",
             episodes=episodes,

@@ -108,6 +108,14 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class Telling(Protocol):
+    """A policy that says more of a decision than its action."""
+
+    def outputs(self, slot: int) -> Mapping[str, np.float32]:
+        """What it said of the newest decision in a slot, by the names of infos: `policy_entropy`; or nothing."""
+
+
+@runtime_checkable
 class Environment(Protocol):
     """One simulator. Converts the simulator's own types and nothing more.
 

@@ -19,10 +19,11 @@ from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, TaskFailed
-from pipeline.interfaces import Environment, Policy
+from pipeline.interfaces import Environment, Policy, Telling
 from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
 from pipeline.policies.mixed import Mixed
+from pipeline.policies.outputs import no_outputs
 from pipeline.rollout.frames import frames_of, keep_lockstep
 from pipeline.rollout.workers import EpisodeJob, WorkerPool
 
@@ -51,6 +52,7 @@ def run(
     task: str,
     policy: Callable[[], Policy],
     randomness: float,
+    outputs: bool,
     workspace: Workspace,
     dataset: str,
     episodes: int | None,
@@ -65,12 +67,15 @@ def run(
 
     `frames` ends each of the `episodes` after its share, frames // episodes, of decisions. `render` keeps a picture of
     every row, too, as stage=frames would draw them later. `randomness` mixes uniformly random actions in.
+    `outputs`: the policy tells the entropy and the value of each decision, which become infos.
 
     An episode depends on (seed, domain, task, its index), the environment and the policy only; so the digest is the
     same for every number of workers and after every kill.
     """
     foresee(dataset=dataset, episodes=episodes, states=states, frames=frames, seed=seed, workers=workers)
     limit = _budget(frames, episodes)
+    if outputs and not isinstance(silent := policy(), Telling):
+        raise no_outputs(f"policy={silent.name}")
     environment = partial(domain.environment, task=task)
     player = partial(_mixed, policy, randomness) if randomness else policy
     parameters = {"seed": seed, **_identity(environment, player)} | ({"budget": limit} if limit else {})

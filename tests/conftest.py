@@ -102,6 +102,7 @@ def collected(toy: Domain, workspace: Workspace, task: str = "corner", **setting
         "frames": None,
         "render": False,
         "randomness": 0.0,
+        "outputs": False,
         "seed": 0,
         "workers": 1,
         "force": False,

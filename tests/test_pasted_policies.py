@@ -53,7 +53,12 @@ def shell(tmp_path_factory):
         agent.save(shell.folder / name / "agent.zip")
     narrow = Still(spaces.Box(-9, 9, (3,), np.float32), 5)
     VecNormalize(DummyVecEnv([lambda: narrow])).save(str(shell.folder / "narrow.pkl"))
-    for name, row in (("number", torch.tensor(1)), ("force", torch.tensor([0.5])), ("logits", torch.zeros(5))):
+    for name, row in (
+        ("number", torch.tensor(1)),
+        ("action", torch.tensor(1)),
+        ("force", torch.tensor([0.5])),
+        ("logits", torch.zeros(5)),
+    ):
         torch.jit.script(Fixed(row)).save(str(shell.folder / f"{name}.pt"))
     yield shell
     shell.close()
@@ -73,6 +78,11 @@ def shell(tmp_path_factory):
         ((*TOY, "policy=torchscript", "policy.path=number.pt"), "policy.output=actions"),
         ((*PENDULUM, "policy=torchscript", "policy.path=force.pt"), "policy.output=actions"),
         ((*TOY, "policy=torchscript", "policy.path=logits.pt", "policy.output=actions"), "policy.output=logits"),
+        ((*TOY, "policy=random", "policy.outputs=true"), "policy=random"),
+        (
+            (*TOY, "policy=torchscript", "policy.path=action.pt", "policy.output=actions", "policy.outputs=true"),
+            "trust=true",
+        ),
     ],
     ids=lambda words: words if isinstance(words, str) else " ".join(words[-2:]),
 )

@@ -73,6 +73,7 @@ PLACES = {
     "hub/exports.py _section": "test_the_card_of_an_export_brings_it_back",
     "machine/provenance.py _command": "test_the_command_in_a_manifest_makes_the_artifact_again",
     "policies/checkpoints.py by_dataset": "test_several_checkpoints_and_one_name",
+    "policies/outputs.py _without": "test_what_does_not_fit_is_mended_by_its_suggestion",
     "policies/sb3/agent.py __init__": "test_an_agent_must_be_trusted_and_a_network_too",
     "policies/sb3/agent.py _input": "test_what_does_not_fit_is_mended_by_its_suggestion",
     "policies/sb3/agent.py _stack_hint": "test_what_does_not_fit_is_mended_by_its_suggestion",

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
-from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Policy
+from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Policy, Telling
 from pipeline.policies.random import bounded, uniform_action
 
 
@@ -24,6 +24,7 @@ class Mixed:
         if not 0 <= randomness <= 1:
             raise InvalidInput(f"policy.randomness is a chance, from 0 to 1; it is {randomness}.")
         self._policy, self._randomness = policy, float(randomness)
+        self._telling = policy if isinstance(policy, Telling) else None
         self.name, self.slots = policy.name, policy.slots
         self._spec: ArraySpec | None = None
 
@@ -34,6 +35,10 @@ class Mixed:
         """Begin an episode of the inner policy."""
         self._spec = bounded(environment.action_spec)
         self._policy.start(slot, environment)
+
+    def outputs(self, slot: int) -> Mapping[str, np.float32]:
+        """What the inner policy says, also where a random action took the place of its own."""
+        return self._telling.outputs(slot) if self._telling else {}
 
     def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."] | GaveUp]:
         """The policy's actions, some of them replaced. The inner policy sees every decision, and where it gives up, the

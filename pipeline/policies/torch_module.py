@@ -22,6 +22,7 @@ from pipeline.policies import sampling
 from pipeline.policies.inputs import Input, NetworkInputs
 from pipeline.policies.network import SLOTS, SlotNetwork
 from pipeline.policies.normalize import PLAIN
+from pipeline.policies.outputs import ENTROPY, entropy_of, no_outputs
 from pipeline.policies.stack import PADDINGS, stacked
 from pipeline.wording import first_line, last_line
 
@@ -45,6 +46,7 @@ class TorchModule:
         input_dtype: such as float32; unset: as the environment shows it.
         device: cpu, cuda, cuda:1 ...
         trust: such a file is a program; only True runs it.
+        outputs: tell the entropy of each decision.
 
     Raises InvalidInput for unknown options, without `trust`, and for a network that does not fit the environment.
     """
@@ -62,6 +64,7 @@ class TorchModule:
         input_dtype: str | None = None,
         device: str = "cpu",
         trust: bool = False,
+        outputs: bool = False,
     ) -> None:
         if file is None:
             raise InvalidInput("Which network? Give a TorchScript or torch.export file: policy.path=FILE.pt")
@@ -83,6 +86,9 @@ class TorchModule:
         self._output, self._deterministic, self._stack = output, deterministic, stack
         self._channels, self._padding, self._device = channels, padding, device
         self._dtype = None if input_dtype is None else _dtype(input_dtype)
+        if outputs and output != "logits":
+            raise no_outputs("a network that gives actions")
+        self._outputs, self._newest = outputs, dict[int, dict[str, np.float32]]()
         self._spec: ArraySpec | None = None
         self._inputs: NetworkInputs | None = None
 
@@ -102,6 +108,7 @@ class TorchModule:
             "width": SLOTS,
             "device": self._device.split(":")[0],
             "versions": {"torch": version("torch")},
+            **({"outputs": True} if self._outputs else {}),
         }
 
     def start(self, slot: int, environment: Environment) -> None:
@@ -127,7 +134,14 @@ class TorchModule:
             self._inputs.push(decision.slot, decision.observation)
         (output,) = self._network([decision.slot for decision in decisions])
         choose = self._chosen if self._output == "logits" else self._given
-        return [choose(output[decision.slot, ...], self._spec, decision.rng) for decision in decisions]
+        actions = [choose(output[decision.slot, ...], self._spec, decision.rng) for decision in decisions]
+        if self._outputs:  # after the actions, which say what is wrong with such logits
+            self._newest |= {each.slot: {ENTROPY: entropy_of(output[each.slot, ...])} for each in decisions}
+        return actions
+
+    def outputs(self, slot: int) -> Mapping[str, np.float32]:
+        """The entropy of the newest logits in a slot, if that was asked for."""
+        return self._newest.get(slot, {})
 
     def _chosen(
         self, logits: Float[np.ndarray, "..."], spec: ArraySpec, rng: np.random.Generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from jaxtyping import Shaped
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.exact import rounded
-from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Policy, Transition
+from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Policy, Telling, Transition
 from pipeline.observation import observation_copy
+from pipeline.policies.outputs import name_taken
 from pipeline.rollout.builder import EpisodeBuilder
 from pipeline.wording import error_text
 
@@ -68,6 +69,8 @@ def play(
     are numbers of one shape; a key that only some steps have gets a mask. `end_reason` is `terminated`, `time_limit`,
     `gave_up` where the policy did, or `budget` where only `limit` ended the episode.
 
+    What a `Telling` policy says of a decision becomes infos of the step.
+
     Raises:
         TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
         InvalidInput: the policy's action does not fit the action spec, or `limit` is below 1.
@@ -75,6 +78,7 @@ def play(
     if limit is not None and limit < 1:
         raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
     slots: dict[int, _Slot] = {}
+    telling = policy if isinstance(policy, Telling) else None
     more = True
     while True:
         for number, environment in enumerate(environments):
@@ -99,6 +103,7 @@ def play(
         ]
         for decision, action in zip(decisions, policy.act(decisions), strict=True):
             slot = slots[decision.slot]
+            slot.outputs = telling.outputs(decision.slot) if telling else {}
             if slot.take(policy, action) or len(slot.building) == limit:
                 del slots[decision.slot]
                 yield slot.end()
@@ -117,6 +122,7 @@ class _Slot:
     building: EpisodeBuilder
     watch: Watch | None
     pictures: list[Any] = field(default_factory=list)
+    outputs: Mapping[str, np.float32] = field(default_factory=dict)
     gave_up: bool = False
     restarted: bool = False
 
@@ -142,6 +148,8 @@ class _Slot:
         """Apply one action; says whether the episode is over."""
         transition = step_environment(self.environment, action, self.start.seed, len(self.building))
         self.observation, self.restarted = transition.observation, transition.restarts
+        if self.outputs:
+            transition = replace(transition, info=_joined_infos(transition.info, self.outputs))
         self.building.add(action if transition.sent is None else np.array(transition.sent, self.spec.dtype), transition)
         self.look()
         return transition.terminated or transition.truncated
@@ -183,6 +191,13 @@ def step_environment(environment: Environment, action: Shaped[np.ndarray, "..."]
     if _has_nan(transition.observation):
         raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
     return transition
+
+
+def _joined_infos(info: Mapping[str, Any], outputs: Mapping[str, np.float32]) -> dict[str, Any]:
+    """The infos of a step, and what the policy said besides. Raises InvalidInput where both have a name."""
+    if twice := sorted(outputs.keys() & info.keys()):
+        raise name_taken(twice[0])
+    return {**info, **outputs}
 
 
 def _fitting(policy: Policy, action: Shaped[np.ndarray, "..."], spec: ArraySpec) -> Shaped[np.ndarray, "..."]:

@@ -19,7 +19,9 @@ from pipeline.observation import observation_arrays
 from pipeline.policies.inputs import Input, NetworkInputs
 from pipeline.policies.network import SLOTS, SlotNetwork, zeros
 from pipeline.policies.normalize import PLAIN, Scaling, read_scalings, statistics_beside
+from pipeline.policies.outputs import no_outputs
 from pipeline.policies.sampling import finite
+from pipeline.policies.sb3.critic import TELLING, Critic
 from pipeline.policies.sb3.network import CELL, HIDDEN, Head, build_policy, head
 from pipeline.policies.sb3.zip import CONTRIB, AgentFile
 from pipeline.policies.spaces import Space, check_actions, gymnasium_space
@@ -41,9 +43,10 @@ class StableBaselines:
         stack: observations that it sees at once; unset: as its observation space tells.
         padding: what a stack begins with: zero (VecFrameStack) or first (Gymnasium: the first observation repeated).
         normalize: VecNormalize statistics: auto (those that lie beside the zip), false, or a file.
+        outputs: tell the entropy and the value of each decision.
 
-    Raises InvalidInput without `trust`, for a file that is no agent, and at `start` or the first `act` for an
-    environment whose actions or observations are not those of the agent.
+    Raises InvalidInput without `trust`, for a file that is no agent, for `outputs` of an algorithm without, and at
+    `start` or the first `act` for an environment whose actions or observations are not those of the agent.
     """
 
     slots = SLOTS
@@ -58,6 +61,7 @@ class StableBaselines:
         stack: int | None = None,
         padding: str = "zero",
         normalize: str | Path | bool = "auto",
+        outputs: bool = False,
     ) -> None:
         if file is None:
             raise InvalidInput(
@@ -71,6 +75,7 @@ class StableBaselines:
         self._agent = AgentFile(Path(file), algorithm)
         self._deterministic, self._device = deterministic, device
         self._frames, self._padding, self._normalize = stack, padding, normalize
+        self._outputs, self._newest = outputs, dict[int, dict[str, np.float32]]()
         self._specs: dict[int, ArraySpec] = {}
         self._inputs: NetworkInputs | None = None
 
@@ -81,6 +86,7 @@ class StableBaselines:
 
     def identity(self) -> Mapping[str, Any]:
         """Algorithm and step, BLAKE3 of the zip and its statistics, every option, and the versions that compute."""
+        self._check_outputs()
         packages = ("torch", "stable-baselines3", *(["sb3-contrib"] if self._agent.algorithm in CONTRIB else []))
         return {
             "name": self.name,
@@ -94,7 +100,12 @@ class StableBaselines:
             "width": SLOTS,
             "device": self._device.split(":")[0],
             "versions": extra_versions("policies", *packages),
+            **({"outputs": True} if self._outputs else {}),
         }
+
+    def _check_outputs(self) -> None:
+        if self._outputs and self._agent.algorithm not in TELLING:
+            raise no_outputs(f"{self._agent.path}, an agent of {self._agent.algorithm},")
 
     @cached_property
     def _statistics(self) -> Path | None:
@@ -120,12 +131,19 @@ class StableBaselines:
         return head(self._policy, self._deterministic, self._agent.exploration)
 
     @cached_property
+    def _critic(self) -> Critic | None:
+        """What tells the entropy and the value, if that was asked for."""
+        self._check_outputs()
+        return Critic(self._policy) if self._outputs else None
+
+    @cached_property
     def _memory(self) -> dict[str, Any]:
         """The memory of a recurrent network, (SLOTS, layers, width); nothing of another one."""
         if not hasattr(self._policy, "lstm_actor"):
             return {}
         layers, _, width = self._policy.lstm_hidden_state_shape
-        return {name: zeros((layers, width), np.dtype(np.float32)) for name in (HIDDEN, CELL)}
+        names = (HIDDEN, CELL, *(self._critic.memory if self._critic else ()))
+        return {name: zeros((layers, width), np.dtype(np.float32)) for name in names}
 
     def start(self, slot: int, environment: Environment) -> None:
         """Begin an episode: check the actions, forget what the slot saw before."""
@@ -148,7 +166,17 @@ class StableBaselines:
         for tensor, new in zip(self._memory.values(), outputs[len(outputs) - len(self._memory) :], strict=True):
             for decision in decisions:
                 tensor.numpy()[decision.slot] = new[decision.slot]
-        return [self._action(decision, [output[decision.slot, ...] for output in outputs]) for decision in decisions]
+        names = self._critic.names if self._critic else ()
+        for decision in decisions:
+            self._newest[decision.slot] = {
+                name: np.float32(numbers[decision.slot]) for name, numbers in zip(names, outputs, strict=False)
+            }
+        rows = outputs[len(names) :]
+        return [self._action(decision, [output[decision.slot, ...] for output in rows]) for decision in decisions]
+
+    def outputs(self, slot: int) -> Mapping[str, np.float32]:
+        """The entropy and the value of the newest decision in a slot, if that was asked for."""
+        return self._newest.get(slot, {})
 
     def _action(self, decision: Decision, rows: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
         action, spec = self._head.choose(rows, decision.rng), self._specs[decision.slot]
@@ -181,8 +209,12 @@ class StableBaselines:
         return SlotNetwork(self._forward, self._inputs.tensors | self._memory, examples)
 
     def _forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
+        there = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         try:
-            return self._head.forward({name: tensor.to(self._device) for name, tensor in inputs.items()})
+            if self._critic is None:
+                return self._head.forward(there)
+            numbers, memory = self._critic.forward(there)
+            return *numbers, *self._head.forward(there), *memory
         except (ValueError, RuntimeError) as error:  # torch's distributions refuse what is not finite
             raise InvalidInput(f"The network of {self._agent.path} cannot play: {first_line(error)}") from error
 

@@ -17,8 +17,11 @@ from pipeline.policies.sb3.zip import CONTRIB, AgentFile, unpickled
 from pipeline.policies.spaces import gymnasium_space
 from pipeline.wording import first_line
 
-HIDDEN, CELL = "recurrent/hidden", "recurrent/cell"
-"""Names of the inputs and outputs that hold a recurrent network's memory, (rows, layers, width)."""
+RECURRENT = "recurrent/"
+"""Begins the names of the inputs and outputs that hold a recurrent network's memory, (rows, layers, width)."""
+
+HIDDEN, CELL = f"{RECURRENT}hidden", f"{RECURRENT}cell"
+"""That of the part that acts."""
 
 
 def build_policy(agent: AgentFile, device: str) -> Any:
@@ -122,7 +125,7 @@ class Greedy:
         self._policy, self._exploration = policy, exploration
 
     def forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
-        observation, memory = _split(inputs)
+        observation, memory = split_inputs(inputs)
         given = self._policy._predict(observation, deterministic=True, **memory)
         return _joined(given, bool(memory))
 
@@ -151,7 +154,7 @@ class Sampled:
         self._ends = np.cumsum(_choices(policy.action_space))
 
     def forward(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
-        observation, memory = _split(inputs)
+        observation, memory = split_inputs(inputs)
         if hasattr(self._policy, "get_distribution"):
             given = self._policy.get_distribution(observation, **memory)
         else:
@@ -194,9 +197,9 @@ def _actor(policy: Any) -> Any:
     return getattr(policy, "actor", None)
 
 
-def _split(inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def split_inputs(inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The observation, and what a recurrent policy wants besides."""
-    seen = {name: tensor for name, tensor in inputs.items() if name not in (HIDDEN, CELL)}
+    seen = {name: tensor for name, tensor in inputs.items() if not name.startswith(RECURRENT)}
     observation = seen[PLAIN] if set(seen) == {PLAIN} else seen
     if HIDDEN not in inputs:
         return observation, {}
