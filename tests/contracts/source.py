@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,10 +15,14 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
-from pipeline.errors import InvalidInput, UnknownName
+from pipeline.errors import InvalidInput, PipelineError, UnknownName
+from pipeline.keys import stays_inside
 from pipeline.sources.contract import BulkSource, Source
 from pipeline.sources.quirks import Quirk
 from stages import ingest
+
+Put = Callable[[Path, str], object]
+"""Puts a name into the files of a folder."""
 
 
 class ForeignDataContract:
@@ -165,3 +171,36 @@ class SourceContract(ForeignDataContract):
 
     def test_there_are_no_quirks_before_reading(self, folder: Path):
         assert not list(self.source(folder).quirks(self.domain, self.task))
+
+
+class NamingSourceContract(SourceContract):
+    """Of a source whose files hold names that could become parts of paths.
+
+    Attributes:
+        files_named: of each place in the files that names a file of theirs, what puts another name there.
+        arrays_named: the same of names of arrays, and of all else.
+    """
+
+    files_named: ClassVar[Mapping[str, Put]] = {}
+    arrays_named: ClassVar[Mapping[str, Put]] = {}
+
+    @pytest.mark.parametrize("name", ["..", "../outside/{}", "a/../../outside/{}", "{root}/outside/{}", "a\0b"])
+    def test_no_name_in_the_files_leads_out_of_their_folder(self, folder: Path, tmp_path: Path, name: str):
+        shutil.copytree(folder, tmp_path / "outside")  # what would be read there is whole
+        present = sorted(tmp_path.rglob("*"))
+        data = max(folder.rglob("*"), key=lambda path: path.stat().st_size * path.is_file()).relative_to(folder)
+        name = name.replace("{root}", str(tmp_path)).replace("{}", str(data))
+        for number, put in enumerate([*self.files_named.values(), *self.arrays_named.values()]):
+            copy, outputs = tmp_path / "copy", tmp_path / "outputs"
+            shutil.copytree(folder, copy)
+            put(copy, name)
+            try:
+                artifact = self.ingested(self.source(copy), outputs)
+            except PipelineError:
+                pass
+            else:
+                assert number >= len(self.files_named), "a file of that name was read"
+                assert all(map(stays_inside, EpisodeDataset.of(artifact).array_names()))
+            shutil.rmtree(copy)
+            shutil.rmtree(outputs, ignore_errors=True)
+        assert sorted(tmp_path.rglob("*")) == present

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -6,12 +7,14 @@ import pytest
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.d4rl import D4rlSource
-from tests.contracts.source import SourceContract
+from tests.contracts.source import NamingSourceContract, SourceContract
 from tests.d4rl_files import d4rl_arrays, write_d4rl
+from tests.named import name_in_hdf5
 
 
-class TestD4rl(SourceContract):
+class TestD4rl(NamingSourceContract):
     any_task = True
+    arrays_named: ClassVar = {"dataset": lambda folder, name: name_in_hdf5(folder / "log.hdf5", 12, name)}
 
     def write(self, folder: Path) -> None:
         write_d4rl(folder / "log.hdf5", d4rl_arrays())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from numpy.lib import format as npy
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.ogbench import OgbenchSource
-from tests.contracts.source import SourceContract
+from tests.contracts.source import NamingSourceContract
 
 ROWS = [[4, 3, 6], [5]]
 """Rows of each episode in the two files."""
@@ -42,8 +43,9 @@ def read(path: Path, **settings):
     return list(source.episodes("toy", "corner")), list(source.quirks("toy", "corner"))
 
 
-class TestOgbenchFiles(SourceContract):
+class TestOgbenchFiles(NamingSourceContract):
     any_task = True
+    arrays_named: ClassVar = {"array": lambda folder, name: write_pair(folder, **{name: np.arange(13)})}
 
     def write(self, folder: Path) -> None:
         write_pair(folder)

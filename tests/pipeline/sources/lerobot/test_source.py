@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,12 +15,30 @@ from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.frames.video import write_video
 from pipeline.sources.lerobot.source import LeRobotSource
-from tests.contracts.source import SourceContract
+from tests.contracts.source import NamingSourceContract
 from tests.lerobot_files import FPS, LeRobotFiles
+from tests.named import edited_json
 
 
-class TestLeRobotSource(SourceContract):
+def name_rows(folder: Path, name: str) -> None:
+    """The rows are to be found under that name alone."""
+    shutil.rmtree(folder / "data")
+    edited_json(folder / "meta/info.json", lambda info: info.update(data_path=name))
+
+
+def write_column(folder: Path, name: str) -> None:
+    """The set with a column of that name."""
+    files = LeRobotFiles([3, 1, 4])
+    for each in (files.columns, files.features):
+        each[name] = each.pop("next.success")
+    shutil.rmtree(folder)
+    files.write(folder)
+
+
+class TestLeRobotSource(NamingSourceContract):
     any_task = True
+    files_named: ClassVar = {"data_path": name_rows}
+    arrays_named: ClassVar = {"column": write_column}
 
     def write(self, folder: Path) -> None:
         LeRobotFiles([3, 1, 4]).write(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -12,12 +13,18 @@ import pytest
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError
 from pipeline.sources.lram.source import LramSource
-from tests.contracts.source import SourceContract
+from tests.contracts.source import NamingSourceContract
 from tests.lram_files import LENGTHS, made, write_file, write_game
+from tests.named import edited_json
 
 
-class TestLram(SourceContract):
+class TestLram(NamingSourceContract):
     domain, task = "atari", "bankheist"
+    files_named: ClassVar = {
+        "lengths": lambda folder, name: edited_json(
+            folder / "atari/bank-heist/episode_lengths.json", lambda lengths: lengths.update({name: 3})
+        )
+    }
 
     def write(self, folder: Path) -> None:
         write_game(folder / "atari" / "bank-heist")

@@ -1,6 +1,7 @@
 """Minari sets of others come in: each layout, what is odd, and where a set lies."""
 
 import json
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -8,14 +9,21 @@ import pytest
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.minari.source import MinariSource
-from tests.contracts.source import SourceContract
+from tests.contracts.source import NamingSourceContract
 from tests.minari_files import BOX, CHOICE, arrays, write_hdf5, write_pictures, write_tables
+from tests.named import edited_json, name_in_hdf5
 
 LENGTHS = (4, 1, 6)
 
 
-class TestHdf5(SourceContract):
+class TestHdf5(NamingSourceContract):
     any_task = True
+    arrays_named: ClassVar = {
+        "info": lambda folder, name: name_in_hdf5(folder / "data/main_data.hdf5", 4, name, "episode_0/infos"),
+        "dataset_id": lambda folder, name: edited_json(
+            folder / "data/metadata.json", lambda facts: facts.update(dataset_id=name)
+        ),
+    }
 
     def write(self, folder):
         write_hdf5(folder, [arrays(length, seed) for seed, length in enumerate(LENGTHS)])
@@ -25,6 +33,8 @@ class TestHdf5(SourceContract):
 
 
 class TestArrow(TestHdf5):
+    arrays_named: ClassVar = {"dataset_id": TestHdf5.arrays_named["dataset_id"]}
+
     def write(self, folder):
         write_tables(folder, [arrays(length, seed) for seed, length in enumerate(LENGTHS)])
 
