@@ -70,13 +70,23 @@ def creator_of(spec: EnvSpec) -> Creator:
 
 def arguments(creator: Creator) -> list[str] | None:
     """Names of a creator's arguments; None where it takes any, or does not tell."""
+    parameters = _parameters(creator)
+    if parameters is None or any(each.kind == each.VAR_KEYWORD for each in parameters):
+        return None
+    return named_arguments(creator)
+
+
+def named_arguments(creator: Creator) -> list[str]:
+    """Names of the arguments that a creator lists, whether or not it takes others, too."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in _parameters(creator) or () if each.kind in named]
+
+
+def _parameters(creator: Creator) -> list[inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(creator).parameters.values()
+        return [*inspect.signature(creator).parameters.values()]
     except (TypeError, ValueError):
         return None
-    if any(each.kind == each.VAR_KEYWORD for each in parameters):
-        return None
-    return [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
 
 
 def creator_error(error: Exception) -> str:

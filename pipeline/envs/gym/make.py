@@ -22,17 +22,19 @@ from pipeline.envs.gym.find import (
     arguments,
     creator_error,
     creator_of,
+    named_arguments,
     of_entry_point,
     registered,
     without_version_advice,
 )
+from pipeline.envs.gym.keywords import CHECKER, LIMIT, REGISTRATION, Keywords, keywords_of
 from pipeline.envs.gym.names import NO_ID
 from pipeline.envs.gym.versions import version_of
 from pipeline.errors import InvalidInput, unknown_name
 
 log = logging.getLogger(__name__)
 
-LIMIT, RENDER_MODE, PICTURES = "max_episode_steps", "render_mode", "rgb_array"
+RENDER_MODE, PICTURES = "render_mode", "rgb_array"
 
 QUIET = {"PYGAME_HIDE_SUPPORT_PROMPT": "1", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
 """For pygame, which draws many environments: no greeting, no window, no sound. What is set already is kept."""
@@ -53,8 +55,9 @@ class EnvironmentRecipe:
         env_id: a registered id, `module:id`, or with `entry_point` any id that Gymnasium would take.
         entry_point: `module:Class`, or `module:function` that returns an environment.
         packages: modules to import first, such as those that register the id.
-        kwargs: arguments of the environment, plain JSON. `max_episode_steps` is Gymnasium's own; `render_mode` may be
-            null, for an environment that should be made without pictures.
+        kwargs: arguments of the environment, plain JSON. `max_episode_steps` is Gymnasium's own, and so is what only a
+            registration takes (`pipeline.envs.gym.keywords`); `render_mode` may be null, for an environment that should
+            be made without pictures.
         max_steps: the time limit; None for `max_episode_steps`, else the registered one; -1 for none.
 
     Raises InvalidInput for settings that contradict each other or are of the wrong kind.
@@ -84,15 +87,29 @@ class EnvironmentRecipe:
         self._entry_point = entry_point
 
     @cached_property
-    def _spec(self) -> EnvSpec:
+    def _known(self) -> EnvSpec:
         """What Gymnasium knows of it. Imports the packages."""
         for package in self._packages:
             import_named(package, f"domain.packages={package}")
         return of_entry_point(self._id, self._entry_point) if self._entry_point else registered(self._id)
 
     @cached_property
+    def _keywords(self) -> Keywords:
+        return keywords_of(self._kwargs, named_arguments(self._creator))
+
+    @cached_property
+    def _spec(self) -> EnvSpec:
+        """What Gymnasium makes it of: what is known, with what was given for the registration alone."""
+        if not self._keywords.registration:
+            return self._known
+        own = copy.deepcopy(self._known)  # the registry keeps its own
+        for name, value in self._keywords.registration.items():
+            setattr(own, name, value)
+        return own
+
+    @cached_property
     def _creator(self) -> Creator:
-        return creator_of(self._spec)
+        return creator_of(self._known)
 
     def identity(self) -> dict[str, Any]:
         """JSON facts of all but the environment itself. Imports it. Raises as `make`.
@@ -106,9 +123,10 @@ class EnvironmentRecipe:
             "entry_point": _name(self._creator),
             "source": digest_source(module) if own else None,
             "packages": {name: version_of(name) for name in sorted(self._packages)},
-            "kwargs": json.loads(json.dumps({**self._spec.kwargs, **self._kwargs}, default=_name)),
+            "kwargs": json.loads(json.dumps({**self._spec.kwargs, **self._keywords.constructor}, default=_name)),
             "wrappers": [wrapper.name for wrapper in self._spec.additional_wrappers],
             "max_steps": None if limit == -1 else limit,
+            **({"registration": dict(registration)} if (registration := self._keywords.registration) else {}),
         }
 
     def make(self) -> Made:
@@ -122,11 +140,11 @@ class EnvironmentRecipe:
             for name, value in QUIET.items():
                 os.environ.setdefault(name, value)
             try:
-                return Made(self._made({**self._kwargs, RENDER_MODE: PICTURES}))
+                return Made(self._made({**self._keywords.constructor, RENDER_MODE: PICTURES}))
             except Exception as error:  # a library that draws may be missing; any other reason comes again below
                 blind = f"with {RENDER_MODE}={PICTURES} it cannot be made: {creator_error(error)}"
         try:
-            made = Made(self._made(self._kwargs), blind)
+            made = Made(self._made(self._keywords.constructor), blind)
         except Exception as error:  # an environment may raise anything
             raise self._refusal(error) from error
         log.info("%s is made without pictures: %s", self._spec.id, blind)
@@ -135,21 +153,20 @@ class EnvironmentRecipe:
     def _made(self, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
         with without_version_advice():
             # Gymnasium's checker only warns, of less than what is checked here at every step
-            return gymnasium.make(
-                self._spec, max_episode_steps=self._limit, disable_env_checker=True, **copy.deepcopy(dict(kwargs))
-            )
+            checker = {CHECKER: self._keywords.checker is not False}
+            return gymnasium.make(self._spec, max_episode_steps=self._limit, **checker, **copy.deepcopy(dict(kwargs)))
 
     def _check_arguments(self) -> None:
         names = arguments(self._creator)
-        for key in self._kwargs if names is not None else ():
+        for key in self._keywords.constructor if names is not None else ():
             if key not in (names or ()):
-                known = {LIMIT, *(names or ())} - {RENDER_MODE}
+                known = {LIMIT, CHECKER, *REGISTRATION, *(names or ())} - {RENDER_MODE}
                 raise unknown_name(f"argument of {self._spec.id}", key, known, "They are set in domain.env_kwargs.")
 
     def _refusal(self, error: Exception) -> InvalidInput:
         if isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled):
             return InvalidInput(f"{self._spec.id} needs a package that is not installed: {error}")
-        guilty = {key: self._kwargs[key] for key in self._kwargs if self._works_without(key)}
+        guilty = {key: value for key, value in self._keywords.constructor.items() if self._works_without(key)}
         if guilty:
             given = ", ".join(f"{key}={json.dumps(value)}" for key, value in guilty.items())
             return InvalidInput(f"{self._spec.id} refuses {given} of domain.env_kwargs: {creator_error(error)}")
@@ -162,7 +179,7 @@ class EnvironmentRecipe:
 
     def _works_without(self, key: str) -> bool:
         try:
-            self._made({name: value for name, value in self._kwargs.items() if name != key}).close()
+            self._made({name: value for name, value in self._keywords.constructor.items() if name != key}).close()
         except Exception:  # then this argument alone is not to blame
             return False
         return True
