@@ -69,7 +69,7 @@ def test_an_environment_of_ones_own_with_its_agents_and_pictures(tmp_path, examp
     [
         (("domain=gym",), "domain.env_id=CartPole-v1"),
         (OWN, "PYTHONPATH"),
-        ((*POLE, "+domain.env_kwargs={sutton_barto_rewards: true}"), "reward_threshold, sutton_barto_reward."),
+        ((*POLE, "+domain.env_kwargs={sutton_barto_rewards: true}"), "max_episode_steps, sutton_barto_reward."),
         (("domain=gym", "domain.env_id=Asteroids-v0"), "domain.packages"),
     ],
 )

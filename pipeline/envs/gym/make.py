@@ -27,7 +27,7 @@ from pipeline.envs.gym.find import (
     registered,
     without_version_advice,
 )
-from pipeline.envs.gym.keywords import CHECKER, LIMIT, REGISTRATION, Keywords, keywords_of
+from pipeline.envs.gym.keywords import CHECKER, LIMIT, Keywords, keywords_of
 from pipeline.envs.gym.names import NO_ID
 from pipeline.envs.gym.versions import version_of
 from pipeline.errors import InvalidInput, unknown_name
@@ -160,7 +160,7 @@ class EnvironmentRecipe:
         names = arguments(self._creator)
         for key in self._keywords.constructor if names is not None else ():
             if key not in (names or ()):
-                known = {LIMIT, CHECKER, *REGISTRATION, *(names or ())} - {RENDER_MODE}
+                known = {LIMIT, *(names or ())} - {RENDER_MODE}
                 raise unknown_name(f"argument of {self._spec.id}", key, known, "They are set in domain.env_kwargs.")
 
     def _refusal(self, error: Exception) -> InvalidInput:
