@@ -72,6 +72,7 @@ def _campaign(cfg: DictConfig) -> Campaign:
     from pipeline.campaign.run import Campaign
 
     with _plain_errors():
+        _set_as_registered(cfg)
         return Campaign(
             stages={name: _facts(node) for name, node in _stages(cfg).items()},
             datasets=_datasets(cfg),
@@ -166,6 +167,31 @@ def _set_as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> None:
     also_typed(changed)
 
 
+def _set_as_registered(cfg: DictConfig) -> None:
+    """Set what the place of an export knows of the environment, but for what somebody has set."""
+    from pipeline.command import also_typed, key_of, typed
+
+    if OmegaConf.select(cfg, "format.as_registered") is None or not cfg.get("domain"):
+        return
+    now, shipped = (_plain_settings(each, "domain") for each in (cfg, _shipped(cfg)))
+    words = {key_of(word) for word in typed().words}
+    given = {
+        key
+        for key in now
+        if now[key] != shipped.get(key) or any(word == key or word.startswith(f"{key}.") for word in words)
+    }
+    changed = _bound(cfg.format.as_registered)(now=now, given=given)
+    for key, value in changed.items():
+        OmegaConf.update(cfg, key, value, force_add=True)
+    also_typed(changed)
+
+
+def _plain_settings(cfg: DictConfig, group: str) -> dict[str, Any]:
+    """The settings of a group by key, as they are."""
+    plain = OmegaConf.to_container(cfg[group], resolve=False)
+    return {f"{group}.{key}": value for key, value in dict(plain).items()}  # type: ignore[arg-type]
+
+
 def _settings_of(cfg: DictConfig) -> dict[str, Any]:
     """The plain settings of the policy, and of the domain's environment, by key."""
     parts = {"policy": cfg.get("policy"), "domain.environment": OmegaConf.select(cfg, "domain.environment")}
@@ -183,6 +209,8 @@ def _shipped(cfg: DictConfig) -> DictConfig:
 def _build_input(command: Command) -> None:
     """Run the command that makes a missing input, as if it had been pasted."""
     cfg = hydra.compose("config", command.words())
+    with _plain_errors():
+        _set_as_registered(cfg)
     for composed in _datasets(cfg).values():
         for name in _stages(cfg):
             composed.call(name, command.task)

@@ -111,7 +111,7 @@ def run(
             f"{format.name} cannot hold all of {export.label} ({lost}). "
             f"docs/formats/README.md says which form holds what.\nExport without it: {again(format__strict=None)}"
         )
-    place = None if out is None else place_out(out, export.place, format.suffixes, link)
+    place = None if out is None else _out(export, out, link)
     earlier = workspace.get(export.spec)
     if place is not None:
         place.require_possible(workspace.root)
@@ -140,6 +140,11 @@ def _together(export: Export, domain: Domain, workspace: Workspace, dataset: str
         f"\nOr all tasks in one, which is what format={export.format.name} is for: "
         f"{again(task=names, format__out=another_place(out))}"
     )
+
+
+def _out(export: Export, asked: str, link: bool) -> Out:
+    own = export.format.out(asked, export.data, link)
+    return own or place_out(asked, export.place, export.format.suffixes, link)
 
 
 def _laid(artifact: Artifact, place: Out, export: Export, workspace: Workspace) -> Artifact:

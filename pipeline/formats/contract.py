@@ -21,6 +21,7 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.absent import FinalObservation, filled
 from pipeline.formats.aspects import EVERYTHING, Aspect, aspects_of, without
 from pipeline.formats.held import HeldDigest
+from pipeline.formats.places import Out
 from pipeline.frames.store import EpisodeFrames, Frames, PictureBlock
 from pipeline.interfaces import Environment
 from pipeline.machine.ahead import ahead
@@ -203,6 +204,13 @@ class Format(Protocol):
         with other signposts, these are replaced. Raises InvalidInput for a place that its settings do not fit.
         """
         return {}
+
+    def out(self, asked: str, data: Sequence[Outgoing], link: bool) -> Out | None:
+        """Where `format.out` is a place of the form's own kind, which may hold other exports: that place.
+
+        None: what it wrote appears there as it is, in one step (`pipeline.formats.laying`).
+        """
+        return None
 
     def source(self, path: Path) -> Source | None:
         """What reads it back: `path` is a `place` that was written. Never runs code of the data.

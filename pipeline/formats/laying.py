@@ -88,7 +88,7 @@ class LocalOut(Out):
         """See `Out`. It is written under a hidden name beside the place, `.NAME.partial`; one that a killed run left
         is removed. Another process that lays something there is waited for.
         """
-        with _made(self.path.parent):
+        with folder_made(self.path.parent):
             return self._lay(data / self.place, files)
 
     def _lay(self, source: Path, files: Files) -> bool:
@@ -113,16 +113,15 @@ class LocalOut(Out):
         return True
 
     def _write(self, source: Path, copy: Path) -> None:
-        write = _link if self.link else _copy
         if not source.is_dir():
-            write(source, copy)
+            copy_or_link(source, copy, self.link)
             sync_file(copy)
             return
         copy.mkdir()
         for file in files_below(source):  # copytree would go on after an error, and hide which
             place = copy / file.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            write(file, place)
+            copy_or_link(file, place, self.link)
         for name, text in self.signposts.items():
             (copy / name).write_bytes(text)
         sync_tree(copy)
@@ -142,7 +141,7 @@ class LocalOut(Out):
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def folder_made(folder: Path) -> Iterator[None]:
     """A folder that is there; what was made of it is taken away again where nothing could be laid in it."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +163,11 @@ def place_out(asked: str, place: PurePosixPath, suffixes: tuple[str, ...], link:
     return LocalOut(asked, top if names_file(asked, suffixes) else top / place, place, link)
 
 
-def _copy(source: Path, copy: Path) -> None:
+def copy_or_link(source: Path, copy: Path, link: bool) -> None:
+    """Copy a file of the store, or give it a second name. Raises InvalidInput where it cannot have one there."""
+    if link:
+        _link(source, copy)
+        return
     try:
         shutil.copyfile(source, copy)
     except OSError as error:  # of two names the first is taken for what could not be written

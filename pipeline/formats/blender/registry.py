@@ -16,10 +16,10 @@ from pipeline.wording import few
 DATABASE = "rlhfblender.db"
 """Its file, in the folder in which the server runs and that holds `data`."""
 
-PROJECT, EXPERIMENT, ENVIRONMENT = "Project", "Experiment", "Environment"
+PROJECTS, EXPERIMENTS, ENVIRONMENTS = "Project", "Experiment", "Environment"
 
 TABLES: Mapping[str, Mapping[str, Any]] = {
-    PROJECT: {
+    PROJECTS: {
         "project_name": "",
         "created_timestamp": -1,
         "project_path": "",
@@ -30,7 +30,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
         "project_experiments": [],
         "wandb_entity": "",
     },
-    EXPERIMENT: {
+    EXPERIMENTS: {
         "exp_name": "",
         "created_timestamp": -1,
         "run_timestamp": -1,
@@ -58,7 +58,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
         "trained_agent_path": "",
         "seed": 0,
     },
-    ENVIRONMENT: {
+    ENVIRONMENTS: {
         "env_name": "",
         "registered": 0,
         "registration_id": "",
@@ -91,10 +91,21 @@ class Registry:
     def find(self, table: str, **where: str) -> Row | None:
         """The first row whose column has this value."""
         ((column, value),) = where.items()
-        names = ", ".join(f'"{each}"' for each in ("id", *TABLES[table]))
-        query = f'SELECT {names} FROM "{table}" WHERE "{column}" = ? ORDER BY id LIMIT 1'
-        found = self._connection.execute(query, [value]).fetchone()
-        return None if found is None else Row(self.path, table, dict(zip(("id", *TABLES[table]), found, strict=True)))
+        return next(self._select(table, f'WHERE "{column}" = ? ORDER BY id LIMIT 1', value), None)
+
+    def numbered(self, table: str, number: int) -> Row:
+        """The row of this id, which is there."""
+        return next(self._select(table, "WHERE id = ?", number))
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """All rows in their order."""
+        return self._select(table, "ORDER BY id")
+
+    def _select(self, table: str, condition: str, *bound: Any) -> Iterator[Row]:
+        columns = ("id", *TABLES[table])
+        names = ", ".join(f'"{each}"' for each in columns)
+        for found in self._connection.execute(f'SELECT {names} FROM "{table}" {condition}', bound).fetchall():
+            yield Row(self.path, table, dict(zip(columns, found, strict=True)))
 
     def insert(self, table: str, **values: Any) -> int:
         """A new row with these values; returns its id."""
@@ -115,7 +126,8 @@ class Row:
     """One row of a table."""
 
     def __init__(self, path: Path, table: str, values: Mapping[str, Any]) -> None:
-        self._path, self._table, self._values = path, table, values
+        self.path = path
+        self._table, self._values = table, values
 
     @property
     def id(self) -> int:
@@ -134,7 +146,7 @@ class Row:
             return decoded(text) if text.strip() else None
         except ValueError as error:
             raise InvalidInput(
-                f"{self._path}: {column} of row {self.id} of {self._table} is no plain list or mapping ({error}): "
+                f"{self.path}: {column} of row {self.id} of {self._table} is no plain list or mapping ({error}): "
                 f"{text[:60]!r}. Nothing of it is evaluated; mend that row, or choose another place: {_elsewhere()}"
             ) from error
 

@@ -1,0 +1,242 @@
+"""An export becomes a checkpoint of an experiment in a tree that RLHF-Blender's server runs in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from pipeline.artifacts.whole import Files
+from pipeline.command import again
+from pipeline.digest import digest_file
+from pipeline.errors import InvalidInput
+from pipeline.formats.blender.entries import (
+    enter_checkpoint,
+    enter_environment,
+    enter_experiment,
+    enter_project,
+    experiment_name,
+    require_same,
+)
+from pipeline.formats.blender.files import EXPERIMENT
+from pipeline.formats.blender.places import PROVENANCE, CheckpointPlace, TreeFile
+from pipeline.formats.blender.points import are_written, write_points
+from pipeline.formats.blender.registration import Layout, Projection, Registration
+from pipeline.formats.blender.registry import EXPERIMENTS, Row, changing_registry, reading_registry
+from pipeline.formats.laying import LOCAL, LocalOut, copy_or_link, folder_made
+from pipeline.formats.places import OUT, Out
+from pipeline.machine.files import read_json, sync_folder, sync_tree
+from pipeline.machine.lease import held
+from pipeline.wording import few
+
+LEASE = ".repertoire.lease"
+PARTIAL = ".repertoire.partial"
+"""What is not laid yet; removed by whoever comes next."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BlenderOut(Out):
+    """A tree that may hold other experiments, and other checkpoints of this one.
+
+    Attributes:
+        asked: `format.out` as it was typed.
+        root: the tree.
+        facts: what is known of the dataset before there is an export: `environment.id`, `checkpoint`, `framework`,
+            and the dataset's `provenance`.
+        registration: the user's settings.
+        place: the folder of the export below its data.
+        link: give the store's files a second name instead of copying them.
+    """
+
+    asked: str
+    root: Path
+    facts: Mapping[str, Any]
+    registration: Registration
+    place: PurePosixPath = field(default=PurePosixPath("."))
+    link: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.root} (experiment {self.experiment}, checkpoint {self.checkpoint})"
+
+    @property
+    def env_id(self) -> str:
+        return str(self.facts["environment"]["id"])
+
+    @property
+    def checkpoint(self) -> str:
+        return str(self.facts["checkpoint"])
+
+    @cached_property
+    def experiment(self) -> str:
+        return experiment_name(self.registration, self.env_id, str(self.facts["framework"]))
+
+    def require_possible(self, store: Path) -> None:
+        LocalOut(self.asked, self.root, PurePosixPath("."), self.link).require_possible(store)
+        if self.root.exists() and not self.root.is_dir():
+            raise InvalidInput(
+                f"{OUT}: {self.root} is a file; a tree of RLHF-Blender is a folder. Choose another place: "
+                f"{again(format__out='blender')}"
+            )
+        self._at(0).folders  # noqa: B018  # raises for an id that is no folder's name
+
+    def is_free(self, files: Files | None) -> bool:
+        """See `Out`. Files of this very export that a killed run left are no reason to refuse; nor are fewer episodes
+        of it, to which the others are added.
+        """
+        with reading_registry(self.root) as registry:
+            row = registry.find(EXPERIMENTS, exp_name=self.experiment) if registry else None
+        if row is None:
+            return True
+        require_same(row, self.experiment, self.facts["environment"])
+        place = self._at(row.id)
+        if files is None:
+            self._require_same_dataset(place)
+            return True
+        wanted = {file.path: file.digest for file in place.files(files, self.place)}
+        there = self._digests(place, wanted)
+        others = [str(path) for path, digest in there.items() if path not in wanted or wanted[path] != digest]
+        if others and not self.registration.replace:
+            raise self._other_data(f"{few(others, 2)} {'is' if len(others) == 1 else 'are'} not of this export")
+        listed = self.checkpoint in row.listed("checkpoint_list")
+        return not (listed and wanted == there and self._has_points(row))
+
+    def lay(self, data: Path, files: Files, label: str) -> bool:
+        """See `Out`. Files are written under a hidden name, then moved to where they belong, and at last the checkpoint
+        is named in the registry, from which on it is seen. After a kill the same command goes on.
+        """
+        with folder_made(self.root), held(self.root / LEASE, f"laying something in {self.root}") as check:
+            if not self.is_free(files):
+                return False
+            partial = self.root / PARTIAL
+            shutil.rmtree(partial, ignore_errors=True)
+            facts = read_json(data / self.place / EXPERIMENT)
+            try:
+                self._stage(data, files, partial)
+                check()
+                with changing_registry(self.root) as registry:
+                    number = enter_experiment(registry, self.experiment, facts, self.registration)
+                    enter_environment(registry, facts["environment"], self.registration)
+                    enter_project(registry, self.env_id, self.experiment, self.registration)
+                self._move(partial, self._at(number), files)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            with changing_registry(self.root) as registry:
+                enter_checkpoint(registry, number, self.checkpoint)
+            self._write_points(number)
+        return True
+
+    def _at(self, number: int) -> CheckpointPlace:
+        return CheckpointPlace(Layout(self.registration.layout), self.env_id, self.experiment, number, self.checkpoint)
+
+    def _there(self, place: CheckpointPlace) -> list[PurePosixPath]:
+        """The files of a checkpoint that lie in the tree."""
+        folders = [self.root / folder for folder in place.folders]
+        return [
+            PurePosixPath(file.relative_to(self.root).as_posix())
+            for folder in folders
+            if folder.is_dir()
+            for file in sorted(folder.rglob("*"))
+            if not file.is_dir()
+        ]
+
+    def _digests(
+        self, place: CheckpointPlace, wanted: Mapping[PurePosixPath, str | None]
+    ) -> dict[PurePosixPath, str | None]:
+        """Of the files that lie there; None for those that are another form of what the export has."""
+        converted = {path for path, digest in wanted.items() if digest is None}
+        there = self._there(place)
+        return {path: None if path in converted else digest_file(self.root / path) for path in there}
+
+    def _require_same_dataset(self, place: CheckpointPlace) -> None:
+        """Raises InvalidInput where what lies there says that it was made of another dataset."""
+        file = self.root / place.folder(PROVENANCE) / EXPERIMENT
+        if self.registration.replace or not file.is_file():
+            return
+        theirs = read_json(file)["provenance"]
+        ours = self.facts["provenance"]
+        grown = theirs["dataset"] == ours["dataset"] and theirs["parameters"] == ours["parameters"]
+        if not (grown and theirs["episodes"] <= ours["episodes"]):
+            raise self._other_data(f"they are of {theirs['dataset']}, {theirs['episodes']} episodes")
+
+    def _other_data(self, what: str) -> InvalidInput:
+        number = int(self.checkpoint) + 1 if self.checkpoint.removeprefix("-").isdecimal() else 0
+        return InvalidInput(
+            f"{OUT}: {self.root} has other data of the checkpoint {self.checkpoint} of the experiment "
+            f"{self.experiment}: {what}. Nothing is written over it.\n"
+            f"Lay these as another checkpoint: {again(format__checkpoint=number)}\n"
+            f"Or as another experiment: {again(format__experiment=f'{self.experiment}-2')}\n"
+            f"Or put them in its place: {again(format__replace=True)}"
+        )
+
+    def _stage(self, data: Path, files: Files, partial: Path) -> None:
+        """Write all files under names of no experiment."""
+        for number, file in enumerate(self._at(0).files(files, self.place)):
+            copy = partial / str(number)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            source = data / file.source
+            if file.is_converted:
+                with Image.open(source) as picture:
+                    picture.save(copy, "PNG")
+            else:
+                copy_or_link(source, copy, self.link)
+        sync_tree(partial)
+
+    def _move(self, partial: Path, place: CheckpointPlace, files: Files) -> None:
+        """Give staged files their names. What is in their way was looked at before."""
+        planned = place.files(files, self.place)
+        wanted = {file.path for file in planned}
+        (self.root / place.projection).unlink(missing_ok=True)  # it is of fewer rows, or of others
+        for path in self._there(place):
+            if path not in wanted:
+                (self.root / path).unlink()
+        for number, file in enumerate(planned):
+            target = self.root / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(partial / str(number), target)
+        for folder in {(self.root / file.path).parent for file in planned}:
+            sync_folder(folder)
+
+    def _checkpoints(self, row: Row) -> list[CheckpointPlace]:
+        """The checkpoints of the experiment that have episodes here."""
+        layout = Layout(self.registration.layout)
+        places = [
+            CheckpointPlace(layout, self.env_id, self.experiment, row.id, each)
+            for each in row.listed("checkpoint_list")
+        ]
+        return [place for place in places if (self.root / place.folder("episodes")).is_dir()]
+
+    def _has_points(self, row: Row) -> bool:
+        if self.registration.projection == Projection.NONE:
+            return True
+        return are_written(self.root, self._checkpoints(row), self.registration.clusters)
+
+    def _write_points(self, number: int) -> None:
+        if self.registration.projection == Projection.NONE:
+            return
+        with reading_registry(self.root) as registry:
+            assert registry is not None
+            row = registry.numbered(EXPERIMENTS, number)
+        write_points(self.root, self._checkpoints(row), self.registration.clusters)
+
+
+def blender_out(
+    asked: str, facts: Mapping[str, Any], registration: Registration, place: PurePosixPath, link: bool
+) -> BlenderOut:
+    """The tree that `format.out` names. Raises InvalidInput for an address."""
+    if "://" in asked and not asked.startswith(LOCAL):
+        raise InvalidInput(
+            f"{OUT}={asked} is an address. A tree of RLHF-Blender has a registry, a SQLite file that is changed in its "
+            f"place, which nobody can do there. Lay it on this machine, then copy it:\n"
+            f"{again(format__out='blender')}"
+        )
+    root = Path(asked.removeprefix(LOCAL)).expanduser().absolute()
+    return BlenderOut(asked, root, facts, registration, place, link)

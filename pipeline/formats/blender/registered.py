@@ -1,0 +1,94 @@
+"""What is known of an experiment's environment once it is registered, so that its name alone means it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.command import again, override
+from pipeline.envs.gym.keywords import BUILDER
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Row, reading_registry
+from pipeline.formats.laying import LOCAL
+from pipeline.formats.places import OUT
+
+ENV_ID, ENTRY_POINT, PACKAGES, KWARGS = (f"domain.{key}" for key in ("env_id", "entry_point", "packages", "env_kwargs"))
+
+log = logging.getLogger(__name__)
+
+
+def as_registered(
+    out: str | None, experiment: str | None, now: Mapping[str, Any], given: Collection[str]
+) -> dict[str, Any]:
+    """The settings of `domain=gym`, by key, that must change so that it is the environment of an experiment.
+
+    What somebody has set stays; the log says what was taken over. Empty for another domain, without the name of an
+    experiment, and for one that is not registered in `out` where the environment was named.
+
+    Args:
+        now: the domain's settings, by key.
+        given: the keys among them that somebody set.
+
+    Raises InvalidInput where what was set contradicts the registry, or the registry says what cannot be had here;
+    UnknownName for an experiment that is not registered and an environment that nobody named.
+    """
+    if ENV_ID not in now or not experiment or not out or ("://" in out and not out.startswith(LOCAL)):
+        return {}
+    root = Path(out.removeprefix(LOCAL)).expanduser().absolute()
+    with reading_registry(root) as registry:
+        row = registry.find(EXPERIMENTS, exp_name=experiment) if registry else None
+        if registry is None or row is None:
+            if now[ENV_ID] is not None:
+                return {}
+            names = [each.text("exp_name") for each in registry.rows(EXPERIMENTS)] if registry else []
+            hint = f"Name its environment, so that it is registered: {again(domain__env_id='CartPole-v1')}"
+            raise unknown_name(f"experiment in {OUT}={out}", experiment, names, hint)
+        environment = registry.find(ENVIRONMENTS, registration_id=row.text("env_id"))
+    wanted = dict(_registered_settings(row, environment))
+    for key, value in wanted.items():
+        _require_no_contradiction(key, value, now, given, experiment, row)
+    _require_playable(row, experiment, given)
+    changed = {key: value for key, value in wanted.items() if key not in given and now.get(key) != value}
+    if changed:
+        words = " ".join(override(key, value) for key, value in changed.items())
+        log.info("experiment %s is registered in %s; taken over: %s", experiment, root, words)
+    return changed
+
+
+def _registered_settings(row: Row, environment: Row | None) -> Iterator[tuple[str, Any]]:
+    yield ENV_ID, row.text("env_id")
+    config = row.mapping("environment_config")
+    if kwargs := {**dict(config.get("env_kwargs") or {}), **dict(config.get("registration") or {})}:
+        yield KWARGS, kwargs
+    if environment is not None:
+        if entry_point := environment.text("gym_entry_point"):
+            yield ENTRY_POINT, entry_point
+        if packages := environment.listed("additional_gym_packages"):
+            yield PACKAGES, packages
+
+
+def _require_no_contradiction(
+    key: str, value: Any, now: Mapping[str, Any], given: Collection[str], experiment: str, row: Row
+) -> None:
+    """Raises InvalidInput where another environment, or the same one with other arguments, was named."""
+    if key == PACKAGES or key not in given:
+        return
+    typed = str(now[key]).rpartition(":")[2] if key == ENV_ID else now[key]
+    if typed != value:
+        raise InvalidInput(
+            f"The experiment {experiment} of {row.path} is registered with {override(key, value)}, and "
+            f"{override(key, now[key])} was given.\nAs it is registered: {again(**{key: None})}\n"
+            f"Or name another experiment: {again(format__experiment=f'{experiment}-2')}"
+        )
+
+
+def _require_playable(row: Row, experiment: str, given: Collection[str]) -> None:
+    wrapped = [name for name in BUILDER if row.mapping("environment_config").get(name)]
+    if wrapped and ENV_ID not in given:
+        raise InvalidInput(
+            f"The experiment {experiment} of {row.path} plays its environment through {', '.join(wrapped)}, which "
+            f"nobody applies here. Name what is to be played: domain.env_id=ID, with domain.entry_point=module:function "
+            f"of a function that wraps it, and another experiment: format.experiment=NAME"
+        )

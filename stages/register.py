@@ -1,0 +1,51 @@
+"""Register: an environment, and an experiment of it → the registry of RLHF-Blender, without any data."""
+
+from __future__ import annotations
+
+import logging
+
+from beartype import beartype
+
+from pipeline.campaign.stage import StageFacts
+from pipeline.command import again
+from pipeline.domains.domain import Domain
+from pipeline.errors import InvalidInput
+from pipeline.formats.blender.format import BlenderFormat
+from pipeline.formats.blender.labels import check_labels, lay_images, read_images
+from pipeline.formats.contract import Format
+
+log = logging.getLogger(__name__)
+
+
+@beartype
+def foresee(*, format: Format | None, out: str | None) -> None:
+    """Raises InvalidInput for settings with which no environment can be registered."""
+    if not isinstance(format, BlenderFormat):
+        raise InvalidInput(
+            f"stage=register writes into the registry of RLHF-Blender: {again(format='rlhf_blender')}"
+        )
+    if out is None:
+        raise InvalidInput(f"In which tree? {again(format__out='blender')}")
+
+
+FACTS = StageFacts(begins=True, foresee=foresee)
+
+
+@beartype
+def run(
+    *,
+    domain: Domain,
+    task: str,
+    format: Format | None,
+    out: str | None,
+    experiment: str | None,
+    action_labels: list[str | int | float | bool] | None,
+    action_images: str | None,
+) -> None:
+    """Write the rows of the environment of a task, and of the experiment where one is named; those that are there stay.
+
+    Labels are set, also in a row that is there. Without labels the number of actions is printed. May be repeated.
+
+    Raises InvalidInput for an experiment of another environment, labels that do not fit, and pictures that fit none.
+    """
+    foresee(format=format, out=out)
