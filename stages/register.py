@@ -6,12 +6,15 @@ import logging
 
 from beartype import beartype
 
+from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.format import BlenderFormat
-from pipeline.formats.blender.labels import check_labels, lay_images, read_images
+from pipeline.formats.blender.laying import tree_root
+from pipeline.formats.blender.registering import facts_to_register, register
+from pipeline.formats.blender.registry import DATABASE
 from pipeline.formats.contract import Format
 
 log = logging.getLogger(__name__)
@@ -21,9 +24,7 @@ log = logging.getLogger(__name__)
 def foresee(*, format: Format | None, out: str | None) -> None:
     """Raises InvalidInput for settings with which no environment can be registered."""
     if not isinstance(format, BlenderFormat):
-        raise InvalidInput(
-            f"stage=register writes into the registry of RLHF-Blender: {again(format='rlhf_blender')}"
-        )
+        raise InvalidInput(f"stage=register writes into the registry of RLHF-Blender: {again(format='rlhf_blender')}")
     if out is None:
         raise InvalidInput(f"In which tree? {again(format__out='blender')}")
 
@@ -38,7 +39,6 @@ def run(
     task: str,
     format: Format | None,
     out: str | None,
-    experiment: str | None,
     action_labels: list[str | int | float | bool] | None,
     action_images: str | None,
 ) -> None:
@@ -49,3 +49,17 @@ def run(
     Raises InvalidInput for an experiment of another environment, labels that do not fit, and pictures that fit none.
     """
     foresee(format=format, out=out)
+    assert isinstance(format, BlenderFormat)
+    assert out is not None
+    root = tree_root(out)
+    facts = facts_to_register(domain, task, format)
+    names = register(root, facts, format, action_labels, action_images)
+    env_id, experiment = facts["environment"]["id"], format.registration.experiment
+    log.info("register %s/%s: %s is in %s", domain.name, task, env_id, root / DATABASE)
+    if experiment:
+        log.info("register %s/%s: so is the experiment %s", domain.name, task, experiment)
+    console = wide_console()
+    if action_labels is None:
+        console.print(f"Action dimensions: {len(names)}", markup=False, highlight=False)
+    else:
+        console.print(f"Action labels: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)

@@ -118,7 +118,7 @@ def require_same(row: Row, name: str, facts: Mapping[str, Any]) -> None:
     env_id, known = str(facts["id"]), row.text("env_id")
     if known != env_id:
         raise InvalidInput(
-            f"The experiment {name} of {row.path} belongs to the environment {known}, and this dataset is of {env_id}.\n"
+            f"The experiment {name} of {row.path} belongs to the environment {known}, and this one is {env_id}.\n"
             f"Name another: {again(format__experiment=f'{name}-2')}\nOr none, which means one for each environment: "
             f"{again(format__experiment=None)}"
         )
@@ -126,8 +126,8 @@ def require_same(row: Row, name: str, facts: Mapping[str, Any]) -> None:
     for part in ("env_kwargs", "registration"):
         if (ours := wanted.get(part) or {}) != (theirs := there.get(part) or {}):
             raise InvalidInput(
-                f"The experiment {name} of {row.path} plays {known} with {part} {theirs}, and this dataset was made "
-                f"with {ours}.\nName another experiment: {again(format__experiment=f'{name}-2')}"
+                f"The experiment {name} of {row.path} plays {known} with {part} {theirs}, and this is with "
+                f"{ours}.\nName another experiment: {again(format__experiment=f'{name}-2')}"
             )
 
 

@@ -30,30 +30,52 @@ def experiment_facts(data: Outgoing, observation: str, settings: Mapping[str, An
         observation: the array that becomes `obs`.
         settings: of the form; `env_id` and `checkpoint` may say otherwise than the dataset.
     """
-    parameters = data.provenance.get("parameters", {})
-    policy, environment = parameters.get("policy", {}), recorded_environment(data)
-    checkpoint = settings["checkpoint"] if settings["checkpoint"] is not None else policy.get("step")
+    known = known_facts(data, settings)
+    spaces = {
+        "observation_space": observation_space_info(as_written(data.rows[observation])),
+        "action_space": action_space_info(data, action_names(data.provenance.get("parameters", {}))),
+    }
     return {
         "version": 1,
-        "environment": {
-            "id": settings["env_id"] or environment_id(data),
-            "entry_point": environment.get("entry_point"),
-            "packages": sorted(environment.get("packages") or {}),
-            "kwargs": dict(environment.get("kwargs") or {}),
-            "max_steps": environment.get("max_steps"),
-            "observation_space": observation_space_info(_as_written(data.rows[observation])),
-            "action_space": action_space_info(data, action_names(parameters)),
-        },
-        "checkpoint": NO_CHECKPOINT if checkpoint is None else str(checkpoint),
-        "framework": framework_of(policy),
-        "algorithm": str(policy.get("algorithm") or "").lower(),
-        "seed": int(parameters.get("seed", 0)),
+        **known,
+        "environment": {**known["environment"], **spaces},
         "episodes": len(data),
         "rows": (data.dataset.lengths + 1).tolist(),
         "layout": ROWS,
         "uncertainty": "entropy" if ENTROPY in data.rows else "ones",
         "env_states": has_states(data.rows),
         "provenance": dict(data.provenance),
+    }
+
+
+def known_facts(data: Outgoing, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it is known at once: environment, checkpoint, and what acted."""
+    parameters = data.provenance.get("parameters", {})
+    policy, identity = parameters.get("policy", {}), recorded_environment(data)
+    checkpoint = settings["checkpoint"] if settings["checkpoint"] is not None else policy.get("step")
+    return {
+        "environment": environment_facts(
+            identity, settings["env_id"] or environment_id(data.domain, data.task, identity)
+        ),
+        "checkpoint": NO_CHECKPOINT if checkpoint is None else str(checkpoint),
+        "framework": framework_of(policy),
+        "algorithm": str(policy.get("algorithm") or "").lower(),
+        "seed": int(parameters.get("seed", 0)),
+    }
+
+
+def environment_facts(identity: Mapping[str, Any], env_id: str) -> dict[str, Any]:
+    """How an environment is made, from what it says of itself.
+
+    `entry_point` is that of the user's own code; None for an environment that an installed package registers.
+    """
+    return {
+        "id": env_id,
+        "entry_point": identity.get("entry_point") if identity.get("source") else None,
+        "packages": sorted(identity.get("packages") or {}),
+        "kwargs": dict(identity.get("kwargs") or {}),
+        "registration": dict(identity.get("registration") or {}),
+        "max_steps": identity.get("max_steps"),
     }
 
 
@@ -68,22 +90,21 @@ def framework_of(policy: Mapping[str, Any]) -> str:
     return FRAMEWORKS.get(name, name)
 
 
-def environment_id(data: Outgoing) -> str:
+def environment_id(domain: str, task: str, identity: Mapping[str, Any]) -> str:
     """The id of a task's environment, without a slash unless it has one by itself.
 
     Gymnasium's own where it is one; of an Atari game that which RLHF-Blender's own configuration uses; of Meta-World
     that from which RLHF-Blender makes a task.
     """
-    if known := recorded_environment(data).get("id"):
+    if known := identity.get("id"):
         return str(known)
-    if data.domain == "atari":
-        rom = ROMS.get(data.task, data.task)
-        return f"{''.join(word.capitalize() for word in rom.split('_'))}NoFrameskip-v4"
-    if data.domain == "metaworld":
-        return f"metaworld-{data.task}-v3"
-    return re.sub(r"[^\w.-]+", "-", f"{data.domain}-{data.task}")
+    if domain == "atari":
+        return f"{''.join(word.capitalize() for word in ROMS.get(task, task).split('_'))}NoFrameskip-v4"
+    if domain == "metaworld":
+        return f"metaworld-{task}-v3"
+    return re.sub(r"[^\w.-]+", "-", f"{domain}-{task}")
 
 
-def _as_written(row: RowSpec) -> RowSpec:
+def as_written(row: RowSpec) -> RowSpec:
     """With the axis that `obs` has more."""
     return RowSpec(row.dtype, (*row.shape, 1)) if len(row.shape) in (0, 2) else row

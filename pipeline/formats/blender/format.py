@@ -18,8 +18,10 @@ from pipeline.formats.aspects import EVERYTHING, Aspect
 from pipeline.formats.blender import files
 from pipeline.formats.blender.arrays import episode_arrays, has_states, row_rewards, row_states, row_uncertainty
 from pipeline.formats.blender.checks import BlenderArrays, wrong_files
-from pipeline.formats.blender.facts import experiment_facts, is_random
+from pipeline.formats.blender.facts import experiment_facts, is_random, known_facts
 from pipeline.formats.blender.files import EXPERIMENT, episode_file
+from pipeline.formats.blender.laying import BlenderOut, blender_out
+from pipeline.formats.blender.registration import Registration
 from pipeline.formats.choice import holders
 from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.frames.png import decode_png
@@ -43,6 +45,10 @@ class BlenderFormat(Format):
         checkpoint: the number of the checkpoint; unset: the step of the policy's, -1 where it has none.
         env_id: what the environment is called; unset: its own id.
         observation: of nested observations, the one that becomes `obs`.
+        registration: how exports are registered, and where their files lie.
+
+    Attributes:
+        registration: the same.
     """
 
     name = "rlhf_blender"
@@ -57,6 +63,7 @@ class BlenderFormat(Format):
         checkpoint: int | None = None,
         env_id: str | None = None,
         observation: str | None = None,
+        registration: Registration | None = None,
     ) -> None:
         check_quality(fps, crf)
         check_type("format.checkpoint", checkpoint, int | None, "a whole number")
@@ -64,10 +71,26 @@ class BlenderFormat(Format):
             raise InvalidInput(f"format.checkpoint={checkpoint} must be at least 0, or -1 for none.")
         self._fps, self._crf, self._observation = fps, crf, observation
         self._named: dict[str, Any] = {"checkpoint": checkpoint, "env_id": env_id}
+        self.registration = registration or Registration()
 
     def identity(self) -> Mapping[str, Any]:
         chosen = {"observation": self._observation} if self._observation else {}
         return {"version": 1, "fps": self._fps, "crf": self._crf, **self._named, **chosen}
+
+    @property
+    def observation(self) -> str | None:
+        """Of nested observations, the one that becomes `obs`."""
+        return self._observation
+
+    @property
+    def env_id(self) -> str | None:
+        """What the environment is called; None: its own id."""
+        return self._named["env_id"]
+
+    def out(self, asked: str, data: Sequence[Outgoing], link: bool) -> BlenderOut:
+        (each,) = data
+        facts = known_facts(each, self._named) | {"provenance": dict(each.provenance)}
+        return blender_out(asked, facts, self.registration, self.place(data), link)
 
     def require(self, data: Sequence[Outgoing]) -> None:
         """Raises CannotHold for nested observations, InvalidInput where no video can be written."""

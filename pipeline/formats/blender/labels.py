@@ -56,7 +56,8 @@ def set_labels(registry: Registry, row: Row, labels: Sequence[object]) -> None:
         )
     if twice := [name for name in names if names.count(name) > 1]:
         raise InvalidInput(f"{LABELS}: two actions are called {twice[0]}. Give each a name of its own.")
-    kept = {str(number): names[number] if number < len(names) else number for number in range(count)}
+    numbers = [*_labels(row)]
+    kept = {key: names[at] if at < len(names) else int(key) for at, key in enumerate(numbers)}
     registry.change(ENVIRONMENTS, row.id, action_space_info={**info, "labels": kept})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,7 @@ from pipeline.formats.blender.entries import (
     require_same,
 )
 from pipeline.formats.blender.files import EXPERIMENT
-from pipeline.formats.blender.places import PROVENANCE, CheckpointPlace, TreeFile
+from pipeline.formats.blender.places import PROVENANCE, CheckpointPlace
 from pipeline.formats.blender.points import are_written, write_points
 from pipeline.formats.blender.registration import Layout, Projection, Registration
 from pipeline.formats.blender.registry import EXPERIMENTS, Row, changing_registry, reading_registry
@@ -113,7 +114,7 @@ class BlenderOut(Out):
         """See `Out`. Files are written under a hidden name, then moved to where they belong, and at last the checkpoint
         is named in the registry, from which on it is seen. After a kill the same command goes on.
         """
-        with folder_made(self.root), held(self.root / LEASE, f"laying something in {self.root}") as check:
+        with changing_tree(self.root) as check:
             if not self.is_free(files):
                 return False
             partial = self.root / PARTIAL
@@ -228,15 +229,26 @@ class BlenderOut(Out):
         write_points(self.root, self._checkpoints(row), self.registration.clusters)
 
 
+@contextmanager
+def changing_tree(root: Path) -> Iterator[Callable[[], None]]:
+    """A tree, made where there is none, in which nobody else writes; see `pipeline.machine.lease.held`."""
+    with folder_made(root), held(root / LEASE, f"writing in {root}") as check:
+        yield check
+
+
 def blender_out(
     asked: str, facts: Mapping[str, Any], registration: Registration, place: PurePosixPath, link: bool
 ) -> BlenderOut:
     """The tree that `format.out` names. Raises InvalidInput for an address."""
+    return BlenderOut(asked, tree_root(asked), facts, registration, place, link)
+
+
+def tree_root(asked: str) -> Path:
+    """The folder that `format.out` names. Raises InvalidInput for an address."""
     if "://" in asked and not asked.startswith(LOCAL):
         raise InvalidInput(
             f"{OUT}={asked} is an address. A tree of RLHF-Blender has a registry, a SQLite file that is changed in its "
             f"place, which nobody can do there. Lay it on this machine, then copy it:\n"
             f"{again(format__out='blender')}"
         )
-    root = Path(asked.removeprefix(LOCAL)).expanduser().absolute()
-    return BlenderOut(asked, root, facts, registration, place, link)
+    return Path(asked.removeprefix(LOCAL)).expanduser().absolute()

@@ -36,7 +36,7 @@ class TreeFile:
 
     @property
     def is_converted(self) -> bool:
-        """Whether it is a picture of another form than in the export: the manual has PNG where the server reads JPEG."""
+        """Whether it is a picture of another form than in the export: the manual has PNG, the server JPEG."""
         return self.digest is None
 
 

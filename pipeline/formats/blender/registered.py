@@ -89,6 +89,6 @@ def _require_playable(row: Row, experiment: str, given: Collection[str]) -> None
     if wrapped and ENV_ID not in given:
         raise InvalidInput(
             f"The experiment {experiment} of {row.path} plays its environment through {', '.join(wrapped)}, which "
-            f"nobody applies here. Name what is to be played: domain.env_id=ID, with domain.entry_point=module:function "
+            f"nobody applies here. Name what is to be played, domain.env_id=ID with domain.entry_point=module:function "
             f"of a function that wraps it, and another experiment: format.experiment=NAME"
         )

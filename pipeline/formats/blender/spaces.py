@@ -14,11 +14,12 @@ from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.ends import BLOCK
 from pipeline.errors import InvalidInput
 from pipeline.formats.contract import Outgoing
+from pipeline.interfaces import ArraySpec
 
 LIMIT = 1e9
 """Stands for infinity among bounds: RLHF-Blender reads its registry as Python literals, which have none."""
 
-_Bounds = tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]
+Bounds = tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]
 
 log = logging.getLogger(__name__)
 
@@ -46,18 +47,29 @@ def observation_space_info(row: RowSpec) -> dict[str, Any]:
 
 
 def action_space_info(data: Outgoing, names: Mapping[int, str]) -> dict[str, Any]:
+    """See `space_of_actions`.
+
+    The manifest says how many discrete actions there are; where it does not, the environment is made once, and where
+    that cannot be, the greatest action of the dataset is the last one.
+    """
+    row = data.rows["action"]
+    if (choice := recorded_choice(recorded_environment(data))) is not None:
+        return space_of_actions(row, choice, None, names)
+    bounds = _made_bounds(data)
+    return space_of_actions(row, choice_between(row, bounds) or _choice(data, row), bounds, names)
+
+
+def space_of_actions(
+    row: RowSpec, choice: ActionChoice | None, bounds: Bounds | None, names: Mapping[int, str]
+) -> dict[str, Any]:
     """As `observation_space`; a Box has `low` and `high`, too, where they are known.
 
     Args:
-        data: the manifest says how many discrete actions there are; where it does not, the environment is made once,
-            and where that cannot be, the greatest action of the dataset is the last one.
+        row: one action.
+        choice: the discrete actions; None for a Box.
+        bounds: of a Box.
         names: what discrete actions are called, by their number.
     """
-    row = data.rows["action"]
-    bounds = None
-    if (choice := _recorded_choice(data)) is None:
-        bounds = _made_bounds(data)
-        choice = _choice(data, row, bounds)
     if choice is not None:
         count = len(choice)
         labels = {str(action): names.get(action, action) for action in range(choice.first, choice.last + 1)}
@@ -68,6 +80,11 @@ def action_space_info(data: Outgoing, names: Mapping[int, str]) -> dict[str, Any
     if bounds is not None:
         space |= {name: _bounded(bound, shape) for name, bound in zip(("low", "high"), bounds, strict=True)}
     return space
+
+
+def nested_space() -> dict[str, Any]:
+    """A Dict or Tuple: it has no shape, and no labels."""
+    return {"label": _label("Dict", ()), "shape": [], "dtype": "", "labels": {}}
 
 
 def recorded_environment(data: Outgoing) -> Mapping[str, Any]:
@@ -94,29 +111,33 @@ def _bounded(bound: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> list[A
     return capped.tolist() if bound.dtype.kind == "f" else capped.astype(np.int64).tolist()
 
 
-def _recorded_choice(data: Outgoing) -> ActionChoice | None:
-    """The discrete actions of the environment that was played, where its identity tells."""
-    facts = recorded_environment(data)
-    if isinstance(actions := facts.get("actions"), list):
+def recorded_choice(identity: Mapping[str, Any]) -> ActionChoice | None:
+    """The discrete actions of an environment, where its identity tells."""
+    if isinstance(actions := identity.get("actions"), list):
         return ActionChoice(0, len(actions) - 1)
-    layout = facts.get("action_layout")
+    layout = identity.get("action_layout")
     if isinstance(layout, list) and len(layout) == 1 and layout[0].get("space") == "Discrete":
         return ActionChoice(int(layout[0]["first"]), int(layout[0]["last"]))
     return None
 
 
-def _choice(data: Outgoing, row: RowSpec, bounds: _Bounds | None) -> ActionChoice | None:
+def choice_between(row: RowSpec, bounds: Bounds | None) -> ActionChoice | None:
+    """The whole numbers between two bounds; None where an action is not one of them."""
+    if not is_discrete(row) or bounds is None:
+        return None
+    return ActionChoice(*(int(bound.item()) for bound in bounds))
+
+
+def _choice(data: Outgoing, row: RowSpec) -> ActionChoice | None:
     if not is_discrete(row):
         return None
-    if bounds is not None:
-        return ActionChoice(*(int(bound.item()) for bound in bounds))
     starts = range(0, data.dataset.states, BLOCK)
     actions = (data.dataset.state_rows("action", at, min(at + BLOCK, data.dataset.states)) for at in starts)
     ends = [(int(block.min()), int(block.max())) for block in actions]
     return ActionChoice(min(0, *(low for low, _ in ends)), max(high for _, high in ends))
 
 
-def _made_bounds(data: Outgoing) -> _Bounds | None:
+def _made_bounds(data: Outgoing) -> Bounds | None:
     """The bounds of actions of the very environment that was played, which is made for it; None where it has none."""
     if data.environment is None:
         return None
@@ -126,10 +147,14 @@ def _made_bounds(data: Outgoing) -> _Bounds | None:
             if dict(environment.identity()) != dict(recorded_environment(data)):
                 log.info("%s/%s: bounds of actions are left out: its environment has changed", data.domain, data.task)
                 return None
-            spec = environment.action_spec
+            return bounds_of(environment.action_spec)
         finally:
             environment.close()
     except InvalidInput as error:  # its package is not installed here
         log.info("%s/%s: bounds of actions are left out: %s", data.domain, data.task, error)
         return None
+
+
+def bounds_of(spec: ArraySpec) -> Bounds | None:
+    """The lowest and the highest action; None where nothing bounds them."""
     return None if spec.low is None or spec.high is None else (np.asarray(spec.low), np.asarray(spec.high))
