@@ -49,7 +49,7 @@ STAGES_OF: dict[str, tuple[str, ...]] = {
     "embedding": (*CHAIN, "fetch"),
     **dict.fromkeys(("tokenizer", "bins"), ("bins", "parquet", "publish", "plan")),
     "hub": ("publish", "fetch"),
-    "format": ("export", "publish"),
+    "format": ("export", "publish", "register"),
 }
 """The stages that read a setting. What is not listed matters to all of them."""
 

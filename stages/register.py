@@ -9,10 +9,11 @@ from beartype import beartype
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
+from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.format import BlenderFormat
-from pipeline.formats.blender.laying import tree_root
+from pipeline.formats.blender.laying import require_tree, tree_root
 from pipeline.formats.blender.registering import facts_to_register, register
 from pipeline.formats.blender.registry import DATABASE
 from pipeline.formats.contract import Format
@@ -37,6 +38,7 @@ def run(
     *,
     domain: Domain,
     task: str,
+    workspace: Workspace,
     format: Format | None,
     out: str | None,
     action_labels: list[str | int | float | bool] | None,
@@ -52,6 +54,7 @@ def run(
     assert isinstance(format, BlenderFormat)
     assert out is not None
     root = tree_root(out)
+    require_tree(out, root, workspace.root)
     facts = facts_to_register(domain, task, format)
     names = register(root, facts, format, action_labels, action_images)
     env_id, experiment = facts["environment"]["id"], format.registration.experiment

@@ -142,8 +142,8 @@ def comment(facts: Mapping[str, Any]) -> str:
     if layout := facts.get("layout"):
         parts.append(f"Rows: {layout}.")
     if uncertainty := facts.get("uncertainty"):
-        said = {"ones": "ones, for nothing is known", "entropy": "the policy's entropy"}.get(uncertainty, uncertainty)
-        parts.append(f"Uncertainty of the first checkpoint that was written: {said}.")
+        words = {"ones": "ones, for nothing is known", "entropy": "the policy's entropy"}.get(uncertainty, uncertainty)
+        parts.append(f"Uncertainty of the first checkpoint that was written: {words}.")
     if "env_states" in facts:
         stored = "the stored state" if facts["env_states"] else "a reset, for no state of the simulator is stored"
         parts.append(f"Demonstrations begin at {stored}.")

@@ -54,7 +54,7 @@ def known_facts(data: Outgoing, settings: Mapping[str, Any]) -> dict[str, Any]:
     policy, identity = parameters.get("policy", {}), recorded_environment(data)
     checkpoint = settings["checkpoint"] if settings["checkpoint"] is not None else policy.get("step")
     return {
-        "environment": environment_facts(
+        "environment": facts_of_environment(
             identity, settings["env_id"] or environment_id(data.domain, data.task, identity)
         ),
         "checkpoint": NO_CHECKPOINT if checkpoint is None else str(checkpoint),
@@ -64,7 +64,7 @@ def known_facts(data: Outgoing, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def environment_facts(identity: Mapping[str, Any], env_id: str) -> dict[str, Any]:
+def facts_of_environment(identity: Mapping[str, Any], env_id: str) -> dict[str, Any]:
     """How an environment is made, from what it says of itself.
 
     `entry_point` is that of the user's own code; None for an environment that an installed package registers.

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.places import DATA, data_spelling
-from pipeline.formats.blender.registration import Layout
+from pipeline.formats.blender.registration import TreeLayout
 from pipeline.formats.blender.registry import ENVIRONMENTS, Registry, Row
 from pipeline.machine.files import write_atomic
 from pipeline.wording import few, how_many
@@ -61,7 +61,7 @@ def set_labels(registry: Registry, row: Row, labels: Sequence[object]) -> None:
     registry.change(ENVIRONMENTS, row.id, action_space_info={**info, "labels": kept})
 
 
-def read_images(folder: str, labels: Sequence[str], layout: Layout) -> dict[str, bytes]:
+def read_images(folder: str, labels: Sequence[str], layout: TreeLayout) -> dict[str, bytes]:
     """The pictures of a folder that belong to labels, by the name that each has in a tree.
 
     A picture of "Move up" is called move_up.png or move_up.svg. Raises InvalidInput for a folder without any, for
@@ -82,7 +82,7 @@ def read_images(folder: str, labels: Sequence[str], layout: Layout) -> dict[str,
     found = {}
     for file in files:
         name = stem_of(file.stem)
-        if layout == Layout.DOCUMENTED:
+        if layout == TreeLayout.DOCUMENTED:
             found[f"{name}.npy"] = _as_array(file)
         else:
             _check(file)

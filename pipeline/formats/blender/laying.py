@@ -29,10 +29,10 @@ from pipeline.formats.blender.entries import (
 from pipeline.formats.blender.files import EXPERIMENT
 from pipeline.formats.blender.places import PROVENANCE, CheckpointPlace
 from pipeline.formats.blender.points import are_written, write_points
-from pipeline.formats.blender.registration import Layout, Projection, Registration
+from pipeline.formats.blender.registration import Projection, Registration, TreeLayout
 from pipeline.formats.blender.registry import EXPERIMENTS, Row, changing_registry, reading_registry
 from pipeline.formats.laying import LOCAL, LocalOut, copy_or_link, folder_made
-from pipeline.formats.places import OUT, Out
+from pipeline.formats.places import OUT, Out, another_place
 from pipeline.machine.files import read_json, sync_folder, sync_tree
 from pipeline.machine.lease import held
 from pipeline.wording import few
@@ -81,12 +81,7 @@ class BlenderOut(Out):
         return experiment_name(self.registration, self.env_id, str(self.facts["framework"]))
 
     def require_possible(self, store: Path) -> None:
-        LocalOut(self.asked, self.root, PurePosixPath("."), self.link).require_possible(store)
-        if self.root.exists() and not self.root.is_dir():
-            raise InvalidInput(
-                f"{OUT}: {self.root} is a file; a tree of RLHF-Blender is a folder. Choose another place: "
-                f"{again(format__out='blender')}"
-            )
+        require_tree(self.asked, self.root, store)
         self._at(0).folders  # noqa: B018  # raises for an id that is no folder's name
 
     def is_free(self, files: Files | None) -> bool:
@@ -102,13 +97,8 @@ class BlenderOut(Out):
         if files is None:
             self._require_same_dataset(place)
             return True
-        wanted = {file.path: file.digest for file in place.files(files, self.place)}
-        there = self._digests(place, wanted)
-        others = [str(path) for path, digest in there.items() if path not in wanted or wanted[path] != digest]
-        if others and not self.registration.replace:
-            raise self._other_data(f"{few(others, 2)} {'is' if len(others) == 1 else 'are'} not of this export")
-        listed = self.checkpoint in row.listed("checkpoint_list")
-        return not (listed and wanted == there and self._has_points(row))
+        is_whole = self._is_whole(place, files)
+        return not (is_whole and self.checkpoint in row.listed("checkpoint_list") and self._has_points(row))
 
     def lay(self, data: Path, files: Files, label: str) -> bool:
         """See `Out`. Files are written under a hidden name, then moved to where they belong, and at last the checkpoint
@@ -127,6 +117,7 @@ class BlenderOut(Out):
                     number = enter_experiment(registry, self.experiment, facts, self.registration)
                     enter_environment(registry, facts["environment"], self.registration)
                     enter_project(registry, self.env_id, self.experiment, self.registration)
+                    self._is_whole(self._at(number), files)  # a registry that was lost gave these names before
                 self._move(partial, self._at(number), files)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -136,7 +127,9 @@ class BlenderOut(Out):
         return True
 
     def _at(self, number: int) -> CheckpointPlace:
-        return CheckpointPlace(Layout(self.registration.layout), self.env_id, self.experiment, number, self.checkpoint)
+        return CheckpointPlace(
+            TreeLayout(self.registration.layout), self.env_id, self.experiment, number, self.checkpoint
+        )
 
     def _there(self, place: CheckpointPlace) -> list[PurePosixPath]:
         """The files of a checkpoint that lie in the tree."""
@@ -149,13 +142,22 @@ class BlenderOut(Out):
             if not file.is_dir()
         ]
 
-    def _digests(
-        self, place: CheckpointPlace, wanted: Mapping[PurePosixPath, str | None]
-    ) -> dict[PurePosixPath, str | None]:
-        """Of the files that lie there; None for those that are another form of what the export has."""
+    def _is_whole(self, place: CheckpointPlace, files: Files) -> bool:
+        """Whether all files of an export lie in the tree. Raises InvalidInput for others in their folders, unless those
+        are to be replaced.
+        """
+        wanted = {file.path: file.digest for file in place.files(files, self.place)}
         converted = {path for path, digest in wanted.items() if digest is None}
-        there = self._there(place)
-        return {path: None if path in converted else digest_file(self.root / path) for path in there}
+        there = {path: None if path in converted else digest_file(self.root / path) for path in self._there(place)}
+        origin = place.folder(PROVENANCE) / EXPERIMENT  # of fewer episodes it says something else
+        others = [
+            str(path)
+            for path, digest in there.items()
+            if path != origin and (path not in wanted or wanted[path] != digest)
+        ]
+        if others and not self.registration.replace:
+            raise self._other_data(f"{few(others, 2)} {'is' if len(others) == 1 else 'are'} not of this export")
+        return wanted == there
 
     def _require_same_dataset(self, place: CheckpointPlace) -> None:
         """Raises InvalidInput where what lies there says that it was made of another dataset."""
@@ -208,7 +210,7 @@ class BlenderOut(Out):
 
     def _checkpoints(self, row: Row) -> list[CheckpointPlace]:
         """The checkpoints of the experiment that have episodes here."""
-        layout = Layout(self.registration.layout)
+        layout = TreeLayout(self.registration.layout)
         places = [
             CheckpointPlace(layout, self.env_id, self.experiment, row.id, each)
             for each in row.listed("checkpoint_list")
@@ -241,6 +243,16 @@ def blender_out(
 ) -> BlenderOut:
     """The tree that `format.out` names. Raises InvalidInput for an address."""
     return BlenderOut(asked, tree_root(asked), facts, registration, place, link)
+
+
+def require_tree(asked: str, root: Path, store: Path) -> None:
+    """Raises InvalidInput where no tree can be: inside of the store, or where a file is."""
+    LocalOut(asked, root, PurePosixPath(".")).require_possible(store)
+    if root.exists() and not root.is_dir():
+        raise InvalidInput(
+            f"{OUT}: {root} is a file; a tree of RLHF-Blender is a folder. Choose another place: "
+            f"{again(format__out=another_place(asked))}"
+        )
 
 
 def tree_root(asked: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from pipeline.artifacts.whole import Files
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.files import ENV_STATES, EXPERIMENT, KINDS, RENDERS, THUMBNAILS
-from pipeline.formats.blender.registration import Layout
+from pipeline.formats.blender.registration import TreeLayout
 from pipeline.formats.places import files_inside
 
 DATA = "data"
@@ -50,7 +50,7 @@ class CheckpointPlace:
         checkpoint: as it stands in the experiment's list: `-1`, `100000`.
     """
 
-    layout: Layout
+    layout: TreeLayout
     env_id: str
     experiment: str
     number: int
@@ -59,11 +59,11 @@ class CheckpointPlace:
     def folder(self, kind: str) -> PurePosixPath:
         """The folder of one kind of files, below the tree.
 
-        >>> place = CheckpointPlace(Layout.BACKEND, "ALE/Pong-v5", "Mine", 3, "-1")
+        >>> place = CheckpointPlace(TreeLayout.BACKEND, "ALE/Pong-v5", "Mine", 3, "-1")
         >>> str(place.folder("renders")), str(place.folder("env_states"))
         ('data/renders/ALE-Pong-v5/ALE-Pong-v5_3_-1', 'data/env_states/ALE/Pong-v5/ALE/Pong-v5_3_-1')
         """
-        documented = self.layout == Layout.DOCUMENTED
+        documented = self.layout == TreeLayout.DOCUMENTED
         env = self.env_id if kind == ENV_STATES and not documented else data_spelling(self.env_id)
         top = file_spelling(self.experiment) if documented else env
         return PurePosixPath(DATA, kind, top, f"{env}_{self.number}_{self.checkpoint}")
@@ -91,7 +91,7 @@ class CheckpointPlace:
         kind, _, own = name.rpartition("/")
         if name == EXPERIMENT:
             return TreeFile(source, self.folder(PROVENANCE) / name, digest)
-        if self.layout == Layout.DOCUMENTED and (numbered := _NUMBERED.fullmatch(own)):
+        if self.layout == TreeLayout.DOCUMENTED and (numbered := _NUMBERED.fullmatch(own)):
             png = kind == THUMBNAILS
             own = f"{numbered[1]}{'.png' if png else numbered[2]}"
             return TreeFile(source, self.folder(kind) / own, None if png else digest)

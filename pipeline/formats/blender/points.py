@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ def write_points(root: Path, places: Sequence[CheckpointPlace], clusters: int | 
         arrays = _arrays(own, plane, clusters or min(MOST_CLUSTERS, len(own)), stamp)
         path = root / place.projection
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            left.unlink()  # of a run that was killed
         write_atomic(path, lambda file, arrays=arrays: np.savez(file, **arrays))  # type: ignore[misc]
 
 

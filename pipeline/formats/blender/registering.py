@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.domains.actions import action_names
 from pipeline.domains.domain import Domain
 from pipeline.errors import unknown_name
 from pipeline.formats.blender.entries import enter_environment, enter_experiment, enter_project, require_same
-from pipeline.formats.blender.facts import FRAMEWORKS, ROWS, as_written, environment_facts, environment_id
+from pipeline.formats.blender.facts import FRAMEWORKS, ROWS, as_written, environment_id, facts_of_environment
 from pipeline.formats.blender.format import BlenderFormat
 from pipeline.formats.blender.labels import label_names, lay_images, read_images, set_labels
 from pipeline.formats.blender.laying import changing_tree
-from pipeline.formats.blender.registration import Layout
+from pipeline.formats.blender.registration import TreeLayout
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, changing_registry
 from pipeline.formats.blender.spaces import (
     bounds_of,
@@ -37,7 +38,7 @@ def facts_to_register(domain: Domain, task: str, format: BlenderFormat) -> dict[
     environment = domain.environment(task=task)
     try:
         identity = environment.identity()
-        facts = environment_facts(identity, format.env_id or environment_id(domain.name, task, identity))
+        facts = facts_of_environment(identity, format.env_id or environment_id(domain.name, task, identity))
         spaces = {
             "observation_space": _observation_space(environment, format.observation),
             "action_space": _action_space(environment),
@@ -81,7 +82,7 @@ def register(
             row = registry.numbered(ENVIRONMENTS, row.id)
         names = label_names(row)
         if images is not None:
-            lay_images(root, env_id, read_images(images, names, Layout(registration.layout)))
+            lay_images(root, env_id, read_images(images, names, TreeLayout(registration.layout)))
     return names
 
 
@@ -107,4 +108,4 @@ def _action_space(environment: Environment) -> dict[str, Any]:
     spec = environment.action_spec
     row, bounds = RowSpec(spec.dtype, spec.shape), bounds_of(spec)
     choice = recorded_choice(identity) or choice_between(row, bounds)
-    return space_of_actions(row, choice, bounds, {})
+    return space_of_actions(row, choice, bounds, action_names({"environment": identity}))

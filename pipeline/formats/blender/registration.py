@@ -11,7 +11,7 @@ from pipeline.wording import check_choice, check_type
 DEFAULT_PROJECT = "RLHF-Blender"
 
 
-class Layout(StrEnum):
+class TreeLayout(StrEnum):
     """How files are named: as RLHF-Blender's server opens them, or as its manual says."""
 
     BACKEND = "backend"
@@ -34,7 +34,7 @@ class Registration:
         experiment: unset: the environment's id, then `_random_experiment` or `_trained_experiment`.
         display_name: what people call the environment: a tag, and the first sentence of its description.
         description: of the environment.
-        layout: one of `Layout`.
+        layout: one of `TreeLayout`.
         projection: one of `Projection`.
         clusters: how many groups of points; unset: one for each episode, at most 8.
         replace: other data of the same checkpoint are replaced.
@@ -46,13 +46,13 @@ class Registration:
     experiment: str | None = None
     display_name: str | None = None
     description: str = ""
-    layout: str = Layout.BACKEND
+    layout: str = TreeLayout.BACKEND
     projection: str = Projection.POINTS
     clusters: int | None = None
     replace: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("format.layout", self.layout, list(Layout))
+        check_choice("format.layout", self.layout, list(TreeLayout))
         check_choice("format.projection", self.projection, list(Projection))
         check_type("format.replace", self.replace, bool, "true or false")
         check_type("format.clusters", self.clusters, int | None, "a whole number of at least 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -109,7 +110,7 @@ class Registry:
 
     def insert(self, table: str, **values: Any) -> int:
         """A new row with these values; returns its id."""
-        row = {name: encoded(value) for name, value in {**TABLES[table], **values}.items()}
+        row = {name: stored_value(value) for name, value in {**TABLES[table], **values}.items()}
         names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" for _ in row)
         made = self._connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', [*row.values()])
         assert made.lastrowid is not None
@@ -118,7 +119,7 @@ class Registry:
     def change(self, table: str, number: int, **values: Any) -> None:
         """Other values in the row of this id."""
         names = ", ".join(f'"{name}" = ?' for name in values)
-        bound = [*map(encoded, values.values()), number]
+        bound = [*map(stored_value, values.values()), number]
         self._connection.execute(f'UPDATE "{table}" SET {names} WHERE id = ?', bound)
 
 
@@ -143,7 +144,7 @@ class Row:
         """A column that holds a list or a mapping; an empty text is None. Raises InvalidInput for anything else."""
         text = self.text(column)
         try:
-            return decoded(text) if text.strip() else None
+            return literal_value(text) if text.strip() else None
         except ValueError as error:
             raise InvalidInput(
                 f"{self.path}: {column} of row {self.id} of {self._table} is no plain list or mapping ({error}): "
@@ -161,23 +162,23 @@ class Row:
         return dict(value) if isinstance(value, Mapping) else {}
 
 
-def encoded(value: Any) -> int | str:
+def stored_value(value: Any) -> int | str:
     """A value as a column holds it: numbers and texts as they are, others as `repr` writes them.
 
-    >>> encoded({"difficulty": "it's hard", "limits": (1, 2.5)})
+    >>> stored_value({"difficulty": "it's hard", "limits": (1, 2.5)})
     '{\\'difficulty\\': "it\\'s hard", \\'limits\\': (1, 2.5)}'
     """
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     text = repr(value)
-    assert decoded(text) == value, f"no literal: {text}"
+    assert literal_value(text) == value, f"no literal: {text}"
     return text
 
 
-def decoded(text: str) -> Any:
+def literal_value(text: str) -> Any:
     """The plain Python value that a text writes; NumPy's numbers, as `np.int64(2)`, are the numbers. Runs nothing.
 
-    >>> decoded("{'shape': (np.int64(2),), 'labels': {'0': np.True_}}")
+    >>> literal_value("{'shape': (np.int64(2),), 'labels': {'0': np.True_}}")
     {'shape': (2,), 'labels': {'0': True}}
 
     Raises ValueError for what is no literal.
@@ -192,17 +193,17 @@ class _Plain(ast.NodeTransformer):
     """Takes the wrappers of NumPy's numbers away."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if _of_numpy(node.func) and len(node.args) == 1 and not node.keywords:
+        if _WRAPPER.fullmatch(ast.unparse(node.func)) and len(node.args) == 1 and not node.keywords:
             return self.visit(node.args[0])
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        truths = {"True_": True, "False_": False}
-        return ast.Constant(truths[node.attr]) if _of_numpy(node) and node.attr in truths else node
+        name = ast.unparse(node)
+        return ast.Constant(_TRUTHS[name]) if name in _TRUTHS else node
 
 
-def _of_numpy(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("np", "numpy")
+_WRAPPER = re.compile(r"(?:np|numpy)\.(?:u?int(?:8|16|32|64)|float(?:16|32|64)|bool_?|str_)")
+_TRUTHS = {f"{module}.{truth}_": truth for module in ("np", "numpy") for truth in (True, False)}
 
 
 @contextmanager

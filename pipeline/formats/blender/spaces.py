@@ -19,7 +19,7 @@ from pipeline.interfaces import ArraySpec
 LIMIT = 1e9
 """Stands for infinity among bounds: RLHF-Blender reads its registry as Python literals, which have none."""
 
-Bounds = tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]
+ActionBounds = tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def action_space_info(data: Outgoing, names: Mapping[int, str]) -> dict[str, Any
 
 
 def space_of_actions(
-    row: RowSpec, choice: ActionChoice | None, bounds: Bounds | None, names: Mapping[int, str]
+    row: RowSpec, choice: ActionChoice | None, bounds: ActionBounds | None, names: Mapping[int, str]
 ) -> dict[str, Any]:
     """As `observation_space`; a Box has `low` and `high`, too, where they are known.
 
@@ -121,7 +121,7 @@ def recorded_choice(identity: Mapping[str, Any]) -> ActionChoice | None:
     return None
 
 
-def choice_between(row: RowSpec, bounds: Bounds | None) -> ActionChoice | None:
+def choice_between(row: RowSpec, bounds: ActionBounds | None) -> ActionChoice | None:
     """The whole numbers between two bounds; None where an action is not one of them."""
     if not is_discrete(row) or bounds is None:
         return None
@@ -137,7 +137,7 @@ def _choice(data: Outgoing, row: RowSpec) -> ActionChoice | None:
     return ActionChoice(min(0, *(low for low, _ in ends)), max(high for _, high in ends))
 
 
-def _made_bounds(data: Outgoing) -> Bounds | None:
+def _made_bounds(data: Outgoing) -> ActionBounds | None:
     """The bounds of actions of the very environment that was played, which is made for it; None where it has none."""
     if data.environment is None:
         return None
@@ -155,6 +155,6 @@ def _made_bounds(data: Outgoing) -> Bounds | None:
         return None
 
 
-def bounds_of(spec: ArraySpec) -> Bounds | None:
+def bounds_of(spec: ArraySpec) -> ActionBounds | None:
     """The lowest and the highest action; None where nothing bounds them."""
     return None if spec.low is None or spec.high is None else (np.asarray(spec.low), np.asarray(spec.high))
