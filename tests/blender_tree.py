@@ -49,6 +49,11 @@ ORDER = {
     ),
 }
 
+PROJECTED = (
+    "projection_array labels centroids merged_points connections feature_projection transition_projection actions "
+    "dones episode_indices"
+)
+
 
 def table(root: Path, name: str) -> list[dict[str, Any]]:
     """The rows of a table of `rlhfblender.db`, as the server's models hold them."""
@@ -119,9 +124,5 @@ def per_step(root: Path, episode: Episode, kind: str) -> np.ndarray:
 def projection(root: Path, experiment: dict[str, Any], checkpoint: str) -> dict[str, np.ndarray]:
     """What the route of points reads."""
     env = experiment["env_id"].replace("/", "_").replace(":", "_")
-    keys = (
-        "projection_array labels centroids merged_points connections feature_projection transition_projection actions "
-        "dones episode_indices"
-    ).split()
     with np.load(root / "data/saved_projections" / f"{env}_{experiment['id']}_{checkpoint}_PCA.npz") as npz:
-        return {key: npz[key] for key in keys}
+        return {key: npz[key] for key in PROJECTED.split()}

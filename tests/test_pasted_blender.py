@@ -2,46 +2,45 @@
 
 import sqlite3
 
-import numpy as np
 import pytest
 
+from tests.test_run import ROOT
 from tests.warm_shell import WarmShell
 
 pytestmark = pytest.mark.slow
 
+PLAYED = ("workers=1", "policy=random", "domain.max_steps=5", "episodes=2")
 POLE = ("domain=gym", "domain.env_id=CartPole-v1", "dataset=d-v1")
-FORM = ("format=rlhf_blender", "format.out=tree")
-EXPORT = ("stage=export", *FORM)
-OWN = ("domain=gym", "domain.env_id=Own-v0", "dataset=d-v1")
+ACROBOT = ("domain=gym", "domain.env_id=Acrobot-v1", "dataset=d-v1")
+OWN = ("domain=gym", "domain.entry_point=my_package.envs:MyEnv", "domain.env_id=MyEnv-v0", "dataset=d-v1")
+ENDLESS = ("domain=gym", "domain.env_id=Endless-v0", "domain.entry_point=tests.pipeline.envs.gym_envs:Endless")
+EXPORT = ("stage=export", "format=rlhf_blender", "format.out=tree")
+REGISTER = ("stage=register", "format=rlhf_blender", "format.out=tree")
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
-    """A shell beside a tree with an experiment of two episodes of CartPole, and a dataset of Acrobot."""
-    shell = WarmShell(tmp_path_factory.mktemp("a b"), "pipeline.formats.blender.format")
-    words = ("workers=1", "policy=random", "domain.max_steps=5", "episodes=2")
-    shell.run("stage=[collect,export]", *POLE, *words, *FORM, "format.experiment=Mine")
-    shell.run("stage=collect", "domain=gym", "domain.env_id=Acrobot-v1", "dataset=d-v1", *words, "render=true")
-    shell.run("stage=collect", *POLE[:2], "dataset=free-v1", *words[:2], "episodes=1", "render=true")
-    yield shell
-    shell.close()
+    """A shell beside a tree with the experiment `Mine` of two episodes of CartPole, and a dataset of Acrobot."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'examples'}")
+        shell = WarmShell(tmp_path_factory.mktemp("a b"), "pipeline.formats.blender.format")
+        shell.run("stage=[collect,export]", *EXPORT[1:], *POLE, *PLAYED, "format.experiment=Mine")
+        shell.run("stage=collect", *ACROBOT, *PLAYED, "render=true")
+        yield shell
+        shell.close()
 
 
-def test_an_experiment_of_another_environment_or_of_other_settings(shell):
-    other = ("domain=gym", "domain.env_id=Acrobot-v1", "dataset=d-v1", "format.experiment=Mine")
-    shell.pasted(shell.suggested(*EXPORT, *other)[1])
+def test_an_experiment_of_another_environment(shell):
+    """By the name of the environment, by its settings, and by that of another domain."""
+    for suggestion in shell.suggested(*EXPORT, *ACROBOT, "format.experiment=Mine")[1:]:
+        shell.pasted(suggestion)
     words = ("domain=toy", "task=corner", "dataset=d-v1")
     shell.run("stage=collect", *words, "workers=1", "episodes=1", "render=true")
     for suggestion in shell.suggested(*EXPORT, *words, "format.experiment=Mine"):
         shell.pasted(suggestion)
-    free = (
-        "domain=gym",
-        "domain.env_id=CartPole-v1",
-        "dataset=free-v1",
-        "format.experiment=Mine",
-        "format.checkpoint=3",
-    )
-    shell.pasted(shell.suggested(*EXPORT, *free, "domain.env_kwargs={}")[0])
+    other = ("domain.max_steps=9", "dataset=nine-v1", "format.checkpoint=9", "format.experiment=Mine")
+    shell.run("stage=collect", *POLE[:2], *other[:2], "workers=1", "policy=random", "episodes=1", "render=true")
+    shell.pasted(shell.suggested(*EXPORT, *POLE[:2], *other)[0])
 
 
 def test_other_data_of_a_checkpoint(shell):
@@ -51,22 +50,35 @@ def test_other_data_of_a_checkpoint(shell):
 
 def test_a_tree_where_none_can_be(shell):
     (shell.folder / "file").touch()
-    for words in ((*EXPORT, *POLE, "format.out=gs://a/b"), (*EXPORT, *POLE, "format.out=file")):
-        shell.pasted(shell.suggested(*words)[-1])
-    shell.pasted(
-        shell.suggested("stage=register", *POLE)[-1].replace(
-            "format=rlhf_blender", "format=rlhf_blender format.out=tree"
-        )
-    )
-    shell.pasted(shell.suggested("stage=register", *POLE, "format=rlhf_blender")[-1])
+    for out in ("gs://a/b", "file"):
+        shell.pasted(shell.suggested(*EXPORT[:2], *POLE, f"format.out={out}")[-1])
+    shell.pasted(shell.suggested(*REGISTER[:1], *POLE, "format.out=tree", status=1)[-1])
+    shell.pasted(shell.suggested(*REGISTER[:2], *POLE)[-1])
+
+
+def test_a_registry_of_another_version(shell):
+    (shell.folder / "old").mkdir()
+    with sqlite3.connect(shell.folder / "old/rlhfblender.db") as connection:
+        connection.execute("CREATE TABLE Project (id INTEGER PRIMARY KEY)")
+    shell.pasted(shell.suggested(*REGISTER[:2], *POLE, "format.out=old")[-1])
 
 
 def test_labels_that_do_not_fit(shell):
-    labels = "stage.register.action_labels"
-    shell.pasted(shell.suggested("stage=register", *FORM, *POLE, f"{labels}=[a,b,c]")[-1])
+    shell.pasted(shell.suggested(*REGISTER, *POLE, "stage.register.action_labels=[a,b,c]")[-1])
 
 
 def test_an_experiment_that_is_not_registered(shell):
-    words = ("stage=[collect,export]", "domain=gym", *FORM, "workers=1", "episodes=1", "domain.max_steps=3")
-    found = shell.suggested(*words, "format.experiment=Mien")
-    shell.pasted(found[0])
+    words = ("stage=[collect,export]", *EXPORT[1:], "domain=gym", *PLAYED, "dataset=d-v1")
+    for suggestion in shell.suggested(*words, "format.experiment=Mien", "format.checkpoint=7"):
+        shell.pasted(suggestion)
+
+
+def test_a_tree_keeps_one_of_several_observations(shell):
+    shell.run("stage=collect", *OWN, *PLAYED, "render=true")
+    shell.pasted(shell.suggested(*EXPORT, *OWN)[-1])
+
+
+def test_observations_without_points(shell):
+    words = (*ENDLESS, "dataset=d-v1")
+    shell.run("stage=collect", *words, *PLAYED, "render=true")
+    shell.pasted(shell.suggested(*EXPORT, *words)[-1])

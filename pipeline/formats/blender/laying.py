@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image
 
@@ -83,6 +83,11 @@ class BlenderOut(Out):
     def require_possible(self, store: Path) -> None:
         require_tree(self.asked, self.root, store)
         self._at(0).folders  # noqa: B018  # raises for an id that is no folder's name
+
+    def with_signposts(self, signposts: Mapping[str, bytes]) -> Self:
+        """The same place: a tree has its registry."""
+        assert not signposts
+        return self
 
     def is_free(self, files: Files | None) -> bool:
         """See `Out`. Files of this very export that a killed run left are no reason to refuse; nor are fewer episodes

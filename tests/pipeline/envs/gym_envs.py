@@ -236,3 +236,18 @@ class DrawsBadly(Plain):
 def made(**words: Any) -> Nested:
     """A function that makes an environment."""
     return Nested(**words)
+
+
+class Endless(Plain):
+    """Sees an infinite number, and can be drawn."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def seen(self) -> Any:
+        return np.float32([np.inf])
+
+    def render(self) -> np.ndarray:
+        return np.zeros((16, 16, 3), np.uint8)
