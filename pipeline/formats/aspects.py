@@ -168,7 +168,8 @@ def _difference(name: str, episode: Episode, other: Episode) -> Aspect | None:
 
 
 def _last_row_zero(name: str, array: Shaped[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
-    if not name.startswith("observation"):
+    last = array[-1].tobytes()
+    if not name.startswith("observation") or last == bytes(len(last)):
         return array
     array = array.copy()
     array[-1] = 0
