@@ -18,6 +18,7 @@ FORMS: dict[str, str] = {
     "ogbench": "pipeline.formats.ogbench.OgbenchFormat",
     "rlds": "pipeline.formats.rlds.format.RldsFormat",
     "lerobot": "pipeline.formats.lerobot.format.LeRobotFormat",
+    "imitation": "pipeline.formats.imitation.ImitationFormat",
     "frames": "pipeline.formats.image_text.frames.FramesFormat",
     "interleaved": "pipeline.formats.image_text.interleaved.InterleavedFormat",
     "simple": "pipeline.formats.image_text.simple.SimpleFormat",
@@ -39,6 +40,7 @@ FORM_WORDS = {
     "npz": "the same, .npz files",
     "npzc": "the same, compressed .npz files",
     "pkl": "the same, pickles",
+    "imitation": "a folder that imitation trains on: vectors",
     "frames": "folders of PNG screens and action texts, one an episode",
     "interleaved": "image-text parquet, an episode a row: frames and actions in turns",
     "simple": "image-text parquet, a frame and its action a row",
@@ -55,7 +57,7 @@ def form_list() -> str:
 
 
 def holders(refusal: Refusal) -> str:
-    """The forms that take what another one refuses: `format=d4rl, kabuki or rlds`."""
+    """The forms that take what another one refuses, and that a door brings back: `format=d4rl, kabuki or rlds`."""
     *names, last = [name for name in sorted(FORMS) if _takes(_class(name), refusal)]
     return f"format={', '.join(names)} or {last}"
 
@@ -69,7 +71,8 @@ def form_of(parameters: Mapping[str, Any]) -> Format:
 
 
 def _takes(form: type[Format], refusal: Refusal) -> bool:
-    return Aspect.OBSERVATIONS in form.holds and refusal not in form.refuses
+    has_door = form.source is not Format.source
+    return has_door and Aspect.OBSERVATIONS in form.holds and refusal not in form.refuses
 
 
 def _class(name: str) -> type[Format]:
