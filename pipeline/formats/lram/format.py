@@ -20,15 +20,15 @@ from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.lram.arrays import FileLayout, blocks_of, is_grey_row, joystick
 from pipeline.formats.lram.finishing import FileBatches
 from pipeline.formats.lram.stats import statistics
-from pipeline.formats.lram.writing import COMPRESSIONS, FILES, HDF5, NONE, NPZ, NPZC, PKL, SUFFIX, writer_of
+from pipeline.formats.lram.writing import COMPRESSIONS, FILES, GZIP, HDF5, NONE, NPZ, NPZC, PKL, SUFFIX, writer_of
 from pipeline.formats.provenance import PROVENANCE
 from pipeline.machine.files import write_json
 from pipeline.sources.lram import names
 from pipeline.sources.lram.source import LramSource
 from pipeline.wording import check_choice, few
 
-VERSIONS = {HDF5: 1, NPZ: 1, NPZC: 2, PKL: 1}
-"""npzc: 2 by ISA-L, which makes smaller files in less time."""
+VERSIONS = {HDF5: 1, NPZ: 1, NPZC: 2, PKL: 1, GZIP: 2}
+"""npzc and gzip in HDF5: 2 by ISA-L, which makes smaller files in less time."""
 
 SIDE = 84
 """What LRAM's own pictures have; it leaves them as they are."""
@@ -91,7 +91,7 @@ class LramFormat(Format):
     def identity(self) -> Mapping[str, Any]:
         """Every setting; the compression of HDF5 alone has one."""
         return {
-            "version": VERSIONS[self._file],
+            "version": VERSIONS[GZIP if self._file == HDF5 and self._compression == GZIP else self._file],
             "file": self._file,
             **({"compression": self._compression} if self._file == HDF5 else {}),
             "returns_to_go": self._with_returns,

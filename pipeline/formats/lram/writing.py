@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from h5py import h5d, h5f, h5p, h5s, h5t
+from isal import isal_zlib
 from jaxtyping import Shaped
-from zlib_ng import zlib_ng
 
 from pipeline.formats.npz import write_npz
 from pipeline.sources.lram.reading import FileArrays
@@ -39,7 +40,9 @@ SMALL = 2**18
 def writer_of(file: str, compression: str) -> Callable[[Path, FileArrays], None]:
     """What writes arrays to a path."""
     if file == HDF5:
-        return PlainHdf5() if compression == NONE else functools.partial(_write_hdf5, compression=compression)
+        if compression == GZIP:
+            return _write_deflated
+        return PlainHdf5() if compression == NONE else functools.partial(_write_hdf5, compression=LZF)
     return _write_pickle if file == PKL else functools.partial(write_npz, compressed=file == NPZC)
 
 
@@ -47,26 +50,59 @@ def _write_hdf5(path: Path, arrays: FileArrays, compression: str) -> None:
     """States in chunks of `ROWS`, which is how a trainer reads; the rest whole. `dones`, a number, is a scalar."""
     with h5py.File(path, "w") as file:
         for number, (name, array) in enumerate(arrays.items()):
-            rows = min(ROWS, len(array)) if number == 0 else max(1, len(array)) if array.ndim else 0
-            if not array.size or not array.ndim or (number and compression == NONE):  # no chunk is empty
+            rows = _chunk_rows(number, array)
+            if not rows or (number and compression == NONE):
                 file.create_dataset(name, data=array)
             elif compression == LZF:
                 file.create_dataset(name, data=array, chunks=(rows, *array.shape[1:]), compression=LZF)
             else:
-                _write_chunks(file, name, array, rows, compression)
+                chunk = (rows, *array.shape[1:])
+                _write_chunks(file.create_dataset(name, array.shape, array.dtype, chunks=chunk).id, array, rows)
 
 
-def _write_chunks(file: h5py.File, name: str, array: Shaped[np.ndarray, "t ..."], rows: int, compression: str) -> None:
-    """Each chunk as it lies in the file: past h5py's filters, which are slower, and past its cache."""
-    chunk = (rows, *array.shape[1:])
-    options = {"compression": "gzip", "compression_opts": LEVEL} if compression == GZIP else {}
-    dataset = file.create_dataset(name, array.shape, array.dtype, chunks=chunk, **options)
+def _write_deflated(path: Path, arrays: FileArrays) -> None:
+    """As `_write_hdf5`, through HDF5's own calls: those of h5py take as long again."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    creation = h5p.create(h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)
+    file = h5f.create(str(path).encode(), h5f.ACC_TRUNC, creation, access)
+    try:
+        for number, (name, array) in enumerate(arrays.items()):
+            properties, rows = h5p.create(h5p.DATASET_CREATE), _chunk_rows(number, array)
+            properties.set_obj_track_times(False)
+            if rows:
+                properties.set_chunk((rows, *array.shape[1:]))
+                properties.set_deflate(LEVEL)
+            space = h5s.create_simple(array.shape) if array.ndim else h5s.create(h5s.SCALAR)
+            dataset = h5d.create(file, name.encode(), h5t.py_create(array.dtype, logical=True), space, properties)
+            if rows:
+                _write_chunks(dataset, array, rows, lambda block: isal_zlib.compress(block, LEVEL))
+            elif array.size:
+                dataset.write(h5s.ALL, h5s.ALL, array)
+    finally:
+        file.close()
+
+
+def _chunk_rows(number: int, array: Shaped[np.ndarray, "..."]) -> int:
+    """Rows of a chunk of array `number` of a file; 0 where it has none, for no chunk is empty."""
+    if not array.size or not array.ndim:
+        return 0
+    return min(ROWS, len(array)) if number == 0 else len(array)
+
+
+def _write_chunks(
+    dataset: h5d.DatasetID,
+    array: Shaped[np.ndarray, "t ..."],
+    rows: int,
+    packed: Callable[[Any], Any] = lambda block: block,
+) -> None:
+    """Each chunk as it lies in the file: past HDF5's filters, which are slower, and past its cache."""
     for first in range(0, len(array), rows):
         block = np.ascontiguousarray(array[first : first + rows])
         if len(block) < rows:
             block = np.concatenate([block, np.zeros((rows - len(block), *array.shape[1:]), array.dtype)])
-        data: Any = zlib_ng.compress(block.tobytes(), LEVEL) if compression == GZIP else block
-        dataset.id.write_direct_chunk((first, *(0 for _ in array.shape[1:])), data)
+        dataset.write_direct_chunk((first, *(0 for _ in array.shape[1:])), packed(block))
 
 
 class PlainHdf5:

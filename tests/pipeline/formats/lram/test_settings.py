@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pipeline.errors import InvalidInput, UnknownName
 from pipeline.formats.aspects import Aspect, lost_words
 from pipeline.formats.contract import CannotHold, Outgoing
 from pipeline.formats.lram.format import LramFormat
-from pipeline.formats.lram.writing import PlainHdf5, writer_of
+from pipeline.formats.lram.writing import COMPRESSIONS, PlainHdf5, writer_of
 from pipeline.formats.pictures import scaled
 from pipeline.formats.provenance import provenance
 from pipeline.sources.dqn_replay.source import DqnReplaySource
@@ -154,6 +155,18 @@ def test_hdf5_is_compressed_by_h5pys_own_codecs(pong, tmp_path, compression):
         assert file["dones"].compression is None
         np.testing.assert_array_equal(file["states"][:, 0], data.dataset[2].steps["observation"][:-1])
     assert is_read_back_as_declared(data, form, place)
+
+
+def test_an_hdf5_file_does_not_know_when_it_was_written(tmp_path, rng):
+    arrays = {"states": rng.normal(size=(70, 3)), "actions": np.arange(70), "dones": np.asarray(1, np.float32)}
+    for turn in ("now", "later"):
+        for compression in COMPRESSIONS:
+            writer_of("hdf5", compression)(tmp_path / f"{compression}-{turn}", arrays)
+        time.sleep(1.1 if turn == "now" else 0)  # HDF5 counts seconds
+    for compression in COMPRESSIONS:
+        assert (tmp_path / f"{compression}-now").read_bytes() == (tmp_path / f"{compression}-later").read_bytes()
+        with h5py.File(tmp_path / f"{compression}-now") as file:
+            assert all(np.array_equal(file[name], array) for name, array in arrays.items())
 
 
 def test_a_small_file_is_the_one_that_h5py_makes(tmp_path):
