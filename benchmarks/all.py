@@ -16,6 +16,7 @@ from benchmarks import (
     dqn_replay,
     embedding,
     formats,
+    image_text,
     live,
     png,
     policies,
@@ -24,7 +25,21 @@ from benchmarks import (
 )
 from benchmarks.measure import print_table
 
-MODULES = (retrieval, distances, chain, embedding, collection, atari, dqn_replay, png, video, policies, live, formats)
+MODULES = (
+    retrieval,
+    distances,
+    chain,
+    embedding,
+    collection,
+    atari,
+    dqn_replay,
+    png,
+    video,
+    policies,
+    live,
+    formats,
+    image_text,
+)
 
 RESULTS = Path(__file__).parent / "results.md"
 

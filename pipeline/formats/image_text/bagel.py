@@ -49,7 +49,7 @@ class BagelFormat(TrainerFormat):
         wordings: str | Mapping[str, Any] | None = None,
         shards: int = 64,
         max_tokens: int = 16384,
-        file_mb: int = 512,
+        file_mb: float = 512,
         prefix: str | None = None,
         per_task: bool = False,
     ) -> None:

@@ -43,7 +43,7 @@ class ThinkMorphFormat(TrainerFormat):
         window: int | None = None,
         shards: int = 64,
         max_tokens: int = 16384,
-        file_mb: int = 512,
+        file_mb: float = 512,
         prefix: str | None = None,
         per_task: bool = False,
     ) -> None:

@@ -56,14 +56,16 @@ class TrainerFormat(Format):
         window: int | None = None,
         shards: int = 64,
         max_tokens: int = 16384,
-        file_mb: int = 512,
+        file_mb: float = 512,
         prefix: str | None = None,
         per_task: bool = False,
     ) -> None:
         if window is not None:
             _check_count("window", window, 2)
-        for name, value in (("shards", shards), ("max_tokens", max_tokens), ("file_mb", file_mb)):
+        for name, value in (("shards", shards), ("max_tokens", max_tokens)):
             _check_count(name, value, 1)
+        if not file_mb > 0:
+            raise InvalidInput(f"format.file_mb={file_mb} must be more than 0.")
         check_type("format.per_task", per_task, bool, "true or false")
         self._window, self._shards, self._max_tokens, self._file_mb = window, shards, max_tokens, file_mb
         self.joins = not per_task
@@ -141,7 +143,7 @@ class TrainerFormat(Format):
 
     def _groups(self, tasks: Sequence[TaskRows]) -> RowGroups:
         rows, size = sum(task.windows.rows for task in tasks), sum(task.size for task in tasks)
-        return planned_groups(rows, self._shards, size, self._file_mb * MEGABYTE)
+        return planned_groups(rows, self._shards, size, max(1, round(self._file_mb * MEGABYTE)))
 
     def _guide(self, data: Sequence[Outgoing], tasks: Sequence[TaskRows], groups: RowGroups, prefix: str) -> Guide:
         name = environment_name(data[0]) if len(data) == 1 else data[0].domain
