@@ -16,7 +16,6 @@ from benchmarks import (
     dqn_replay,
     embedding,
     formats,
-    image_text,
     live,
     png,
     policies,
@@ -25,21 +24,7 @@ from benchmarks import (
 )
 from benchmarks.measure import print_table
 
-MODULES = (
-    retrieval,
-    distances,
-    chain,
-    embedding,
-    collection,
-    atari,
-    dqn_replay,
-    png,
-    video,
-    policies,
-    live,
-    formats,
-    image_text,
-)
+MODULES = (retrieval, distances, chain, embedding, collection, atari, dqn_replay, png, video, policies, live, formats)
 
 RESULTS = Path(__file__).parent / "results.md"
 
