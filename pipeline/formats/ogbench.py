@@ -22,7 +22,7 @@ from pipeline.formats.choice import holders
 from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.flat import FlatEpisodes, OnceColumns
 from pipeline.formats.npz import NpzArray, NpzWriter
-from pipeline.machine.files import sync_folder
+from pipeline.machine.files import sync_file, sync_folder
 from pipeline.sources.ogbench import ENDS, FORM, OBSERVATIONS, PROVENANCE, OgbenchSource, step_key
 from pipeline.sources.ogbench_once import NUMBER, ONCE, RESETS, RESETS_PRESENT
 from pipeline.wording import check_choice, few, slug
@@ -85,6 +85,7 @@ class OgbenchFormat(Format):
             _write_steps(files, episodes)
             _write_once(files, episodes)
         for name in paths:
+            sync_file(place / f".{name}")
             (place / f".{name}").rename(place / name)
         sync_folder(place)
 
