@@ -31,7 +31,7 @@ LEVEL = 3
 """As small as `numpy.savez_compressed`, which takes level 6 of another program, in a third of the time."""
 
 ISAL_LEVEL = 2
-"""Of a whole array at once: a fifth smaller than level 1 of zlib, in less than half its time."""
+"""Of a whole array at once: about as small as `numpy.savez_compressed`, in a tenth of its time or less."""
 
 ALIGNMENT = 64
 """Bytes of arrays that are not compressed begin at a multiple of it, so that they can be mapped into memory."""
