@@ -33,7 +33,7 @@ def experiment_facts(data: Outgoing, observation: str, settings: Mapping[str, An
     known = known_facts(data, settings)
     spaces = {
         "observation_space": observation_space_info(as_written(data.rows[observation])),
-        "action_space": action_space_info(data, action_names(data.provenance.get("parameters", {}))),
+        "action_space": action_space_info(data, label_names_of(data.provenance.get("parameters", {}))),
     }
     return {
         "version": 1,
@@ -77,6 +77,15 @@ def facts_of_environment(identity: Mapping[str, Any], env_id: str) -> dict[str, 
         "registration": dict(identity.get("registration") or {}),
         "max_steps": identity.get("max_steps"),
     }
+
+
+def label_names_of(parameters: Mapping[str, Any]) -> dict[int, str]:
+    """What discrete actions are called in a new row of an environment, by their number, from a manifest's `parameters`.
+
+    Those of Gymnasium's environments keep their numbers, as RLHF-Blender registers them, until somebody names them.
+    """
+    is_gymnasium = parameters.get("environment", {}).get("simulator") == "gymnasium"
+    return {} if is_gymnasium else action_names(parameters)
 
 
 def is_random(data: Outgoing) -> bool:

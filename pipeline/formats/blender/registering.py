@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dataset.columns import RowSpec
-from pipeline.domains.actions import action_names
 from pipeline.domains.domain import Domain
 from pipeline.errors import unknown_name
 from pipeline.formats.blender.entries import enter_environment, enter_experiment, enter_project, require_same
-from pipeline.formats.blender.facts import FRAMEWORKS, ROWS, as_written, environment_id, facts_of_environment
+from pipeline.formats.blender.facts import (
+    FRAMEWORKS,
+    ROWS,
+    as_written,
+    environment_id,
+    facts_of_environment,
+    label_names_of,
+)
 from pipeline.formats.blender.format import BlenderFormat
 from pipeline.formats.blender.labels import label_names, lay_images, read_images, set_labels
 from pipeline.formats.blender.laying import changing_tree
@@ -108,4 +114,4 @@ def _action_space(environment: Environment) -> dict[str, Any]:
     spec = environment.action_spec
     row, bounds = RowSpec(spec.dtype, spec.shape), bounds_of(spec)
     choice = recorded_choice(identity) or choice_between(row, bounds)
-    return space_of_actions(row, choice, bounds, action_names({"environment": identity}))
+    return space_of_actions(row, choice, bounds, label_names_of({"environment": identity}))
