@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 def foresee(*, format: Format | None, out: str | None) -> None:
     """Raises InvalidInput for settings with which no environment can be registered."""
     if not isinstance(format, BlenderFormat):
-        raise InvalidInput(f"stage=register writes into the registry of RLHF-Blender: {again(format='rlhf_blender')}")
+        raise InvalidInput(
+            "stage=register writes into the registry of RLHF-Blender: "
+            f"{again(format='rlhf_blender', format__out=out or 'blender')}"
+        )
     if out is None:
         raise InvalidInput(f"In which tree? {again(format__out='blender')}")
 

@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -13,7 +15,7 @@ import gymnasium
 from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.registration import DEFAULT_PROJECT, Registration
-from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, PROJECTS, Registry, Row
+from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, PROJECTS, Registry, Row, reading_registry
 from pipeline.formats.provenance import TOOL
 
 LIMIT = "max_episode_steps"
@@ -119,16 +121,23 @@ def require_same(row: Row, name: str, facts: Mapping[str, Any]) -> None:
     if known != env_id:
         raise InvalidInput(
             f"The experiment {name} of {row.path} belongs to the environment {known}, and this one is {env_id}.\n"
-            f"Name another: {again(format__experiment=f'{name}-2')}\nOr none, which means one for each environment: "
-            f"{again(format__experiment=None)}"
+            f"Name another: {again(format__experiment=free_experiment(row.path.parent, name))}\n"
+            f"Or none, which means one for each environment: {again(format__experiment=None)}"
         )
     wanted, there = environment_config(facts), row.mapping("environment_config")
     for part in ("env_kwargs", "registration"):
         if (ours := wanted.get(part) or {}) != (theirs := there.get(part) or {}):
             raise InvalidInput(
                 f"The experiment {name} of {row.path} plays {known} with {part} {theirs}, and this is with "
-                f"{ours}.\nName another experiment: {again(format__experiment=f'{name}-2')}"
+                f"{ours}.\nName another experiment: {again(format__experiment=free_experiment(row.path.parent, name))}"
             )
+
+
+def free_experiment(root: Path, name: str) -> str:
+    """A name like this one that no experiment in a tree has: `Mine-2`."""
+    with reading_registry(root) as registry:
+        taken = {row.text("exp_name") for row in registry.rows(EXPERIMENTS)} if registry else set()
+    return next(each for each in (f"{name}-{number}" for number in count(2)) if each not in taken)
 
 
 def space_info(space: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pipeline.formats.blender.entries import (
     enter_experiment,
     enter_project,
     experiment_name,
+    free_experiment,
     require_same,
 )
 from pipeline.formats.blender.files import EXPERIMENT
@@ -176,12 +177,15 @@ class BlenderOut(Out):
             raise self._other_data(f"they are of {theirs['dataset']}, {theirs['episodes']} episodes")
 
     def _other_data(self, what: str) -> InvalidInput:
-        number = int(self.checkpoint) + 1 if self.checkpoint.removeprefix("-").isdecimal() else 0
+        with reading_registry(self.root) as registry:
+            row = registry.find(EXPERIMENTS, exp_name=self.experiment) if registry else None
+        known = [int(each) for each in row.listed("checkpoint_list") if each.isdecimal()] if row else []
+        number, name = max(known, default=-1) + 1, free_experiment(self.root, self.experiment)
         return InvalidInput(
             f"{OUT}: {self.root} has other data of the checkpoint {self.checkpoint} of the experiment "
             f"{self.experiment}: {what}. Nothing is written over it.\n"
             f"Lay these as another checkpoint: {again(format__checkpoint=number)}\n"
-            f"Or as another experiment: {again(format__experiment=f'{self.experiment}-2')}\n"
+            f"Or as another experiment: {again(format__experiment=name)}\n"
             f"Or put them in its place: {again(format__replace=True)}"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.command import again, override
 from pipeline.envs.gym.keywords import BUILDER
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.formats.blender.entries import free_experiment
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Row, reading_registry
 from pipeline.formats.laying import LOCAL
 from pipeline.formats.places import OUT
@@ -80,7 +81,7 @@ def _require_no_contradiction(
         raise InvalidInput(
             f"The experiment {experiment} of {row.path} is registered with {override(key, value)}, and "
             f"{override(key, now[key])} was given.\nAs it is registered: {again(**{key: None})}\n"
-            f"Or name another experiment: {again(format__experiment=f'{experiment}-2')}"
+            f"Or name another experiment: {again(format__experiment=free_experiment(row.path.parent, experiment))}"
         )
 
 
