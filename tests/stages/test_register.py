@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -220,10 +219,16 @@ def test_an_experiment_that_nobody_registered_needs_an_environment(tree):
         assert as_registered(out, experiment, now, set()) == {}
 
 
-def test_an_environment_that_is_wrapped_by_the_server_is_not_played_bare(tree):
-    registered(tree, domain(), experiment="Mine")
-    with sqlite3.connect(tree / "rlhfblender.db") as connection:
-        config = "{'env_wrapper': 'a.B', 'frame_stack': 4, 'env_kwargs': {}}"
-        connection.execute("UPDATE Experiment SET environment_config = ?", [config])
+def test_an_environment_that_is_wrapped_by_the_server_is_registered_but_not_played_bare(tree):
+    wrapped = {"frame_stack": 4, "env_wrapper": "a.B", "sutton_barto_reward": True}
+    registered(tree, domain(env_kwargs=wrapped), experiment="Mine")
+    assert table(tree, "Experiment")[0]["environment_config"] == {
+        "env_kwargs": {"sutton_barto_reward": True},
+        "frame_stack": 4,
+        "env_wrapper": "a.B",
+    }
+    registered(tree, domain(env_kwargs=wrapped), experiment="Mine")
     with pytest.raises(InvalidInput, match="plays its environment through env_wrapper, frame_stack"):
         as_registered(str(tree), "Mine", UNNAMED, set())
+    with pytest.raises(InvalidInput, match=r"frame_stack is for RLHF-Blender's own builder.*policy\.stack"):
+        domain(env_kwargs=wrapped).environment(task="cartpole-v1").identity()

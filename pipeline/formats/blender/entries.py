@@ -101,7 +101,7 @@ def enter_checkpoint(registry: Registry, number: int, checkpoint: str) -> None:
 
 def environment_config(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an experiment's environment: what `gymnasium.make` is given, and apart what only a registration
-    takes.
+    takes, and what RLHF-Blender's own builder of environments does.
 
     >>> environment_config({"id": "CartPole-v1", "kwargs": {"sutton_barto_reward": True}, "max_steps": 1000})
     {'env_kwargs': {'sutton_barto_reward': True, 'max_episode_steps': 1000}}
@@ -112,7 +112,8 @@ def environment_config(facts: Mapping[str, Any]) -> dict[str, Any]:
     if facts.get("max_steps") != limit:
         kwargs[LIMIT] = facts.get("max_steps") or -1
     registration = facts.get("registration")
-    return {"env_kwargs": kwargs, **({"registration": dict(registration)} if registration else {})}
+    apart = {"registration": dict(registration)} if registration else {}
+    return {"env_kwargs": kwargs, **apart, **dict(facts.get("builder") or {})}
 
 
 def require_same(row: Row, name: str, facts: Mapping[str, Any]) -> None:

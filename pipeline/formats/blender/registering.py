@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.domains.domain import Domain
+from pipeline.envs.gym.keywords import BUILDER
 from pipeline.errors import unknown_name
 from pipeline.formats.blender.entries import enter_environment, enter_experiment, enter_project, require_same
 from pipeline.formats.blender.facts import (
@@ -37,14 +38,19 @@ from pipeline.observation import observation_arrays
 
 def facts_to_register(domain: Domain, task: str, format: BlenderFormat) -> dict[str, Any]:
     """What the registry is to say of a task's environment, which is made for it and reset once, and of an experiment
-    of it. As `experiment.json` of an export has it.
+    of it. As `experiment.json` of an export has it, and `builder`: the keywords that RLHF-Blender's own builder of
+    environments takes, without which it is made here.
 
     Raises InvalidInput for an environment that cannot be made.
     """
-    environment = domain.environment(task=task)
+    given = dict(domain.settings.get("env_kwargs") or {})
+    builder = {name: value for name, value in given.items() if name in BUILDER}
+    own = {"env_kwargs": {name: value for name, value in given.items() if name not in BUILDER}} if builder else {}
+    environment = domain.environment(task=task, **own)
     try:
         identity = environment.identity()
         facts = facts_of_environment(identity, format.env_id or environment_id(domain.name, task, identity))
+        facts["builder"] = builder
         spaces = {
             "observation_space": _observation_space(environment, format.observation),
             "action_space": _action_space(environment),
