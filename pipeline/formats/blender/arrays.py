@@ -19,8 +19,9 @@ from pipeline.episode import INFO, PRESENT, UNKNOWN, Episode
 from pipeline.exact import exactly, rounded
 from pipeline.formats.blender.spaces import is_discrete
 from pipeline.formats.contract import CannotHold
+from pipeline.policies import outputs
 
-VALUE, ENTROPY = f"{INFO}policy_value", f"{INFO}policy_entropy"
+VALUE, ENTROPY = f"{INFO}{outputs.VALUE}", f"{INFO}{outputs.ENTROPY}"
 """What a policy said of its decisions, where a dataset keeps that."""
 
 QPOS, QVEL = "qpos", "qvel"

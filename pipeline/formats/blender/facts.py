@@ -19,6 +19,9 @@ NO_CHECKPOINT = "-1"
 FRAMEWORKS = {"random": "Random", "sb3": "StableBaselines3"}
 """Those that RLHF-Blender knows; the names of other policies stand for themselves."""
 
+ONES = "ones"
+"""Uncertainty where nobody knows it."""
+
 ROWS = "T+1 rows an episode, a frame each; rewards, dones and infos are those of the step that led to a row"
 
 
@@ -42,7 +45,7 @@ def experiment_facts(data: Outgoing, observation: str, settings: Mapping[str, An
         "episodes": len(data),
         "rows": (data.dataset.lengths + 1).tolist(),
         "layout": ROWS,
-        "uncertainty": "entropy" if ENTROPY in data.rows else "ones",
+        "uncertainty": "entropy" if ENTROPY in data.rows else ONES,
         "env_states": has_states(data.rows),
         "provenance": dict(data.provenance),
     }

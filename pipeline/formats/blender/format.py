@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,7 @@ from pipeline.formats.aspects import EVERYTHING, Aspect
 from pipeline.formats.blender import files
 from pipeline.formats.blender.arrays import episode_arrays, has_states, row_rewards, row_states, row_uncertainty
 from pipeline.formats.blender.checks import BlenderArrays, wrong_files
-from pipeline.formats.blender.facts import experiment_facts, is_random, known_facts
+from pipeline.formats.blender.facts import NO_CHECKPOINT, ONES, experiment_facts, is_random, known_facts
 from pipeline.formats.blender.files import EXPERIMENT, episode_file
 from pipeline.formats.blender.laying import BlenderOut, blender_out
 from pipeline.formats.blender.registration import Registration
@@ -34,6 +35,9 @@ from pipeline.wording import check_type, few
 
 KEYFRAMES = 12
 """Frames from one that stands alone to the next, at most: RLHF-Blender shows single frames of its videos."""
+
+
+log = logging.getLogger(__name__)
 
 
 class BlenderFormat(Format):
@@ -99,14 +103,18 @@ class BlenderFormat(Format):
             self._chosen(each)
 
     def lost(self, data: Outgoing) -> Iterable[Aspect]:
-        """Besides what it never holds: the digits of actions that are written as float32."""
-        action = data.rows["action"].dtype
-        if action not in (np.int64, np.float32):
-            return [*super().lost(data), Aspect.DTYPES]
-        return super().lost(data)
+        """Besides what it never holds: the type of actions, and nested observations that are not chosen."""
+        yield from super().lost(data)
+        if data.rows["action"].dtype not in (np.int64, np.float32):
+            yield Aspect.DTYPES
+        if len(_observations(data)) > 1:
+            yield Aspect.OBSERVATIONS
 
     def becomes(self) -> Mapping[Aspect, str]:
-        return {Aspect.DTYPES: "actions stored as int64 or float32"}
+        return {
+            Aspect.DTYPES: "actions stored as int64 or float32",
+            Aspect.OBSERVATIONS: f"of nested ones only {self._observation}",
+        }
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         return PurePosixPath(".")
@@ -126,7 +134,9 @@ class BlenderFormat(Format):
                 under_way.append(pool.submit(self._write_episode, folder, number, arrays, each.frames[number]))
             for future in under_way:
                 future.result()
-        write_json(folder / EXPERIMENT, experiment_facts(each, chosen, self._named))
+        facts = experiment_facts(each, chosen, self._named)
+        write_json(folder / EXPERIMENT, facts)
+        _tell(f"{each.domain}/{each.task}", facts)
 
     def wrong(self, data: Sequence[Outgoing], path: Path) -> Iterator[str]:
         (each,) = data
@@ -150,7 +160,7 @@ class BlenderFormat(Format):
 
     def _chosen(self, data: Outgoing) -> str:
         """The array that becomes `obs`. Raises CannotHold where that is not clear."""
-        names = [name for name in data.rows if name.split("/")[0] == "observation"]
+        names = _observations(data)
         nested = [name.removeprefix("observation/") for name in names if name != "observation"]
         if self._observation is not None:
             if self._observation not in nested:
@@ -163,6 +173,23 @@ class BlenderFormat(Format):
                 f"{again(format__observation=nested[0])}"
             )
         return "observation"
+
+
+def _tell(label: str, facts: Mapping[str, Any]) -> None:
+    """What people should know of the files that they are shown."""
+    if facts["uncertainty"] == ONES:
+        log.info("export %s: uncertainty is 1 at every row: the dataset has no entropies (policy.outputs=true)", label)
+    if facts["checkpoint"] == NO_CHECKPOINT:
+        log.info(
+            "export %s: its checkpoint is %s, and RLHF-Blender exports feedback on numbers from 0 on alone: "
+            "format.checkpoint=0",
+            label,
+            NO_CHECKPOINT,
+        )
+
+
+def _observations(data: Outgoing) -> list[str]:
+    return [name for name in data.rows if name.split("/")[0] == "observation"]
 
 
 def _unfinished(data: Outgoing, folder: Path) -> Iterator[tuple[int, Episode]]:
