@@ -25,9 +25,6 @@ from benchmarks import (
 )
 from benchmarks.measure import print_table
 
-<<<<<<< HEAD
-MODULES = (retrieval, distances, chain, embedding, collection, atari, dqn_replay, png, video, policies, live, formats)
-=======
 MODULES = (
     retrieval,
     distances,
@@ -41,10 +38,8 @@ MODULES = (
     policies,
     live,
     formats,
-    image_text,
     blender,
 )
->>>>>>> 56ef2af (RLHF-Blender: a page with what people see, tables of rows and files, and each option of the old command; what an export cannot say is told)
 
 RESULTS = Path(__file__).parent / "results.md"
 
