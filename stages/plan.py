@@ -47,7 +47,8 @@ FACTS = StageFacts(per_task=False)
 
 @beartype
 def run(*, recipe: Recipe, workspace: Workspace) -> None:
-    """Print a line for each task: episodes, queries, pool, bytes, what is there, and time and memory as measured here.
+    """Print a line for each task: episodes and how long they are, queries, pool, bytes, what is there, and time and
+    memory as measured here.
 
     Sizes follow from shapes; parquet is counted like the bins, which it compresses. Times are those of finished
     artifacts of the same kind in this workspace, by the state; without any there is no figure.
@@ -56,7 +57,18 @@ def run(*, recipe: Recipe, workspace: Workspace) -> None:
     tasks = chosen_tasks(domain, recipe.task) or list(domain.tasks)
     kinds = KINDS if recipe.embedding is not None else KINDS[1:]
     table = Table(box=None, pad_edge=False)
-    for column in ("task", "episodes", "states", "queries", "pool", *kinds, "there", "time left", "memory"):
+    for column in (
+        "task",
+        "episodes",
+        "steps of one",
+        "states",
+        "queries",
+        "pool",
+        *kinds,
+        "there",
+        "time left",
+        "memory",
+    ):
         justify: JustifyMethod = "left" if column in ("task", "there") else "right"
         table.add_column(column, justify=justify, no_wrap=column != "there")  # a reason why not may be long
     rates = _rates(workspace, domain, kinds)
@@ -64,11 +76,13 @@ def run(*, recipe: Recipe, workspace: Workspace) -> None:
         plan = _plan(recipe.for_task(task), workspace, kinds)
         sizes = [human_bytes(plan.sizes[kind]) if kind in plan.sizes else "" for kind in kinds]
         numbers = [f"{number:,}" if number else "" for number in (plan.episodes, plan.states, plan.queries, plan.pool)]
+        numbers.insert(1, plan.length)
         left = [kind for kind in kinds if kind not in plan.there]
         there = plan.note or " ".join(plan.there)
         table.add_row(task, *numbers, *sizes, there, rates.time(left, plan.queries), rates.most(left))
     console = wide_console()
     console.print(table)
+    console.print("Steps of one episode: the median, and between which nine of ten lie (frames= ends each earlier).")
     console.print("Sizes before compression; time and memory as finished artifacts of this workspace took them.")
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import size_of
 from pipeline.regent.chain import Chain
@@ -32,6 +33,15 @@ def test_a_line_says_what_is_there_and_how_large_it_is(made, capsys):
     counted = plan_of(Chain.of(Recipe(toy, "corner", "scripted-v1"), workspace))
     arrays = sum(path.stat().st_size for path in bins.path.rglob("*.bin"))
     assert counted.sizes["bins"] == arrays <= size_of(bins.path)
+
+
+def test_a_line_says_how_long_episodes_are_or_at_most(made, capsys):
+    toy, workspace = made
+    lines = planned(capsys, toy, workspace)
+    lengths = sorted(EpisodeDataset.of(workspace.dataset("toy", "corner", "scripted-v1")).lengths.tolist())
+    least, most = lengths[1], lengths[18]
+    assert f"({least}-{most})" in lines["corner"]
+    assert "at most 60" in lines["maze"]
 
 
 def test_settings_that_leave_nothing_are_told_in_the_line(made, capsys):
