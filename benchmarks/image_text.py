@@ -87,7 +87,7 @@ def copied(data: Outgoing, folder: Path) -> None:
 
 
 def converted(pictures: Sequence[bytes], folder: Path) -> None:
-    """What a converter by pandas and Pillow does with some frames: each is decoded, encoded again, and put into rows."""
+    """What a converter by pandas and Pillow does with frames: each is decoded, encoded again, and put into rows."""
     rows = []
     for start in range(0, len(pictures), SHORT):
         images = []

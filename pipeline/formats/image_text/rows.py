@@ -16,7 +16,7 @@ from pipeline.formats.contract import Outgoing
 from pipeline.formats.hidden_parquet import HiddenParquet
 from pipeline.frames.store import PictureBlock
 
-GROUP_BYTES = 64 * 2**20
+GROUP_BYTES = 32 * 2**20
 """Of the pictures of a row group, unless one row has more."""
 
 PROVENANCE_KEY = b"repertoire"
