@@ -17,6 +17,7 @@ from benchmarks import (
     dqn_replay,
     embedding,
     formats,
+    image_text,
     live,
     png,
     policies,
@@ -38,6 +39,7 @@ MODULES = (
     policies,
     live,
     formats,
+    image_text,
     blender,
 )
 
