@@ -122,7 +122,7 @@ def run(
             raise InvalidInput(f"{error}{_together(export, domain, workspace, dataset, str(out))}") from error
     if lost and (force or not earlier):
         log.warning("export %s: %s does not hold all of it (%s)", export.label, format.name, lost)
-    if (force or not earlier) and not format.shows_frames and _has_frames(export, workspace):
+    if (force or not earlier) and not (format.shows_frames or format.takes_frames) and _has_frames(export, workspace):
         log.info("export %s: %s does not hold the drawn pictures (stage=frames)", export.label, format.name)
     artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
     return artifact if place is None else _laid(artifact, place, export, workspace)

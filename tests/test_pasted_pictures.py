@@ -50,3 +50,9 @@ def test_a_prefix_that_does_not_fit_is_mended_by_its_suggestion(shell):
     shell.pasted(shell.suggested(*bagel, "format.out=out", "format.prefix=wrong")[0])
     address = "format.out=memory://bucket/toy"
     shell.pasted(shell.suggested(*bagel, address)[0])
+
+
+def test_the_states_of_one_episode_are_neighbours_of_their_own_by_its_suggestion(shell):
+    (line,) = shell.suggested("stage=export", *TOY, "episodes=1", "format=atlas")
+    assert "format.own_episode=true" in line
+    assert "built" in shell.pasted(line)

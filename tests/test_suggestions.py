@@ -65,6 +65,7 @@ PLACES = {
     "formats/blender/registered.py _require_no_contradiction": "test_an_experiment_of_another_environment",
     "formats/blender/registered.py as_registered": "test_an_experiment_that_is_not_registered",
     "formats/blender/registry.py _elsewhere": "test_a_registry_of_another_version",
+    "formats/atlas.py require": "test_the_states_of_one_episode_are_neighbours_of_their_own_by_its_suggestion",
     "formats/exports.py _frames": "test_frames_that_a_form_shows_are_drawn_by_its_suggestion",
     "formats/exports.py _require_rule": "test_an_export_is_mended_by_its_suggestion",
     "formats/image_text/bagel.py _frames": "test_windows_that_do_not_fit_are_mended_by_their_suggestions",

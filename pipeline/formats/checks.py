@@ -52,16 +52,21 @@ def wrong_export(export: Artifact, workspace: Workspace) -> Iterator[str]:
     if (source := form.source(place_in(export))) is not None:
         for each in data:
             yield from _wrong_episodes(source, form, each, len(datasets) > 1)
-    elif len(data) == len(datasets) and all(each.frames or not form.shows_frames for each in data):
+    elif len(data) == len(datasets) and all(each.frames or not _has_frames(export) for each in data):
         yield from form.wrong(data, place_in(export))
+
+
+def _has_frames(export: Artifact) -> bool:
+    """Whether it was made of drawn pictures, too."""
+    return any(parent["kind"] == FRAMES for parent in export.manifest.parents)
 
 
 def _outgoing(export: Artifact, task: str, dataset: Artifact, workspace: Workspace, form: Format) -> Outgoing:
     """A dataset as it went out."""
     settings = {name: value for name, value in export.manifest.parameters.items() if name != TASKS}
     rule, episodes = settings.get("final_observation"), EpisodeDataset.of(dataset)
-    drawn = covering(workspace, dataset, FRAMES) if form.shows_frames else None
-    if form.shows_frames and drawn is None:
+    drawn = covering(workspace, dataset, FRAMES) if _has_frames(export) else None
+    if _has_frames(export) and drawn is None:
         log.info("export %s: its pictures were not compared: the frames of %s are gone", export.path, task)
     return Outgoing(
         export.domain,

@@ -141,6 +141,7 @@ class Format(Protocol):
             observations, the user says what stands for those that a source did not have.
         tags: the names of tags of a dataset repository that its own readers ask for; publishing sets them.
         shows_frames: it writes the pictures that stage=frames draws (`Outgoing.drawn`); the export is made of them.
+        takes_frames: it writes them where they are there already, and does without where they are not.
         viewer: the address of a page that shows such a dataset of the hub, with `{repo}` for its name.
         suffixes: how the name of its one file may end, its own first: `.hdf5`, `.h5`; none for a form that is a folder.
     """
@@ -151,6 +152,7 @@ class Format(Protocol):
     joins: bool = False
     marks_absence: bool = False
     shows_frames: bool = False
+    takes_frames: bool = False
     suffixes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     viewer: str = ""

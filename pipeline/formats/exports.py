@@ -67,7 +67,7 @@ def export_of(
     for name in names:
         artifact = workspace.dataset(domain.name, name, *asked)
         episodes = EpisodeDataset.of(artifact)
-        frames = _frames(artifact, len(episodes), format, workspace) if format.shows_frames else None
+        frames = _frames(artifact, len(episodes), format, workspace)
         data.append(
             Outgoing(
                 domain.name,
@@ -101,13 +101,18 @@ def _held(format: Format, data: Outgoing, loses: bool) -> HeldDigest:
     )
 
 
-def _frames(dataset: Artifact, episodes: int, format: Format, workspace: Workspace) -> Artifact:
-    """The pictures of a dataset's episodes. Raises ArtifactNotFound where nobody has drawn them, CannotHold where no
-    simulator can.
+def _frames(dataset: Artifact, episodes: int, format: Format, workspace: Workspace) -> Artifact | None:
+    """The pictures of a dataset's episodes, for a form that shows them, or takes those that are there.
+
+    Raises ArtifactNotFound where the form shows them and nobody has drawn them, CannotHold where no simulator can.
     """
+    if not (format.shows_frames or format.takes_frames):
+        return None
     frames = covering(workspace, dataset, FRAMES)
     if frames and (frames.parent(EPISODES).episodes or 0) >= episodes:
         return frames
+    if not format.shows_frames:
+        return None
     label, name = f"{dataset.domain}/{dataset.task}", dataset.manifest.version
     if "environment" not in dataset.manifest.parameters:
         raise CannotHold(

@@ -163,7 +163,7 @@ def _moments(
     mean = wide.mean(axis=0)
     with np.errstate(invalid="ignore"):  # infinite numbers are refused when all are added up
         wide -= mean
-    return len(wide), mean, wide.T @ wide
+        return len(wide), mean, wide.T @ wide
 
 
 def _of_wide_rows(rows: RowBlocks, pool: ThreadPoolExecutor) -> Plane:
