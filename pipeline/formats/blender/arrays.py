@@ -102,18 +102,13 @@ def row_infos(episode: Episode, is_random: bool) -> Shaped[np.ndarray, "rows"]:
     """
     first: dict[str, Any] = {name: plain(value) for name, value in episode.reset_info.items()}
     first |= dict(episode.reset_texts)
-    first |= {"seed": episode.seed} if episode.seed != UNKNOWN else {}
-    first |= {"mission": episode.mission} if episode.mission else {}
     rows = [first, *({} for _ in range(episode.length))]
     for name, values, there in _columns(episode):
-        for row, value, known in zip(rows[1:], values, there, strict=True):
-            if known:
-                row[name] = value
-    rows[-1] |= _end(episode)
+        _keep(rows[1:], name, values, there)
     for name, decided, there in _decisions(episode, is_random):
-        for row, value, known in zip(rows, decided, there, strict=False):
-            if known:
-                row[name] = value
+        _keep(rows, name, decided, there)
+    rows[0] = _start(episode) | rows[0]  # what the environment says is never replaced
+    rows[-1] = _end(episode) | rows[-1]
     found = np.empty(len(rows), object)
     found[:] = rows
     return found
@@ -165,6 +160,13 @@ def _plain_rows(array: Shaped[np.ndarray, "t ..."]) -> list[Any]:
     return array.tolist() if finite else plain(array)
 
 
+def _keep(rows: list[dict[str, Any]], name: str, values: list[Any], there: list[bool]) -> None:
+    """Values by the name of an info in those of the first rows at which they were there, where there is none yet."""
+    for row, value, known in zip(rows, values, there, strict=False):
+        if known:
+            row.setdefault(name, value)
+
+
 def _decisions(episode: Episode, is_random: bool) -> Iterator[tuple[str, list[float], list[bool]]]:
     """Value and entropy of each decision; of all rows where a random agent has none to say."""
     for name, array in (("value", VALUE), ("entropy", ENTROPY)):
@@ -186,6 +188,12 @@ def _reported(episode: Episode, name: str) -> tuple[Float[np.ndarray, "t"] | Non
 def _present(episode: Episode, name: str) -> Bool[np.ndarray, "t"]:
     mask = episode.steps.get(PRESENT + name.removeprefix(INFO))
     return np.ones(episode.length, np.bool_) if mask is None else mask[:-1]
+
+
+def _start(episode: Episode) -> dict[str, Any]:
+    """How it began."""
+    seed = {} if episode.seed == UNKNOWN else {"seed": episode.seed}
+    return {**seed, **({"mission": episode.mission} if episode.mission else {})}
 
 
 def _end(episode: Episode) -> dict[str, Any]:

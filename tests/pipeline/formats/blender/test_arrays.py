@@ -86,6 +86,14 @@ def test_the_first_info_tells_how_it_began_and_the_last_how_it_ended():
     assert row_infos(cut, is_random=False)[-1]["TimeLimit.truncated"]
 
 
+def test_what_an_environment_says_is_never_replaced():
+    steps = {"info/value": np.array([5, 6, 7, 0]), "info/terminated": np.array([2, 2, 2, 0])}
+    episode = replace(walk(**steps), reset_info={"seed": np.int64(99), "entropy": np.int64(3)})
+    first, *_, last = row_infos(episode, is_random=True)
+    assert first == {"seed": 99, "value": 1.0, "entropy": 3}
+    assert (last["value"], last["terminated"], last["entropy"]) == (7, 2, 1.0)
+
+
 def test_infos_are_plain_values_that_json_has_and_only_where_they_were():
     steps = {
         "info/speed": np.array([[1.5, np.nan], [np.inf, 2.0], [0.0, -np.inf], [0, 0]], np.float32),
