@@ -38,9 +38,10 @@ def test_an_experiment_of_another_environment(shell):
     shell.run("stage=collect", *words, "workers=1", "episodes=1", "render=true")
     for suggestion in shell.suggested(*EXPORT, *words, "format.experiment=Mine"):
         shell.pasted(suggestion)
-    other = ("domain.max_steps=9", "dataset=nine-v1", "format.checkpoint=9", "format.experiment=Mine")
-    shell.run("stage=collect", *POLE[:2], *other[:2], "workers=1", "policy=random", "episodes=1", "render=true")
-    shell.pasted(shell.suggested(*EXPORT, *POLE[:2], *other)[0])
+    other = ("+domain.env_kwargs={sutton_barto_reward: true}", "dataset=other-v1")
+    shell.run("stage=collect", *POLE[:2], *other, "workers=1", "episodes=1", "render=true")
+    shell.pasted(shell.suggested(*EXPORT, *POLE[:2], *other, "format.experiment=Mine")[1])
+    shell.pasted(shell.suggested(*EXPORT, *POLE[:2], *other[1:], "format.experiment=Mine")[0])
 
 
 def test_other_data_of_a_checkpoint(shell):

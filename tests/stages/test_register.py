@@ -197,6 +197,11 @@ def test_the_name_of_an_experiment_means_its_environment(tree):
         "domain.entry_point",
         "domain.env_kwargs",
     }
+    limited = UNNAMED | {"domain.max_steps": 5}
+    assert as_registered(str(tree), "Mine", limited, {"domain.max_steps"})["domain.env_kwargs"] == {
+        "reward_threshold": 200,
+        "difficulty": "hard",
+    }
     for key, value in (("domain.env_id", "CartPole-v1"), ("domain.env_kwargs", {"difficulty": "easy"})):
         with pytest.raises(InvalidInput, match="is registered with"):
             as_registered(str(tree), "Mine", UNNAMED | {key: value}, {key})

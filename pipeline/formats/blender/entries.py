@@ -13,12 +13,11 @@ from typing import Any
 import gymnasium
 
 from pipeline.command import again
+from pipeline.envs.gym.keywords import LIMIT
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.registration import DEFAULT_PROJECT, Registration
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, PROJECTS, Registry, Row, reading_registry
 from pipeline.formats.provenance import TOOL
-
-LIMIT = "max_episode_steps"
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +102,14 @@ def environment_config(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an experiment's environment: what `gymnasium.make` is given, and apart what only a registration
     takes, and what RLHF-Blender's own builder of environments does.
 
-    >>> environment_config({"id": "CartPole-v1", "kwargs": {"sutton_barto_reward": True}, "max_steps": 1000})
+    >>> facts = {"id": "CartPole-v1", "simulator": "gymnasium", "max_steps": 1000}
+    >>> environment_config({**facts, "kwargs": {"sutton_barto_reward": True}})
     {'env_kwargs': {'sutton_barto_reward': True, 'max_episode_steps': 1000}}
     """
     spec = _registered(str(facts["id"]), facts.get("packages") or ())
     shipped, limit = (dict(spec.kwargs), spec.max_episode_steps) if spec else ({}, None)
     kwargs = {name: value for name, value in dict(facts.get("kwargs") or {}).items() if shipped.get(name, ...) != value}
-    if facts.get("max_steps") != limit:
+    if facts.get("simulator") == "gymnasium" and facts.get("max_steps") != limit:
         kwargs[LIMIT] = facts.get("max_steps") or -1
     registration = facts.get("registration")
     apart = {"registration": dict(registration)} if registration else {}
@@ -117,7 +117,9 @@ def environment_config(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_same(row: Row, name: str, facts: Mapping[str, Any]) -> None:
-    """Raises InvalidInput where an experiment is of another environment than a dataset, or of other settings of it."""
+    """Raises InvalidInput where an experiment is of another environment than a dataset, or of other settings of it; a
+    time limit is none of them.
+    """
     env_id, known = str(facts["id"]), row.text("env_id")
     if known != env_id:
         raise InvalidInput(
@@ -127,11 +129,16 @@ def require_same(row: Row, name: str, facts: Mapping[str, Any]) -> None:
         )
     wanted, there = environment_config(facts), row.mapping("environment_config")
     for part in ("env_kwargs", "registration"):
-        if (ours := wanted.get(part) or {}) != (theirs := there.get(part) or {}):
+        if (ours := without_limit(wanted.get(part))) != (theirs := without_limit(there.get(part))):
             raise InvalidInput(
                 f"The experiment {name} of {row.path} plays {known} with {part} {theirs}, and this is with "
                 f"{ours}.\nName another experiment: {again(format__experiment=free_experiment(row.path.parent, name))}"
             )
+
+
+def without_limit(kwargs: Any) -> dict[str, Any]:
+    """Keywords of an environment but for its time limit, which may be set for each dataset."""
+    return {name: value for name, value in dict(kwargs or {}).items() if name != LIMIT}
 
 
 def free_experiment(root: Path, name: str) -> str:

@@ -74,6 +74,7 @@ def facts_of_environment(identity: Mapping[str, Any], env_id: str) -> dict[str, 
     """
     return {
         "id": env_id,
+        "simulator": identity.get("simulator"),
         "entry_point": identity.get("entry_point") if identity.get("source") else None,
         "packages": sorted(identity.get("packages") or {}),
         "kwargs": dict(identity.get("kwargs") or {}),

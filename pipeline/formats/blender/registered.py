@@ -10,12 +10,13 @@ from typing import Any
 from pipeline.command import again, override
 from pipeline.envs.gym.keywords import BUILDER
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.formats.blender.entries import free_experiment
+from pipeline.formats.blender.entries import free_experiment, without_limit
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Row, reading_registry
 from pipeline.formats.laying import LOCAL
 from pipeline.formats.places import OUT
 
 ENV_ID, ENTRY_POINT, PACKAGES, KWARGS = (f"domain.{key}" for key in ("env_id", "entry_point", "packages", "env_kwargs"))
+MAX_STEPS = "domain.max_steps"
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def as_registered(
             raise unknown_name(f"experiment in {OUT}={out}", experiment, names, hint)
         environment = registry.find(ENVIRONMENTS, registration_id=row.text("env_id"))
     wanted = dict(_registered_settings(row, environment))
+    if MAX_STEPS in given and KWARGS in wanted:
+        wanted[KWARGS] = without_limit(wanted[KWARGS])
     for key, value in wanted.items():
         _require_no_contradiction(key, value, now, given, experiment, row)
     _require_playable(row, experiment, given)
@@ -76,13 +79,19 @@ def _require_no_contradiction(
     """Raises InvalidInput where another environment, or the same one with other arguments, was named."""
     if key == PACKAGES or key not in given:
         return
-    typed = str(now[key]).rpartition(":")[2] if key == ENV_ID else now[key]
-    if typed != value:
+    if _comparable(key, now[key]) != _comparable(key, value):
         raise InvalidInput(
             f"The experiment {experiment} of {row.path} is registered with {override(key, value)}, and "
             f"{override(key, now[key])} was given.\nAs it is registered: {again(**{key: None})}\n"
             f"Or name another experiment: {again(format__experiment=free_experiment(row.path.parent, experiment))}"
         )
+
+
+def _comparable(key: str, value: Any) -> Any:
+    """A setting without what makes no other environment: the module of an id, the time limit."""
+    if key == ENV_ID:
+        return str(value).rpartition(":")[2]
+    return without_limit(value) if key == KWARGS else value
 
 
 def _require_playable(row: Row, experiment: str, given: Collection[str]) -> None:
