@@ -17,7 +17,7 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats report catalog verify clean
+.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats blender report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,12 @@ atari-1m: setup ## LRAM's published recipe: a million transitions of each of its
 atari-1m-formats: setup ## The same Pong again as npzc, npz and pkl, in OUT-npzc, OUT-npz and OUT-pkl
 	for form in npzc npz pkl; do \
 	  $(BIN)/python run.py stage=export $(AS_LRAM) task=pong format=$$form format.out=$(OUT)-$$form || exit 1; done
+
+TREE = $(if $(filter file,$(origin OUT)),outputs/blender,$(OUT))
+
+blender: setup ## Ten random episodes of CartPole in a folder that RLHF-Blender's server runs in (OUT=FOLDER), verified
+	$(BIN)/python run.py 'stage=[collect,export]' domain=gym domain.env_id=CartPole-v1 episodes=10 format=rlhf_blender format.out=$(TREE)
+	$(BIN)/python run.py stage=verify domain=gym domain.env_id=CartPole-v1 task=cartpole-v1
 
 report: setup ## HTML pages of DOMAIN for TASKS
 	$(BIN)/python run.py -m stage=report domain=$(DOMAIN) task=$(TASKS)
