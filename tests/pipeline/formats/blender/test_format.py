@@ -6,19 +6,23 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import PendulumEnv
 from PIL import Image
 
+from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.gym.environment import Gym
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, UnknownName
+from pipeline.formats.aspects import Aspect
 from pipeline.formats.blender.facts import environment_id
 from pipeline.formats.blender.format import KEYFRAMES, BlenderFormat
 from pipeline.formats.checks import wrong_export
@@ -134,16 +138,36 @@ def test_the_registry_is_told_what_was_played_and_how(stored):
     assert said["provenance"]["parameters"]["policy"]["randomness"] == 0.25
 
 
-def test_real_actions_have_the_bounds_of_their_environment(tmp_path: Path):
-    domain = Domain("gym", 6, 2, partial(Gym, env_id="Pendulum-v1", max_steps=6), ["pendulum-v1"], Regent(32, 5, 20, 9))
-    workspace = Workspace(str(tmp_path / "outputs"))
+class Reporting(PendulumEnv):
+    """Tells its simulator's state, as those of MuJoCo may."""
+
+    def reset(self, **settings: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return super().reset(**settings)[0], self._told()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:-1], self._told()
+
+    def _told(self) -> dict[str, Any]:
+        return {"qpos": self.state[:1], "qvel": self.state[1:]}
+
+
+@pytest.fixture(scope="module")
+def swinging(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Workspace]:
+    """Two random episodes of an environment with real actions that tells its simulator's state."""
+    make = partial(Gym, env_id="Reporting-v0", entry_point=f"{__name__}:Reporting", max_steps=6)
+    domain = Domain("gym", 6, 2, make, ["reporting-v0"], Regent(32, 5, 20, 9))
+    workspace = Workspace(str(tmp_path_factory.mktemp("swinging") / "outputs"))
     random = {"policy": Random, "dataset": "random-v1", "episodes": 2}
-    collected(domain, workspace, "pendulum-v1", **random, render=True)
-    settings = {"task": "pendulum-v1", "dataset": "random-v1"}
-    folder = place_of(written(BlenderFormat(checkpoint=0), workspace, domain, **settings))
-    said = json.loads((folder / "experiment.json").read_text())
-    assert (said["checkpoint"], said["framework"], said["environment"]["id"]) == ("0", "Random", "Pendulum-v1")
-    assert said["environment"]["action_space"] == {
+    collected(domain, workspace, "reporting-v0", **random, render=True)
+    settings = {"task": "reporting-v0", "dataset": "random-v1"}
+    return written(BlenderFormat(checkpoint=0), workspace, domain, **settings), workspace
+
+
+def test_real_actions_have_the_bounds_of_their_environment(swinging):
+    folder = place_of(swinging[0])
+    told = json.loads((folder / "experiment.json").read_text())
+    assert (told["checkpoint"], told["framework"], told["environment"]["id"]) == ("0", "Random", "Reporting-v0")
+    assert told["environment"]["action_space"] == {
         "label": "Box((1,))",
         "shape": [1],
         "dtype": "float32",
@@ -153,7 +177,22 @@ def test_real_actions_have_the_bounds_of_their_environment(tmp_path: Path):
     }
     npz = folder / "episodes" / "benchmark_1.npz"
     assert all(isinstance(action, float) for action in action_list(npz)), "an action of one number is that number"
-    assert step_details(npz, 3)["info"] == {"value": 1.0, "entropy": 1.0}
+    info = step_details(npz, 3)["info"]
+    assert (info.pop("value"), info.pop("entropy"), sorted(info)) == (1.0, 1.0, ["qpos", "qvel"])
+
+
+def test_a_demonstration_can_begin_at_every_row_whose_state_was_reported(swinging):
+    artifact, workspace = swinging
+    folder, dataset = place_of(artifact), EpisodeDataset.of(workspace.dataset("gym", "reporting-v0", "random-v1"))
+    for number, episode in enumerate(dataset):
+        states = np.load(folder / "env_states" / f"env_states_{number}.npy", allow_pickle=True)
+        assert states.shape == (episode.rows, 1)
+        for row in range(episode.rows):
+            cosine = np.cos(states[row][0]["state"]["qpos"][0])
+            assert cosine == pytest.approx(episode.steps["observation"][row, 0], abs=1e-6)
+            assert states[row][0]["elapsed_steps"] == row
+    assert json.loads((folder / "experiment.json").read_text())["env_states"]
+    assert list(wrong_export(artifact, workspace)) == []
 
 
 def test_what_somebody_changed_is_found(stored, tmp_path: Path):
@@ -228,7 +267,10 @@ def test_nested_observations_are_refused_until_one_is_chosen(tmp_path: Path):
     data = [outgoing(workspace, "listed-v1")]
     with pytest.raises(CannotHold, match=r"format.observation=camera"):
         BlenderFormat().require(data)
-    BlenderFormat(observation="camera").require(data)
+    chosen = BlenderFormat(observation="camera")
+    chosen.require(data)
+    assert Aspect.OBSERVATIONS in set(chosen.lost(data[0]))
+    assert chosen.becomes()[Aspect.OBSERVATIONS] == "of nested ones only camera"
     with pytest.raises(UnknownName, match="camera"):
         BlenderFormat(observation="camara").require(data)
 
