@@ -31,13 +31,15 @@ Episodes of {label} in the form of {form}, written by repertoire.
 |---|---|
 {rows}
 
-Read it with {form}'s own tools, or bring it into a store of repertoire, with all that it holds:
+{read}:
 
 ```
-hf download {repo} --repo-type dataset --local-dir {name}
-{ingest}
+hf download {repo} --repo-type dataset --local-dir {name}{ingest}
 ```
 """
+
+WITH_DOOR = "Read it with {form}'s own tools, or bring it into a store of repertoire, with all that it holds"
+WITHOUT_DOOR = "Bring it to your machine"
 
 
 BADGE = "https://huggingface.co/datasets/huggingface/badges/resolve/main/visualize-this-dataset-xl.svg"
@@ -80,13 +82,22 @@ def export_task(export: Export, artifact: Artifact, repo: str) -> ExportTask:
     folders = {f"{PurePosixPath(upload.path).parts[0]}/" for upload in uploads if "/" in upload.path}
     if top != place:
         folders = {f"{place.relative_to(top).as_posix()}/"} if place.is_dir() else set()
-    head, section = split_card(own.read_text()) if own and own.is_file() else ({}, _section(export, artifact, repo))
+    if own and own.is_file():
+        head, section = split_card(own.read_text())
+    else:
+        head, section = _configs(uploads), _section(export, artifact, repo)
     known = {"tags": ["offline-rl", export.format.name, artifact.domain], "task_categories": ["reinforcement-learning"]}
     name = f"{export.label.replace('/', '-')}-{export.format.name}"
     if export.format.viewer:
         section = f"{VIEWER.format(address=export.format.viewer.format(repo=repo))}\n\n{section}"
     states = int(artifact.manifest.counts["states"])
     return ExportTask(name, uploads, b"", states, known | head, section, tuple(sorted(folders)))
+
+
+def _configs(uploads: Sequence[Upload]) -> dict[str, Any]:
+    """What the head of a card says of parquet files, so that the hub shows the rows of each."""
+    tables = [PurePosixPath(upload.path) for upload in uploads if upload.path.endswith(".parquet")]
+    return {"configs": [{"config_name": path.stem, "data_files": str(path)} for path in tables]} if tables else {}
 
 
 def export_card(
@@ -127,8 +138,10 @@ def _section(export: Export, artifact: Artifact, repo: str) -> str:
     tasks = ", ".join(each.task for each in export.data)
     name, form, task = repo.partition("/")[2], export.format.name, export.data[0].task
     path = f"{name}/{export.place}" if not export.format.joins else name
-    door = export.format.source(place_in(artifact))
-    settings = {"source": door.name, "source.path": path} if door else {}
+    ingest = ""
+    if door := export.format.source(place_in(artifact)):
+        settings = {"source": door.name, "source.path": path}
+        ingest = "\n" + Command("ingest", task, f"domain={artifact.domain}", settings).line(Typed())
     return SECTION.format(
         title=f"{artifact.domain}: {tasks}",
         label=f"{artifact.domain} ({tasks})",
@@ -136,7 +149,8 @@ def _section(export: Export, artifact: Artifact, repo: str) -> str:
         rows="\n".join(f"| {name} | {text} |" for name, text in _facts(export, artifact).items() if text),
         repo=repo,
         name=name,
-        ingest=Command("ingest", task, f"domain={artifact.domain}", settings).line(Typed()),
+        read=(WITH_DOOR if door else WITHOUT_DOOR).format(form=form),
+        ingest=ingest,
     )
 
 
