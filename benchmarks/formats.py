@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.episode import Episode, with_last_row
 from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.exports import held_digest
 from pipeline.formats.provenance import provenance
 from pipeline.machine.files import sync_tree
 from pipeline.machine.memory import keep_freed_memory
@@ -176,8 +177,9 @@ def outgoing(artifact: Artifact) -> Outgoing:
 
 
 def export(form: Format, artifact: Artifact, place: Path) -> None:
-    """Write a dataset in a form, durably."""
-    form.write([outgoing(artifact)], place)
+    """Write a dataset in a form, durably, with the digest of what it holds, as stage=export does."""
+    data = outgoing(artifact)
+    form.write([replace(data, held=held_digest(form, data, any(form.lost(data))))], place)
     sync_tree(place)
 
 

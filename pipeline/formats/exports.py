@@ -84,14 +84,14 @@ def export_of(
         _require_rule(format, data[-1])
     format.require(data)
     losses = [list(format.lost(each)) for each in data]
-    data = [replace(each, held=_held(format, each, bool(lost))) for each, lost in zip(data, losses, strict=True)]
+    data = [replace(each, held=held_digest(format, each, bool(lost))) for each, lost in zip(data, losses, strict=True)]
     label = names[0] if len(names) == 1 and not format.joins else ALL_TASKS
     parameters = settings | ({TASKS: list(names)} if format.joins else {})
     spec = Spec(domain.name, label, EXPORT, EXPORT_FORMAT, parameters, (*datasets, *drawn))
     return Export(data, format, spec, [aspect for aspect in Aspect if any(aspect in lost for lost in losses)])
 
 
-def _held(format: Format, data: Outgoing, loses: bool) -> HeldDigest:
+def held_digest(format: Format, data: Outgoing, loses: bool) -> HeldDigest:
     """What the digest of the episodes is found by; where nothing is lost, it is that of the dataset."""
     dataset, rule, held = data.dataset, data.final_observation, format.held(data)
     dropped = ~dataset.per_episode("has_final_observation") & (rule is FinalObservation.DROP)

@@ -13,7 +13,10 @@ from pipeline.episode import Episode
 
 def unfilled(episode: Episode) -> Episode:
     """The episode with zeros for a last observation that its source did not have, whatever stood for it."""
-    return episode if episode.has_final_observation else with_observations(episode, _zeroed)
+    shown = (array for name, array in episode.steps.items() if name.startswith("observation"))
+    if episode.has_final_observation or not any(array[-1].tobytes().strip(b"\0") for array in shown):
+        return episode
+    return with_observations(episode, _zeroed)
 
 
 def with_observations(episode: Episode, change: Callable[[Shaped[np.ndarray, "rows ..."]], None]) -> Episode:
