@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.command import Typed, typed, user_typed
 from pipeline.dataset.columns import Columns, RowSpec
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.episode import INFO_TEXTS, RESET, SUMMARY, Episode
+from pipeline.episode import INFO, INFO_TEXTS, RESET, SUMMARY, Episode
 from pipeline.errors import InvalidEpisode, TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
 from pipeline.interfaces import Decision, Environment
 from pipeline.machine.processes import spawn_context
+from pipeline.policies.outputs import ENTROPY, VALUE
 from pipeline.rollout.rollout import Start, play
 
 CHUNK = 8
@@ -39,13 +41,23 @@ class Audited:
 
 
 class Recorded:
-    """A policy that plays the actions of one recorded episode."""
+    """A policy that plays the actions of one recorded episode, and says of each what its policy said then.
+
+    Args:
+        actions: of the episode.
+        outputs: infos that its policy gave, not its simulator, by name.
+    """
 
     name = "recorded"
     slots = 1
 
-    def __init__(self, actions: Shaped[np.ndarray, "rows ..."]) -> None:
+    def __init__(
+        self,
+        actions: Shaped[np.ndarray, "rows ..."],
+        outputs: Mapping[str, Shaped[np.ndarray, "rows"]] = MappingProxyType({}),
+    ) -> None:
         self._actions = iter(actions)
+        self._outputs = {name: iter(values) for name, values in outputs.items()}
 
     def identity(self) -> Mapping[str, Any]:
         """Its name; what it plays is in the dataset."""
@@ -57,6 +69,10 @@ class Recorded:
     def act(self, decisions: Sequence[Decision]) -> list[Shaped[np.ndarray, "..."]]:
         """The next recorded action, whatever is observed."""
         return [np.asarray(next(self._actions)) for _ in decisions]
+
+    def outputs(self, slot: int) -> Mapping[str, np.float32]:
+        """What was recorded of the newest decision."""
+        return {name: next(values) for name, values in self._outputs.items()}
 
 
 def audit(
@@ -81,6 +97,13 @@ def audit(
                 yield from results
     except BrokenProcessPool as error:
         raise TaskFailed(f"A process that replayed {artifact.manifest.task} died without a message.") from error
+
+
+def policy_outputs(artifact: Artifact, episode: Episode) -> dict[str, Shaped[np.ndarray, "rows"]]:
+    """The infos of an episode that its policy gave, not its simulator; see `policy.outputs`."""
+    if not artifact.manifest.parameters.get("policy", {}).get("outputs"):
+        return {}
+    return {name: each for name in (ENTROPY, VALUE) if (each := episode.steps.get(f"{INFO}{name}")) is not None}
 
 
 def first_difference(recorded: Episode, replayed: Episode) -> tuple[int, str] | None:
@@ -156,7 +179,7 @@ def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
 
 def _audit_one(simulator: Environment, recorded: Episode, index: int, columns: Columns, frames: Path | None) -> Audited:
     start = Start(index, recorded.seed, np.random.default_rng(0))
-    policy = Recorded(recorded.steps["action"])
+    policy = Recorded(recorded.steps["action"], policy_outputs(_job[1], recorded))
     watch = None if frames is None else picture_of
     played = next(play([simulator], policy, iter([start]), limit=recorded.length, watch=watch))
     difference = first_difference(recorded, as_stored(played.episode, index, columns))
