@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -90,17 +90,12 @@ def read_images(folder: str, labels: Sequence[str], layout: TreeLayout) -> dict[
     return found
 
 
-def lay_images(root: Path, env_id: str, images: Mapping[str, bytes]) -> list[PurePosixPath]:
-    """Write pictures where the server looks for those of an environment; returns the folders.
-
-    The routes of the server have the id as it is, its data folders `ALE-Pong-v5`: such an id has both.
-    """
-    folders = [PurePosixPath(DATA, "action_labels", name) for name in dict.fromkeys((env_id, data_spelling(env_id)))]
-    for folder in folders:
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for name, content in images.items():
-            write_atomic(root / folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-    return folders
+def lay_images(root: Path, env_id: str, images: Mapping[str, bytes]) -> None:
+    """Write pictures where the server looks for those of an environment."""
+    folder = root / DATA / "action_labels" / data_spelling(env_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in images.items():
+        write_atomic(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
 
 
 def stem_of(label: str) -> str:

@@ -28,13 +28,13 @@ from pipeline.formats.blender.entries import (
     require_same,
 )
 from pipeline.formats.blender.files import EXPERIMENT
-from pipeline.formats.blender.places import PROVENANCE, CheckpointPlace
+from pipeline.formats.blender.places import DATA, PROVENANCE, CheckpointPlace
 from pipeline.formats.blender.points import are_written, write_points
 from pipeline.formats.blender.registration import Projection, Registration, TreeLayout
 from pipeline.formats.blender.registry import EXPERIMENTS, Row, changing_registry, reading_registry
 from pipeline.formats.laying import LOCAL, LocalOut, copy_or_link, folder_made
 from pipeline.formats.places import OUT, Out, another_place
-from pipeline.machine.files import read_json, sync_folder, sync_tree
+from pipeline.machine.files import read_json, sync_tree
 from pipeline.machine.lease import held
 from pipeline.wording import few
 
@@ -214,8 +214,7 @@ class BlenderOut(Out):
             target = self.root / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(partial / str(number), target)
-        for folder in {(self.root / file.path).parent for file in planned}:
-            sync_folder(folder)
+        sync_tree(self.root / DATA)
 
     def _checkpoints(self, row: Row) -> list[CheckpointPlace]:
         """The checkpoints of the experiment that have episodes here."""

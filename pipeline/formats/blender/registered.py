@@ -14,6 +14,7 @@ from pipeline.formats.blender.entries import free_experiment, without_limit
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Row, reading_registry
 from pipeline.formats.laying import LOCAL
 from pipeline.formats.places import OUT
+from pipeline.wording import check_type
 
 ENV_ID, ENTRY_POINT, PACKAGES, KWARGS = (f"domain.{key}" for key in ("env_id", "entry_point", "packages", "env_kwargs"))
 MAX_STEPS = "domain.max_steps"
@@ -38,6 +39,7 @@ def as_registered(
     """
     if ENV_ID not in now or not experiment or not out or ("://" in out and not out.startswith(LOCAL)):
         return {}
+    check_type("format.experiment", experiment, str, "a text")
     root = Path(out.removeprefix(LOCAL)).expanduser().absolute()
     with reading_registry(root) as registry:
         row = registry.find(EXPERIMENTS, exp_name=experiment) if registry else None
