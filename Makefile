@@ -17,7 +17,7 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats blender report catalog verify clean
+.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,18 @@ atari-1m: setup ## LRAM's published recipe: a million transitions of each of its
 atari-1m-formats: setup ## The same Pong again as npzc, npz and pkl, in OUT-npzc, OUT-npz and OUT-pkl
 	for form in npzc npz pkl; do \
 	  $(BIN)/python run.py stage=export $(AS_LRAM) task=pong format=$$form format.out=$(OUT)-$$form || exit 1; done
+
+FRAMES ?= 100
+EPISODES ?= 5
+RANDOMNESS ?= 0.2
+PICTURES = $(if $(filter file,$(origin OUT)),outputs/image-text,$(OUT))
+SCREENS := domain=atari dataset=image-text-v1
+
+image-text: setup ## Screens and actions of 62 Atari games, or TASKS=a,b, as both image-text parquets in OUT=FOLDER, verified (FRAMES=, EPISODES=, RANDOMNESS=)
+	$(BIN)/python run.py 'stage=[collect,export]' $(SCREENS) $(or $(named_tasks),task=all) frames=$(FRAMES) episodes=$(EPISODES) \
+	  policy.randomness=$(RANDOMNESS) format=interleaved format.out=$(PICTURES)/atari_full_dataset.parquet
+	$(BIN)/python run.py stage=export $(SCREENS) $(or $(named_tasks),task=all) episodes=$(EPISODES) format=simple format.out=$(PICTURES)/atari_simple.parquet
+	$(BIN)/python run.py stage=verify domain=atari
 
 TREE = $(if $(filter file,$(origin OUT)),outputs/blender,$(OUT))
 

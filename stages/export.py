@@ -12,7 +12,7 @@ from beartype import beartype
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.exported import DATA, LOST, PLACE
+from pipeline.artifacts.exported import DATA, LOST, PLACE, lost_sentence
 from pipeline.artifacts.remake import remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
@@ -105,7 +105,7 @@ def run(
         if task == ALL and 0 < len(have) < len(names):
             error.instead = f"Or export the tasks that have it: {again(task=None)}"
         raise
-    lost = "; ".join(lost_words(export.lost, export.format.becomes()))
+    lost = lost_sentence(lost_words(export.lost, export.format.becomes()))
     if strict and lost:
         raise CannotHold(
             f"{format.name} cannot hold all of {export.label} ({lost}). "

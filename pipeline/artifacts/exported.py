@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Parent
@@ -39,9 +40,22 @@ def datasets_in(export: Artifact) -> list[Parent]:
     return [parent for parent in export.parents if parent.kind == EPISODES]
 
 
+def lost_sentence(lost: Sequence[str]) -> str:
+    """What becomes of what a form does not hold, what becomes of several things once.
+
+    >>> lost_sentence(["seeds: dropped", "infos: dropped", "rewards: stored as float32"])
+    'seeds, infos: dropped; rewards: stored as float32'
+    """
+    things: dict[str, list[str]] = {}
+    for each in lost:
+        thing, _, becomes = each.partition(": ")
+        things.setdefault(becomes, []).append(thing)
+    return "; ".join(f"{', '.join(names)}: {becomes}" for becomes, names in things.items())
+
+
 def export_words(export: Artifact) -> tuple[str, str]:
     """An export on the terminal: its form and size, and what becomes of what the form does not hold."""
     manifest = export.manifest
-    lost = ", ".join(manifest.facts.get(LOST, []))
+    lost = lost_sentence(manifest.facts.get(LOST, []))
     size = human_bytes(sum(int(record["size"]) for record in manifest.files.values()))
     return f"{manifest.parameters.get('format')}, {size}", lost or "nothing is lost"

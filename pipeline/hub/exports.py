@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.exported import DATA, LOST, place_in
+from pipeline.artifacts.exported import DATA, LOST, lost_sentence, place_in
 from pipeline.command import Command, Typed
 from pipeline.dataset.rewards import return_words, reward_clipping
 from pipeline.errors import InvalidInput
@@ -166,7 +166,7 @@ def _facts(export: Export, artifact: Artifact) -> dict[str, str]:
         "states": f"{manifest.counts['states']:,}",
         "made by": _maker(made["parameters"], made["versions"]),
         "rewards": return_words(clipping) if clipping else "",
-        "lost on the way": ", ".join(manifest.facts.get(LOST, [])) or "nothing",
+        "lost on the way": lost_sentence(manifest.facts.get(LOST, [])) or "nothing",
         "files": f"{len(files):,}, {human_bytes(sum(int(manifest.files[name]['size']) for name in files))}",
         "command": f"`{made['command']}`" if made["command"] else "",
     }
