@@ -28,7 +28,7 @@ from pipeline.frames.store import Frames
 from pipeline.frames.video import decoded, write_video
 from pipeline.interfaces import Decision, Environment
 from pipeline.machine.threads import available_cores
-from stages import collect
+from tests.conftest import collected
 
 EPISODES, STEPS = 100, 200
 
@@ -68,11 +68,8 @@ def _collected(root: Path, episodes: int) -> Sequence[Any]:
     environment = partial(Gym, env_id="CartPole-v1", max_steps=STEPS)
     domain = Domain("gym", STEPS, episodes, environment, ["cartpole-v1"], Regent(32, 5, 20, 100))
     workspace = Workspace(str(root / "outputs"))
-    settings = {"dataset": "balance-v1", "episodes": episodes, "states": None, "frames": None, "force": False}
-    collect.run(
-        domain=domain, task="cartpole-v1", workspace=workspace, policy=Balance, randomness=0.0, seed=0,
-        workers=available_cores(), render=True, **settings,
-    )  # fmt: skip
+    settings = {"dataset": "balance-v1", "episodes": episodes, "render": True, "workers": available_cores()}
+    collected(domain, workspace, "cartpole-v1", policy=Balance, **settings)
     return export_of(domain, ["cartpole-v1"], workspace, ("balance-v1", None), BlenderFormat(), None).data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -32,6 +32,9 @@ from pipeline.frames.video import CRF, FPS, check_encoder, check_quality, decode
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.machine.threads import available_cores
 from pipeline.wording import check_type, few
+
+WAITING = 2**30
+"""Bytes of pictures, as they are stored, that wait to be encoded."""
 
 KEYFRAMES = 12
 """Frames from one that stands alone to the next, at most: RLHF-Blender shows single frames of its videos."""
@@ -125,14 +128,15 @@ class BlenderFormat(Format):
         chosen = self._chosen(each)
         for kind in files.KINDS if has_states(each.rows) else files.KINDS[:-1]:
             (folder / kind).mkdir(exist_ok=True)
-        under_way = deque[Future[None]]()
+        under_way = deque[tuple[Future[None], int]]()
         with ThreadPoolExecutor(available_cores(), "blender") as pool:
             for number, episode in _unfinished(each, folder):
-                while len(under_way) >= 2 * available_cores():
-                    under_way.popleft().result()
-                arrays = partial(file_arrays, episode, chosen, is_random(each))
-                under_way.append(pool.submit(self._write_episode, folder, number, arrays, each.frames[number]))
-            for future in under_way:
+                _write_arrays(folder, number, *file_arrays(episode, chosen, is_random(each)))
+                frames = each.frames[number]
+                while len(under_way) >= 2 * available_cores() or sum(size for _, size in under_way) > WAITING:
+                    under_way.popleft()[0].result()
+                under_way.append((pool.submit(self._write_pictures, folder, number, frames), frames.png.nbytes))
+            for future, _ in under_way:
                 future.result()
         facts = experiment_facts(each, chosen, self._named)
         write_json(folder / EXPERIMENT, facts)
@@ -142,18 +146,8 @@ class BlenderFormat(Format):
         (each,) = data
         return wrong_files(each, path, partial(file_arrays, observation=self._chosen(each), random=is_random(each)))
 
-    def _write_episode(
-        self,
-        folder: Path,
-        number: int,
-        arrays: Callable[[], tuple[BlenderArrays, BlenderArrays]],
-        frames: EpisodeFrames,
-    ) -> None:
-        """All files of an episode, its video last: that it is there says that the others are."""
-        inside, beside = arrays()
-        write_atomic(folder / episode_file(files.EPISODES, number), partial(_save_npz, arrays=inside))
-        for kind, array in beside.items():
-            write_atomic(folder / episode_file(kind, number), partial(np.save, arr=array))
+    def _write_pictures(self, folder: Path, number: int, frames: EpisodeFrames) -> None:
+        """The video of an episode is the last of its files: that it is there says that the others are."""
         last_two = (decode_png(frames[row]) for row in range(len(frames))[-2:])
         write_thumbnail(folder / episode_file(files.THUMBNAILS, number), last_two)
         write_video(folder / episode_file(files.RENDERS, number), decoded(frames), self._fps, self._crf, KEYFRAMES)
@@ -205,6 +199,12 @@ def file_arrays(episode: Episode, observation: str, random: bool) -> tuple[Blend
     if (states := row_states(episode)) is not None:
         beside[files.ENV_STATES] = states
     return episode_arrays(episode, observation, random), beside
+
+
+def _write_arrays(folder: Path, number: int, inside: BlenderArrays, beside: BlenderArrays) -> None:
+    write_atomic(folder / episode_file(files.EPISODES, number), partial(_save_npz, arrays=inside))
+    for kind, array in beside.items():
+        write_atomic(folder / episode_file(kind, number), partial(np.save, arr=array))
 
 
 def _save_npz(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
