@@ -7,12 +7,15 @@ import functools
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from pipeline.machine.threads import one_blas_thread
+
 
 def scaled(pictures: UInt8[np.ndarray, "t h w"], height: int, width: int) -> UInt8[np.ndarray, "t height width"]:
     """Each pixel is the mean of the area that it covers, as OpenCV's INTER_AREA to within a grey level."""
     down, across = _shares(pictures.shape[1], height), _shares(pictures.shape[2], width)
     blocks = [pictures[first : first + 256] for first in range(0, len(pictures), 256)]
-    made = [np.rint(down @ block.astype(np.float32) @ across.T).astype(np.uint8) for block in blocks]
+    with one_blas_thread():  # for such small products threads cost ten times what they compute
+        made = [np.rint(down @ block.astype(np.float32) @ across.T).astype(np.uint8) for block in blocks]
     return np.concatenate(made) if made else np.zeros((0, height, width), np.uint8)
 
 

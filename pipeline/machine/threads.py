@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_BLAS_LOCK = threading.Lock()  # the number of BLAS threads belongs to the process: one caller at a time sets it
+_BLAS_LOCK = threading.RLock()  # the number of BLAS threads belongs to the process: one caller at a time sets it
 
 
 def available_cores() -> int:

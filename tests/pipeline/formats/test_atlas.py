@@ -27,7 +27,7 @@ from pipeline.formats.contract import CannotHold
 from pipeline.frames.png import encode_png
 from pipeline.frames.store import FRAMES, Frames
 from pipeline.search.index import ExactIndex
-from tests.conftest import made_episode
+from tests.conftest import collected, made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested
 from tests.contracts.one_way import OneWayContract, written
 
@@ -37,11 +37,6 @@ LENGTHS = [5, 1, 9, 4, 12]
 class TestAtlas(OneWayContract):
     def format(self) -> AtlasFormat:
         return AtlasFormat()
-
-
-class TestWithoutFrames(OneWayContract):
-    def format(self) -> AtlasFormat:
-        return AtlasFormat(frames="none", rows=7, own_episode=True)
 
 
 @pytest.fixture
@@ -146,10 +141,31 @@ def test_the_pictures_that_were_drawn_are_there(drawn: Path, tmp_path: Path, mon
     for row in (0, 5, len(table) - 1):
         episode, step = (table[name][row].as_py() for name in ("episode", "step"))
         assert table["frame"][row].as_py() == {"bytes": frames[episode][step], "path": f"{episode}/{step}.png"}
+    assert "frame" not in pq.read_schema(place_in(written(AtlasFormat(frames="none"), workspace))).names
     monkeypatch.setattr(atlas_pictures, "LARGEST", 20)
     small = pq.read_table(place_in(written(AtlasFormat(neighbours=3), workspace)))
     sizes = {Image.open(io.BytesIO(frame["bytes"])).size for frame in small["frame"].to_pylist()[::9]}
     assert max(max(size) for size in sizes) == 20
+
+
+def test_pictures_of_fewer_episodes_than_leave_are_not_taken(drawn: Path, tmp_path: Path):
+    shutil.copytree(drawn, tmp_path / "out")
+    workspace = Workspace(str(tmp_path / "out"))
+    collected(toy_domain(), workspace, episodes=6, randomness=0.25)
+    columns = [
+        pq.read_schema(place_in(written(AtlasFormat(), workspace, episodes=episodes))).names for episodes in (6, 3)
+    ]
+    assert ["frame" in names for names in columns] == [False, True]
+
+
+def test_pictures_that_are_gone_are_not_compared(drawn: Path, tmp_path: Path, caplog):
+    shutil.copytree(drawn, tmp_path / "out")
+    workspace = Workspace(str(tmp_path / "out"))
+    artifact = written(AtlasFormat(), workspace)
+    shutil.rmtree(tmp_path / "out" / "artifacts" / "toy" / "corner" / FRAMES)
+    with caplog.at_level(logging.INFO):
+        assert list(wrong_export(artifact, workspace)) == []
+    assert "the frames of corner are gone" in caplog.text
 
 
 def test_a_picture_is_shrunk_in_its_proportions_and_a_small_one_stays():
