@@ -14,6 +14,8 @@ from pipeline.formats.image_text.sharing import SETUPS, used_groups
 
 TRAIN, CONFIG = "TRAIN.md", "bagel.yaml"
 
+SIGNPOSTS = (PARQUET_INFO, TRAIN, CONFIG)
+
 HEAD = """# Train on {name}
 
 {facts}

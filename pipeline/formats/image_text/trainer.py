@@ -20,7 +20,7 @@ from pipeline.formats.image_text.names import environment_name
 from pipeline.formats.image_text.prefix import checked_prefix, prefix_of
 from pipeline.formats.image_text.rows import write_rows, wrong_rows
 from pipeline.formats.image_text.sharing import RowGroups, planned_groups, too_few_words
-from pipeline.formats.image_text.signposts import signposts_of
+from pipeline.formats.image_text.signposts import SIGNPOSTS, signposts_of
 from pipeline.formats.image_text.tokens import PictureTokens, sizes_of
 from pipeline.formats.image_text.trainer_rows import ORIGIN, PICTURES, TaskRows, row_group_tables
 from pipeline.formats.provenance import PROVENANCE
@@ -96,10 +96,11 @@ class TrainerFormat(Format):
         tasks = self._tasks(data)
         groups = self._groups(tasks)
         guide = self._guide(data, tasks, groups, DATA)
-        for line in guide.facts():
-            log.info("export %s: %s", label_of(data), line)
+        label = data[0].domain if self.joins else label_of(data)
+        for line in (*guide.facts(), f"{', '.join(SIGNPOSTS)} are written where format.out lays it"):
+            log.info("export %s: %s", label, line)
         if groups.rows < self._shards:
-            log.warning("export %s: %s", label_of(data), too_few_words(groups, self._shards))
+            log.warning("export %s: %s", label, too_few_words(groups, self._shards))
         for number, name in enumerate(groups.names):
             if not (top / DATA / name).is_file():
                 write_rows(top / DATA / name, self._file(tasks, groups, number), self._schema, [PICTURES])

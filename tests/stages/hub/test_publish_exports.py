@@ -14,6 +14,7 @@ from pipeline.artifacts.exported import place_in
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound, Unreachable
 from pipeline.formats.contract import Format
+from pipeline.formats.image_text.bagel import BagelFormat
 from pipeline.formats.kabuki import KabukiFormat
 from pipeline.hub import upload
 from pipeline.hub.connection import Hub
@@ -21,6 +22,7 @@ from pipeline.regent.recipe import Recipe
 from stages import gc, publish, verify
 from tests.conftest import made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested
+from tests.pictures import drawn_dataset
 from tests.pipeline.formats.test_checks import JoinedFormat
 from tests.pipeline.formats.test_contract import ArraysFormat
 from tests.stages.hub.conftest import REPO
@@ -120,6 +122,20 @@ def test_several_tasks_in_one_lie_at_the_top_with_the_card_and_the_tags_of_the_f
     assert head["license"] == "cc-by-4.0"
     assert "# Robots" in body
     assert server.repo(REPO).tags["v3.0"] == server.repo(REPO).branches["main"] != first
+
+
+def test_rows_for_trainers_lie_there_with_the_features_of_their_pictures(tmp_path, server):
+    workspace, form = drawn_dataset(tmp_path / "drawn", [3, 4]), BagelFormat()
+    exported(form, workspace)
+    published(workspace, server, form, ["corner"])
+    assert set(server.files(REPO)) == {".gitattributes", "README.md", "data/part-00000.parquet", "provenance.json"}
+    head, body = card(server)
+    assert head["configs"][0]["data_files"] == [{"split": "train", "path": "data/*.parquet"}]
+    assert head["dataset_info"]["features"][:2] == [
+        {"name": "image_list", "sequence": "image"},
+        {"name": "instruction_list", "sequence": {"sequence": "string"}},
+    ]
+    assert "load_dataset" in body
 
 
 def test_two_forms_of_a_task_are_told_apart_in_one_repository(store, server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
@@ -21,10 +23,12 @@ from pipeline.formats.contract import CannotHold
 from pipeline.formats.image_text.bagel import BagelFormat
 from pipeline.formats.image_text.thinkmorph import ThinkMorphFormat
 from pipeline.formats.image_text.trainer import TrainerFormat
-from tests.conftest import DRAWN
-from tests.contracts.format import exported, ingested
+from pipeline.formats.image_text.wordings import longest_text
+from pipeline.formats.image_text.words import ActionTexts
+from tests.conftest import DRAWN, made_episode
+from tests.contracts.format import Listed, exported, ingested
 from tests.contracts.one_way import OneWayContract, written
-from tests.pictures import NAMES, Played, drawn_dataset, numbered_pictures, outgoing, played, stored_frames
+from tests.pictures import NAMES, drawn_dataset, numbered_pictures, outgoing, stored_frames
 from tests.trainers import bagel_windows, rows_of, thinkmorph_sample, units, units_of_worker
 
 LENGTHS = [40, 1, 8, 9, 17, 33, 2, *([30] * 20)]
@@ -117,6 +121,25 @@ def test_an_export_that_was_moved_gets_another_table_by_the_same_command(store: 
     lay(store, BagelFormat(prefix="moved/data"), tmp_path / "moved")
     assert len(units("moved/data", "moved/parquet_info.json", 1)) == 64
     assert {path.name: path.read_bytes() for path in moved.data.iterdir()} == files
+
+
+@both
+def test_what_the_page_says_can_be_pasted(store: Path, tmp_path: Path, form: Form):
+    laid = lay(store, form(), tmp_path / "out")
+    page = (laid.place / "TRAIN.md").read_text()
+    info: dict[str, dict] = {"unified_edit": {}}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, {"DATASET_INFO": info})
+    (name,) = info["unified_edit"]
+    said = info["unified_edit"][name]
+    group = yaml.safe_load((laid.place / "bagel.yaml").read_text())["unified_edit"]
+    assert group["dataset_names"] == [name]
+    assert len(units(said["data_dir"], said["parquet_info_path"], group["num_used_data"][0])) >= 64
+    assert said["num_total_samples"] == len(laid.rows())
+    assert yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]) == {"unified_edit": group}
+    assert ("## NeMo" in page) == (form is BagelFormat)
+    groups = sum(each["num_row_groups"] for each in json.loads(laid.info.read_text()).values())
+    assert re.findall(r"^\| 8 x . \| (.*) \|$", page, re.MULTILINE) == [f"{groups} | 0"] * 3
 
 
 @both
@@ -281,51 +304,20 @@ def test_what_is_wrong_with_a_file_is_found(store: Path, tmp_path: Path, form: F
     assert "other.parquet instead of part-00000.parquet" in found()
 
 
-def test_pictures_of_several_sizes_are_refused(tmp_path: Path):
+def test_actions_without_names_are_printed_and_a_mission_stands_in_the_prompt(tmp_path: Path, rng):
     workspace = Workspace(str(tmp_path / "store"), "bin")
-    dataset = ingested(Played(played([4, 4])), workspace)
-    stored_frames(workspace, dataset, [numbered_pictures(5, 84, 84), numbered_pictures(5, 84, 90)])
-    with pytest.raises(CannotHold, match="84 x 84, one of episode 1 is not"):
-        exported(BagelFormat(), workspace)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"window": 1}, "window=1 must be a whole number of 2 or more"),
-        ({"shards": 0}, "shards=0"),
-        ({"file_mb": 0}, "file_mb=0"),
-        ({"prefix": " "}, "prefix is empty"),
-        ({"prefix": "s3://bucket/data"}, "/mnt/bucket/data"),
-        ({"prefix": "/mnt/data", "per_task": True}, "/mnt/data/{task}/data"),
-        ({"wordings": {"up": []}}, "wordings.up must be a list"),
-        ({"wordings": {"up": ["up", ""]}}, "wordings.up must be a list"),
-        ({"wordings": {"up": "go up"}}, "wordings.up must be a list"),
-        ({"wordings": "nowhere.yaml"}, "nowhere.yaml cannot be read"),
-        ({"wordings": ["up"]}, "must name actions"),
-    ],
-)
-def test_settings_that_cannot_be_are_told(settings: dict, words: str):
-    with pytest.raises(InvalidInput) as error:
-        BagelFormat(**settings)
-    assert words in str(error.value)
-
-
-def test_a_wording_of_no_action_is_told_and_a_file_of_wordings_is_read(store: Path, tmp_path: Path):
-    data = [outgoing(Workspace(str(store), "bin"))]
-    with pytest.raises(InvalidInput, match=r"named upp\. Known: fire, noop, right, up"):
-        BagelFormat(wordings={"upp": ["x"]}).require(data)
-    (tmp_path / "w.yaml").write_text("UP: [up, go up]\n")
-    form = BagelFormat(wordings=str(tmp_path / "w.yaml"))
-    assert form.identity()["wordings"] == {"up": ["up", "go up"]}
-    assert BagelFormat.of_identity(form.identity()).identity() == form.identity()
-
-
-def test_a_prefix_of_another_folder_is_told_before_anything_is_written(store: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    for prefix in (out, tmp_path / "other"):
-        (tmp_path / "other").mkdir(exist_ok=True)
-        (tmp_path / "other" / "x.parquet").touch()
-        with pytest.raises(InvalidInput, match=rf"does not fit.*\n.*{out}/data"):
-            lay(store, BagelFormat(prefix=str(prefix), file_mb=77), out)
-    assert not out.exists()
+    episodes = [made_episode(rng, 12, mission=f"go to {place}") for place in ("the ball", "a door")]
+    dataset = ingested(Listed(episodes), workspace)
+    stored_frames(workspace, dataset, [numbered_pictures(13, 84, 84)] * 2)
+    rows = lay(tmp_path / "store", ThinkMorphFormat(), tmp_path / "out").rows()
+    title = "Toy Corner Environment (randomness=0.0)."
+    assert [row["instruction_list"] for row in rows if not row["first_step"]] == [
+        [f"{title} Mission: go to the ball."],
+        [f"{title} Mission: go to a door."],
+    ]
+    texts = [text for row in rows for text in row["output_text_list"]]
+    actions = np.concatenate([episode.steps["action"][:-1] for episode in episodes])
+    assert np.allclose([json.loads(text) for text in texts], actions, rtol=1e-3)
+    assert max(len(text) for text in texts) <= longest_text(ActionTexts({}), outgoing(workspace))
+    with pytest.raises(InvalidInput, match="these actions have no names"):
+        BagelFormat(wordings={"left": ["left"]}).require([outgoing(workspace)])
