@@ -56,3 +56,25 @@ def test_the_states_of_one_episode_are_neighbours_of_their_own_by_its_suggestion
     (line,) = shell.suggested("stage=export", *TOY, "episodes=1", "format=atlas")
     assert "format.own_episode=true" in line
     assert "built" in shell.pasted(line)
+
+
+def test_both_steps_in_one_command_and_the_second_form_of_it(shell):
+    both = ("domain=toy", "task=all", "dataset=both-v1", "policy=random", "workers=1", "frames=6", "episodes=2")
+    words = shell.run(
+        "stage=[collect,export]", *both, "policy.randomness=0.2", "format=interleaved", "format.out=a.parquet"
+    )
+    assert "a.parquet (6 episodes, 18 states" in words
+    shell.run(
+        "stage=export", "domain=toy", "dataset=both-v1", "format=simple", "format.per_task=true", "format.out=each"
+    )
+
+
+def test_pictures_that_some_tasks_lack_are_drawn_on_the_way(shell):
+    some = ("domain=toy", "dataset=some-v1")
+    for task, render in (("corner", "true"), ("maze", "false")):
+        shell.run(
+            "stage=collect", *some, f"task={task}", f"render={render}", "workers=1", "policy=random", "episodes=1"
+        )
+    last = shell.suggested("stage=export", *some, "format=simple")[-1]
+    assert "inputs=build" in last
+    assert "2 episodes" in shell.pasted(last)
