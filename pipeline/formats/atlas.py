@@ -15,7 +15,8 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.atlas_pictures import small_pictures
 from pipeline.formats.atlas_points import AtlasPoints
-from pipeline.formats.contract import CannotHold, Format, Outgoing
+from pipeline.formats.choice import holders
+from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.image_text.rows import row_groups, write_rows, wrong_rows
 from pipeline.formats.image_text.words import ActionTexts
 from pipeline.policies.outputs import ENTROPY, VALUE
@@ -79,8 +80,10 @@ class AtlasFormat(Format):
         return {"version": FORMAT, "frames": "auto" if self.takes_frames else "none", **facts}
 
     def require(self, data: Sequence[Outgoing]) -> None:
-        """Raises CannotHold where a state would have no neighbour."""
+        """Raises CannotHold where a state would have no neighbour, or no place."""
         for each in data:
+            if not any(row.nbytes for name, row in each.rows.items() if name.startswith("observation")):
+                raise CannotHold(f"The observations of {each.dataset.name} hold no number; no state has a place.")
             if each.dataset.states < 2:
                 raise CannotHold(f"{each.dataset.name} has one state: it has no neighbours.")
             if len(each) < 2 and not self._own_episode:
@@ -113,7 +116,10 @@ class AtlasFormat(Format):
         return wrong_rows(path, _groups(outgoing, self._points(outgoing)), _schema(outgoing), _label)
 
     def _points(self, data: Outgoing) -> AtlasPoints:
-        return AtlasPoints(data, self._rows, self._neighbours, self._own_episode)
+        try:
+            return AtlasPoints(data, self._rows, self._neighbours, self._own_episode)
+        except InvalidInput as error:
+            raise CannotHold(f"{data.dataset.name}: {error} {holders(Refusal.NESTED)} holds it.") from error
 
 
 def _outputs(data: Outgoing) -> dict[str, str]:

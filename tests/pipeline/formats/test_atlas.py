@@ -178,6 +178,10 @@ def test_a_picture_is_shrunk_in_its_proportions_and_a_small_one_stays():
 def test_what_has_no_neighbours_is_refused(tmp_path, rng):
     with pytest.raises(CannotHold, match=r"one episode.*format\.own_episode=true"):
         rows(AtlasFormat(), [made_episode(rng, 5)], tmp_path / "one")
+    plain = made_episode(rng, 5)
+    empty = Episode({**plain.steps, "observation": np.zeros((6, 0))})
+    with pytest.raises(CannotHold, match="no number"):
+        rows(AtlasFormat(), [empty, empty], tmp_path / "empty")
     with pytest.raises(CannotHold, match="one state"):
         rows(AtlasFormat(own_episode=True), [made_episode(rng, 1)], tmp_path / "alone")
     assert len(rows(AtlasFormat(own_episode=True), [made_episode(rng, 5)], tmp_path / "own")) == 5
@@ -185,7 +189,7 @@ def test_what_has_no_neighbours_is_refused(tmp_path, rng):
 
 def test_observations_that_are_not_finite_are_refused(tmp_path, episodes):
     episodes[1].steps["observation"][0, 0] = np.inf
-    with pytest.raises(InvalidInput, match="infinite number"):
+    with pytest.raises(CannotHold, match=r"toy/corner/listed-v1: .*infinite number.* format=d4rl, .*holds it"):
         rows(AtlasFormat(), episodes, tmp_path)
 
 

@@ -158,3 +158,10 @@ def test_observations_are_read_in_blocks_of_all_rows(rng: np.random.Generator, t
     assert [len(block) for block in blocks] == [4, 4, 3]
     wanted = np.concatenate([episode.steps["observation"] for episode in episodes]).astype(np.float32)
     assert np.concatenate(blocks).tobytes() == wanted.tobytes()
+
+
+def test_pictures_may_be_made_small_while_their_plane_is_found(rng: np.random.Generator):
+    pictures = rng.integers(0, 256, (6, 100, 120, 3)).astype(np.uint8)
+    plane = fit_plane(lambda: (flattened_rows({"observation": each}) for each in (pictures[:4], pictures[4:])))
+    rows = flattened_rows({"observation": pictures})
+    np.testing.assert_allclose(plane.points(rows), by_svd(rows), rtol=1e-3, atol=0.1)
