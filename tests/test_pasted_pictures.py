@@ -45,6 +45,8 @@ def test_a_prefix_that_does_not_fit_is_mended_by_its_suggestion(shell):
         shell.pasted(shell.suggested(*bagel, "format.out=out", f"format.prefix={prefix}")[0])
     words = (*bagel, "format.per_task=true", "format.out=each", "format.prefix=/mnt/data")
     shell.pasted(shell.suggested(*words)[0])
+    words = (*bagel, "format.out=each", 'format.prefix="/mnt/{task}/data"')
+    shell.pasted(shell.suggested(*words)[0])
     (shell.folder / "wrong").mkdir()
     (shell.folder / "wrong" / "other.parquet").touch()
     shell.pasted(shell.suggested(*bagel, "format.out=out", "format.prefix=wrong")[0])

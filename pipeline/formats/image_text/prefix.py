@@ -37,6 +37,11 @@ def checked_prefix(prefix: object, per_task: bool) -> str:
             f"format.prefix={text} is one folder, and with format.per_task=true each task has its own. Say where its "
             f"name stands: {again(format__prefix=os.path.join(text, TASK, 'data'))}"
         )
+    if not per_task and TASK in text:
+        raise InvalidInput(
+            f"format.prefix={text}: {TASK} is the name of a task only where each is an output of its own: "
+            f"{again(format__per_task=True)}"
+        )
     return text
 
 

@@ -36,6 +36,7 @@ def test_pictures_of_several_sizes_are_refused(tmp_path: Path):
         ({"prefix": " "}, "prefix is empty"),
         ({"prefix": "s3://bucket/data"}, "/mnt/bucket/data"),
         ({"prefix": "/mnt/data", "per_task": True}, "/mnt/data/{task}/data"),
+        ({"prefix": "/mnt/{task}"}, "per_task=true"),
         ({"wordings": {"up": []}}, "wordings.up must be a list"),
         ({"wordings": {"up": ["up", ""]}}, "wordings.up must be a list"),
         ({"wordings": {"up": "go up"}}, "wordings.up must be a list"),
