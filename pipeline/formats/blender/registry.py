@@ -140,26 +140,29 @@ class Row:
         value = self._values[column]
         return "" if value is None else str(value)
 
-    def literal(self, column: str) -> Any:
-        """A column that holds a list or a mapping; an empty text is None. Raises InvalidInput for anything else."""
-        text = self.text(column)
-        try:
-            return literal_value(text) if text.strip() else None
-        except ValueError as error:
-            raise InvalidInput(
-                f"{self.path}: {column} of row {self.id} of {self._table} is no plain list or mapping ({error}): "
-                f"{text[:60]!r}. Nothing of it is evaluated; mend that row, or choose another place: {_elsewhere()}"
-            ) from error
-
     def listed(self, column: str) -> list[str]:
-        """A column that holds a list, its values as texts."""
-        value = self.literal(column)
-        return [str(each) for each in value] if isinstance(value, list | tuple) else []
+        """A column that holds a list, its values as texts; empty where nothing is stored. Raises InvalidInput for
+        anything else.
+        """
+        return [str(each) for each in self._literal(column, list, tuple)]
 
     def mapping(self, column: str) -> dict[str, Any]:
-        """A column that holds a mapping."""
-        value = self.literal(column)
-        return dict(value) if isinstance(value, Mapping) else {}
+        """A column that holds a mapping; empty where nothing is stored. Raises InvalidInput for anything else."""
+        return dict(self._literal(column, dict))
+
+    def _literal(self, column: str, *kinds: type) -> Any:
+        text = self.text(column)
+        try:
+            value = literal_value(text) if text.strip() else kinds[0]()
+            if isinstance(value, kinds):
+                return value
+            why = f"a {type(value).__name__}"
+        except ValueError as error:
+            why = str(error)
+        raise InvalidInput(
+            f"{self.path}: {column} of row {self.id} of {self._table} should be a plain {kinds[0].__name__} ({why}): "
+            f"{text[:60]!r}. Nothing of it is evaluated; mend that row, or choose another place: {_elsewhere()}"
+        )
 
 
 def stored_value(value: Any) -> int | str:
@@ -253,7 +256,7 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
             f"Another program writes {path}, still after {BUSY_SECONDS:.0f} s. Wait for it, or end it; then run the "
             f"same command again."
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of what a damaged file has for names
         raise InvalidInput(
             f"{path} is no registry of RLHF-Blender: {error}. Choose another place: {_elsewhere()}"
         ) from error

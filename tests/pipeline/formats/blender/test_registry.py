@@ -74,6 +74,19 @@ def test_what_is_no_literal_is_refused_and_never_run(text, tmp_path):
         registry.find(EXPERIMENTS, exp_name="odd").listed("checkpoint_list")
 
 
+def test_a_column_of_another_kind_is_refused_and_an_empty_one_is_empty(tmp_path):
+    with changing_registry(tmp_path) as registry:
+        registry.insert(EXPERIMENTS, exp_name="odd", checkpoint_list={"0": 1}, environment_config=[1])
+        registry.insert(EXPERIMENTS, exp_name="empty", checkpoint_list="", environment_config="")
+    with reading_registry(tmp_path) as registry:
+        odd, empty = registry.rows(EXPERIMENTS)
+        assert (empty.listed("checkpoint_list"), empty.mapping("environment_config")) == ([], {})
+        with pytest.raises(InvalidInput, match="should be a plain list .a dict"):
+            odd.listed("checkpoint_list")
+        with pytest.raises(InvalidInput, match="should be a plain dict .a list"):
+            odd.mapping("environment_config")
+
+
 def test_a_registry_of_another_version_is_refused_with_what_it_lacks(tmp_path):
     with sqlite3.connect(tmp_path / DATABASE) as connection:
         connection.execute("CREATE TABLE Environment (id INTEGER PRIMARY KEY AUTOINCREMENT, env_name TEXT, tags TEXT)")
