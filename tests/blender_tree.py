@@ -55,6 +55,19 @@ PROJECTED = (
 )
 
 
+def made_by_the_server(root: Path, rows: dict[str, dict[str, Any]]) -> None:
+    """A registry as the server makes it, with one row in each of some tables."""
+    root.mkdir(parents=True)
+    with sqlite3.connect(root / "rlhfblender.db") as connection:
+        for name, columns in ORDER.items():
+            kinds = [f"{each} {'INTEGER' if each in WHOLE[name] else 'TEXT'}" for each in columns.split()[1:]]
+            connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT,{','.join(kinds)})")
+        connection.execute("CREATE TABLE TrackingItem (id INTEGER PRIMARY KEY AUTOINCREMENT, obs TEXT)")
+        for name, row in rows.items():
+            marks = ",".join("?" * len(row))
+            connection.execute(f"INSERT INTO {name} ({','.join(row)}) VALUES ({marks})", [*row.values()])
+
+
 def table(root: Path, name: str) -> list[dict[str, Any]]:
     """The rows of a table of `rlhfblender.db`, as the server's models hold them."""
     with sqlite3.connect(root / "rlhfblender.db") as connection:

@@ -90,9 +90,9 @@ def read_images(folder: str, labels: Sequence[str], layout: TreeLayout) -> dict[
     return found
 
 
-def lay_images(root: Path, env_id: str, images: Mapping[str, bytes]) -> None:
+def lay_images(root: Path, env_name: str, images: Mapping[str, bytes]) -> None:
     """Write pictures where the server looks for those of an environment."""
-    folder = root / DATA / "action_labels" / data_spelling(env_id)
+    folder = root / DATA / "action_labels" / data_spelling(env_name)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in images.items():
         write_atomic(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]

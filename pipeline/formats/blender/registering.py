@@ -94,7 +94,7 @@ def register(
             row = registry.numbered(ENVIRONMENTS, row.id)
         names = label_names(row)
         if images is not None:
-            lay_images(root, env_id, read_images(images, names, TreeLayout(registration.layout)))
+            lay_images(root, row.text("env_name"), read_images(images, names, TreeLayout(registration.layout)))
     return names
 
 

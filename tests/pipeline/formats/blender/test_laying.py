@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.blender.format import BlenderFormat
 from pipeline.formats.blender.registration import Registration
 from pipeline.formats.exports import export_of
-from tests.blender_tree import Episode, per_step, projection, sampled, step_details, table
+from tests.blender_tree import Episode, made_by_the_server, per_step, projection, sampled, step_details, table
 from tests.conftest import toy_domain
 from tests.contracts.one_way import written
 
@@ -195,6 +196,39 @@ def test_data_of_a_lost_registry_are_not_written_over(workspace, tmp_path):
     with pytest.raises(InvalidInput, match="other data"):
         laid(workspace, tmp_path, episodes=2)
     assert contents(tmp_path) == before
+
+
+def test_what_the_server_has_written_stays_as_it_is(workspace, tmp_path):
+    tree, theirs = tmp_path / "tree", "data/episodes/toy-corner/toy-corner_1_-1"
+    space = "{'label': 'Discrete((np.int64(5),))', 'shape': (np.int64(5),), 'dtype': 'int64', 'labels': {'0': 'rest'}}"
+    rows = {
+        "Project": {"project_name": "Theirs", "created_timestamp": 5, "project_experiments": "['Mine']"},
+        "Environment": {"env_name": "toy-corner", "registration_id": "toy-corner", "action_space_info": space},
+        "Experiment": {
+            "exp_name": "Mine", "env_id": "toy-corner", "environment_config": "{'env_kwargs': {}}", "pid": 7,
+            "checkpoint_list": "['-1', '100000']", "framework": "random",
+        },
+    }  # fmt: skip
+    made_by_the_server(tree, rows)
+    (tree / theirs).mkdir(parents=True)
+    obs, infos = np.random.default_rng(0).random((6, 9), np.float32), np.array([{"a": 1}] * 6, object)
+    dones, actions = np.arange(6) == 5, np.zeros(6, np.int64)
+    np.savez(tree / theirs / "benchmark_0.npz", obs=obs, infos=infos, dones=dones, actions=actions)
+    before = contents(tree)
+    with pytest.raises(InvalidInput, match=r"benchmark_0.npz is not of this export"):
+        laid(workspace, tree, experiment="Mine")
+    laid(workspace, tree, experiment="Mine", form={"checkpoint": 0})
+    assert {name: contents(tree)[name] for name in before} == before
+    with sqlite3.connect(tree / "rlhfblender.db") as connection:
+        for name, row in rows.items():
+            query = f"SELECT {', '.join(row)} FROM {name}"
+            stored = dict(zip(row, *connection.execute(query).fetchall(), strict=True))
+            changed = {"checkpoint_list": "['-1', '0', '100000']"} if name == "Experiment" else {}
+            assert stored == row | changed
+        assert connection.execute("SELECT project_environments FROM Project").fetchall() == [("['toy-corner']",)]
+    for checkpoint, rows_there in (("-1", 6), ("0", None)):
+        points = projection(tree, {"id": 1, "env_id": "toy-corner"}, checkpoint)["projection_array"]
+        assert rows_there in (None, len(points))
 
 
 def laying(workspace: Workspace, tree: Path, task: str = "corner", **settings: Any) -> Callable[[], object]:
