@@ -135,26 +135,14 @@ def test_each_task_has_its_file_where_that_is_asked_for(workspace: Workspace, tm
     assert (folder.name, (folder / "episode_003_rand0.25").is_dir()) == ("toy_maze", True)
 
 
-def test_two_stores_give_the_same_files(workspace: Workspace, tmp_path: Path):
+def test_two_stores_and_any_number_of_workers_give_the_same_files(workspace: Workspace, tmp_path: Path):
     again = Workspace(str(tmp_path / "again"), "bin")
-    for task in DRAWN:
-        collected(toy_domain(), again, task, episodes=4, render=True, randomness=0.25, workers=2)
+    collected(toy_domain(), again, episodes=4, render=True, randomness=0.25, workers=2)
     for format in (InterleavedFormat(), SimpleFormat()):
-        first, second = (pq.ParquetFile(place_in(written(format, each))) for each in (workspace, again))
+        stores = (workspace, again)
+        first, second = (pq.ParquetFile(place_in(written(format, each, task=["corner"]))) for each in stores)
         assert first.read().equals(second.read())
         assert first.metadata.num_row_groups == second.metadata.num_row_groups
-
-
-def test_an_episode_of_one_frame_is_one_row_and_frames_are_exactly_so_many(tmp_path: Path):
-    workspace = Workspace(str(tmp_path))
-    collected(toy_domain(), workspace, episodes=3, frames=3, render=True)
-    collected(toy_domain(), workspace, "maze", episodes=2, frames=6, render=True)
-    for window in (None, 5):
-        rows = table_of(InterleavedFormat(window=window), workspace).to_pylist()
-        assert [row["num_frames"] for row in rows] == [1, 1, 1, 3, 3]
-        assert [each["type"] for each in rows[0]["inputs"]] == ["text", "text", "image_gen"]
-        assert rows[0]["inputs"][1]["text"] == "Episode episode_000_rand0.0. Starting game with 1 frames."
-    assert len(table_of(SimpleFormat(), workspace)) == 3 + 6
 
 
 class Told(Toy):
@@ -163,12 +151,29 @@ class Told(Toy):
     mission = "go to the green corner"
 
 
-def test_a_mission_stands_in_the_title(tmp_path: Path):
-    workspace = Workspace(str(tmp_path))
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Three episodes of one decision, and two of three decisions with a mission."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("short")))
+    collected(toy_domain(), workspace, episodes=3, frames=3, render=True)
     domain = Domain(**{**vars(toy_domain()), "environment": Told})
-    collected(domain, workspace, episodes=1, frames=2, render=True)
-    (row,) = table_of(InterleavedFormat(), workspace, task=["corner"]).to_pylist()
-    assert row["inputs"][0]["text"] == "Toy Corner Environment (randomness=0.0). Mission: go to the green corner"
+    collected(domain, workspace, "maze", episodes=2, frames=6, render=True)
+    return workspace
+
+
+def test_an_episode_of_one_frame_is_one_row_and_frames_are_exactly_so_many(short: Workspace):
+    for window in (None, 5):
+        rows = table_of(InterleavedFormat(window=window), short).to_pylist()
+        assert [row["num_frames"] for row in rows] == [1, 1, 1, 3, 3]
+        assert [each["type"] for each in rows[0]["inputs"]] == ["text", "text", "image_gen"]
+        assert rows[0]["inputs"][1]["text"] == "Episode episode_000_rand0.0. Starting game with 1 frames."
+    assert len(table_of(SimpleFormat(), short)) == 3 + 6
+
+
+def test_a_mission_stands_in_the_title(short: Workspace):
+    titles = [row["inputs"][0]["text"] for row in table_of(InterleavedFormat(), short).to_pylist()]
+    assert titles[2] == "Toy Corner Environment (randomness=0.0)"
+    assert titles[3] == "Toy Maze Environment (randomness=0.0). Mission: go to the green corner"
 
 
 @pytest.fixture
