@@ -120,10 +120,12 @@ class BlenderOut(Out):
                 self._stage(data, files, partial)
                 check()
                 with changing_registry(self.root) as registry:
+                    is_new = registry.find(EXPERIMENTS, exp_name=self.experiment) is None
                     number = enter_experiment(registry, self.experiment, facts, self.registration)
                     enter_environment(registry, facts["environment"], self.registration)
                     enter_project(registry, self.env_id, self.experiment, self.registration)
-                    self._is_whole(self._at(number), files)  # a registry that was lost gave these names before
+                    if is_new:  # a registry that was lost may have given these names before
+                        self._is_whole(self._at(number), files)
                 self._move(partial, self._at(number), files)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
