@@ -109,7 +109,7 @@ def environment_id(domain: str, task: str, identity: Mapping[str, Any]) -> str:
     Gymnasium's own where it is one; of an Atari game that which RLHF-Blender's own configuration uses; of Meta-World
     that from which RLHF-Blender makes a task.
     """
-    if known := identity.get("id"):
+    if (known := identity.get("id")) and identity.get("simulator") != "dm_control":
         return str(known)
     if domain == "atari":
         return f"{''.join(word.capitalize() for word in ROMS.get(task, task).split('_'))}NoFrameskip-v4"

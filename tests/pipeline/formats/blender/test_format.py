@@ -251,7 +251,7 @@ def outgoing(workspace: Workspace, dataset: str) -> Outgoing:
         ("atari", "bankheist", {}, "BankHeistNoFrameskip-v4"),
         ("atari", "pong", {}, "PongNoFrameskip-v4"),
         ("metaworld", "assembly", {}, "metaworld-assembly-v3"),
-        ("dmc", "cartpole-swingup", {}, "dmc-cartpole-swingup"),
+        ("dmc", "cartpole-swingup", {"simulator": "dm_control", "id": "cartpole-swingup"}, "dmc-cartpole-swingup"),
         ("toy", "corner", {}, "toy-corner"),
     ],
 )
