@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Shaped
-from numpy.lib import format as npy
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import human_bytes, is_plain_file
+from pipeline.machine.npy import read_npy_header
 from pipeline.wording import first_line
 
 SUFFIX = ".npy"
@@ -160,11 +160,7 @@ class NpzReader(Mapping[str, NpzRows]):
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether columns lie together instead of rows, and dtype. Raises ValueError."""
-    version = npy.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"a header of version {version}, which holds no plain array")
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, columns, dtype = read(file)
+    shape, columns, dtype = read_npy_header(file)
     if any(each < 0 for each in shape) or dtype.fields or dtype.subdtype:
         raise ValueError(f"{dtype} of shape {shape}, which is no array of numbers")
     return shape, columns and len(shape) > 1, dtype

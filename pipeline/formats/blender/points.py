@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Num, Shaped
-from numpy.lib import format as npy
 
 from pipeline.command import again
 from pipeline.errors import InvalidInput
@@ -20,6 +19,7 @@ from pipeline.formats.blender.places import CheckpointPlace
 from pipeline.formats.clusters import cluster_points
 from pipeline.formats.projection import Plane, fit_plane, flattened_rows
 from pipeline.machine.files import write_atomic
+from pipeline.machine.npy import read_npy_header
 
 MOST_CLUSTERS = 8
 
@@ -93,7 +93,7 @@ def _blocks(files: Sequence[Path]) -> Iterator[Num[np.ndarray, "rows d"]]:
 def _read_blocks(file: Path, name: str) -> Iterator[Shaped[np.ndarray, "rows ..."]]:
     """An array of an .npz, some rows at a time. Runs no code of the file."""
     with zipfile.ZipFile(file) as npz, npz.open(f"{name}.npy") as array:
-        shape, fortran, dtype = _header(array)
+        shape, fortran, dtype = read_npy_header(array)
         if dtype.hasobject or fortran or not shape:
             raise InvalidInput(f"{name} of {file} is no array of numbers in rows.")
         row = dtype.itemsize * int(np.prod(shape[1:]))
@@ -101,11 +101,6 @@ def _read_blocks(file: Path, name: str) -> Iterator[Shaped[np.ndarray, "rows ...
         for start in range(0, shape[0], step):
             rows = min(step, shape[0] - start)
             yield np.frombuffer(array.read(rows * row), dtype).reshape(rows, *shape[1:])
-
-
-def _header(array: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(array)
-    return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(array)
 
 
 def _array(file: Path, name: str) -> Shaped[np.ndarray, "rows ..."]:

@@ -19,6 +19,7 @@ from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.machine.files import human_bytes, is_plain_file
+from pipeline.machine.npy import read_npy_header
 from pipeline.policies.opaque import read_opaque
 from pipeline.sources.unpacking import can_unpack
 from pipeline.wording import error_text, few
@@ -101,9 +102,7 @@ def _read_npz(path: Path) -> FileArrays:
 
 def _read_npy(path: Path, each: zipfile.ZipInfo, member: Any) -> Shaped[np.ndarray, "..."]:
     """As `numpy.load`, which makes room for whatever a header promises."""
-    version = np.lib.format.read_magic(member)
-    reads = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = reads(member)
+    shape, fortran, dtype = read_npy_header(member)
     if dtype.hasobject:
         raise InvalidInput(f"{path}: {each.filename} holds Python objects; it should hold numbers.")
     data = member.read()
