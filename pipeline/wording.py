@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Any
 
@@ -15,6 +15,16 @@ def few(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are: `a, b and 3 more` for five names of which two are shown."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_few(sentences: Iterable[str], rest: str, most: int = 5) -> Iterator[str]:
+    """The first sentences, and how many more there are: `3 more episodes differ` for the rest `episodes differ`."""
+    number = 0
+    for number, sentence in enumerate(sentences, 1):
+        if number <= most:
+            yield sentence
+    if number > most:
+        yield f"{number - most} more {rest}"
 
 
 def how_many(number: int, things: str) -> str:

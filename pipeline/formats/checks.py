@@ -21,9 +21,7 @@ from pipeline.formats.provenance import provenance
 from pipeline.frames.store import FRAMES, Frames
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
-
-SHOWN = 5
-"""So many episodes of a task are named that differ."""
+from pipeline.wording import first_few
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +80,10 @@ def _wrong_episodes(source: Source, form: Format, data: Outgoing, several: bool)
     """In which episodes of a task what is read back differs from what the form should hold, and in what."""
     of_it = f" of {data.task}" if several else ""
     held = form.held(data)
-    wrong, pairs = 0, zip_longest(source.episodes(data.domain, data.task), data.dataset.read_ahead())
-    for number, (back, episode) in enumerate(pairs):
-        what = _difference(held, back, episode, data.final_observation)
-        wrong += bool(what)
-        if what and wrong <= SHOWN:
-            yield f"episode {number}{of_it} {what}"
-    if wrong > SHOWN:
-        yield f"{wrong - SHOWN} more episodes{of_it} differ"
+    pairs = zip_longest(source.episodes(data.domain, data.task), data.dataset.read_ahead())
+    found = (_difference(held, *pair, data.final_observation) for pair in pairs)
+    wrong = (f"episode {number}{of_it} {what}" for number, what in enumerate(found) if what)
+    return first_few(wrong, f"episodes{of_it} differ")
 
 
 def _difference(

@@ -19,10 +19,9 @@ from pipeline.formats.contract import Outgoing
 from pipeline.frames.png import decode_png
 from pipeline.machine.extras import import_extra
 from pipeline.machine.files import read_json
+from pipeline.machine.npy import read_npy_header
 from pipeline.policies.opaque import read_opaque
-
-SHOWN = 5
-"""So many episodes are named that differ."""
+from pipeline.wording import first_few
 
 BlenderArrays = Mapping[str, Shaped[np.ndarray, "..."]]
 ArraysOfEpisode = Callable[[Any], tuple[BlenderArrays, BlenderArrays]]
@@ -32,15 +31,15 @@ ArraysOfEpisode = Callable[[Any], tuple[BlenderArrays, BlenderArrays]]
 def wrong_files(data: Outgoing, folder: Path, arrays: ArraysOfEpisode) -> Iterator[str]:
     """In what a folder is not what a dataset gives, a sentence each. One episode is in memory at a time."""
     yield from _wrong_experiment(data, folder)
-    wrong = 0
+    yield from first_few(_wrong_episodes(data, folder, arrays), "episodes differ")
+
+
+def _wrong_episodes(data: Outgoing, folder: Path, arrays: ArraysOfEpisode) -> Iterator[str]:
     for number, episode in enumerate(data.episodes()):
         inside, beside = arrays(episode)
         what = [*_wrong_arrays(folder, number, inside, beside), *_wrong_pictures(data, folder, number, episode.rows)]
-        wrong += bool(what)
-        if what and wrong <= SHOWN:
+        if what:
             yield f"episode {number}: {', '.join(what)}"
-    if wrong > SHOWN:
-        yield f"{wrong - SHOWN} more episodes differ"
 
 
 def _wrong_experiment(data: Outgoing, folder: Path) -> Iterator[str]:
@@ -129,9 +128,8 @@ def _read_npz(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
 def _read_npy(data: bytes) -> Shaped[np.ndarray, "..."]:
     """An array, of which no code runs: objects that are no plain values are Opaque."""
     file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    if not read(file)[2].hasobject:
+    _, _, dtype = read_npy_header(file)
+    if not dtype.hasobject:
         return np.load(io.BytesIO(data), allow_pickle=False)
     if not isinstance(found := read_opaque(file.read()), np.ndarray):
         raise ValueError("it holds no array")
