@@ -24,7 +24,6 @@ SCALAR = (bool, int, float, np.number, np.bool_)
 WIDEST = 8
 """Bytes of the widest real number that is stored; those of 80 or 128 bits are not the same on every machine."""
 
-
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
 

@@ -25,15 +25,15 @@ ONES = "ones"
 ROWS = "T+1 rows an episode, a frame each; rewards, dones and infos are those of the step that led to a row"
 
 
-def experiment_facts(data: Outgoing, observation: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def experiment_facts(data: Outgoing, observation: str, env_id: str | None, checkpoint: int | None) -> dict[str, Any]:
     """What a registry is to say, as JSON.
 
     Args:
         data: the dataset.
         observation: the array that becomes `obs`.
-        settings: of the form; `env_id` and `checkpoint` may say otherwise than the dataset.
+        env_id, checkpoint: what the user says instead of the dataset; None: what the dataset says.
     """
-    known = known_facts(data, settings)
+    known = known_facts(data, env_id, checkpoint)
     spaces = {
         "observation_space": observation_space_info(as_written(data.rows[observation])),
         "action_space": action_space_info(data, label_names_of(data.provenance.get("parameters", {}))),
@@ -51,16 +51,14 @@ def experiment_facts(data: Outgoing, observation: str, settings: Mapping[str, An
     }
 
 
-def known_facts(data: Outgoing, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of it is known at once: environment, checkpoint, and what acted."""
+def known_facts(data: Outgoing, env_id: str | None, checkpoint: int | None) -> dict[str, Any]:
+    """What of `experiment_facts` is known before anything is written: environment, checkpoint, and what acted."""
     parameters = data.provenance.get("parameters", {})
     policy, identity = parameters.get("policy", {}), recorded_environment(data)
-    checkpoint = settings["checkpoint"] if settings["checkpoint"] is not None else policy.get("step")
+    step = checkpoint if checkpoint is not None else policy.get("step")
     return {
-        "environment": facts_of_environment(
-            identity, settings["env_id"] or environment_id(data.domain, data.task, identity)
-        ),
-        "checkpoint": NO_CHECKPOINT if checkpoint is None else str(checkpoint),
+        "environment": facts_of_environment(identity, env_id or environment_id(data.domain, data.task, identity)),
+        "checkpoint": NO_CHECKPOINT if step is None else str(step),
         "framework": framework_of(policy),
         "algorithm": str(policy.get("algorithm") or "").lower(),
         "seed": int(parameters.get("seed", 0)),
@@ -92,7 +90,7 @@ def label_names_of(parameters: Mapping[str, Any]) -> dict[int, str]:
     return {} if is_gymnasium else action_names(parameters)
 
 
-def is_random(data: Outgoing) -> bool:
+def acts_by_chance(data: Outgoing) -> bool:
     """Whether all actions were drawn by chance."""
     return bool(data.provenance.get("parameters", {}).get("policy", {}).get("name") == "random")
 

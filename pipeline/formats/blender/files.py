@@ -7,9 +7,8 @@ from pathlib import PurePosixPath
 EXPERIMENT = "experiment.json"
 """What the registry says of it; see `pipeline.formats.blender.facts`."""
 
-EPISODES, REWARDS, UNCERTAINTY, RENDERS, THUMBNAILS, ENV_STATES = (
-    *("episodes", "rewards", "uncertainty", "renders", "thumbnails", "env_states"),
-)
+EPISODES, REWARDS, UNCERTAINTY = "episodes", "rewards", "uncertainty"
+RENDERS, THUMBNAILS, ENV_STATES = "renders", "thumbnails", "env_states"
 """Kinds of files; each has a folder of that name, here and below `data/`."""
 
 _NAMES = {

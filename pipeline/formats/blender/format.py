@@ -19,7 +19,7 @@ from pipeline.formats.aspects import EVERYTHING, Aspect
 from pipeline.formats.blender import files
 from pipeline.formats.blender.arrays import episode_arrays, has_states, row_rewards, row_states, row_uncertainty
 from pipeline.formats.blender.checks import BlenderArrays, wrong_files
-from pipeline.formats.blender.facts import NO_CHECKPOINT, ONES, experiment_facts, is_random, known_facts
+from pipeline.formats.blender.facts import NO_CHECKPOINT, ONES, acts_by_chance, experiment_facts, known_facts
 from pipeline.formats.blender.files import EXPERIMENT, episode_file
 from pipeline.formats.blender.laying import BlenderOut, blender_out
 from pipeline.formats.blender.registration import Registration
@@ -39,7 +39,6 @@ WAITING = 2**30
 KEYFRAMES = 12
 """Frames from one that stands alone to the next, at most: RLHF-Blender shows single frames of its videos."""
 
-
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +54,7 @@ class BlenderFormat(Format):
         registration: how exports are registered, and where their files lie.
 
     Attributes:
-        registration: the same.
+        env_id, observation, registration: the same.
     """
 
     name = "rlhf_blender"
@@ -76,27 +75,18 @@ class BlenderFormat(Format):
         check_type("format.checkpoint", checkpoint, int | None, "a whole number")
         if checkpoint is not None and checkpoint < -1:
             raise InvalidInput(f"format.checkpoint={checkpoint} must be at least 0, or -1 for none.")
-        self._fps, self._crf, self._observation = fps, crf, observation
-        self._named: dict[str, Any] = {"checkpoint": checkpoint, "env_id": env_id}
+        self._fps, self._crf, self._checkpoint = fps, crf, checkpoint
+        self.env_id, self.observation = env_id, observation
         self.registration = registration or Registration()
 
     def identity(self) -> Mapping[str, Any]:
-        chosen = {"observation": self._observation} if self._observation else {}
-        return {"version": 1, "fps": self._fps, "crf": self._crf, **self._named, **chosen}
-
-    @property
-    def observation(self) -> str | None:
-        """Of nested observations, the one that becomes `obs`."""
-        return self._observation
-
-    @property
-    def env_id(self) -> str | None:
-        """What the environment is called; None: its own id."""
-        return self._named["env_id"]
+        named = {"checkpoint": self._checkpoint, "env_id": self.env_id}
+        chosen = {"observation": self.observation} if self.observation else {}
+        return {"version": 1, "fps": self._fps, "crf": self._crf, **named, **chosen}
 
     def out(self, asked: str, data: Sequence[Outgoing], link: bool) -> BlenderOut:
         (each,) = data
-        facts = known_facts(each, self._named) | {"provenance": dict(each.provenance)}
+        facts = known_facts(each, self.env_id, self._checkpoint) | {"provenance": dict(each.provenance)}
         return blender_out(asked, facts, self.registration, self.place(data), link)
 
     def require(self, data: Sequence[Outgoing]) -> None:
@@ -116,7 +106,7 @@ class BlenderFormat(Format):
     def becomes(self) -> Mapping[Aspect, str]:
         return {
             Aspect.DTYPES: "actions stored as int64 or float32",
-            Aspect.OBSERVATIONS: f"of nested ones only {self._observation}",
+            Aspect.OBSERVATIONS: f"of nested ones only {self.observation}",
         }
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
@@ -131,20 +121,22 @@ class BlenderFormat(Format):
         under_way = deque[tuple[Future[None], int]]()
         with ThreadPoolExecutor(available_cores(), "blender") as pool:
             for number, episode in _unfinished(each, folder):
-                _write_arrays(folder, number, *file_arrays(episode, chosen, is_random(each)))
+                _write_arrays(folder, number, *file_arrays(episode, chosen, acts_by_chance(each)))
                 frames = each.frames[number]
                 while len(under_way) >= 2 * available_cores() or sum(size for _, size in under_way) > WAITING:
                     under_way.popleft()[0].result()
                 under_way.append((pool.submit(self._write_pictures, folder, number, frames), frames.png.nbytes))
             for future, _ in under_way:
                 future.result()
-        facts = experiment_facts(each, chosen, self._named)
+        facts = experiment_facts(each, chosen, self.env_id, self._checkpoint)
         write_json(folder / EXPERIMENT, facts)
         _tell(f"{each.domain}/{each.task}", facts)
 
     def wrong(self, data: Sequence[Outgoing], path: Path) -> Iterator[str]:
         (each,) = data
-        return wrong_files(each, path, partial(file_arrays, observation=self._chosen(each), random=is_random(each)))
+        return wrong_files(
+            each, path, partial(file_arrays, observation=self._chosen(each), is_random=acts_by_chance(each))
+        )
 
     def _write_pictures(self, folder: Path, number: int, frames: EpisodeFrames) -> None:
         """The video of an episode is the last of its files: that it is there says that the others are."""
@@ -156,10 +148,10 @@ class BlenderFormat(Format):
         """The array that becomes `obs`. Raises CannotHold where that is not clear."""
         names = _observations(data)
         nested = [name.removeprefix("observation/") for name in names if name != "observation"]
-        if self._observation is not None:
-            if self._observation not in nested:
-                raise unknown_name("array of the observation", self._observation, nested)
-            return f"observation/{self._observation}"
+        if self.observation is not None:
+            if self.observation not in nested:
+                raise unknown_name("array of the observation", self.observation, nested)
+            return f"observation/{self.observation}"
         if names != ["observation"]:
             raise CannotHold(
                 f"rlhf_blender keeps one array of observations, {data.dataset.name} has {few(nested)}. "
@@ -193,12 +185,12 @@ def _unfinished(data: Outgoing, folder: Path) -> Iterator[tuple[int, Episode]]:
     return ((number, episode) for number, episode in enumerate(data.episodes(start), start) if number in waiting)
 
 
-def file_arrays(episode: Episode, observation: str, random: bool) -> tuple[BlenderArrays, BlenderArrays]:
+def file_arrays(episode: Episode, observation: str, is_random: bool) -> tuple[BlenderArrays, BlenderArrays]:
     """The arrays of an episode's npz, and those of its other files by their kind."""
     beside = {files.REWARDS: row_rewards(episode), files.UNCERTAINTY: row_uncertainty(episode)}
     if (states := row_states(episode)) is not None:
         beside[files.ENV_STATES] = states
-    return episode_arrays(episode, observation, random), beside
+    return episode_arrays(episode, observation, is_random), beside
 
 
 def _write_arrays(folder: Path, number: int, inside: BlenderArrays, beside: BlenderArrays) -> None:

@@ -16,7 +16,7 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.contract import Outgoing
 from pipeline.interfaces import ArraySpec
 
-LIMIT = 1e9
+LARGEST_BOUND = 1e9
 """Stands for infinity among bounds: RLHF-Blender reads its registry as Python literals, which have none."""
 
 ActionBounds = tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]
@@ -47,7 +47,7 @@ def observation_space_info(row: RowSpec) -> dict[str, Any]:
 
 
 def action_space_info(data: Outgoing, names: Mapping[int, str]) -> dict[str, Any]:
-    """See `space_of_actions`.
+    """The space of a dataset's actions; see `space_of_actions`.
 
     The manifest says how many discrete actions there are; where it does not, the environment is made once, and where
     that cannot be, the greatest action of the dataset is the last one.
@@ -62,7 +62,7 @@ def action_space_info(data: Outgoing, names: Mapping[int, str]) -> dict[str, Any
 def space_of_actions(
     row: RowSpec, choice: ActionChoice | None, bounds: ActionBounds | None, names: Mapping[int, str]
 ) -> dict[str, Any]:
-    """As `observation_space`; a Box has `low` and `high`, too, where they are known.
+    """A Discrete or a Box, with the keys of `observation_space_info`; a Box has `low` and `high` where they are known.
 
     Args:
         row: one action.
@@ -107,7 +107,7 @@ def _labels(count: int) -> dict[str, Any]:
 
 
 def _bounded(bound: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> list[Any]:
-    capped = np.clip(np.broadcast_to(bound, shape).astype(np.float64), -LIMIT, LIMIT)
+    capped = np.clip(np.broadcast_to(bound, shape).astype(np.float64), -LARGEST_BOUND, LARGEST_BOUND)
     return capped.tolist() if bound.dtype.kind == "f" else capped.astype(np.int64).tolist()
 
 

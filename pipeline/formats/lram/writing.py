@@ -29,7 +29,6 @@ HDF5, NPZ, NPZC, PKL = FILES = ("hdf5", "npz", "npzc", "pkl")
 
 SUFFIX = {HDF5: ".hdf5", NPZ: ".npz", NPZC: ".npz", PKL: ".pkl"}
 
-
 MOST_MADE = 256
 """So many small files are kept to be copied, each for its own arrays."""
 
