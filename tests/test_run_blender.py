@@ -20,4 +20,3 @@ def test_a_registered_experiment_is_collected_and_exported_by_its_name_alone(tmp
     (project,), (experiment,) = table(tmp_path / "tree", "Project"), table(tmp_path / "tree", "Experiment")
     assert (project["project_name"], experiment["checkpoint_list"]) == ("P", ["-1"])
     assert len(sampled(tmp_path / "tree", experiment, "Own-v0")) == 2
-    assert run(tmp_path, *words, *form, "domain.env_id=CartPole-v1", status=1).count("is registered with") == 1

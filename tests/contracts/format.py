@@ -224,7 +224,7 @@ class FormatContract:
         for episodes in (2, 9):
             with pytest.raises(KeyboardInterrupt):
                 self.format().write(
-                    [replace(self.outgoing(workspace), advance=_Interrupt(episodes))], tmp_path / "killed"
+                    [replace(self.outgoing(workspace), advance=Interrupt(episodes))], tmp_path / "killed"
                 )
             files = [path for path in (tmp_path / "killed").rglob("[!.]*") if path.is_file()]
             if self.resumes:
@@ -232,7 +232,7 @@ class FormatContract:
                 assert all(path.stat().st_mtime_ns == time for path, time in times.items())
             times = {path: path.stat().st_mtime_ns for path in files}
         self.format().write([self.outgoing(workspace)], tmp_path / "killed")
-        assert _contents(tmp_path / "killed") == _contents(tmp_path / "whole")
+        assert contents_of(tmp_path / "killed") == contents_of(tmp_path / "whole")
 
     def test_a_last_observation_that_is_missing_is_asked_about_where_it_cannot_be_told(self, tmp_path: Path):
         format, workspace = self.format(), Workspace(str(tmp_path))
@@ -280,7 +280,7 @@ def _is_changed(artifact: Artifact) -> list[Mapping[str, Any]]:
     return [quirk for quirk in artifact.manifest.quirks if quirk["name"] == "changed_since_export"]
 
 
-class _Interrupt:
+class Interrupt:
     """Interrupts when so many episodes were handed out."""
 
     def __init__(self, episodes: int) -> None:
@@ -292,5 +292,5 @@ class _Interrupt:
             raise KeyboardInterrupt
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def contents_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

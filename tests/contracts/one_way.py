@@ -22,8 +22,10 @@ from pipeline.errors import ArtifactNotFound, InvalidInput
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.contract import Format
 from pipeline.formats.exports import export_of
+from pipeline.frames.store import FRAMES
 from stages import export
-from tests.conftest import DRAWN, collected, toy_domain
+from tests.conftest import DRAWN, toy_domain
+from tests.contracts.format import Interrupt, contents_of
 
 
 def written(format: Format, workspace: Workspace, domain: Domain | None = None, **settings: Any) -> Artifact:
@@ -89,7 +91,7 @@ class OneWayContract:
         self.format().write(data, tmp_path / "whole")
         times: dict[Path, int] = {}
         for episodes in (1, 3):
-            interrupt = _Interrupt(episodes)
+            interrupt = Interrupt(episodes)
             with pytest.raises(KeyboardInterrupt):
                 self.format().write([replace(each, advance=interrupt) for each in data], tmp_path / "killed")
             files = [path for path in (tmp_path / "killed").rglob("[!.]*") if path.is_file()]
@@ -98,7 +100,7 @@ class OneWayContract:
                 assert all(path.stat().st_mtime_ns == time for path, time in times.items())
             times = {path: path.stat().st_mtime_ns for path in files}
         self.format().write(data, tmp_path / "killed")
-        assert _contents(tmp_path / "killed") == _contents(tmp_path / "whole")
+        assert contents_of(tmp_path / "killed") == contents_of(tmp_path / "whole")
 
     def test_an_export_is_laid_where_it_is_wanted_once(self, workspace: Workspace, tmp_path: Path):
         out = tmp_path / f"out{''.join(self.format().suffixes[:1])}"
@@ -109,28 +111,11 @@ class OneWayContract:
         with pytest.raises(InvalidInput, match=re.escape(str(place))):
             written(self.format(), workspace, out=str(out), episodes=3)
 
-    def test_frames_that_are_missing_are_named_with_the_command_that_draws_them(self, tmp_path: Path):
+    def test_frames_that_are_missing_are_named_with_the_command_that_draws_them(self, drawn: Path, tmp_path: Path):
+        shutil.copytree(drawn, tmp_path / "bare", ignore=shutil.ignore_patterns(FRAMES))
         workspace = Workspace(str(tmp_path / "bare"))
-        for task in DRAWN:
-            collected(toy_domain(), workspace, task, episodes=2)
         if self.format().shows_frames:
             with pytest.raises(ArtifactNotFound, match=r"(?s)shows pictures.*stage=frames .*dataset=scripted-v1"):
                 written(self.format(), workspace)
         else:
             assert written(self.format(), workspace).built
-
-
-class _Interrupt:
-    """Interrupts when so many episodes were handed out."""
-
-    def __init__(self, episodes: int) -> None:
-        self.left = episodes
-
-    def __call__(self, count: int) -> None:
-        self.left -= count
-        if self.left <= 0:
-            raise KeyboardInterrupt
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
