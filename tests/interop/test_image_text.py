@@ -23,7 +23,7 @@ from tests.pictures import drawn_dataset
 
 pytestmark = pytest.mark.interop
 
-LENGTHS = [1, 8, 9, *([26] * 16)]
+LENGTHS = [*([26] * 16), 1, 8, 9]
 """Transitions of episodes; more than 64 rows in both forms."""
 
 SETUPS = [(8, 1), (8, 4), (8, 8)]
