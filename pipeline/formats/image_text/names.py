@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.domains.atari import SAMPLE_FACTORY
 from pipeline.formats.contract import Outgoing
+from pipeline.policies.random import Random
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 """What no name of a folder should have: a slash of an id above all."""
@@ -29,8 +30,12 @@ def title(data: Outgoing, name: str) -> str:
 
 
 def randomness(parameters: Mapping[str, Any]) -> float:
-    """The chance of a random action that a dataset was collected with, by its manifest's `parameters`."""
-    return float(parameters.get("policy", {}).get("randomness", 0.0))
+    """The chance of a random action that a dataset was collected with, by its manifest's `parameters`.
+
+    Of the policy `random` it is 1, whatever `policy.randomness` says.
+    """
+    policy = parameters.get("policy", {})
+    return 1.0 if policy.get("name") == Random.name else float(policy.get("randomness", 0.0))
 
 
 def randomness_words(chance: float) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.domains.atari import ACTIONS, ROMS
-from pipeline.formats.image_text.names import environment_name, episode_name, title
+from pipeline.formats.image_text.names import environment_name, episode_name, randomness, title
 from pipeline.formats.image_text.words import ActionTexts
 
 SAMPLE_FACTORY = """
@@ -49,6 +49,19 @@ def test_a_task_has_a_name_without_slashes_and_a_title(domain: str, task: str, n
 def test_the_number_of_an_episode_may_have_more_than_three_digits():
     assert episode_name(7, 0.2) == "episode_007_rand0.2"
     assert episode_name(12345, 1e-5) == "episode_12345_rand0.00001"
+
+
+@pytest.mark.parametrize(
+    ("policy", "chance"),
+    [
+        ({"name": "random"}, 1.0),
+        ({"name": "random", "randomness": 0.2}, 1.0),
+        ({"name": "scripted", "randomness": 0.2}, 0.2),
+        ({"name": "scripted"}, 0.0),
+    ],
+)
+def test_every_action_of_the_random_policy_is_random(policy: dict[str, object], chance: float):
+    assert randomness({"policy": policy}) == chance
 
 
 def test_discrete_actions_go_by_name_and_a_number_beyond_them_is_unknown():
