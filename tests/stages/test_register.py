@@ -15,9 +15,12 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.gym.domain import gym_domain
 from pipeline.errors import InvalidInput, UnknownName
+from pipeline.formats.blender.entries import enter_experiment
+from pipeline.formats.blender.facts import ROWS
 from pipeline.formats.blender.format import BlenderFormat
 from pipeline.formats.blender.registered import as_registered
 from pipeline.formats.blender.registration import Registration
+from pipeline.formats.blender.registry import changing_registry
 from pipeline.formats.kabuki import KabukiFormat
 from stages import register
 from tests.blender_tree import table
@@ -61,6 +64,16 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "blender"
 
 
+EXPORTED = {
+    "framework": "Random",
+    "algorithm": "",
+    "seed": 3,
+    "layout": ROWS,
+    "uncertainty": "ones",
+    "env_states": False,
+}
+
+
 def registered(tree: Path, made: Domain, labels: Any = None, images: str | None = None, **settings: Any) -> None:
     form = BlenderFormat(
         **{name: settings.pop(name) for name in ("env_id", "observation") if name in settings},
@@ -89,6 +102,12 @@ def test_an_environment_is_registered_with_its_spaces(tree, capsys):
     assert (pendulum["action_space_info"]["low"], pendulum["action_space_info"]["high"]) == ([-2.0], [2.0])
     assert table(tree, "Experiment") == []
     assert table(tree, "Project")[0]["project_environments"] == ["CartPole-v1", "Pendulum-v1"]
+
+
+def test_a_missing_time_limit_is_told_once(tree, caplog):
+    caplog.set_level("INFO")
+    registered(tree, domain("Steered-v0", entry_point=f"{__name__}:Steered"))
+    assert caplog.text.count("has no time limit") == 1
 
 
 def test_an_environment_of_ones_own_is_registered_so_that_the_server_can_make_it(tree):
@@ -206,6 +225,23 @@ def test_the_name_of_an_experiment_means_its_environment(tree):
     for key, value in (("domain.env_id", "CartPole-v1"), ("domain.env_kwargs", {"difficulty": "easy"})):
         with pytest.raises(InvalidInput, match="is registered with"):
             as_registered(str(tree), "Mine", UNNAMED | {key: value}, {key})
+
+
+def test_an_experiment_without_data_takes_over_who_plays_first_and_the_time_limit(tree):
+    registered(tree, domain(**OWN | {"env_kwargs": {"difficulty": "hard"}}), experiment="Mine")
+    registered(tree, domain(**OWN), experiment="Limited")
+    own = {"id": "Steered-v0", "simulator": "gymnasium", "kwargs": {"difficulty": "hard"}, "max_steps": 40}
+    with changing_registry(tree) as registry:
+        for facts in ({"environment": own, **EXPORTED}, {"environment": own, **EXPORTED, "framework": "Later"}):
+            for name in ("Mine", "Limited"):
+                enter_experiment(registry, name, facts, Registration())
+    mine, limited = table(tree, "Experiment")
+    assert (mine["framework"], mine["seed"]) == ("Random", 3)
+    assert "Uncertainty of the first checkpoint that was written: ones" in mine["exp_comment"]
+    assert mine["environment_config"]["env_kwargs"] == {"difficulty": "hard", "max_episode_steps": 40}
+    assert limited["environment_config"]["env_kwargs"]["max_episode_steps"] == 1000
+    taken = as_registered(str(tree), "Mine", UNNAMED | {"domain.max_steps": None}, set())
+    assert taken["domain.env_kwargs"]["max_episode_steps"] == 40
 
 
 def test_an_experiment_that_nobody_registered_needs_an_environment(tree):

@@ -15,6 +15,7 @@ import gymnasium
 from pipeline.command import again
 from pipeline.envs.gym.keywords import LIMIT
 from pipeline.errors import InvalidInput
+from pipeline.formats.blender.facts import ROWS
 from pipeline.formats.blender.registration import DEFAULT_PROJECT, Registration
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, PROJECTS, Registry, Row, reading_registry
 from pipeline.formats.provenance import TOOL
@@ -55,13 +56,16 @@ def enter_environment(registry: Registry, facts: Mapping[str, Any], registration
 
 
 def enter_experiment(registry: Registry, name: str, facts: Mapping[str, Any], registration: Registration) -> int:
-    """The id of an experiment; its row is written where there is none, its project, too. An existing row stays.
+    """The id of an experiment; its row is written where there is none. An existing row stays, but for one that was
+    registered here before anybody had played: it takes over who plays first, and the time limit unless it has one.
 
     Args:
         facts: an export's `experiment.json`, or what of it is known before there is an export.
     """
     known = registry.find(EXPERIMENTS, exp_name=name)
     if known is not None:
+        if "uncertainty" in facts and _awaits_data(known):
+            registry.change(EXPERIMENTS, known.id, **_of_the_first_data(known, facts))
         return known.id
     return registry.insert(
         EXPERIMENTS,
@@ -73,6 +77,25 @@ def enter_experiment(registry: Registry, name: str, facts: Mapping[str, Any], re
         exp_comment=comment(facts),
         seed=facts["seed"],
     )
+
+
+def _awaits_data(row: Row) -> bool:
+    """Whether a row was registered here and nothing has been laid since; RLHF-Blender's own rows are none of these."""
+    return not row.listed("checkpoint_list") and row.text("exp_comment") == comment({"layout": ROWS})
+
+
+def _of_the_first_data(row: Row, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row that was registered without data takes over from the first export."""
+    config = row.mapping("environment_config")
+    played = environment_config(facts["environment"])["env_kwargs"]
+    limit = {LIMIT: played[LIMIT]} if LIMIT in played else {}
+    return {
+        "environment_config": {**config, "env_kwargs": {**limit, **dict(config.get("env_kwargs") or {})}},
+        "framework": facts["framework"],
+        "algorithm": facts["algorithm"],
+        "exp_comment": comment(facts),
+        "seed": facts["seed"],
+    }
 
 
 def enter_project(registry: Registry, env_id: str, experiment: str | None, registration: Registration) -> None:

@@ -42,6 +42,9 @@ LEASE = ".repertoire.lease"
 PARTIAL = ".repertoire.partial"
 """What is not laid yet; removed by whoever comes next."""
 
+SAME = (("digest",), ("dataset", "parameters"))
+"""Any of these facts of two exports says that they are of the same episodes, be there more of them in one."""
+
 log = logging.getLogger(__name__)
 
 
@@ -131,8 +134,26 @@ class BlenderOut(Out):
                 shutil.rmtree(partial, ignore_errors=True)
             with changing_registry(self.root) as registry:
                 enter_checkpoint(registry, number, self.checkpoint)
+                self._tell_of_same(self._checkpoints(registry.numbered(EXPERIMENTS, number)))
             self._write_points(number)
         return True
+
+    def _tell_of_same(self, places: list[CheckpointPlace]) -> None:
+        """Say which other checkpoints hold the same episodes: nothing new is shown under another number."""
+        same = [place.checkpoint for place in places if place.checkpoint != self.checkpoint and self._holds_same(place)]
+        if same:
+            log.warning(
+                "export: checkpoint %s of the experiment %s has the same episodes as checkpoint %s. Others are of "
+                "another dataset: dataset=NAME seed=NUMBER",
+                self.checkpoint,
+                self.experiment,
+                few(same),
+            )
+
+    def _holds_same(self, place: CheckpointPlace) -> bool:
+        file = self.root / place.folder(PROVENANCE) / EXPERIMENT
+        theirs, ours = (read_json(file)["provenance"] if file.is_file() else {}), self.facts["provenance"]
+        return any(theirs and all(theirs.get(key) == ours[key] for key in keys) for keys in SAME)
 
     def _at(self, number: int) -> CheckpointPlace:
         return CheckpointPlace(

@@ -53,7 +53,7 @@ def facts_to_register(domain: Domain, task: str, format: BlenderFormat) -> dict[
         facts["builder"] = builder
         spaces = {
             "observation_space": _observation_space(environment, format.observation),
-            "action_space": _action_space(environment),
+            "action_space": _action_space(environment, identity),
         }
     finally:
         environment.close()
@@ -112,8 +112,7 @@ def _observation_space(environment: Environment, chosen: str | None) -> dict[str
     return observation_space_info(as_written(RowSpec(array.dtype, array.shape)))
 
 
-def _action_space(environment: Environment) -> dict[str, Any]:
-    identity: Mapping[str, Any] = environment.identity()
+def _action_space(environment: Environment, identity: Mapping[str, Any]) -> dict[str, Any]:
     layout = identity.get("action_layout")
     if isinstance(layout, list) and (len(layout) > 1 or layout[0].get("name")):
         return nested_space()

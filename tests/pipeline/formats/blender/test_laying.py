@@ -125,6 +125,13 @@ def test_checkpoints_of_an_experiment_share_its_id_and_the_axes_of_their_points(
         np.testing.assert_array_equal(each[:rows], places[1])
 
 
+def test_the_same_episodes_under_another_number_are_told(workspace, tmp_path, caplog):
+    laid(workspace, tmp_path, form={"checkpoint": 0}, episodes=2)
+    assert "same episodes" not in caplog.text
+    laid(workspace, tmp_path, form={"checkpoint": 100}, episodes=1)
+    assert "checkpoint 100 of the experiment toy-corner_trained_experiment has the same episodes as" in caplog.text
+
+
 def test_an_experiment_is_of_one_environment(workspace, tmp_path):
     laid(workspace, tmp_path, experiment="Mine")
     before = contents(tmp_path)
