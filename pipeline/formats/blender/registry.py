@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -239,7 +241,8 @@ def changing_registry(folder: Path) -> Iterator[Registry]:
                 connection.execute(_definition(table, columns))
             yield Registry(path, connection)
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite ends it itself where the disk is full
+                connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
 
@@ -250,8 +253,10 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         if "locked" not in str(error):
-            raise InvalidInput(f"{path} cannot be used: {error}.") from error
+            raise InvalidInput(f"{path} cannot be used: {error}. Choose another place: {_elsewhere()}") from error
         raise InUse(
             f"Another program writes {path}, still after {BUSY_SECONDS:.0f} s. Wait for it, or end it; then run the "
             f"same command again."

@@ -29,6 +29,9 @@ GROUP_ROWS = 32
 ROW_BYTES = 2**30
 """Of the pictures of one row; parquet's readers take less than twice as much."""
 
+MOST_FRAMES = 10**9
+"""That a window may have; no episode is so long."""
+
 PROFILES = ("readme", "script")
 
 ENTRY = pa.struct([("type", pa.string()), ("has_loss", pa.int64()), ("text", pa.string()), ("image_index", pa.int64())])
@@ -66,10 +69,11 @@ class InterleavedFormat(Format):
 
     def __init__(self, profile: str = "readme", window: int | None = None, per_task: bool = False) -> None:
         check_choice("format.profile", profile, PROFILES)
-        if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 2):
+        is_number = isinstance(window, int) and not isinstance(window, bool)
+        if window is not None and not (is_number and 2 <= window <= MOST_FRAMES):
             raise InvalidInput(
                 f"format.window={window} must be a whole number of frames, at least 2: with one there is no action "
-                f"between frames. Leave it out for whole episodes."
+                f"between frames; and at most {MOST_FRAMES:,}. Leave it out for whole episodes."
             )
         self._profile, self._window, self.joins = profile, window, not per_task
         self._schema = SCHEMA if window is None else SCHEMA.append(FIRST_FRAME)

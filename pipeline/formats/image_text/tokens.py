@@ -90,10 +90,8 @@ class PictureTokens:
 
     def most_thinkmorph(self, limit: int, prompt: int, text: int) -> int:
         """The most pictures that a row may have, with as many texts, so that it stays below a limit; 0 for none."""
-        count = 0
-        while self.thinkmorph(count + 1, count + 1, prompt, text) < limit:
-            count += 1
-        return count
+        first, second = (self.thinkmorph(count, count, prompt, text) for count in (1, 2))
+        return max(0, 1 + (limit - 1 - first) // (second - first))  # each picture after the first adds as many
 
 
 def sizes_of(block: PictureBlock) -> Int64[np.ndarray, "pictures 2"]:

@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -30,6 +31,9 @@ from pipeline.wording import check_type, few
 FORMAT = 1
 DATA, README = "data", "README.md"
 MEGABYTE = 10**6
+
+MOST = 10**9
+"""Of pictures, workers and tokens that may be asked for: products of them are still numbers of 64 bits."""
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +68,9 @@ class TrainerFormat(Format):
             _check_count("window", window, 2)
         for name, value in (("shards", shards), ("max_tokens", max_tokens)):
             _check_count(name, value, 1)
-        if not file_mb > 0:
-            raise InvalidInput(f"format.file_mb={file_mb} must be more than 0.")
+        check_type("format.file_mb", file_mb, int | float, "a number of megabytes")
+        if not 0 < file_mb < inf:
+            raise InvalidInput(f"format.file_mb={file_mb} must be more than 0, and finite.")
         check_type("format.per_task", per_task, bool, "true or false")
         self._window, self._shards, self._max_tokens, self._file_mb = window, shards, max_tokens, file_mb
         self.joins = not per_task
@@ -162,5 +167,5 @@ def _row_words(table: pa.Table, row: int) -> str:
 
 
 def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInput(f"format.{name}={value} must be a whole number of {least} or more.")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+        raise InvalidInput(f"format.{name}={value} must be a whole number of {least} or more, at most {MOST:,}.")

@@ -1,5 +1,6 @@
 """The registry as a file: what it holds, who may write, and what is refused."""
 
+import errno
 import sqlite3
 
 import numpy as np
@@ -123,6 +124,17 @@ def test_an_error_in_the_middle_changes_nothing(tmp_path):
         raise KeyError
     with reading_registry(tmp_path) as registry:
         assert registry is None
+
+
+def test_a_full_disk_is_called_that_and_changes_nothing(tmp_path):
+    with changing_registry(tmp_path) as registry:
+        registry.insert(PROJECTS, project_name="There")
+    with pytest.raises(OSError, match=DATABASE) as error, changing_registry(tmp_path) as registry:
+        registry._connection.execute("PRAGMA max_page_count = 1")  # as if the disk ended here
+        registry.insert(PROJECTS, project_name="New", project_description="x" * 10**5)
+    assert error.value.errno == errno.ENOSPC
+    with changing_registry(tmp_path) as registry:
+        assert [row.text("project_name") for row in registry.rows(PROJECTS)] == ["There"]
 
 
 def test_another_program_that_writes_for_long_is_named(tmp_path, monkeypatch):

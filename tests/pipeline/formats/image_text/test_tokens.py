@@ -41,3 +41,9 @@ def test_rows_of_thinkmorph_have_the_measured_tokens():
         4,
     ]
     assert CONSOLE.most_thinkmorph(100, 0, 0) == 0
+
+
+@pytest.mark.parametrize("limit", [4639, 4640, 16384, 10**9])
+def test_as_many_pictures_as_fit_and_no_more(limit: int):
+    most = CONSOLE.most_thinkmorph(limit, 60, 8)
+    assert CONSOLE.thinkmorph(most, most, 60, 8) < limit <= CONSOLE.thinkmorph(most + 1, most + 1, 60, 8)

@@ -31,8 +31,11 @@ def test_pictures_of_several_sizes_are_refused(tmp_path: Path):
     ("settings", "words"),
     [
         ({"window": 1}, "window=1 must be a whole number of 2 or more"),
+        ({"window": 10**20}, "at most 1,000,000,000"),
         ({"shards": 0}, "shards=0"),
         ({"file_mb": 0}, "file_mb=0"),
+        ({"file_mb": float("inf")}, "file_mb=inf must be more than 0, and finite"),
+        ({"file_mb": "large"}, "file_mb=large is of the wrong type"),
         ({"prefix": " "}, "prefix is empty"),
         ({"prefix": "s3://bucket/data"}, "/mnt/bucket/data"),
         ({"prefix": "/mnt/data", "per_task": True}, "/mnt/data/{task}/data"),
