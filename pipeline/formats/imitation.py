@@ -80,7 +80,7 @@ class ImitationFormat(Format):
                 stream.write_batch(batch)
                 outgoing.advance(len(batch))
         sync_file(hidden)
-        for name, value in _beside(outgoing, hidden).items():
+        for name, value in {**_beside(outgoing, hidden), PROVENANCE: dict(outgoing.provenance)}.items():
             write_json(place / name, value)
         hidden.rename(place / ROWS)
         sync_folder(place)
@@ -137,7 +137,7 @@ def _list_type(row: RowSpec) -> pa.DataType:
 
 
 def _beside(data: Outgoing, rows: Path) -> dict[str, Any]:
-    """The JSON files, of which `datasets` reads two."""
+    """The JSON files that `datasets` reads."""
     features = {name: _sequence(_feature(row)) for name, row in _columns(data).items()}
     features |= {INFOS: _sequence(_value("string")), TERMINAL: _value("bool")}
     features = {name: features[name] for name in (OBSERVATIONS, ACTIONS, INFOS, TERMINAL, REWARDS)}
@@ -151,7 +151,7 @@ def _beside(data: Outgoing, rows: Path) -> dict[str, Any]:
         "_split": None,
     }
     info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
-    return {INFO: info, STATE: state, PROVENANCE: dict(data.provenance)}
+    return {INFO: info, STATE: state}
 
 
 def _feature(row: RowSpec) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,20 @@ from pipeline.formats import imitation
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.contract import CannotHold
 from pipeline.formats.imitation import ImitationFormat
-from tests.conftest import made_episode
+from tests.conftest import collected, made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested
-from tests.contracts.one_way import OneWayContract
+from tests.contracts.one_way import OneWayContract, written
 
 
 class TestImitation(OneWayContract):
     def format(self) -> ImitationFormat:
         return ImitationFormat()
+
+    def test_it_stays_whole_when_its_dataset_grows_by_another_command(self, workspace, monkeypatch):
+        artifact = written(self.format(), workspace)
+        monkeypatch.setattr(sys, "argv", ["run.py", "stage=collect", "episodes=5"])
+        collected(toy_domain(), workspace, episodes=5, render=True, randomness=0.25)
+        assert list(wrong_export(artifact, workspace)) == []
 
 
 def rows_of(place: Path) -> list[dict[str, Any]]:
