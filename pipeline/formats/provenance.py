@@ -48,14 +48,15 @@ def provenance(artifact: Artifact, dataset: EpisodeDataset, settings: dict[str, 
 
 
 def _without_paths(command: str) -> str:
-    """A command without the folders of the machine that it ran on: of each path its last name stays.
+    """A command without the folders of the machine that it ran on, of each path its last name stays, and without how
+    many processes it had there: the same data have the same words.
 
-    >>> _without_paths("python run.py stage=ingest source.path=/home/anna/log.hdf5 'paths.root=/my data'")
+    >>> _without_paths("python run.py stage=ingest source.path=/home/anna/log.hdf5 'paths.root=/my data' workers=8")
     'python run.py stage=ingest source.path=log.hdf5'
     """
     try:
         words = shlex.split(command)
     except ValueError:  # a quotation without an end: nobody ran that
         return ""
-    kept = [word for word in words if not key_of(word).startswith(("paths.", "hydra.", "format.out"))]
+    kept = [word for word in words if not key_of(word).startswith(("paths.", "hydra.", "format.out", "workers"))]
     return shlex.join(_FOLDERS.sub("", word) for word in kept)
