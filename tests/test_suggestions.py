@@ -63,7 +63,7 @@ PLACES = {
     "formats/blender/laying.py tree_root": "test_a_tree_where_none_can_be",
     "formats/blender/points.py write_points": "test_observations_without_points",
     "formats/blender/registered.py _require_no_contradiction": "test_an_experiment_of_another_environment",
-    "formats/blender/registered.py as_registered": "test_an_experiment_that_is_not_registered",
+    "formats/blender/registered.py _unknown_experiment": "test_an_experiment_that_is_not_registered",
     "formats/blender/registry.py _elsewhere": "test_a_registry_of_another_version",
     "formats/atlas.py require": "test_the_states_of_one_episode_are_neighbours_of_their_own_by_its_suggestion",
     "formats/exports.py _frames": "test_frames_that_a_form_shows_are_drawn_by_its_suggestion",

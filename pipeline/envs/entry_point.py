@@ -27,10 +27,12 @@ def load_entry_point(entry_point: str) -> Callable[..., Any]:
     if not module or not name:
         raise InvalidInput(f"domain.entry_point={entry_point} names nothing. {FORM}")
     found: Any = import_named(module, f"domain.entry_point={entry_point}")
+    before = f"{module}:"
     for part in name.split("."):
         if not hasattr(found, part):
-            raise unknown_name(f"{_called(found)} entry point", part, (n for n in dir(found) if not n.startswith("_")))
-        found = getattr(found, part)
+            known = [f"{before}{each}" for each in _makers(found)]
+            raise unknown_name("entry point", f"{before}{part}", known)
+        found, before = getattr(found, part), f"{before}{part}."
     if not callable(found):
         raise InvalidInput(f"domain.entry_point={entry_point} is of type {type(found).__name__}. {FORM}")
     make: Callable[..., Any] = found
@@ -85,6 +87,16 @@ def import_named(module: str, setting: str) -> ModuleType:
         ) from error
     except Exception as error:  # a module of anybody's may fail in any way
         raise InvalidInput(f"{setting}: the module {module} cannot be imported: {error_text(error)}") from error
+
+
+def _makers(found: Any) -> list[str]:
+    """The public names in a module or class that could be an entry point: what it, or a part of it, defines itself."""
+    module = found.__name__ if isinstance(found, ModuleType) else getattr(found, "__module__", "")
+    return [
+        name
+        for name, each in inspect.getmembers(found, callable)
+        if not name.startswith("_") and f"{getattr(each, '__module__', None)}.".startswith(f"{module}.")
+    ]
 
 
 def _called(found: Any) -> str:

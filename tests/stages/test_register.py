@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 from PIL import Image
 
+from pipeline.command import Typed, user_typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.gym.domain import gym_domain
@@ -246,8 +247,14 @@ def test_an_experiment_without_data_takes_over_who_plays_first_and_the_time_limi
 
 def test_an_experiment_that_nobody_registered_needs_an_environment(tree):
     registered(tree, domain(), experiment="Mine")
-    with pytest.raises(UnknownName, match=r"(?s)no experiment .* named Mien. Known: Mine.*domain.env_id=CartPole-v1"):
+    with (
+        user_typed(Typed(("format.experiment=Mien",))),
+        pytest.raises(UnknownName, match="named Mien. Known: Mine") as wrong,
+    ):
         as_registered(str(tree), "Mien", UNNAMED, set())
+    _, nearest, new = str(wrong.value).splitlines()
+    assert nearest.endswith("format.experiment=Mine")
+    assert "domain.env_id=CartPole-v1" in new
     with pytest.raises(UnknownName, match="Known: none"):
         as_registered(str(tree / "none"), "Mine", UNNAMED, set())
     named = UNNAMED | {"domain.env_id": "CartPole-v1"}
@@ -259,6 +266,17 @@ def test_an_experiment_that_nobody_registered_needs_an_environment(tree):
         ("gs://a", "M", UNNAMED),
     ):
         assert as_registered(out, experiment, now, set()) == {}
+
+
+def test_an_environment_that_only_the_tree_knows_is_made_as_it_is_registered(tree):
+    registered(tree, domain(**OWN, packages=["json"]))
+    registered(tree, domain())
+    now = UNNAMED | {"domain.env_id": "Steered-v0"}
+    own = {"domain.entry_point": OWN["entry_point"], "domain.packages": ["json"]}
+    for experiment in (None, "New"):
+        assert as_registered(str(tree), experiment, now, {"domain.env_id"}) == own
+    assert as_registered(str(tree), None, now, {"domain.env_id", "domain.entry_point"}) == {}
+    assert as_registered(str(tree), None, UNNAMED | {"domain.env_id": "CartPole-v1"}, {"domain.env_id"}) == {}
 
 
 def test_an_environment_that_is_wrapped_by_the_server_is_registered_but_not_played_bare(tree):

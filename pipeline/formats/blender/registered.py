@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+
 from pipeline.command import again, override
 from pipeline.envs.gym.keywords import BUILDER
-from pipeline.errors import InvalidInput, unknown_name
+from pipeline.errors import InvalidInput, UnknownName, unknown_name
 from pipeline.formats.blender.entries import free_experiment, without_limit
-from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Row, reading_registry
+from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Registry, Row, reading_registry
 from pipeline.formats.laying import LOCAL
 from pipeline.formats.places import OUT
 from pipeline.wording import check_type
@@ -27,8 +29,9 @@ def as_registered(
 ) -> dict[str, Any]:
     """The settings of `domain=gym`, by key, that must change so that it is the environment of an experiment.
 
-    What somebody has set stays; the log says what was taken over. Empty for another domain, without the name of an
-    experiment, and for one that is not registered in `out` where the environment was named.
+    What somebody has set stays; the log says what was taken over. Empty for another domain. Of an experiment that is
+    not registered, or none, they are those of the environment that was named: its entry point and packages, where it is
+    registered in `out` and nobody else knows its id.
 
     Args:
         now: the domain's settings, by key.
@@ -37,18 +40,16 @@ def as_registered(
     Raises InvalidInput where what was set contradicts the registry, or the registry says what cannot be had here;
     UnknownName for an experiment that is not registered and an environment that nobody named.
     """
-    if ENV_ID not in now or not experiment or not out or ("://" in out and not out.startswith(LOCAL)):
+    if ENV_ID not in now or not out or ("://" in out and not out.startswith(LOCAL)):
         return {}
-    check_type("format.experiment", experiment, str, "a text")
+    check_type("format.experiment", experiment, str | None, "a text")
     root = Path(out.removeprefix(LOCAL)).expanduser().absolute()
     with reading_registry(root) as registry:
-        row = registry.find(EXPERIMENTS, exp_name=experiment) if registry else None
-        if registry is None or row is None:
-            if now[ENV_ID] is not None:
-                return {}
-            names = [each.text("exp_name") for each in registry.rows(EXPERIMENTS)] if registry else []
-            hint = f"Name its environment, so that it is registered: {again(domain__env_id='CartPole-v1')}"
-            raise unknown_name(f"experiment in {OUT}={out}", experiment, names, hint)
+        row = registry.find(EXPERIMENTS, exp_name=experiment) if registry and experiment else None
+        if registry is None or row is None or not experiment:
+            if now[ENV_ID] is None and experiment:
+                raise _unknown_experiment(out, experiment, registry)
+            return _of_the_environment(registry, root, now, given)
         environment = registry.find(ENVIRONMENTS, registration_id=row.text("env_id"))
     wanted = dict(_registered_settings(row, environment))
     if MAX_STEPS in given and KWARGS in wanted:
@@ -56,11 +57,41 @@ def as_registered(
     for key, value in wanted.items():
         _require_no_contradiction(key, value, now, given, experiment, row)
     _require_playable(row, experiment, given)
+    return _taken_over(f"experiment {experiment}", root, wanted, now, given)
+
+
+def _taken_over(
+    what: str, root: Path, wanted: Mapping[str, Any], now: Mapping[str, Any], given: Collection[str]
+) -> dict[str, Any]:
+    """Those of the wanted settings that are others now and that nobody has set; the log says so."""
     changed = {key: value for key, value in wanted.items() if key not in given and now.get(key) != value}
     if changed:
         words = " ".join(override(key, value) for key, value in changed.items())
-        log.info("experiment %s is registered in %s; taken over: %s", experiment, root, words)
+        log.info("%s is registered in %s; taken over: %s", what, root, words)
     return changed
+
+
+def _of_the_environment(
+    registry: Registry | None, root: Path, now: Mapping[str, Any], given: Collection[str]
+) -> dict[str, Any]:
+    """What a registry alone knows of the environment that was named."""
+    env_id = now[ENV_ID]
+    if (
+        registry is None
+        or not isinstance(env_id, str)
+        or env_id in gymnasium.registry
+        or {ENTRY_POINT, PACKAGES} & {*given}
+    ):
+        return {}
+    environment = registry.find(ENVIRONMENTS, registration_id=env_id)
+    return _taken_over(env_id, root, dict(_registered_code(environment)), now, given)
+
+
+def _unknown_experiment(out: str, experiment: str, registry: Registry | None) -> UnknownName:
+    names = [each.text("exp_name") for each in registry.rows(EXPERIMENTS)] if registry else []
+    nearest = unknown_name(f"experiment in {OUT}={out}", experiment, names)
+    new = again(domain__env_id="CartPole-v1")
+    return UnknownName(f"{nearest}\nFor a new experiment name its environment, such as CartPole-v1: {new}")
 
 
 def _registered_settings(row: Row, environment: Row | None) -> Iterator[tuple[str, Any]]:
@@ -68,6 +99,10 @@ def _registered_settings(row: Row, environment: Row | None) -> Iterator[tuple[st
     config = row.mapping("environment_config")
     if kwargs := {**dict(config.get("env_kwargs") or {}), **dict(config.get("registration") or {})}:
         yield KWARGS, kwargs
+    yield from _registered_code(environment)
+
+
+def _registered_code(environment: Row | None) -> Iterator[tuple[str, Any]]:
     if environment is not None:
         if entry_point := environment.text("gym_entry_point"):
             yield ENTRY_POINT, entry_point

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.command import Typed, user_typed
 from pipeline.envs.entry_point import check_arguments, entry_point_facts, load_entry_point
 from pipeline.errors import InvalidInput, UnknownName
 
@@ -65,8 +66,17 @@ def test_what_cannot_be_used_is_refused(modules, entry_point, message):
 
 
 def test_a_name_that_is_not_there_lists_those_that_are(modules):
-    with pytest.raises(UnknownName, match=r"named Cach\. Known: Catch, TABLE, math"):
+    typed = Typed(("stage=collect", "domain.entry_point=my_catch:Cach"))
+    with user_typed(typed), pytest.raises(UnknownName) as wrong:
         load_entry_point("my_catch:Cach")
+    assert str(wrong.value).splitlines() == [
+        "There is no entry point named my_catch:Cach. Known: my_catch:Catch.",
+        "If you meant my_catch:Catch: python run.py stage=collect domain.entry_point=my_catch:Catch",
+    ]
+    with pytest.raises(UnknownName, match=r"named my_catch:Catch\.smal\. Known: my_catch:Catch\.small\."):
+        load_entry_point("my_catch:Catch.smal")
+    with pytest.raises(UnknownName, match=r"named my_front:Cat\. Known: none"):
+        load_entry_point("my_front:Cat.small")
 
 
 def test_arguments_are_held_against_the_signature(modules):
