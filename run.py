@@ -305,7 +305,7 @@ def _in_words(error: Exception) -> str:
 
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return words.unknown_choice(error.missing_cfg_file, list(error.options or ()))
+        return words.unknown_choice(error.missing_cfg_file, list(error.options or ()), _choices()["format"])
     if isinstance(error, OverrideParseException):
         return words.unreadable(error.override, sys.argv[1:], _choices())
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and isinstance(cause.parent_node, DictConfig):

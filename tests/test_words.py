@@ -31,7 +31,13 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         ("stage=ingest", "domain=toy", "source=npzc"),
         "There is no source named npzc: what format=npzc writes comes in by source=lram.",
     ),
+    (
+        ("stage=ingest", "domain=toy", "source=rlhf_blender"),
+        "format=rlhf_blender only goes out: nothing reads it as a source. "
+        "These come in again: d4rl, kabuki, lerobot, lram, minari, ogbench, rlds.\n",
+    ),
     (("stage=ingest", "domain=toy", "source=kabouki"), f"There is no source named kabouki. {known('source')}"),
+    (("stage=export", "format=kabuki"), "export failed: stage=export needs a domain: domain=NAME\n"),
     (("stage=export", "domain=toy", "format=hdf"), "There is no format named hdf. Nearest: hdf5."),
     ((*COLLECT, "storage=hdf5"), f"There is no storage named hdf5. {known('storage')}"),
     (

@@ -19,9 +19,15 @@ WithSettings = tuple[Artifact, Mapping[str, Sequence[Any]]]
 LISTED = 8
 """So many artifacts a message lists."""
 
+SHORT = 60
+"""So many characters has a value at most that a message shows where others tell the artifacts apart, too."""
+
+MADE_FROM = "made_from"
+"""Below it a source says what another dataset was: nothing that this one is found by."""
+
 
 def settings_of(artifact: Artifact, parents: Parents) -> dict[str, list[Any]]:
-    """All values of each setting along the lineage, nearest first, by dotted name (`policy.name`, `metric`).
+    """All values of each setting, by dotted name (`policy.name`, `metric`): its own, else those of its parents.
 
     `dataset` and `episodes` are the name and number of the episodes that it is of, `version` is its own.
     """
@@ -35,9 +41,10 @@ def settings_of(artifact: Artifact, parents: Parents) -> dict[str, list[Any]]:
         _add(found, EPISODES, artifact.manifest.counts["episodes"])
     for name, value in _leaves(artifact.manifest.parameters):
         _add(found, name, value)
+    own = {"version", "dataset", EPISODES, *_own(artifact)}
     for parent in parents(artifact):
         inherited = settings_of(parent, parents)
-        for name in inherited.keys() - {"version", "dataset", EPISODES}:
+        for name in sorted(inherited.keys() - own):
             for value in inherited[name]:
                 _add(found, name, value)
     return found
@@ -50,7 +57,7 @@ def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parent
     Raises UnknownName where none is, InvalidInput where several are; both list them with the settings that differ.
     """
     described = [(artifact, settings_of(artifact, parents)) for artifact in artifacts]
-    matching = _newest([(artifact, known) for artifact, known in described if _matches(known, asked)])
+    matching = _newest([(artifact, known) for artifact, known in described if _matches(artifact, known, asked)])
     if len(matching) == 1:
         return matching[0][0]
     manifest = artifacts[0].manifest
@@ -64,7 +71,7 @@ def one_matching(artifacts: Sequence[Artifact], asked: Mapping[str, Any], parent
         raise unknown_name(
             f"setting of {manifest.kind} of {manifest.task}",
             unknown[0],
-            {name for _, known in described for name in known},
+            {name for _, known in described for name in known if not _of_another(name)},
             f"There are:\n{_table(described, asked)}",
         )
     raise UnknownName(f"No {manifest.kind} of {manifest.task} is {made}. There are:\n{_table(described, asked)}")
@@ -82,21 +89,41 @@ def _newest(described: Sequence[WithSettings]) -> list[WithSettings]:
     return [(artifact, known) for artifact, known in described if artifact.manifest.format == newest[settings(known)]]
 
 
-def _matches(known: Mapping[str, Sequence[Any]], asked: Mapping[str, Any]) -> bool:
-    return all(any(value in known[name] for name in _named(known, key)) for key, value in asked.items())
+def _matches(artifact: Artifact, known: Mapping[str, Sequence[Any]], asked: Mapping[str, Any]) -> bool:
+    """Whether the settings are as asked: the artifact's own, and its parents' where it has none of that name."""
+    own = ["version", "dataset", EPISODES, *_own(artifact)]
+    return all(
+        any(value in known.get(name, ()) for name in _named(own, key) or _named(known, key))
+        for key, value in asked.items()
+    )
+
+
+def _own(artifact: Artifact) -> list[str]:
+    return [name for name, _ in _leaves(artifact.manifest.parameters)]
+
+
+def _of_another(name: str) -> bool:
+    return MADE_FROM in name.split(".")
 
 
 def _named(known: Iterable[str], key: str) -> list[str]:
     """The settings that a key can mean: `metric` is `metric` and `retrieval.metric`."""
-    return [name for name in known if name == key or name.endswith(f".{key}")]
+    return [name for name in known if (name == key or name.endswith(f".{key}")) and not _of_another(name)]
 
 
 def _table(described: Sequence[WithSettings], asked: Iterable[str]) -> str:
-    """One line for each artifact: the settings in which they differ, and those that were asked for."""
+    """One line for each artifact: the settings in which they differ, and those that were asked for.
+
+    Of those that differ the short ones of the artifacts themselves; all, where these are alike for some.
+    """
     names = dict.fromkeys(name for _, known in described for name in known if name != "version")
-    first = [name for key in asked for name in _named(names, key)]
+    own = {name for artifact, _ in described for name in _own(artifact)}
+    first = [name for key in asked for name in _named(own, key) or _named(names, key)]
     differing = [name for name in names if len({json.dumps(known.get(name)) for _, known in described}) > 1]
-    shown = dict.fromkeys([*first, *differing])
+    short = [name for name in differing if all(len(_text(known.get(name))) <= SHORT for _, known in described)]
+    short = [name for name in short if name in own and not _of_another(name)]
+    apart = {json.dumps([known.get(name) for name in short]) for _, known in described}
+    shown = dict.fromkeys([*first, *(short if len(apart) == len(described) else differing)])
     lines = []
     for artifact, known in described[:LISTED]:
         listed = ", ".join(f"{name}={_text(*known[name][:1])}" for name in shown if name in known)

@@ -70,9 +70,9 @@ class Campaign:
         return [stage for stage in self.stages if stage not in self.looped]
 
     def _is_per_task(self, stage: str, facts: StageFacts) -> bool:
-        if callable(facts.per_task):
+        if callable(facts.per_task) and self.domain is not None:  # without one, no settings can be asked
             return bool(self.settings.ask(stage, facts.per_task, None))
-        return facts.per_task
+        return bool(facts.per_task)
 
     @property
     def settings(self) -> Settings:

@@ -86,13 +86,16 @@ def _meant(command: str) -> str:
     return f"\nYou may mean: {command}" if command else ""
 
 
-def unknown_choice(path: str, options: Sequence[str]) -> str:
-    """Of `domain/metawrld`, what there is instead."""
+def unknown_choice(path: str, options: Sequence[str], forms: Sequence[str] = ()) -> str:
+    """Of `domain/metawrld`, what there is instead. `forms` are the choices of `format`."""
     group, _, name = path.rpartition("/")
     known = [each for each in options if each != "default" or group == "hub"]
     if group == "source" and name in BY_LRAM:
         message = f"There is no source named {name}: what format={name} writes comes in by source=lram."
         return _instead([f"source={name}"], ["source=lram"], message)
+    if group == "source" and name in forms:
+        back = ", ".join(each for each in known if each in forms or each == "lram")
+        return f"format={name} only goes out: nothing reads it as a source. These come in again: {back}."
     return str(unknown_name(group.removeprefix("hydra/"), name, known))
 
 

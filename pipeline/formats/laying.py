@@ -78,6 +78,8 @@ class LocalOut(Out):
             return True
         names = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
         there = f"it holds {few(names)}" if names else "it is another file"
+        if wrong := self._wrong(files) if files is not None and names else []:
+            there = few(wrong, 2)
         raise InvalidInput(
             f"{OUT}: {path} is there and is not this export: {there}. Nothing is written over it.\n"
             f"Remove it first: rm -r {shlex.quote(str(path))}\nOr choose another place: "
@@ -130,6 +132,16 @@ class LocalOut(Out):
         """Whether the files of the export are there, whatever the signposts say."""
         there = {name: digest for name, digest in _files_at(self.path).items() if name not in self.signposts}
         return there == {name: record["blake3"] for name, record in files_inside(files, self.place)}
+
+    def _wrong(self, files: Files) -> list[str]:
+        """What is missing of the files of the export, or differs, or is none of them; nothing where none is there."""
+        there = {name: digest for name, digest in _files_at(self.path).items() if name not in self.signposts}
+        wanted = {name: record["blake3"] for name, record in files_inside(files, self.place)}
+        if not there.keys() & wanted.keys():
+            return []
+        differing = [f"{name} differs" for name in sorted(wanted) if name in there and there[name] != wanted[name]]
+        missing = [f"{name} is missing" for name in sorted(wanted.keys() - there.keys())]
+        return differing + missing + [f"{name} is none of its files" for name in sorted(there.keys() - wanted.keys())]
 
     def _replace_signposts(self, unfinished: Path) -> None:
         for name, text in self.signposts.items():

@@ -145,7 +145,7 @@ def _message(error: BaseException, hub: Hub, doing: str) -> str:
     if not isinstance(error, HfHubHTTPError):
         return (
             f"{what}: the hub cannot be reached ({_describe(error)}). Check the network and HF_ENDPOINT, and run the "
-            f"same command again: what is complete is kept."
+            f"same command again: {_kept(hub)}."
         )
     status, answer = error.response.status_code, _describe(error)
     if status == 403:
@@ -164,10 +164,14 @@ def _message(error: BaseException, hub: Hub, doing: str) -> str:
         return f"{what}: there is no such dataset repository, or the token may not see it. Check hub.repo_id."
     if status in PASSING_STATUS:
         return (
-            f"{what}: the hub failed {hub.retries + 1} times ({answer}). Run the same command again later: what is "
-            f"complete is kept."
+            f"{what}: the hub failed {hub.retries + 1} times ({answer}). Run the same command again later: "
+            f"{_kept(hub)}."
         )
     return f"{what}: {answer}"
+
+
+def _kept(hub: Hub) -> str:
+    return "a dry run uploads nothing" if hub.dry_run else "what is complete is kept"
 
 
 def _log_in(hub: Hub) -> str:

@@ -76,6 +76,23 @@ def test_several_are_listed_with_the_settings_that_differ(store, chain):
         assert f"  version={summary.manifest.version} (words=7, metric={metric})" in str(error.value)
 
 
+def test_its_own_setting_counts_before_that_of_what_it_was_made_from(store):
+    made_from = {"export": {"format": "d4rl", "words": "of " * 40}}
+    source = made(store, Spec("toy", "corner", "notes", 1, {"format": "d4rl", "source": {"made_from": made_from}}))
+    exports = {
+        name: made(store, Spec("toy", "corner", "summary", 1, {"format": name}, (source.as_parent(),)))
+        for name in ("d4rl", "kabuki")
+    }
+    for name, export in exports.items():
+        assert store.find("summary", "toy/corner", format=name).path == export.path
+    with pytest.raises(UnknownName, match="no setting of notes of toy/corner named words"):
+        store.find("notes", "toy/corner", words="of " * 40)
+    with pytest.raises(InvalidInput, match="say which") as error:
+        store.find("summary", "toy/corner")
+    for name, export in exports.items():
+        assert f"  version={export.manifest.version} (format={name})" in str(error.value)
+
+
 def test_what_was_made_again_in_a_newer_format_is_found_and_the_older_one_by_its_version(store, chain):
     older = chain["l2"].manifest
     again = Spec("toy", "corner", "summary", 2, older.parameters, tuple(Parent(**each) for each in older.parents))

@@ -208,6 +208,10 @@ def test_another_signpost_replaces_the_one_that_is_there_and_nothing_else(home, 
     exported(SignpostedFormat("/mnt"), home, out=str(out), task="corner")
     assert (out / "corner" / "where.txt").read_text() == "/mnt"
     (out / "corner" / "0.npz").write_bytes(b"changed")
-    with pytest.raises(InvalidInput, match="is not this export"):
+    with pytest.raises(InvalidInput, match=r"is not this export: 0\.npz differs\. "):
+        exported(SignpostedFormat("/data"), home, out=str(out), task="corner")
+    (out / "corner" / "1.npz").unlink()
+    (out / "corner" / "own.txt").touch()
+    with pytest.raises(InvalidInput, match=r"export: 0\.npz differs, 1\.npz is missing and 1 more\. "):
         exported(SignpostedFormat("/data"), home, out=str(out), task="corner")
     assert (out / "corner" / "where.txt").read_text() == "/mnt"
