@@ -44,9 +44,6 @@ VECTORS = 8
 RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)
 """What each colour adds to grey (ITU-R BT.601)."""
 
-BLOCK_BYTES = 2**24
-"""Raw bytes of observations that are read at a time."""
-
 PIECE_BYTES = 2**22
 """Bytes of rows in float64 that are multiplied at a time."""
 
@@ -83,18 +80,6 @@ def fit_plane(rows: RowBlocks) -> Plane:
         raise InvalidInput("There are no rows to find a plane of.")
     with ThreadPoolExecutor(available_cores()) as pool, one_blas_thread():
         return _of_covariance(rows, pool) if first.shape[1] <= WIDE else _of_wide_rows(rows, pool)
-
-
-def observation_blocks(episodes: FlatEpisodes) -> Iterator[Num[np.ndarray, "rows d"]]:
-    """The observations of all rows, T+1 of an episode, a block at a time; each is one row, see `flat_observations`."""
-    rows = max(1, BLOCK_BYTES // max(1, sum(row.nbytes for row in observation_rows(episodes).values())))
-    for start in range(0, episodes.rows, rows):
-        yield flat_observations(episodes, start, min(start + rows, episodes.rows))
-
-
-def flat_observations(episodes: FlatEpisodes, start: int, stop: int) -> Num[np.ndarray, "rows d"]:
-    """The observations of the rows [start, stop), each as one row of numbers; see `flattened_rows`."""
-    return flattened_rows({name: episodes.read(name, start, stop) for name in observation_rows(episodes)})
 
 
 def observation_rows(episodes: FlatEpisodes) -> dict[str, RowSpec]:

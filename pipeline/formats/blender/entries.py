@@ -29,8 +29,8 @@ def experiment_name(registration: Registration, env_id: str, framework: str) -> 
     return registration.experiment or f"{env_id}_{kind}_experiment"
 
 
-def enter_environment(registry: Registry, facts: Mapping[str, Any], registration: Registration) -> bool:
-    """Write the row of an environment, and name it in its project; False where it is there already: it stays as it is.
+def enter_environment(registry: Registry, facts: Mapping[str, Any], registration: Registration) -> None:
+    """Write the row of an environment where there is none; one that is there stays as it is.
 
     Args:
         facts: those of `environment` in an export's `experiment.json`.
@@ -52,7 +52,6 @@ def enter_environment(registry: Registry, facts: Mapping[str, Any], registration
         )
     elif (shown := known.text("env_name")) != env_id:
         log.warning("%s: %s is called %s, and RLHF-Blender looks for files of that name", registry.path, env_id, shown)
-    return known is None
 
 
 def enter_experiment(registry: Registry, name: str, facts: Mapping[str, Any], registration: Registration) -> int:

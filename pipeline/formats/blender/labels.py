@@ -26,13 +26,8 @@ KINDS = (".png", ".svg")
 """The pictures that RLHF-Blender serves."""
 
 
-def label_count(row: Row) -> int:
-    """How many labels the actions of an environment have: n for Discrete(n), the length of a Box of one axis."""
-    return len(_labels(row))
-
-
 def label_names(row: Row) -> list[str]:
-    """What each action is called: its label, or its number."""
+    """What each action of Discrete(n), or each number of a Box of one axis, is called: its label, or its number."""
     return [str(label) for label in _labels(row).values()]
 
 
@@ -42,21 +37,20 @@ def set_labels(registry: Registry, row: Row, labels: Sequence[object]) -> None:
     Raises InvalidInput for more labels than actions, for two of one name, and for actions that cannot have any.
     """
     names = [_text(label) for label in labels]
-    info, count = row.mapping("action_space_info"), label_count(row)
+    info, numbers = row.mapping("action_space_info"), [*_labels(row)]
     kind, shape = str(info.get("label", "")), tuple(info.get("shape") or ())
-    if not count or len(shape) != 1:
+    if not numbers or len(shape) != 1:
         raise InvalidInput(
             f"{LABELS}: the actions of {row.text('registration_id')} are {kind or 'of no known space'}, and only a row "
             f"of actions or of numbers can have labels. Leave them out: {again(**{LABELS: None})}"
         )
-    if len(names) > count:
+    if len(names) > len(numbers):
         raise InvalidInput(
             f"{LABELS} has {how_many(len(names), 'labels')}, and {row.text('registration_id')} has "
-            f"{how_many(count, 'actions')}. The first of them: {again(**{LABELS: names[:count]})}"
+            f"{how_many(len(numbers), 'actions')}. The first of them: {again(**{LABELS: names[: len(numbers)]})}"
         )
     if twice := [name for name in names if names.count(name) > 1]:
         raise InvalidInput(f"{LABELS}: two actions are called {twice[0]}. Give each a name of its own.")
-    numbers = [*_labels(row)]
     kept = {key: names[at] if at < len(names) else int(key) for at, key in enumerate(numbers)}
     registry.change(ENVIRONMENTS, row.id, action_space_info={**info, "labels": kept})
 

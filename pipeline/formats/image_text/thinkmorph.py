@@ -38,17 +38,6 @@ class ThinkMorphFormat(TrainerFormat):
     holds = frozenset({Aspect.MISSIONS})
     text_columns: ClassVar[Mapping[str, pa.DataType]] = {PROMPT: pa.list_(pa.string()), OUTPUTS: pa.list_(pa.string())}
 
-    def __init__(
-        self,
-        window: int | None = None,
-        shards: int = 64,
-        max_tokens: int = 16384,
-        file_mb: float = 512,
-        prefix: str | None = None,
-        per_task: bool = False,
-    ) -> None:
-        super().__init__(window, shards, max_tokens, file_mb, prefix, per_task)
-
     def task_rows(self, data: Outgoing, tokens: PictureTokens) -> TaskRows:
         words = ActionTexts(data.provenance["parameters"])
         prompts = pa.array(_prompts(data, words), pa.string())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,14 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.formats import projection
-from pipeline.formats.contract import Outgoing
-from pipeline.formats.flat import FlatEpisodes
-from pipeline.formats.projection import WIDE, Plane, fit_plane, flattened_rows, observation_blocks
-from tests.conftest import made_episode
-from tests.contracts.format import Listed, ingested
+from pipeline.formats.projection import WIDE, Plane, fit_plane, flattened_rows
 
 
 def by_svd(rows: np.ndarray) -> np.ndarray:
@@ -146,18 +140,6 @@ def test_a_big_picture_is_grey_and_scaled_by_area_as_opencv_does_it(rng: np.rand
     wanted = cv2.resize(grey, (84, 84), interpolation=cv2.INTER_AREA).astype(int).reshape(1, -1)
     for layout in (pictures, np.moveaxis(pictures, -1, 1)):
         assert np.abs(flattened_rows({"observation": layout}).astype(int) - wanted).max() <= 1
-
-
-def test_observations_are_read_in_blocks_of_all_rows(rng: np.random.Generator, tmp_path: Path, monkeypatch):
-    episodes = [made_episode(rng, length, seed=length) for length in (3, 1, 4)]
-    artifact = ingested(Listed(episodes), Workspace(str(tmp_path)))
-    dataset = Workspace(str(tmp_path))["toy/corner/listed-v1"]
-    flat = FlatEpisodes(Outgoing("toy", "corner", dataset, {"dataset": artifact.manifest.version}))
-    monkeypatch.setattr(projection, "BLOCK_BYTES", 4 * 24)
-    blocks = list(observation_blocks(flat))
-    assert [len(block) for block in blocks] == [4, 4, 3]
-    wanted = np.concatenate([episode.steps["observation"] for episode in episodes]).astype(np.float32)
-    assert np.concatenate(blocks).tobytes() == wanted.tobytes()
 
 
 def test_pictures_may_be_made_small_while_their_plane_is_found(rng: np.random.Generator):
