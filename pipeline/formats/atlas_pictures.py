@@ -52,15 +52,9 @@ def small_pictures(
 
 def _small(block: PictureBlock, pictures: Int64[np.ndarray, " k"], pool: Executor) -> pa.LargeBinaryArray:
     files = picture_array(block).take(pa.array(pictures))
-    if not (_sides(block, pictures) > LARGEST).any():
+    if not (block.sides()[pictures] > LARGEST).any():
         return files
     return pa.array(list(pool.map(shrunk, files.to_pylist())), pa.large_binary())
-
-
-def _sides(block: PictureBlock, pictures: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, "k 2"]:
-    """Width and height of each file, from its header."""
-    places = block.bounds()[pictures][:, np.newaxis] + np.arange(16, 24)
-    return block.png[places].view(">u4").astype(np.int64)
 
 
 def shrunk(file: bytes) -> bytes:

@@ -37,6 +37,10 @@ BLOCK_ROWS = 2**17
 """Ends of pictures that are read at a time."""
 
 
+SIDES_AT = 16
+"""Where width and height begin in a PNG file, four bytes each, the highest first."""
+
+
 @dataclass(frozen=True)
 class EncodedPicture:
     """One encoded picture and the digest of its pixels, which does not depend on the encoder."""
@@ -112,6 +116,11 @@ class PictureBlock:
     def bounds(self) -> Int64[np.ndarray, "pictures+1"]:
         """Where each file begins, and where the last one ends."""
         return np.concatenate([[0], self.ends])
+
+    def sides(self) -> Int64[np.ndarray, "pictures 2"]:
+        """Width and height of each picture in pixels, from the head of its file."""
+        heads = self.png[(self.bounds()[:-1] + SIDES_AT)[:, np.newaxis] + np.arange(8)]
+        return heads.view(">u4").astype(np.int64)
 
     def episodes(self) -> Iterator[EpisodeFrames]:
         """The pictures of each episode, without a copy."""

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Int64
-
-from pipeline.frames.store import PictureBlock
-
 MOST_PIXELS = 14 * 14 * 9 * 1024
-
-SIZE_AT = 16
-"""Where width and height begin in a PNG file, four bytes each, the highest first."""
 
 ELEMENT = 2
 """Marks around each picture and each text of a sample, in tokens."""
@@ -92,9 +84,3 @@ class PictureTokens:
         """The most pictures that a row may have, with as many texts, so that it stays below a limit; 0 for none."""
         first, second = (self.thinkmorph(count, count, prompt, text) for count in (1, 2))
         return max(0, 1 + (limit - 1 - first) // (second - first))  # each picture after the first adds as many
-
-
-def sizes_of(block: PictureBlock) -> Int64[np.ndarray, "pictures 2"]:
-    """Width and height of each picture, from the head of its PNG file."""
-    heads = block.png[(block.bounds()[:-1] + SIZE_AT)[:, None] + np.arange(8)]
-    return heads.view(">u4").astype(np.int64)

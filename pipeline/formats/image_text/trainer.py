@@ -22,7 +22,7 @@ from pipeline.formats.image_text.prefix import checked_prefix, prefix_of
 from pipeline.formats.image_text.rows import write_rows, wrong_rows
 from pipeline.formats.image_text.sharing import RowGroups, planned_groups, too_few_words
 from pipeline.formats.image_text.signposts import SIGNPOSTS, signposts_of
-from pipeline.formats.image_text.tokens import PictureTokens, sizes_of
+from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer_rows import ORIGIN, PICTURES, TaskRows, row_group_tables
 from pipeline.formats.provenance import PROVENANCE
 from pipeline.machine.files import write_atomic, write_json
@@ -143,7 +143,7 @@ class TrainerFormat(Format):
         found = []
         for each in data:
             assert each.frames is not None
-            width, height = sizes_of(next(each.frames.between(0, 1)))[0].tolist()
+            width, height = next(each.frames.between(0, 1)).sides()[0].tolist()
             found.append(self.task_rows(each, PictureTokens(width, height)))
         return found
 

@@ -13,7 +13,7 @@ from pipeline.formats.contract import CannotHold, Outgoing
 from pipeline.formats.image_text.names import environment_name, episode_name, randomness
 from pipeline.formats.image_text.rows import picture_array
 from pipeline.formats.image_text.sharing import RowGroups
-from pipeline.formats.image_text.tokens import PictureTokens, sizes_of
+from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.windows import RowSpans, Windows
 from pipeline.frames.store import PictureBlock
 
@@ -102,7 +102,7 @@ def _table(
 
 def _require_one_size(task: TaskRows, block: PictureBlock) -> None:
     """Raises CannotHold for a picture of another size than the first: its tokens would be others."""
-    other = np.flatnonzero((sizes_of(block) != (task.tokens.width, task.tokens.height)).any(1))
+    other = np.flatnonzero((block.sides() != (task.tokens.width, task.tokens.height)).any(1))
     if len(other):
         episode = block.numbers[int(np.searchsorted(np.cumsum(block.rows), other[0], "right"))]
         raise CannotHold(
