@@ -32,6 +32,12 @@ def how_many(number: int, things: str) -> str:
     return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 
 
+def ordinal(number: int) -> str:
+    """`2nd`, `11th`."""
+    last = 0 if 10 < number % 100 < 20 else number % 10
+    return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
+
+
 def number_ranges(numbers: Iterable[int]) -> str:
     """Whole numbers in their order, those that follow one another as a range: `1-3, 7` for 1, 2, 3 and 7."""
     found: list[list[int]] = []

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.command import again
+from pipeline.episode import INFO
 from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.atlas_pictures import small_pictures
@@ -124,7 +125,7 @@ class AtlasFormat(Format):
 
 def _outputs(data: Outgoing) -> dict[str, str]:
     """What the policy said of each decision, where that was kept: the column by the name of the array."""
-    return {f"info/{name}": name for name in (ENTROPY, VALUE) if f"info/{name}" in data.rows}
+    return {f"{INFO}{name}": name for name in (ENTROPY, VALUE) if f"{INFO}{name}" in data.rows}
 
 
 def _schema(data: Outgoing) -> pa.Schema:

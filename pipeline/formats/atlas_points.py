@@ -6,17 +6,15 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int64, Shaped
 
-from pipeline.formats.clusters import cluster_points
+from pipeline.formats.clusters import MOST_CLUSTERS, cluster_points
 from pipeline.formats.contract import Outgoing
 from pipeline.formats.flat import FlatEpisodes
 from pipeline.formats.projection import fit_plane, flattened_rows, observation_rows
 from pipeline.search.index import ExactIndex
-from pipeline.wording import how_many
+from pipeline.wording import how_many, ordinal
 
 MOST_NUMBERS = 2**26
 """Of all rows together, which are in memory: 256 MB of float32."""
-
-MOST_CLUSTERS = 8
 
 BLOCK_BYTES = 2**24
 """Raw bytes of states that are read at a time."""
@@ -98,9 +96,3 @@ class AtlasPoints:
             return np.stack([rows, rows + 1], axis=1)
         sides = [np.searchsorted(self.episodes, self.episodes, side) for side in ("left", "right")]
         return np.stack(sides, axis=1)
-
-
-def ordinal(number: int) -> str:
-    """`2nd`, `11th`."""
-    last = 0 if 10 < number % 100 < 20 else number % 10
-    return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(last, "th")

@@ -10,6 +10,9 @@ from pipeline.machine.compiled import compiled
 ROUNDS = 100
 """So often the centres move at most."""
 
+MOST_CLUSTERS = 8
+"""Where nobody says how many clusters there are: one for each episode, and so many at most."""
+
 CANDIDATES = 4
 """So many points are tried as the next first centre."""
 

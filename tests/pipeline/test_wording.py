@@ -9,11 +9,13 @@ from pipeline.wording import (
     check_choice,
     error_text,
     few,
+    first_few,
     first_line,
     how_many,
     json_words,
     last_line,
     number_ranges,
+    ordinal,
     slug,
     writable,
 )
@@ -76,3 +78,17 @@ def test_a_json_value_stays_short_in_a_message():
     assert json_words({"a": 1}) == "an object"
     assert json_words("x" * 99) == '"' + "x" * 39
     assert json_words(None) == "null"
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (12, "12th"), (22, "22nd")]
+)
+def test_ordinals_end_as_they_are_spoken(number, word):
+    assert ordinal(number) == word
+
+
+@pytest.mark.parametrize(("count", "shown", "last"), [(0, 0, ""), (2, 2, "b 1"), (5, 3, "2 more differ")])
+def test_the_first_sentences_are_told_and_how_many_more_there_are(count: int, shown: int, last: str):
+    found = list(first_few((f"b {number}" for number in range(count)), "differ", most=3))
+    assert found[:shown] == [f"b {number}" for number in range(shown)]
+    assert "".join(found[-1:]) == last

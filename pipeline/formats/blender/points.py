@@ -16,12 +16,10 @@ from pipeline.command import again
 from pipeline.errors import InvalidInput
 from pipeline.formats.blender.files import EPISODES
 from pipeline.formats.blender.places import CheckpointPlace
-from pipeline.formats.clusters import cluster_points
+from pipeline.formats.clusters import MOST_CLUSTERS, cluster_points
 from pipeline.formats.projection import Plane, fit_plane, flattened_rows
 from pipeline.machine.files import write_atomic
 from pipeline.machine.npy import read_npy_header
-
-MOST_CLUSTERS = 8
 
 BLOCK_BYTES = 2**24
 """Raw bytes of observations that are read at a time."""

@@ -21,12 +21,12 @@ from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.formats import atlas_pictures, atlas_points
 from pipeline.formats.atlas import AtlasFormat
-from pipeline.formats.atlas_points import ordinal
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.contract import CannotHold
 from pipeline.frames.png import encode_png
 from pipeline.frames.store import FRAMES, Frames
 from pipeline.search.index import ExactIndex
+from pipeline.wording import ordinal
 from tests.conftest import collected, made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested
 from tests.contracts.one_way import OneWayContract, written
@@ -205,10 +205,3 @@ def test_what_the_policy_said_is_a_column(tmp_path, episodes):
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(InvalidInput, match=f"format.{next(iter(settings))}"):
         AtlasFormat(**settings)
-
-
-@pytest.mark.parametrize(
-    ("number", "word"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (12, "12th"), (22, "22nd")]
-)
-def test_ordinals(number, word):
-    assert ordinal(number) == word
