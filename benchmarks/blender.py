@@ -23,6 +23,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.gym.environment import Gym
 from pipeline.formats.blender.format import KEYFRAMES, BlenderFormat
+from pipeline.formats.contract import Outgoing
 from pipeline.formats.exports import export_of
 from pipeline.frames.store import Frames
 from pipeline.frames.video import decoded, write_video
@@ -64,7 +65,8 @@ def measure(episodes: int = EPISODES, clock: str = "perf_counter") -> list[Row]:
     return [Row(work, ours, limit="encoding alone", limit_s=limit, note=f"{bytes_of_videos / 1e6:.1f} MB of videos")]
 
 
-def _collected(root: Path, episodes: int) -> Sequence[Any]:
+def _collected(root: Path, episodes: int) -> Sequence[Outgoing]:
+    """Collected episodes with their pictures, on their way out."""
     environment = partial(Gym, env_id="CartPole-v1", max_steps=STEPS)
     domain = Domain("gym", STEPS, episodes, environment, ["cartpole-v1"], Regent(32, 5, 20, 100))
     workspace = Workspace(str(root / "outputs"))

@@ -1,7 +1,7 @@
 """Stored pictures to image-text files: frames a second and peak memory of each form, and what copying the bytes takes,
 or a converter that encodes each picture anew; what collecting and exporting takes beside collecting alone.
 
-python -m benchmarks.image_text --only interleaved bagel --repeats 3 --commands
+    python -m benchmarks.image_text --only interleaved bagel --repeats 3 --commands
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from tests.contracts.format import ingested
 from tests.matrix import default_form
 from tests.pictures import Played, played, stored_frames
 
-FORMS = ("interleaved", "simple", "bagel", "thinkmorph")
 WANTED = {"interleaved": 10_000, "simple": 10_000, "bagel": 5_000, "thinkmorph": 5_000}
-"""Frames a second."""
+"""Frames a second, by form."""
+
+FORMS = tuple(WANTED)
 
 EPISODES, STEPS = 100, 1_000
 SHORT = 20
@@ -115,7 +116,7 @@ def measure(repeats: int = 3, only: Sequence[str] = FORMS, commands: bool = Fals
             works = {name: partial(export, name, data, out) for name in only}
             best = best_of(repeats, limit=partial(copied, data, out), **works)
             for name in only:
-                speed = f"{count / best[name]:,.0f} frames/s, >= {WANTED.get(name, 0):,} wanted"
+                speed = f"{count / best[name]:,.0f} frames/s, >= {WANTED[name]:,} wanted"
                 work = f"{count // steps:,} episodes of {steps:,} stored screens of {GAME} to {name}"
                 peer = ("pandas and Pillow, encoding anew", converter)
                 rows.append(Row(work, best[name], *peer, "their bytes copied", best["limit"], speed))
@@ -165,8 +166,8 @@ def report(name: str, dataset: str, frames: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", nargs="+", default=FORMS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--commands", action="store_true", help="collect and export by the command line, too")
     arguments = parser.parse_args()
