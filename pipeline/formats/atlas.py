@@ -86,7 +86,7 @@ class AtlasFormat(Format):
             if not any(row.nbytes for name, row in each.rows.items() if name.startswith("observation")):
                 raise CannotHold(f"The observations of {each.dataset.name} hold no number; no state has a place.")
             if each.dataset.states < 2:
-                raise CannotHold(f"{each.dataset.name} has one state: it has no neighbours.")
+                raise CannotHold(f"{each.dataset.name} has one state: it has no neighbours. Collect more episodes.")
             if len(each) < 2 and not self._own_episode:
                 raise CannotHold(
                     f"{each.dataset.name} has one episode: its states have no neighbours in others. Take those of the "

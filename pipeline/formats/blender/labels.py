@@ -25,6 +25,8 @@ LABELS, IMAGES = "stage.register.action_labels", "stage.register.action_images"
 KINDS = (".png", ".svg")
 """The pictures that RLHF-Blender serves."""
 
+ANOTHER_FILE = "Save the picture anew, or take it out of the folder."
+
 
 def label_names(row: Row) -> list[str]:
     """What each action of Discrete(n), or each number of a Box of one axis, is called: its label, or its number."""
@@ -63,7 +65,7 @@ def read_images(folder: str, labels: Sequence[str], layout: TreeLayout) -> dict[
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise InvalidInput(f"{IMAGES}={folder} is no folder.")
+        raise InvalidInput(f"{IMAGES}={folder} is no folder. Name one that holds a .png or .svg for each action.")
     stems = [stem_of(label) for label in labels]
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in KINDS and not file.name.startswith("."))
     if strange := [file.name for file in files if stem_of(file.stem) not in stems]:
@@ -72,7 +74,7 @@ def read_images(folder: str, labels: Sequence[str], layout: TreeLayout) -> dict[
             f".svg. Rename them, or name the actions: {LABELS}=[...]"
         )
     if not files:
-        raise InvalidInput(f"{IMAGES}: {path} has no .png or .svg.")
+        raise InvalidInput(f"{IMAGES}: {path} has no .png or .svg. They are called {few(stems, 12)}.")
     found = {}
     for file in files:
         name = stem_of(file.stem)
@@ -109,7 +111,7 @@ def _labels(row: Row) -> dict[str, Any]:
 def _text(label: object) -> str:
     text = str(label).lower() if isinstance(label, bool) else str(label)
     if not text.strip() or not text.isprintable():
-        raise InvalidInput(f"{LABELS}: {text!r} is no name.")
+        raise InvalidInput(f"{LABELS}: {text!r} is no name. Give the action one of letters, digits and spaces.")
     return text
 
 
@@ -121,9 +123,9 @@ def _check(file: Path) -> None:
     try:
         root = ElementTree.fromstring(file.read_bytes())
     except ElementTree.ParseError as error:
-        raise InvalidInput(f"{file} is no SVG: {error}") from error
+        raise InvalidInput(f"{file} is no SVG: {error}. {ANOTHER_FILE}") from error
     if root.tag.rpartition("}")[2] != "svg":
-        raise InvalidInput(f"{file} is no SVG: it begins with <{root.tag}>.")
+        raise InvalidInput(f"{file} is no SVG: it begins with <{root.tag}>. {ANOTHER_FILE}")
 
 
 def _opened(file: Path) -> Image.Image:
@@ -132,7 +134,7 @@ def _opened(file: Path) -> Image.Image:
             picture.load()
             return picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"{file} is no PNG: {error}") from error
+        raise InvalidInput(f"{file} is no PNG: {error}. {ANOTHER_FILE}") from error
 
 
 def _as_array(file: Path) -> bytes:

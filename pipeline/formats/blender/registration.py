@@ -65,7 +65,7 @@ class Registration:
             if name in ("project", "experiment") and value is not None and not value.strip():
                 raise InvalidInput(f"{setting} is empty: give a name, or leave it out.")
             if value is not None and not value.isprintable():
-                raise InvalidInput(f"{setting}={value!r} holds characters that nobody can read.")
+                raise InvalidInput(f"{setting}={value!r} holds characters that nobody can read. Type it without them.")
 
     @property
     def whole_description(self) -> str:
