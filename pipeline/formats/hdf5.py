@@ -23,7 +23,7 @@ from zlib_ng import zlib_ng
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.formats.chunk_log import ChunkLog
-from pipeline.machine.files import sync_folder, write_json
+from pipeline.machine.files import sync_file, sync_folder, write_json
 from pipeline.machine.threads import available_cores
 from pipeline.wording import check_choice
 
@@ -121,8 +121,7 @@ def _hidden(path: Path, what: str) -> Path:
 
 def _finish(unfinished: Path, path: Path, left: Path) -> None:
     """Give a whole file its name, and remove what was needed to make it."""
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(unfinished)
     unfinished.rename(path)
     sync_folder(path.parent)
     left.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +12,7 @@ from pipeline.episode import Episode
 from pipeline.formats.contract import Outgoing
 from pipeline.formats.minari.hdf5 import GroupWriter, new_hdf5
 from pipeline.formats.minari.rows import minari_arrays, minari_facts, reset_attributes
+from pipeline.machine.files import sync_file
 from pipeline.sources.minari.layout import EPISODE, MAIN, ArrayPlace
 
 SEGMENT = 2**30
@@ -102,6 +102,5 @@ def _join(segments: Sequence[Path], folder: Path) -> None:
 
 
 def _finish(partial: Path, path: Path) -> None:
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(partial)
     partial.rename(path)

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 from pipeline.formats.choice import holders
 from pipeline.formats.contract import CannotHold, Refusal
-from pipeline.machine.files import sync_folder
+from pipeline.machine.files import sync_file, sync_folder
 from pipeline.sources.rlds.layout import shard_name
 from pipeline.sources.rlds.records import LONGEST_RECORD, TAIL, FileFormat, array_record, masked_crc
 from pipeline.wording import how_many
@@ -43,7 +43,7 @@ def write_shard(path: Path, format: FileFormat, records: Iterator[bytes]) -> Non
     write = _write_tfrecord if format == FileFormat.TFRECORD else _write_array_record
     try:
         write(unfinished, _bounded_records(records))
-        _sync(unfinished)
+        sync_file(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -90,8 +90,3 @@ def _give_up(writer: object) -> None:
         writer.close()  # type: ignore[attr-defined]
     except RuntimeError:
         return
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
