@@ -17,7 +17,7 @@ from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import CannotHold, Format, Outgoing
 from pipeline.formats.image_text.names import environment_name, episode_name, randomness, randomness_words, title
 from pipeline.formats.image_text.rows import picture_array, row_groups, write_rows, wrong_rows
-from pipeline.formats.image_text.words import ActionTexts
+from pipeline.formats.image_text.words import BECOMES, ActionTexts
 from pipeline.frames.store import PictureBlock
 from pipeline.machine.files import human_bytes
 from pipeline.wording import check_choice
@@ -96,8 +96,7 @@ class InterleavedFormat(Format):
                 )
 
     def becomes(self) -> Mapping[Aspect, str]:
-        dropped = dict.fromkeys((Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.REWARDS), "dropped")
-        return dropped | {Aspect.ACTIONS: "texts, without the last of an episode"}
+        return {**BECOMES, Aspect.ACTIONS: "texts, without the last of an episode"}
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         return PurePosixPath(f"{data[0].domain if self.joins else environment_name(data[0])}-interleaved.parquet")

@@ -13,7 +13,7 @@ from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import Format, Outgoing
 from pipeline.formats.image_text.names import environment_name, episode_name, randomness
 from pipeline.formats.image_text.rows import picture_array, row_groups, write_rows, wrong_rows
-from pipeline.formats.image_text.words import ActionTexts
+from pipeline.formats.image_text.words import BECOMES, ActionTexts
 from pipeline.frames.store import PictureBlock
 
 FORMAT = 1
@@ -54,8 +54,7 @@ class SimpleFormat(Format):
         return [*super().lost(data), *([] if data.rows["action"].dtype.kind in "iub" else [Aspect.ACTIONS])]
 
     def becomes(self) -> Mapping[Aspect, str]:
-        dropped = dict.fromkeys((Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.REWARDS), "dropped")
-        return dropped | {Aspect.ACTIONS: "texts"}
+        return BECOMES
 
     def place(self, data: Sequence[Outgoing]) -> PurePosixPath:
         return PurePosixPath(f"{data[0].domain if self.joins else environment_name(data[0])}-simple.parquet")

@@ -24,6 +24,7 @@ from pipeline.formats.image_text.sharing import RowGroups, planned_groups, too_f
 from pipeline.formats.image_text.signposts import SIGNPOSTS, signposts_of
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer_rows import ORIGIN, PICTURES, TaskRows, row_group_tables
+from pipeline.formats.image_text.words import BECOMES
 from pipeline.formats.provenance import PROVENANCE
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.wording import check_type, few
@@ -82,8 +83,7 @@ class TrainerFormat(Format):
         return {"version": FORMAT, **settings, "file_mb": self._file_mb, "per_task": not self.joins}
 
     def becomes(self) -> Mapping[Aspect, str]:
-        dropped = dict.fromkeys((Aspect.DTYPES, Aspect.OBSERVATIONS, Aspect.REWARDS), "dropped")
-        return dropped | {Aspect.ACTIONS: "texts"}
+        return BECOMES
 
     @abstractmethod
     def task_rows(self, data: Outgoing, tokens: PictureTokens) -> TaskRows:

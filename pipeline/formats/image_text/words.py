@@ -11,6 +11,15 @@ import pyarrow.compute as pc
 from jaxtyping import Shaped
 
 from pipeline.domains.actions import action_names
+from pipeline.formats.aspects import Aspect
+
+BECOMES: Mapping[Aspect, str] = {
+    Aspect.DTYPES: "dropped",
+    Aspect.OBSERVATIONS: "dropped",
+    Aspect.REWARDS: "dropped",
+    Aspect.ACTIONS: "texts",
+}
+"""What becomes of what every dataset has, in a file of screens and texts."""
 
 UNKNOWN_ACTION = "UNKNOWN"
 """A number beyond the names of a dataset."""
