@@ -237,3 +237,16 @@ WRITERS = {
     "lerobot": (Writer("LeRobot's own writer", lerobot, most=2_000),),
 }
 """By the name of the form."""
+
+
+def told(other: float | None, ours: float) -> str:
+    """How many times as fast as another we are."""
+    return "none" if other is None else f"{other / ours:.2f} x"
+
+
+def five_times(writer: float, ours: float, bulk: float | None) -> str:
+    """How far we are from five times the speed of a writer; where its library in bulk is not that fast, that too."""
+    words = f">= 5 wanted: {told(writer, ours)}"
+    if bulk is None or writer >= 5 * min(ours, bulk):
+        return words
+    return f"{words}, of which its library, in bulk, reaches {told(writer, bulk)}"

@@ -32,7 +32,7 @@ from hydra.utils import instantiate
 
 from benchmarks.format_peers import Unknown, read_to_disk, write_named, written_again
 from benchmarks.format_records import by_library
-from benchmarks.format_writers import WRITERS
+from benchmarks.format_writers import WRITERS, five_times, told
 from benchmarks.measure import Row, print_table
 from pipeline.artifacts.artifact import EPISODES as DATASET
 from pipeline.artifacts.artifact import Artifact, artifact_at
@@ -258,19 +258,6 @@ def compare(form: Form, label: str, artifact: Artifact, repeats: int, clock: str
     rows.append(Row(f"{label} from {form.label}", back, "", None, "its library, to .npy", library, note))
     print(f"{form.label}: done with {label}", file=sys.stderr, flush=True)
     return rows
-
-
-def told(other: float | None, ours: float) -> str:
-    """How many times as fast as another we are."""
-    return "none" if other is None else f"{other / ours:.2f} x"
-
-
-def five_times(writer: float, ours: float, bulk: float | None) -> str:
-    """How far we are from five times the speed of a writer; where its library in bulk is not that fast, that too."""
-    words = f">= 5 wanted: {told(writer, ours)}"
-    if bulk is None or writer >= 5 * min(ours, bulk):
-        return words
-    return f"{words}, of which its library, in bulk, reaches {told(writer, bulk)}"
 
 
 def in_turns(
