@@ -16,6 +16,9 @@ DATA = "data"
 PROVENANCE = "provenance"
 """The folder of what an export says of itself; RLHF-Blender does not look into it."""
 
+MOST_BYTES = 200
+"""Of a name: file systems take 255, and numbers and endings stand beside it."""
+
 _NUMBERED = re.compile(r"(?:\w+_)?(\d+)(\.\w+)")
 """The number and the ending in the name of an episode's file."""
 
@@ -101,15 +104,26 @@ class CheckpointPlace:
 def data_spelling(env_id: str) -> str:
     """An environment's id as data folders have it: `ALE-Pong-v5` for `ALE/Pong-v5`; other slashes make folders.
 
-    Raises InvalidInput for an id that would lead out of its folder.
+    Raises InvalidInput for an id that would lead out of its folder, and for a very long one.
     """
     spelt = env_id.replace("/", "-") if "ALE" in env_id else env_id
     if any(part in ("", ".", "..") or part.startswith(".") for part in spelt.split("/")) or "\\" in spelt:
         raise InvalidInput(f"{env_id} cannot be the name of a folder. Name the environment: format.env_id=NAME")
+    _require_short(spelt, "environment", "format.env_id")
     return spelt
 
 
 def file_spelling(name: str) -> str:
-    """A name as that of one folder: `a-b` for `a/b`."""
+    """A name as that of one folder: `a-b` for `a/b`. Raises InvalidInput for a very long one."""
     spelt = re.sub(r"[/\\:]", "-", name).strip()
+    _require_short(spelt, "experiment", "format.experiment")
     return f"_{spelt}" if spelt.startswith(".") else spelt
+
+
+def _require_short(spelt: str, what: str, setting: str) -> None:
+    """Raises InvalidInput for a name that leaves no room beside it in that of a file."""
+    if len(spelt.encode()) > MOST_BYTES:
+        raise InvalidInput(
+            f"The name of the {what} is too long for files: {spelt[:40]}... has {len(spelt.encode())} bytes, and at "
+            f"most {MOST_BYTES} are possible. Give it a shorter one: {setting}=NAME"
+        )

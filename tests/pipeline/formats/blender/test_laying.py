@@ -183,6 +183,19 @@ def test_files_of_the_store_get_second_names(workspace, tmp_path):
     assert video.samefile(place_in(artifact) / "renders/0.mp4")
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("environment", {"form": {"env_id": "x" * 250}}),
+        ("experiment", {"layout": "documented", "experiment": "ü" * 110}),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_written(workspace, tmp_path, name, settings):
+    with pytest.raises(InvalidInput, match=rf"name of the {name} is too long for files.* at most 200"):
+        laid(workspace, tmp_path / "tree", **settings)
+    assert not (tmp_path / "tree").exists()
+
+
 def test_places_where_no_tree_can_be_are_refused(workspace, tmp_path):
     (tmp_path / "file").touch()
     for out, message in (
