@@ -311,7 +311,8 @@ def _in_words(error: Exception) -> str:
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and isinstance(cause.parent_node, DictConfig):
         root = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
         known = {**dict.fromkeys(_choices()), **dict(root)}  # type: ignore[arg-type]  # the root is always a mapping
-        return words.unknown_key(str(cause.full_key), known)
+        key = str(cause.full_key)
+        return words.unknown_key(key, known, _choices_with(key))
     if isinstance(error, OmegaConfBaseException):
         return words.unresolved(str(error))
     if not isinstance(error, HydraException):
@@ -322,6 +323,13 @@ def _in_words(error: Exception) -> str:
 def _choices() -> dict[str, list[str]]:
     """The configuration groups and the choices of each."""
     return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in sorted(CONF.iterdir())}
+
+
+def _choices_with(key: str) -> list[str]:
+    """The choices of a group that have a setting: `format=bagel` of `format.prefix`."""
+    group, _, name = key.partition(".")
+    files = sorted((CONF / group).glob("*.yaml")) if name and group != "stage" else []
+    return [f"{group}={file.stem}" for file in files if name in OmegaConf.load(file)]
 
 
 def command() -> None:

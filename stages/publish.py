@@ -13,7 +13,6 @@ from rich.table import Table
 
 from pipeline.artifacts.artifact import ALL_TASKS, Artifact, Spec
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.exported import EXPORT
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import Asked, tasks_for
@@ -21,7 +20,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import HubError, Unreachable
 from pipeline.formats.contract import Format
-from pipeline.formats.exports import export_of
+from pipeline.formats.exports import export_of, require_export
 from pipeline.hub.columns import IMAGES
 from pipeline.hub.connection import Hub, require_token
 from pipeline.hub.description import Sources, describe
@@ -101,7 +100,7 @@ def _of_exports(
     asked = (recipe.dataset, recipe.episodes)
     together = [names] if format.joins else [[name] for name in names]
     exports = [export_of(recipe.domain, each, workspace, asked, format, final_observation) for each in together]
-    made = [workspace.require(export.spec, EXPORT) for export in exports]
+    made = [require_export(export, workspace) for export in exports]
     tasks = [export_task(export, artifact, hub.repo) for export, artifact in zip(exports, made, strict=True)]
     return _Edition(tasks, made, export_card, {"format": format.name}, format.tags)
 

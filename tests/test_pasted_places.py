@@ -61,6 +61,17 @@ def test_tasks_of_a_set_that_joins_them_are_exported_together(shell):
     shell.pasted(together)
 
 
+def test_an_export_of_other_tasks_is_published_by_its_suggestion(shell, tmp_path):
+    shell.run("stage=collect", "domain=toy", "task=maze", "dataset=d-v1", "workers=1", "policy=random", "episodes=2")
+    words = ("domain=toy", "dataset=d-v1", "format=lerobot")
+    shell.run("stage=export", *words, "task=[maze,corner]")
+    with hub_server.serving(tmp_path / "hub") as hub:
+        there = ("hub.repo_id=me/sets", f"hub.endpoint={hub.url}", "hub.dry_run=true")
+        taken = shell.suggested("stage=publish", *words, *there)[-1]
+        assert "task=[maze,corner]" in taken
+        assert "a dry run" in shell.pasted(taken)
+
+
 def test_an_export_that_is_damaged_is_made_again(shell):
     words = (*EXPORT, "format=npz", "episodes=1")
     shell.run(*words)

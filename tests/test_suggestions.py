@@ -73,6 +73,7 @@ PLACES = {
     "formats/image_text/prefix.py checked_prefix": "test_a_prefix_that_does_not_fit_is_mended_by_its_suggestion",
     "formats/image_text/prefix.py prefix_of": "test_a_prefix_that_does_not_fit_is_mended_by_its_suggestion",
     "formats/image_text/thinkmorph.py _frames": "test_windows_that_do_not_fit_are_mended_by_their_suggestions",
+    "formats/exports.py require_export": "test_an_export_of_other_tasks_is_published_by_its_suggestion",
     "formats/laying.py _link": "test_a_place_that_cannot_be_is_mended_by_its_suggestion",
     "formats/laying.py is_free": "test_a_place_that_is_taken_is_left_for_another",
     "formats/laying.py require_possible": "test_a_place_that_cannot_be_is_mended_by_its_suggestion",

@@ -55,6 +55,19 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         "sweep=atari57 is no choice that every command has: add it with a plus, +sweep=atari57",
     ),
     (("-m", "hydra/launcher=jobli", *COLLECT), "There is no launcher named jobli. Known: basic, "),
+    (
+        ("stage=export", "domain=toy", "format=kabuki", "format.prefix=x"),
+        "There is no setting format.prefix here; format=bagel and format=thinkmorph have it. "
+        "Below format there are: compression, final_observation, link, out, strict.\n",
+    ),
+    (
+        ("stage=collect", "domain=gym", "domain.env_kwargs={size: 4}"),
+        "domain.env_kwargs has no names of its own: put a + before it, '+domain.env_kwargs={size: 4}'\n",
+    ),
+    (
+        (*COLLECT, "policy=callable", "policy.function.speed=2"),
+        "policy.function has no names of its own: put a + before it, +policy.function.speed=2\n",
+    ),
     ((*COLLECT, "episdes=5"), "There is no setting episdes. Nearest: episodes."),
     ((*COLLECT, "demos=3"), "There is no setting demos. Nearest: retrieval.demos, domain.regent.demos."),
     ((*COLLECT, "retrieval.demoes=3"), "There is no setting retrieval.demoes. Nearest: retrieval.demos."),

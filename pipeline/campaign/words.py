@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.command import key_of, with_key, with_words
+from pipeline.command import key_of, typed, with_key, with_words
 from pipeline.errors import InvalidInput, unknown_name
 
 SWEEP = ("-m", "--multirun")
@@ -27,6 +27,9 @@ PLAIN = ("task", "dataset", "episodes", "states", "frames", "seed", "workers")
 """Settings that people type without a value now and then."""
 
 WRITTEN = "settings are written key=value, for example stage=all domain=toy"
+
+INSIDE = ("as_registered", "player", "render", "writer")
+"""Settings of a group that are for the program itself: no message offers them."""
 
 BY_LRAM = ("hdf5", "npz", "npzc", "pkl")
 """Forms whose door has another name than they have."""
@@ -108,13 +111,23 @@ def no_choice(words: Sequence[str], choices: Choices) -> str:
     return _instead([word], [f"~{key}"], f"{word}: a choice is a name. For no {key} at all, take it away: ~{key}")
 
 
-def unknown_key(path: str, config: Mapping[str, Any]) -> str:
-    """Of `retrieval.demoes`, the nearest settings of the composed `config`: there, or anywhere under the same name."""
+def unknown_key(path: str, config: Mapping[str, Any], others: Sequence[str] = ()) -> str:
+    """Of `retrieval.demoes`, the nearest settings of the composed `config`: there, or anywhere under the same name.
+
+    `others` are the choices of the group that have the setting: `format=bagel` has `format.prefix`.
+    """
     parent, _, name = path.rpartition(".")
     inside: Any = config
     for part in parent.split(".") if parent else []:
-        inside = inside.get(part, {}) if isinstance(inside, Mapping) else {}
+        inside = inside.get(part) if isinstance(inside, Mapping) else None
     names = [str(key) for key in inside if not str(key).startswith("_")] if isinstance(inside, Mapping) else []
+    names = [each for each in names if each not in INSIDE]
+    if parent and isinstance(inside, Mapping) and not names:
+        return _open(parent, path)
+    if others:
+        have = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} it"
+        below = f" Below {parent} there are: {', '.join(sorted(names))}." if names else ""
+        return f"There is no setting {path} here; {have}.{below}"
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6) or [n for n in names if n.startswith(name)]
     near = [".".join(filter(None, (parent, each))) for each in close]
     same = [each for each in _paths(config) if each.rpartition(".")[2] == name and each not in near]
@@ -125,6 +138,13 @@ def unknown_key(path: str, config: Mapping[str, Any]) -> str:
     if parent and names:
         return f"There is no setting {path}. Below {parent} there are: {', '.join(sorted(names))}."
     return f"There is no setting {path}. python run.py --help shows those that there are."
+
+
+def _open(parent: str, path: str) -> str:
+    """A setting below one that takes any names, which are added to it."""
+    word = next((each for each in typed().words if key_of(each) in (parent, path)), "")
+    added = f"+{word}" if word else f"+{path}=..."
+    return _instead([word], [added], f"{parent} has no names of its own: put a + before it, {shlex.quote(added)}")
 
 
 def _paths(config: Mapping[str, Any], above: str = "") -> Iterator[str]:

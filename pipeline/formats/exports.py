@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Parent, Spec
 from pipeline.artifacts.exported import EXPORT, TASKS
-from pipeline.command import Command, again
+from pipeline.command import Command, again, override
 from pipeline.dataset.prefix import covering, episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -24,7 +25,7 @@ from pipeline.formats.held import HeldDigest
 from pipeline.formats.provenance import provenance
 from pipeline.frames.store import FRAMES, Frames
 from pipeline.sources.absent import unfilled
-from pipeline.wording import how_many
+from pipeline.wording import few, how_many
 
 EXPORT_FORMAT = 1
 
@@ -99,6 +100,38 @@ def held_digest(format: Format, data: Outgoing, loses: bool) -> HeldDigest:
     return HeldDigest(
         dataset, lambda episode: unfilled(held(episode)), changed, lambda number: filled(dataset[number], rule)
     )
+
+
+def require_export(export: Export, workspace: Workspace) -> Artifact:
+    """The export, which was made before.
+
+    Raises ArtifactNotFound where it was not: with the command that makes it, and in what others of this form differ.
+    """
+    try:
+        return workspace.require(export.spec, EXPORT)
+    except ArtifactNotFound as error:
+        spec = export.spec
+        there = [
+            dict(each.manifest.parameters)
+            for each in workspace.of_kind(spec.domain, spec.task, EXPORT)
+            if each.manifest.parameters.get("format") == export.format.name
+        ]
+        differing = [_differences(each, spec.parameters) for each in there]
+        listed = dict.fromkeys(", ".join(each) or "made of other episodes" for each in differing)
+        others = f" There are others of the form {export.format.name}: {few(list(listed))}." if there else ""
+        tasks = next((each[TASKS] for each in there if {**each, TASKS: ()} == {**spec.parameters, TASKS: ()}), None)
+        instead = ""
+        if tasks is not None and tasks != spec.parameters[TASKS]:
+            instead = f"Or take the tasks of one that is there, in their order: {again(task=tasks)}"
+        raise ArtifactNotFound(
+            f"There is no export of {export.label} for these settings.{others}", error.command, instead
+        ) from error
+
+
+def _differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """In what the parameters of an export differ from those that are asked for."""
+    names = [name for name in {**asked, **there} if there.get(name) != asked.get(name)]
+    return [override("task" if name == TASKS else name, there.get(name)) for name in names]
 
 
 def _frames(dataset: Artifact, episodes: int, format: Format, workspace: Workspace) -> Artifact | None:

@@ -159,6 +159,16 @@ def test_an_export_that_was_not_made_is_asked_for_with_its_command(store, server
     assert ("dataset", REPO) not in server.repos
 
 
+def test_tasks_in_another_order_are_told_with_those_of_the_export_that_is_there(store, server):
+    exported(JoinedFormat(), store, task=["maze", "corner"])
+    exported(ArraysFormat(), store)
+    exported(WithCard(), store, task=["corner", "maze"])
+    message = r"these settings\. There are others of the form joined: task=\[maze,corner\]\.\n(?s:.*)"
+    with pytest.raises(ArtifactNotFound, match=rf"{message}order: 'task=\[maze,corner\]'"):
+        published(store, server, JoinedFormat(), dry_run=True)
+    published(store, server, JoinedFormat(), ["maze", "corner"], dry_run=True)
+
+
 def test_a_dry_run_shows_what_would_be_sent(store, server, capsys):
     exported(ArraysFormat(), store)
     assert published(store, server, ArraysFormat(), "corner", dry_run=True) is None
