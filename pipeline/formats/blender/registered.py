@@ -13,6 +13,7 @@ from pipeline.command import again, override
 from pipeline.envs.gym.keywords import BUILDER
 from pipeline.errors import InvalidInput, UnknownName, unknown_name
 from pipeline.formats.blender.entries import free_experiment, without_limit
+from pipeline.formats.blender.laying import tree_root
 from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, Registry, Row, reading_registry
 from pipeline.formats.laying import LOCAL
 from pipeline.formats.places import OUT
@@ -43,7 +44,7 @@ def as_registered(
     if ENV_ID not in now or not out or ("://" in out and not out.startswith(LOCAL)):
         return {}
     check_type("format.experiment", experiment, str | None, "a text")
-    root = Path(out.removeprefix(LOCAL)).expanduser().absolute()
+    root = tree_root(out)
     with reading_registry(root) as registry:
         row = registry.find(EXPERIMENTS, exp_name=experiment) if registry and experiment else None
         if registry is None or row is None or not experiment:
