@@ -62,8 +62,9 @@ def test_tasks_of_a_set_that_joins_them_are_exported_together(shell):
 
 
 def test_an_export_of_other_tasks_is_published_by_its_suggestion(shell, tmp_path):
-    shell.run("stage=collect", "domain=toy", "task=maze", "dataset=d-v1", "workers=1", "policy=random", "episodes=2")
-    words = ("domain=toy", "dataset=d-v1", "format=lerobot")
+    words = ("domain=toy", "dataset=ordered-v1")
+    shell.run("stage=collect", *words, "task=[maze,corner]", "workers=1", "policy=random", "episodes=2")
+    words += ("format=lerobot",)
     shell.run("stage=export", *words, "task=[maze,corner]")
     with hub_server.serving(tmp_path / "hub") as hub:
         there = ("hub.repo_id=me/sets", f"hub.endpoint={hub.url}", "hub.dry_run=true")
