@@ -112,20 +112,29 @@ def require_export(export: Export, workspace: Workspace) -> Artifact:
     except ArtifactNotFound as error:
         spec = export.spec
         there = [
-            dict(each.manifest.parameters)
+            each
             for each in workspace.of_kind(spec.domain, spec.task, EXPORT)
             if each.manifest.parameters.get("format") == export.format.name
         ]
-        differing = [_differences(each, spec.parameters) for each in there]
+        differing = [_differences(each.manifest.parameters, spec.parameters) for each in there]
         listed = dict.fromkeys(", ".join(each) or "made of other episodes" for each in differing)
         others = f" There are others of the form {export.format.name}: {few(list(listed))}." if there else ""
-        tasks = next((each[TASKS] for each in there if {**each, TASKS: ()} == {**spec.parameters, TASKS: ()}), None)
         instead = ""
-        if tasks is not None and tasks != spec.parameters[TASKS]:
+        if tasks := next(filter(None, (_tasks_instead(each, spec) for each in there)), None):
             instead = f"Or take the tasks of one that is there, in their order: {again(task=tasks)}"
         raise ArtifactNotFound(
             f"There is no export of {export.label} for these settings.{others}", error.command, instead
         ) from error
+
+
+def _tasks_instead(there: Artifact, asked: Spec) -> list[str] | None:
+    """The tasks of an export of such datasets, where it differs from the one that is asked for in them alone."""
+    of_them = {(each.version, each.digest) for each in there.parents} & {
+        (each.version, each.digest) for each in asked.parents
+    }
+    same = {**there.manifest.parameters, TASKS: ()} == {**asked.parameters, TASKS: ()}
+    tasks: list[str] | None = there.manifest.parameters.get(TASKS)
+    return tasks if of_them and same and tasks != asked.parameters.get(TASKS) else None
 
 
 def _differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
