@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
@@ -231,6 +231,12 @@ class EpisodeDataset:
         """As iteration, from episode `start` on, while a thread beside reads some megabytes of the next episodes."""
         own = copy(self)  # the thread opens files of its own
         return chain.from_iterable(map(unpack, ahead(own._runs(start, self._count))))
+
+    def prepared_ahead(self, start: int, prepare: Callable[[int, Episode], Episode]) -> Iterator[Episode]:
+        """As `read_ahead`, of what that thread makes of each: `prepare` takes its number and itself."""
+        numbers = count(start)
+        runs = map(unpack, copy(self)._runs(start, self._count))
+        return chain.from_iterable(ahead([prepare(next(numbers), each) for each in run] for run in runs))
 
     def _between(self, start: int, stop: int) -> Iterator[Episode]:
         """The episodes [start, stop), some megabytes in memory at a time."""

@@ -79,12 +79,15 @@ class Outgoing:
     def episodes(self, start: int = 0) -> Iterator[Episode]:
         """The episodes from number `start` on, some megabytes in memory at a time: the next ones are read meanwhile."""
         self.advance(start)
-        for number, episode in enumerate(self.dataset.read_ahead(start), start):
-            leaving = filled(episode, self.final_observation)
-            if self.held is not None:
-                self.held.see(number, leaving)
-            yield leaving
+        for episode in self.dataset.prepared_ahead(start, self._leaving):
+            yield episode
             self.advance(1)
+
+    def _leaving(self, number: int, episode: Episode) -> Episode:
+        leaving = filled(episode, self.final_observation)
+        if self.held is not None:
+            self.held.see(number, leaving)
+        return leaving
 
     def drawn(self, start: int = 0) -> Iterator[tuple[Shaped[np.ndarray, "t ..."], EpisodeFrames]]:
         """The T actions and the T+1 pictures of the episodes from number `start` on. Reads no observation."""
