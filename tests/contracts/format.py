@@ -61,19 +61,21 @@ def ingested(source: Source, workspace: Workspace, dataset: str = "listed-v1", t
     return artifact
 
 
+UNSET: dict[str, Any] = {
+    "episodes": None,
+    "out": None,
+    "strict": False,
+    "final_observation": None,
+    "link": False,
+    "force": False,
+}
+"""Settings of an export that nobody has set."""
+
+
 def exported(format: Format, workspace: Workspace, **settings: Any) -> Artifact:
     """A dataset in a form, by the real stage."""
-    defaults = {
-        "task": ["corner"] if format.joins else "corner",
-        "dataset": "listed-v1",
-        "episodes": None,
-        "out": None,
-        "strict": False,
-        "final_observation": None,
-        "link": False,
-        "force": False,
-    }
-    return export.run(domain=DOMAIN, workspace=workspace, format=format, **(defaults | settings))
+    of = {"task": ["corner"] if format.joins else "corner", "dataset": "listed-v1"}
+    return export.run(domain=DOMAIN, workspace=workspace, format=format, **(UNSET | of | settings))
 
 
 def place_of(artifact: Artifact) -> Path:

@@ -25,22 +25,13 @@ from pipeline.formats.exports import export_of
 from pipeline.frames.store import FRAMES
 from stages import export
 from tests.conftest import DRAWN, toy_domain
-from tests.contracts.format import Interrupt, contents_of
+from tests.contracts.format import UNSET, Interrupt, contents_of
 
 
 def written(format: Format, workspace: Workspace, domain: Domain | None = None, **settings: Any) -> Artifact:
     """The toy dataset in a form, by the real stage; both tasks where the form joins them."""
-    defaults = {
-        "task": DRAWN if format.joins else "corner",
-        "dataset": "scripted-v1",
-        "episodes": None,
-        "out": None,
-        "strict": False,
-        "final_observation": None,
-        "link": False,
-        "force": False,
-    }
-    return export.run(domain=domain or toy_domain(), workspace=workspace, format=format, **(defaults | settings))
+    of = {"task": DRAWN if format.joins else "corner", "dataset": "scripted-v1"}
+    return export.run(domain=domain or toy_domain(), workspace=workspace, format=format, **(UNSET | of | settings))
 
 
 class OneWayContract:
