@@ -1,10 +1,12 @@
-"""What a reader of foreign data found odd, decided, repaired or left out: counted, with a sentence for people."""
+"""What a reader of foreign data found odd, repaired or left out: how many, by which rule, and what was lost."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pipeline.wording import how_many
 
 COUNT = "{count}"
 """Stands in a sentence for the number."""
@@ -27,11 +29,23 @@ class Quirk:
         name: what it is, in snake case, for programs: `varying_missions`.
         count: how many times it was met: rows, episodes or files, as the sentence says.
         sentence: for people, with the number in it.
+        rule: what decided what became of it: a setting with its value, `source.incomplete=drop`, or in a few words the
+            rule of the format or of the reader, `no step, no episode`.
+        dropped: how many of the `unit` were left out; 0 where nothing was lost.
+        unit: of `dropped`, in the plural: `episodes`, `steps`, `arrays`; empty where nothing was lost.
     """
 
     name: str
     count: int
     sentence: str
+    rule: str = ""
+    dropped: int = 0
+    unit: str = ""
+
+    @property
+    def loss(self) -> str:
+        """What was left out, in words: `1 episode`; empty where nothing was."""
+        return how_many(self.dropped, self.unit) if self.dropped else ""
 
 
 class Quirks:
@@ -46,21 +60,35 @@ class Quirks:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], int] = {}
+        self._met: dict[tuple[str, str], Quirk] = {}
 
-    def count(self, name: str, sentence: str, more: int = 1) -> None:
-        """Count `more` of what adds up while rows come; `{count}` in the sentence stands for the sum."""
+    def count(
+        self, name: str, sentence: str, more: int = 1, *, rule: str = "", dropped: int = 0, unit: str = ""
+    ) -> None:
+        """Count `more` of what adds up while rows come; `{count}` in the sentence stands for the sum.
+
+        `rule`, `dropped` and `unit` are those of `Quirk`; `dropped` of `more` adds up as well.
+        """
         if more:
-            self._counts[name, sentence] = self._counts.get((name, sentence), 0) + more
+            before = self._met.get((name, sentence), Quirk(name, 0, sentence))
+            self._keep(Quirk(name, before.count + more, sentence, rule, before.dropped + dropped, unit))
 
-    def note(self, name: str, sentence: str, count: int = 1) -> None:
+    def note(
+        self, name: str, sentence: str, count: int = 1, *, rule: str = "", dropped: int = 0, unit: str = ""
+    ) -> None:
         """Note what may be met again when the same place is looked at twice: it counts once."""
         if count:
-            self._counts[name, sentence] = count
+            self._keep(Quirk(name, count, sentence, rule, dropped, unit))
+
+    def _keep(self, quirk: Quirk) -> None:
+        assert not quirk.dropped or quirk.unit, f"{quirk.name}: {quirk.dropped} of what were left out?"
+        self._met[quirk.name, quirk.sentence] = quirk
 
     def __iter__(self) -> Iterator[Quirk]:
-        for (name, sentence), count in self._counts.items():
-            yield Quirk(name, count, _with_count(sentence, count))
+        for quirk in self._met.values():
+            yield replace(
+                quirk, sentence=_with_count(quirk.sentence, quirk.count), unit=quirk.unit if quirk.dropped else ""
+            )
 
 
 def _with_count(sentence: str, count: int) -> str:

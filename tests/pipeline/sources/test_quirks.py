@@ -55,3 +55,22 @@ def test_one_of_a_kind_is_singular(sentence, one):
     quirks.note("odd", sentence)
     quirks.note("odd many", sentence, 1200)
     assert [quirk.sentence for quirk in quirks] == [one, sentence.replace("{count}", "1,200")]
+
+
+def test_what_was_left_out_adds_up_as_its_count_does():
+    quirks = Quirks()
+    for left_out in (2, 0, 3):
+        quirks.count(
+            "incomplete", "{count} episodes.", 5, rule="source.incomplete=drop", dropped=left_out, unit="episodes"
+        )
+        quirks.note("links", "{count} links.", 4, rule="links are not followed", dropped=4, unit="links")
+    quirks.count("late", "{count} rows are late.", 2, rule="by time", unit="rows")
+    incomplete, links, late = quirks
+    assert (incomplete.count, incomplete.dropped, incomplete.loss) == (15, 5, "5 episodes")
+    assert (links.dropped, links.loss, links.rule) == (4, "4 links", "links are not followed")
+    assert (late.dropped, late.unit, late.loss) == (0, "", "")
+
+
+def test_what_was_left_out_has_a_unit():
+    with pytest.raises(AssertionError, match="links"):
+        Quirks().note("links", "{count} links.", 4, dropped=4)
