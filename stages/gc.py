@@ -59,7 +59,7 @@ def _garbage(workspace: Workspace, domain: str | None, tasks: list[str] | None) 
     for line in unreadable:
         log.warning("left alone: %s", line)
     for artifact in artifacts:
-        if artifact.manifest.kind == EPISODES:
+        if artifact.manifest.kind == EPISODES and not artifact.is_derived:
             yield from _parts(artifact)
     gone: set[tuple[str, str, str]] = set()
     while orphans := [a for a in artifacts if _key(a) not in gone and _orphan(a, workspace, gone)]:
@@ -115,8 +115,13 @@ def _tasks(workspace: Workspace, domain: str) -> list[str]:
 
 
 def _content(artifact: Artifact, episodes: int | None) -> str:
-    """The digest of the artifact, or of the dataset's first episodes."""
+    """The digest of the artifact, or of the dataset's first episodes; empty where these cannot be had any more."""
     if episodes is None or not (artifact.path / MANIFEST).exists():
         return artifact.manifest.digest
-    dataset = EpisodeDataset(artifact.path, artifact.manifest.parts, artifact=artifact)
+    try:
+        dataset = EpisodeDataset.of(artifact)
+    except DamagedArtifact:  # it refers to episodes that are gone
+        if not artifact.is_derived:
+            raise
+        return ""
     return dataset.digest(episodes) if episodes <= len(dataset) else ""

@@ -230,9 +230,9 @@ class Artifact:
     def groups(self, episodes: int | None = None) -> Mapping[str, Files]:
         """Its files in groups that are checked together: the parts of a dataset that hold its first `episodes`.
 
-        None means all; another artifact is one group.
+        None means all; another artifact is one group, and so is a derived dataset.
         """
-        if self.manifest.kind != EPISODES:
+        if self.manifest.kind != EPISODES or self.is_derived:
             return {"": self.manifest.files}
         groups: dict[str, dict[str, Any]] = {}
         before = 0
@@ -260,6 +260,16 @@ class Artifact:
             from pipeline.artifacts.remake import remake  # here, because it imports this module
 
             raise DamagedArtifact(f"{self.path} is damaged: {few(found)}.", remake(self))
+        if self.is_derived:
+            from pipeline.artifacts.derived import origins  # likewise
+
+            for origin in origins(self):
+                origin.require_whole(origin.groups(origin.episodes), fresh)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it is a dataset that refers to the episodes of others (`pipeline.artifacts.derived`)."""
+        return self.manifest.kind == EPISODES and bool(self.manifest.parents)
 
     @property
     def domain(self) -> str:

@@ -62,7 +62,7 @@ def damaged_files(artifact: Artifact) -> Iterator[str]:
 
 def _folders(artifact: Artifact) -> list[Path]:
     """Where all files are listed. A dataset may hold parts that have grown into larger ones; stage=gc lists those."""
-    if artifact.manifest.kind != EPISODES:
+    if artifact.manifest.kind != EPISODES or artifact.is_derived:
         return [artifact.path]
     return [artifact.path / PARTS / part.name for part in artifact.manifest.parts]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact
+from pipeline.artifacts.derived import SPLIT, derived_by
 from pipeline.artifacts.exported import EXPORT
 from pipeline.command import COLLECT, INGEST, Command
 from pipeline.storage.choice import storage_named
@@ -43,6 +44,9 @@ def _made_by(artifact: Artifact) -> Command:
     manifest = artifact.manifest
     in_bin = artifact.path.name == manifest.version + storage_named("bin").suffix
     settings: dict[str, Any] = {"storage": "bin" if in_bin else None}
+    if stage := derived_by(artifact):
+        name = {} if stage == SPLIT else {"dataset": manifest.version}  # the parts of a split name themselves
+        return Command(stage, artifact.task, f"domain={artifact.domain}", {**name, **settings}, manifest.command)
     if manifest.kind == EPISODES:
         amount = _amount(artifact, sum(part.episodes for part in manifest.parts)) if manifest.parts else {}
         settings = {"dataset": manifest.version, **amount, **settings}

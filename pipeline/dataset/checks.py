@@ -11,12 +11,20 @@ import numpy as np
 from pipeline.artifacts.artifact import PARTS, WHOLE_SOURCE, Artifact
 from pipeline.dataset.parts import ENDS, facts_in
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.summary import summarise
+from pipeline.dataset.shares import shares_of
+from pipeline.dataset.summary import described, summarise, summary_of
 from pipeline.storage.choice import open_arrays
 
 
 def wrong_episodes(artifact: Artifact) -> Iterator[str]:
-    """Parts and episodes that are not what the manifest says, and episodes whose content does not give their digest."""
+    """Parts and episodes that are not what the manifest says, and episodes whose content does not give their digest.
+
+    Episodes that a derived dataset refers to are those that it says, or opening it fails; they are checked where they
+    lie.
+    """
+    if artifact.is_derived:
+        yield from _other_summary(artifact, described([summary_of(share.open()) for share in shares_of(artifact)]))
+        return
     wrong = list(_wrong_parts(artifact))
     yield from wrong
     if wrong:
@@ -28,7 +36,7 @@ def wrong_episodes(artifact: Artifact) -> Iterator[str]:
             yield f"episode {number} does not match its digest"
         if episode.total_reward != returns[number]:
             yield f"episode {number} has return {episode.total_reward}, stored is {returns[number]}"
-    yield from _wrong_summary(artifact)
+    yield from _other_summary(artifact, summarise(artifact.path, artifact.manifest.parts))
 
 
 def _wrong_parts(artifact: Artifact) -> Iterator[str]:
@@ -45,9 +53,9 @@ def _wrong_parts(artifact: Artifact) -> Iterator[str]:
             yield f"part {part.name} has other facts than the manifest lists"
 
 
-def _wrong_summary(artifact: Artifact) -> Iterator[str]:
+def _other_summary(artifact: Artifact, found: Mapping[str, Any]) -> Iterator[str]:
     """What a manifest says of all episodes, against what they are."""
-    manifest, found = artifact.manifest, summarise(artifact.path, artifact.manifest.parts)
+    manifest = artifact.manifest
     if found["digest"] != manifest.digest:
         yield "the episodes' digests do not give the manifest's digest"
     if found["arrays"] != manifest.arrays:

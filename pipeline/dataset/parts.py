@@ -138,7 +138,7 @@ def unpack(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[Episode]:
 def some_of(arrays: Mapping[str, ReadableArray], first: int, last: int) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of a part that holds only its episodes [first, last); no more of them is read."""
     out: dict[str, np.ndarray] = {}
-    ends = {name: array[:] for name, array in arrays.items() if _says_ends(name)}
+    ends = {name: array[:] for name, array in arrays.items() if says_ends(name)}
     for name, array in arrays.items():
         if name in ends:
             out[name] = ends[name][first:last] - _start(ends[name], first)
@@ -206,6 +206,6 @@ def _start(ends: Int64[np.ndarray, " n"], number: int) -> int:
     return int(ends[number - 1]) if number else 0
 
 
-def _says_ends(name: str) -> bool:
+def says_ends(name: str) -> bool:
     """Whether an array says where episodes or texts end; an info may be called `ends`, too."""
     return name == ENDS or (name.startswith("texts/") and name.endswith("/ends"))

@@ -13,16 +13,16 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from pipeline.artifacts.artifact import EPISODES, PARTS, Artifact, Part, artifact_at
+from pipeline.artifacts.artifact import EPISODES, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, mask_of, step_arrays
 from pipeline.dataset.ends import own_discounts
 from pipeline.dataset.parts import ENDS, runs_of, some_of, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
+from pipeline.dataset.shares import own_shares, shares_of
 from pipeline.digest import combine
 from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
 from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
 from pipeline.machine.ahead import ahead
-from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import how_many
 
@@ -65,17 +65,17 @@ class EpisodeDataset:
     ) -> None:
         if parts is None:  # as the folder's manifest lists them
             artifact = artifact or artifact_at(folder, EPISODES)
-            folder, parts = artifact.path, artifact.manifest.parts
         self.artifact = artifact
-        self._folder, self._parts = Path(folder), list(parts)
+        self._folder = artifact.path if artifact else Path(folder)
+        self._shares = shares_of(artifact) if artifact else own_shares(self._folder, list(parts or ()))
         self._opened: dict[int, Mapping[str, ReadableArray]] = {}
-        total = sum(part.episodes for part in parts)
+        total = sum(share.episodes for share in self._shares)
         if episodes is not None and episodes > total:
             raise InvalidInput(f"{folder} holds {how_many(total, 'episodes')}, {episodes} were asked for.")
         self._count = total if episodes is None else episodes
-        if artifact is not None:
+        if artifact is not None and not artifact.is_derived:  # of a derived one, the shares are known to be whole
             artifact.require_whole(artifact.groups(self._count))
-        self._first = np.cumsum([0, *(part.episodes for part in parts)])
+        self._first = np.cumsum([0, *(share.episodes for share in self._shares)])
         rows = np.concatenate([np.diff(self._ends(p), prepend=0) for p in self._used()] or [np.zeros(0, np.int64)])
         self.lengths = rows[: self._count] - 1
         self.state_ends = np.cumsum(self.lengths)
@@ -84,7 +84,7 @@ class EpisodeDataset:
     def of(artifact: Artifact) -> EpisodeDataset:
         """The dataset of an artifact, limited to the episodes that were asked for."""
         artifact_at(artifact, EPISODES)
-        return EpisodeDataset(artifact.path, artifact.manifest.parts, artifact.episodes, artifact)
+        return EpisodeDataset(artifact.path, None, artifact.episodes, artifact)
 
     @property
     def name(self) -> str:
@@ -280,10 +280,13 @@ class EpisodeDataset:
         return range(int(np.searchsorted(self._first, self._count, "left")))
 
     def _ends(self, part: int) -> Int64[np.ndarray, " episodes"]:
-        ends, listed = self._open(part)[ENDS][:], self._parts[part]
+        ends, share = self._open(part)[ENDS][:], self._shares[part]
+        if share.chosen is not None:
+            return ends
+        listed = share.part
         if len(ends) != listed.episodes or (len(ends) and int(ends[-1]) != listed.states + listed.episodes):
             raise DamagedArtifact(
-                f"{self._folder / PARTS / listed.name} has {how_many(len(ends), 'episodes')}; {listed.episodes} with "
+                f"{share.folder} has {how_many(len(ends), 'episodes')}; {listed.episodes} with "
                 f"{how_many(listed.states, 'states')} are listed."
             )
         return ends
@@ -292,7 +295,7 @@ class EpisodeDataset:
         """The arrays of a part; the least recently used part is closed where too many are open."""
         arrays = self._opened.pop(part, None)
         if arrays is None:
-            arrays = open_arrays(self._folder / PARTS / self._parts[part].name)
+            arrays = self._shares[part].open()
         self._opened[part] = arrays
         if len(self._opened) > OPEN_PARTS:
             del self._opened[next(iter(self._opened))]

@@ -77,7 +77,13 @@ def summarise(
 
     Opens each part once, but for those whose summaries are `known`, by the part's name.
     """
-    summaries = [known.get(part.name) or summary_of(open_arrays(folder / PARTS / part.name)) for part in parts]
+    return described(
+        [known.get(part.name) or summary_of(open_arrays(folder / PARTS / part.name)) for part in parts], parts
+    )
+
+
+def described(summaries: Sequence[PartSummary], parts: Sequence[Part] = ()) -> dict[str, Any]:
+    """As `summarise`, of the summaries of the parts; `parts` say what is counted besides."""
     returns = np.concatenate([each.returns for each in summaries])
     rows = sum(each.rows for each in summaries)
     steps = {name: row for each in reversed(summaries) for name, row in each.steps.items()}

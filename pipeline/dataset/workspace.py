@@ -71,6 +71,8 @@ class Workspace(ArtifactStore):
 def _too_few(dataset: Artifact, message: str, episodes: int) -> PipelineError:
     """What to say of a dataset that is too small: how to make it larger, where that can be."""
     parameters, counts = dataset.manifest.parameters, dataset.manifest.counts
+    if dataset.is_derived:
+        return InvalidInput(f"{message} It refers to no more.\nUse them all: {again(episodes=None)}")
     if "source" in parameters and counts.get(WHOLE_SOURCE) == counts["episodes"]:
         return InvalidInput(f"{message} Its source has no more.\nUse them all: {again(episodes=None)}")
     if "facts" in parameters:
