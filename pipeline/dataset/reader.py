@@ -23,6 +23,7 @@ from pipeline.digest import combine
 from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
 from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
 from pipeline.machine.ahead import ahead
+from pipeline.storage.choice import without_suffix
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import how_many
 
@@ -113,6 +114,11 @@ class EpisodeDataset:
         parts = [self._open(part) for part in self._used()]
         split = (split_texts(part[f"texts/{name}/bytes"][:], part[f"texts/{name}/ends"][:]) for part in parts)
         return list(chain.from_iterable(split))[: self._count]
+
+    def origins(self) -> list[str]:
+        """Of each episode, the name of the dataset that it lies in: this one, or one that this one refers to."""
+        names = ((without_suffix(share.folder.parents[1].name), share.episodes) for share in self._shares)
+        return [name for name, episodes in names for _ in range(episodes)][: self._count]
 
     def array_names(self) -> list[str]:
         """Names of the step arrays."""
