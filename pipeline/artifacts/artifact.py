@@ -261,10 +261,10 @@ class Artifact:
 
             raise DamagedArtifact(f"{self.path} is damaged: {few(found)}.", remake(self))
         if self.is_derived:
-            from pipeline.artifacts.derived import origins  # likewise
+            from pipeline.artifacts.derived import referred_to  # likewise
 
-            for origin in origins(self):
-                origin.require_whole(origin.groups(origin.episodes), fresh)
+            for each in referred_to(self):
+                each.require_whole(each.groups(each.episodes), fresh)
 
     @property
     def is_derived(self) -> bool:

@@ -19,15 +19,15 @@ def derived_by(dataset: Artifact) -> str:
     return next((stage for stage in DERIVED_BY if stage in dataset.manifest.parameters and dataset.is_derived), "")
 
 
-def origins(dataset: Artifact) -> list[Artifact]:
+def referred_to(dataset: Artifact) -> list[Artifact]:
     """The datasets that a derived one refers to, in the order of its parents, limited to what it was derived from.
 
     Each in the storage of the dataset itself, where it lies there, too. Raises DamagedArtifact for one that is gone.
     """
-    return [_origin(dataset, parent.version, parent.episodes or 0) for parent in dataset.parents]
+    return [_one(dataset, parent.version, parent.episodes or 0) for parent in dataset.parents]
 
 
-def _origin(dataset: Artifact, version: str, episodes: int) -> Artifact:
+def _one(dataset: Artifact, version: str, episodes: int) -> Artifact:
     own = dataset.path.name.removeprefix(dataset.manifest.version)
     for suffix in (own, *(storage.suffix for storage in storages())):
         folder = dataset.path.parent / f"{version}{suffix}"

@@ -115,7 +115,7 @@ class EpisodeDataset:
         split = (split_texts(part[f"texts/{name}/bytes"][:], part[f"texts/{name}/ends"][:]) for part in parts)
         return list(chain.from_iterable(split))[: self._count]
 
-    def origins(self) -> list[str]:
+    def datasets(self) -> list[str]:
         """Of each episode, the name of the dataset that it lies in: this one, or one that this one refers to."""
         names = ((without_suffix(share.folder.parents[1].name), share.episodes) for share in self._shares)
         return [name for name, episodes in names for _ in range(episodes)][: self._count]

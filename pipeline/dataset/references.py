@@ -17,7 +17,7 @@ from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.grow import same_settings
 from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.shares import DIGEST, NUMBER, ORIGIN, chosen_shares, shares_of
+from pipeline.dataset.shares import DIGEST, NUMBER, OWNER, chosen_shares, shares_of
 from pipeline.dataset.summary import described, summary_of
 from pipeline.episode import INFO, PRESENT
 from pipeline.errors import InvalidInput
@@ -142,7 +142,7 @@ def _written(
         store.storage,
         folder,
         {
-            ORIGIN: references.owners,
+            OWNER: references.owners,
             NUMBER: references.numbers,
             DIGEST: digests[firsts[references.owners] + references.numbers],
         },

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import PARTS, Artifact, Part
-from pipeline.artifacts.derived import REFERENCES, origins
+from pipeline.artifacts.derived import REFERENCES, referred_to
 from pipeline.artifacts.remake import remake
 from pipeline.dataset.gathered import ChosenEpisodes
 from pipeline.errors import DamagedArtifact
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
 
-ORIGIN, NUMBER, DIGEST = "origin", "number", "digest"
+OWNER, NUMBER, DIGEST = "owner", "number", "digest"
 """Of each episode that is referred to: which of the manifest's parents has it, its number there, its digest."""
 
 
@@ -65,8 +65,8 @@ def shares_of(artifact: Artifact) -> list[Share]:
         return own_shares(artifact.path, artifact.manifest.parts)
     artifact.require_whole()
     references = open_arrays(artifact.path / REFERENCES)
-    owners, numbers = references[ORIGIN][:], references[NUMBER][:]
-    shares = list(chosen_shares([shares_of(each) for each in origins(artifact)], owners, numbers))
+    owners, numbers = references[OWNER][:], references[NUMBER][:]
+    shares = list(chosen_shares([shares_of(each) for each in referred_to(artifact)], owners, numbers))
     there = [share.open()[f"episodes/{DIGEST}"][:] for share in shares]
     wrong = np.flatnonzero((np.concatenate(there) != references[DIGEST][:]).any(axis=1))
     if len(wrong):

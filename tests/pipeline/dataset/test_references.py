@@ -98,7 +98,7 @@ def test_what_was_derived_can_be_derived_from(store, pair):
     some = derived(store, [both], np.zeros(4, int), np.array([1, 39, 40, 64]), "some-v1", "select")
     wanted = [FIRST[1], FIRST[39], SECOND[0], SECOND[24]]
     assert [each.digest() for each in EpisodeDataset.of(some)] == [each.digest() for each in wanted]
-    assert EpisodeDataset.of(some).origins() == ["first-v1", "first-v1", "second-v1", "second-v1"]
+    assert EpisodeDataset.of(some).datasets() == ["first-v1", "first-v1", "second-v1", "second-v1"]
 
 
 def test_its_parameters_are_those_that_its_parents_agree_on(store, pair):
