@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Int64
 
 from pipeline.digest import short_hash
 
@@ -21,3 +22,12 @@ def episode_rng(seed: int, domain: str, task: str, index: int) -> np.random.Gene
 def _sequence(seed: int, domain: str, task: str, index: int) -> np.random.SeedSequence:
     name = int(short_hash(f"{domain}/{task}"), 16)
     return np.random.SeedSequence([seed, name & 0xFFFFFFFF, name >> 32, index])
+
+
+def shuffled(count: int, seed: int) -> Int64[np.ndarray, " count"]:
+    """The numbers below `count` in an order that follows from the seed, in every version of numpy.
+
+    Permutations of a generator may change with the version; the raw numbers of its bits do not.
+    """
+    raw = np.random.default_rng(np.random.SeedSequence([seed, count])).bit_generator.random_raw(count)
+    return np.argsort(raw, kind="stable")
