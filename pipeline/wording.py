@@ -61,6 +61,13 @@ def check_type(setting: str, value: object, kind: type | UnionType, meaning: str
         raise InvalidInput(f"{setting}={value} is of the wrong type: it must be {meaning}.")
 
 
+def check_count(setting: str, value: object, least: int = 1) -> None:
+    """Raises InvalidInput for a setting that is no whole number, or one below `least`."""
+    check_type(setting, value, int, "a whole number")
+    if isinstance(value, int) and value < least:
+        raise InvalidInput(f"{setting}={value} must be at least {least}.")
+
+
 def json_words(value: Any) -> str:
     """A JSON value in a message: short, however long or deep it is."""
     if isinstance(value, list | dict):

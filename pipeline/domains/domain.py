@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.command import override
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import Environment
-from pipeline.wording import check_type
+from pipeline.wording import check_count, check_type
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Regent:
 
     def __post_init__(self) -> None:
         for name in ("row_width", "demos", "neighbours", "states"):
-            _check_count(f"domain.regent.{name}", getattr(self, name))
+            check_count(f"domain.regent.{name}", getattr(self, name))
         check_type("domain.regent.rows_per_demo", self.rows_per_demo, int | None, "a whole number or null")
         check_type("domain.regent.missions", self.missions, bool, "true or false")
         check_type("domain.regent.fewest", self.fewest, Mapping, "numbers by task")
@@ -76,7 +76,7 @@ class Domain:
 
     def __post_init__(self) -> None:
         check_type("domain.max_steps", self.max_steps, int | None, "a whole number or null")
-        _check_count("domain.episodes", self.episodes)
+        check_count("domain.episodes", self.episodes)
         check_type("domain.regent", self.regent, Regent, "what conf/domain/toy.yaml has there")
         check_type("domain.aliases", self.aliases, Mapping, "tasks by their other names")
         for name in ("tasks", "unseen", "spellings"):
@@ -104,12 +104,6 @@ class Domain:
 
     def _spellings(self, name: str) -> list[str]:
         return [name, f"{self.name}-{name}", *(pattern.format(task=name) for pattern in self.spellings)]
-
-
-def _check_count(setting: str, value: object) -> None:
-    check_type(setting, value, int, "a whole number")
-    if isinstance(value, int) and value < 1:
-        raise InvalidInput(f"{setting}={value} must be at least 1.")
 
 
 def _check_texts(setting: str, value: object) -> None:

@@ -13,6 +13,7 @@ from pipeline.embedding.networks import Network
 from pipeline.embedding.preprocessing import LAYOUTS, Picture
 from pipeline.embedding.weights import weights_identity
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.wording import check_count
 
 PADDINGS = ("first", "zero")
 DTYPES = ("float32", "bfloat16")
@@ -73,8 +74,7 @@ class Embedding:
         if self.compile not in (True, False, "auto"):
             raise InvalidInput(f"embedding.compile={self.compile} is none of auto, true and false.")
         for key in ("features", "frames", "batch"):
-            if getattr(self, key) < 1:
-                raise InvalidInput(f"embedding.{key}={getattr(self, key)} must be at least 1.")
+            check_count(f"embedding.{key}", getattr(self, key))
         if self.layout == "channels" and self.frames != 3:
             raise InvalidInput(
                 f"embedding.layout=channels shows three frames as red, green and blue; embedding.frames={self.frames}. "

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int, Int64, UInt8
 
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.wording import check_count
 
 TASKS = ("corner", "maze", "key")
 VERSION = 1
@@ -79,8 +80,7 @@ class Toy:
             raise unknown_name("toy task", task, TASKS)
         if not 5 <= size <= PICTURE // 4:
             raise InvalidInput(f"The toy grid has 5 to {PICTURE // 4} cells a side, size={size} was asked for.")
-        if max_steps < 1:
-            raise InvalidInput(f"max_steps must be at least 1, it is {max_steps}.")
+        check_count("max_steps", max_steps)
         self._task, self._max_steps, self._size = task, max_steps, size
         self._steps: int | None = None  # None: no episode is under way
         self._board: _Board | None = None

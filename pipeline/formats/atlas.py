@@ -21,7 +21,7 @@ from pipeline.formats.contract import CannotHold, Format, Outgoing, Refusal
 from pipeline.formats.image_text.rows import row_groups, write_rows, wrong_rows
 from pipeline.formats.image_text.words import ActionTexts
 from pipeline.policies.outputs import ENTROPY, VALUE
-from pipeline.wording import check_choice, check_type
+from pipeline.wording import check_choice, check_count
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,7 @@ class AtlasFormat(Format):
     def __init__(self, frames: str = "auto", rows: int = ROWS, neighbours: int = 10, own_episode: bool = False) -> None:
         check_choice("format.frames", frames, ("auto", "none"))
         for key, value, least in (("rows", rows, 2), ("neighbours", neighbours, 1)):
-            check_type(f"format.{key}", value, int, "a whole number")
-            if value < least:
-                raise InvalidInput(f"format.{key}={value} must be at least {least}.")
+            check_count(f"format.{key}", value, least)
         self.takes_frames = frames == "auto"
         self._rows, self._neighbours, self._own_episode = rows, neighbours, own_episode
 

@@ -17,6 +17,7 @@ from pipeline.errors import InvalidInput
 from pipeline.frames.png import decode_png, encode_png
 from pipeline.frames.store import Frames
 from pipeline.machine.files import write_atomic
+from pipeline.wording import check_count
 
 BLACK = (128, 128, 3)
 """Shape of the picture that stands for an episode with fewer than two."""
@@ -33,8 +34,8 @@ def thumbnail(pictures: Iterable[UInt8[np.ndarray, "h w 3"]], largest: int | Non
 
     Raises InvalidInput where `largest` is not positive.
     """
-    if largest is not None and largest < 1:
-        raise InvalidInput(f"largest={largest} must be at least 1 pixel.")
+    if largest is not None:
+        check_count("largest", largest)
     last_two = deque(pictures, maxlen=2)
     chosen = last_two[0] if len(last_two) == 2 else np.zeros(BLACK, np.uint8)
     height, width = chosen.shape[:2]

@@ -25,6 +25,7 @@ from pipeline.frames.png import decode_own, decode_png
 from pipeline.frames.store import EpisodeFrames, Frames
 from pipeline.machine.extras import import_extra
 from pipeline.machine.files import write_atomic
+from pipeline.wording import check_count
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -91,8 +92,7 @@ def write_video(
     """
     check_encoder()
     rate = check_quality(fps, crf)
-    if keyframes < 1:
-        raise InvalidInput(f"keyframes={keyframes} must be at least 1 frame.")
+    check_count("keyframes", keyframes)
     checked = _checked(pictures, path.name)
     if (first := next(checked, None)) is None:
         raise InvalidInput(f"There are no pictures for {path.name}; a video needs at least one.")

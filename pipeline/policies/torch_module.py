@@ -24,7 +24,7 @@ from pipeline.policies.network import SLOTS, SlotNetwork
 from pipeline.policies.normalize import PLAIN
 from pipeline.policies.outputs import ENTROPY, entropy_of, no_outputs
 from pipeline.policies.stack import PADDINGS, stacked
-from pipeline.wording import first_line, last_line
+from pipeline.wording import check_count, first_line, last_line
 
 OUTPUTS = ("logits", "actions")
 CHANNELS = ("first", "last")
@@ -75,8 +75,8 @@ class TorchModule:
         ):
             if value not in known:
                 raise InvalidInput(f"policy.{name} is one of {', '.join(known)}; it is {value}.")
-        if stack is not None and stack < 1:
-            raise InvalidInput(f"policy.stack is a number of observations, at least 1; it is {stack}.")
+        if stack is not None:
+            check_count("policy.stack", stack)
         if not trust:
             raise InvalidInput(
                 f"{file} is a program, and playing it runs it. If you know where it comes from, allow it: "

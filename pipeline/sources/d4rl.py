@@ -32,7 +32,7 @@ from pipeline.sources.flat import (
 from pipeline.sources.hdf5 import SUFFIXES
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import Quirk, Quirks
-from pipeline.wording import check_choice, check_type
+from pipeline.wording import check_choice, check_count
 
 EPISODES = "metadata/episodes"
 """The group that says what the episodes of an export of ours say once."""
@@ -66,9 +66,7 @@ class D4rlSource(Source):
         incomplete: str = "drop",
     ) -> None:
         if max_episode_steps is not None:
-            check_type("source.max_episode_steps", max_episode_steps, int, "a number of steps")
-            if max_episode_steps < 1:
-                raise InvalidInput(f"source.max_episode_steps={max_episode_steps}: an episode has at least one step.")
+            check_count("source.max_episode_steps", max_episode_steps)
         check_choice("source.final_observation", final_observation, FINAL)
         check_choice("source.incomplete", incomplete, ("drop", "keep"))
         self.path, self.max_episode_steps = path, max_episode_steps

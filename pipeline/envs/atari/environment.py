@@ -15,6 +15,7 @@ from pipeline.envs.atari.console import Console, ale_version, rom_file
 from pipeline.envs.atari.presses import AT_START, Presses
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
+from pipeline.wording import check_count
 
 
 class Atari:
@@ -194,8 +195,7 @@ class Atari:
 def _check_options(
     max_steps: int, frame_skip: int, sticky: float, noops: int, max_pool: bool, fire_reset: bool | str
 ) -> None:
-    if max_steps < 1:
-        raise InvalidInput(f"max_steps must be at least 1, it is {max_steps}.")
+    check_count("max_steps", max_steps)
     if frame_skip < (2 if max_pool else 1):
         raise InvalidInput(
             f"frame_skip={frame_skip} is too small: it must be at least 1, and at least 2 with max_pool, "

@@ -17,6 +17,7 @@ from pipeline.errors import InvalidInput, NoRenderer, TaskFailed, unknown_name
 from pipeline.exact import one_number
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
 from pipeline.observation import observation_copy
+from pipeline.wording import check_count
 
 UNBOUNDED = 1e10
 """MuJoCo's largest number, which a control spec has where nothing bounds an action."""
@@ -70,8 +71,8 @@ class DeepMind:
         height: int = 240,
         width: int = 320,
     ) -> None:
-        if max_steps is not None and max_steps < 1:
-            raise InvalidInput(f"An episode needs at least one step, domain.max_steps={max_steps} was asked for.")
+        if max_steps is not None:
+            check_count("domain.max_steps", max_steps)
         if entry_point is None and (env_kwargs or seed_argument is not None):
             raise InvalidInput(
                 "domain.env_kwargs and domain.seed_argument are those of an environment of yours: name it with "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.errors import InvalidInput
-from pipeline.wording import check_choice, check_type
+from pipeline.wording import check_choice, check_count, check_type
 
 DEFAULT_PROJECT = "RLHF-Blender"
 
@@ -55,9 +55,8 @@ class Registration:
         check_choice("format.layout", self.layout, list(TreeLayout))
         check_choice("format.projection", self.projection, list(Projection))
         check_type("format.replace", self.replace, bool, "true or false")
-        check_type("format.clusters", self.clusters, int | None, "a whole number of at least 1")
-        if self.clusters is not None and self.clusters < 1:
-            raise InvalidInput(f"format.clusters={self.clusters} must be at least 1.")
+        if self.clusters is not None:
+            check_count("format.clusters", self.clusters)
         for name in ("project", "experiment", "display_name", "description"):
             value = getattr(self, name)
             setting = f"{'domain' if name == 'display_name' else 'format'}.{name}"

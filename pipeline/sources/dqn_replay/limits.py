@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from pipeline.errors import InvalidInput
+from pipeline.wording import check_count
 
 STOP, SKIP, ALLOW_LAST = OVERFLOWS = ("stop", "skip", "allow_last")
 """At the first episode that is too long for what is left: end before it, leave it out and go on, or end after it."""
@@ -23,8 +23,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in (("max_episodes", self.episodes), ("max_transitions", self.transitions)):
-            if value is not None and value < 1:
-                raise InvalidInput(f"source.{name}={value} asks for nothing; it must be at least 1.")
+            if value is not None:
+                check_count(f"source.{name}", value)
 
     @property
     def skips(self) -> bool:

@@ -26,7 +26,7 @@ from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
 from pipeline.sources.quirks import Quirk
 from pipeline.storage.contract import Storage
-from pipeline.wording import check_choice, number_ranges
+from pipeline.wording import check_choice, check_count, number_ranges
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +86,8 @@ class DqnReplaySource(BulkSource):
         check_choice("source.rows", rows or CLEAN, (CLEAN, UPSTREAM))
         check_choice("source.edges", edges, EDGES)
         check_choice("source.overflow", overflow, OVERFLOWS)
-        if num_slices is not None and num_slices < 1:
-            raise InvalidInput(f"source.num_slices={num_slices} asks for no checkpoint; it must be at least 1.")
+        if num_slices is not None:
+            check_count("source.num_slices", num_slices)
         if run not in range(1, 6):
             raise InvalidInput(f"source.run={run} is none of the five trainings of each game; use 1, 2, 3, 4 or 5.")
         self.run, self.quality, self.num_slices, self.selection = run, quality, num_slices, selection

@@ -104,7 +104,7 @@ def test_max_steps_truncates_earlier_and_a_termination_there_stays_one():
     last = steps_of(own(max_steps=length), UP)[-1]
     assert (last.terminated, last.truncated) == (True, False)
     assert own(max_steps=5).identity()["max_steps"] == 5
-    with pytest.raises(InvalidInput, match="at least one step"):
+    with pytest.raises(InvalidInput, match="at least 1"):
         own(max_steps=0)
 
 
