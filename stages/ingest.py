@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 
@@ -17,11 +17,14 @@ from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
-from pipeline.errors import InvalidInput
+from pipeline.episode import Episode
+from pipeline.errors import InvalidInput, UnknownName
+from pipeline.frames.store import save_frames, spilled_frames
 from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
-from pipeline.sources.contract import BulkSource, Source
-from pipeline.wording import how_many
+from pipeline.rollout.frames import frames_of_source, keep_lockstep
+from pipeline.sources.contract import BulkSource, PicturedSource, Source
+from pipeline.wording import few, how_many
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +33,29 @@ CORES_PER_PIECE = 2
 
 
 def tasks(*, domain: Domain, source: Source | BulkSource | None) -> Sequence[str] | None:
-    """The domain's tasks that the source can have, where it can tell without looking at its data."""
-    return None if source is None else source.tasks(domain.name)
+    """The domain's tasks that the source can have, where it can tell without reading its data."""
+    if source is None or (known := source.tasks(domain.name)) is not None:
+        return None if source is None else known
+    there = source.present(domain.name)
+    return None if there is None else _known_among(there, domain)
+
+
+def _known_among(there: Sequence[str], domain: Domain) -> list[str]:
+    """The tasks of which the data have one of the names. Raises InvalidInput where there is none."""
+    found, others = list[str](), list[str]()
+    for name in there:
+        try:
+            found.append(domain.task(name))
+        except UnknownName:
+            others.append(name)
+    if not found:
+        raise InvalidInput(
+            f"The source has {few(others)}, and none of them is called as a task of {domain.name} "
+            f"({few(list(domain.tasks))}). Say which task it is: task=NAME"
+        )
+    if others:
+        log.warning("ingest %s: left out %s, which are called as no task", domain.name, few(others))
+    return list(dict.fromkeys(found))
 
 
 @beartype
@@ -90,12 +114,17 @@ def run(
         if isinstance(source, BulkSource):
             at_once = workers or max(1, available_cores() // CORES_PER_PIECE)
             _fill_with_parts(writer, amount, source, spec, workspace, at_once)
+        elif isinstance(source, PicturedSource):
+            _fill_with_pictures(writer, amount, source, spec, workspace)
         else:
-            _fill(writer, amount, source, spec)
+            _fill(writer, amount, source.episodes(spec.domain, spec.task, writer.count), source, spec)
         quirks = list(source.quirks(domain.name, task))
         return Noticed([quirk.sentence for quirk in quirks], [asdict(quirk) for quirk in quirks])
 
     artifact = grow(workspace, spec, Amount(episodes, states), fill, force)
+    if isinstance(source, PicturedSource):
+        pictures = frames_of_source(artifact, source, workspace, force)
+        log.info("frames %s are %s (%s pictures)", spec.label, pictures.path, f"{pictures.manifest.counts['frames']:,}")
     if artifact.built and (parts := _counted(artifact)):
         log.info("ingest %s: %s", spec.label, parts)
     have = int(artifact.manifest.counts["episodes"])
@@ -115,14 +144,32 @@ def _counted(artifact: Artifact) -> str:
     )
 
 
-def _fill(writer: DatasetWriter, amount: Amount, source: Source, spec: Spec) -> None:
+def _fill(writer: DatasetWriter, amount: Amount, episodes: Iterable[Episode], source: Source, spec: Spec) -> None:
     total = amount.episodes or (source.count(spec.domain, spec.task) if amount.everything else None)
     with progress("ingest", spec.label, "episodes", total, writer.count) as advance:
-        for episode in source.episodes(spec.domain, spec.task, writer.count):
+        for episode in episodes:
             if amount.met(writer.size):
                 return
             writer.append(episode)
             advance(1)
+
+
+def _fill_with_pictures(
+    writer: DatasetWriter, amount: Amount, source: PicturedSource, spec: Spec, workspace: Workspace
+) -> None:
+    """Keep the pictures of each episode beside, before the episode itself: what is stored has its pictures."""
+    folder = writer.spill.parent / "pictures"
+    folder.mkdir(exist_ok=True)
+
+    def kept() -> Generator[Episode, None, None]:
+        for episode, frames in source.pictured(spec.domain, spec.task, writer.count):
+            if not amount.met(writer.size):
+                save_frames(spilled_frames(folder, writer.count), frames, episode.digest())
+            yield episode
+
+    with closing(kept()) as episodes:
+        _fill(writer, amount, episodes, source, spec)
+    keep_lockstep(folder, workspace, spec.domain, spec.task, spec.version + workspace.storage.suffix)
 
 
 def _fill_with_parts(

@@ -47,7 +47,7 @@ def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise InvalidInput(f"These {len(data)} bytes are no PNG picture: {error}") from error
 
 

@@ -49,6 +49,10 @@ class EncodedPicture:
     digest: bytes
 
 
+NO_PICTURE = EncodedPicture(b"", bytes(32))
+"""Stands for the picture of a last observation that a source did not have."""
+
+
 def picture_of(environment: Environment) -> EncodedPicture:
     """What the environment shows now."""
     pixels = np.ascontiguousarray(environment.render())
@@ -71,7 +75,7 @@ class EpisodeFrames:
 
     Attributes:
         png: the files' bytes, one after the other.
-        ends: where each file ends, T+1 rows.
+        ends: where each file ends, T+1 rows; the last file is empty where the source had no last observation.
         digest: 32 bytes, of all pixels.
     """
 
@@ -102,7 +106,7 @@ class PictureBlock:
     Attributes:
         numbers: of the episodes.
         png: the files' bytes, one after the other.
-        ends: where each file ends.
+        ends: where each file ends; an empty one stands for a picture that nobody has.
         rows: how many pictures each episode has, T+1.
         digests: of the pixels of each episode.
     """
@@ -118,9 +122,12 @@ class PictureBlock:
         return np.concatenate([[0], self.ends])
 
     def sides(self) -> Int64[np.ndarray, "pictures 2"]:
-        """Width and height of each picture in pixels, from the head of its file."""
-        heads = self.png[(self.bounds()[:-1] + SIDES_AT)[:, np.newaxis] + np.arange(8)]
-        return heads.view(">u4").astype(np.int64)
+        """Width and height of each picture in pixels, from the head of its file; zeros where there is none."""
+        bounds = self.bounds()
+        heads = (bounds[:-1] + SIDES_AT)[:, np.newaxis] + np.arange(8)
+        sides = self.png[np.minimum(heads, len(self.png) - 1)].view(">u4").astype(np.int64)
+        sides[bounds[:-1] == bounds[1:]] = 0
+        return sides
 
     def episodes(self) -> Iterator[EpisodeFrames]:
         """The pictures of each episode, without a copy."""

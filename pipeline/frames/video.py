@@ -114,10 +114,11 @@ def episode_video(frames: Frames, index: int, path: Path, fps: float | Fraction 
 
 
 def decoded(files: EpisodeFrames) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The pictures of an episode, one in memory at a time."""
+    """The pictures of an episode that are there, one in memory at a time."""
     shape = None
     for row in range(len(files)):
-        file = files[row]
+        if not (file := files[row]):
+            continue
         picture = None if shape is None else np.empty(shape, np.uint8)
         if picture is None or not decode_own(file, picture):
             picture = decode_png(file)

@@ -1,11 +1,13 @@
-"""Frames of a dataset: kept while it was collected, taken over from earlier ones, or drawn by replay."""
+"""Frames of a dataset: kept while it was made, taken over from earlier ones, drawn by replay, or read from a source."""
 
 from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +35,7 @@ from pipeline.interfaces import Environment
 from pipeline.machine.progress import progress
 from pipeline.rollout.audit import audit
 from pipeline.rollout.replay import check_environment
+from pipeline.sources.contract import PicturedSource
 
 FRAMES_FORMAT = 1
 SPILL = "spill"
@@ -43,19 +46,59 @@ LOCKSTEP = f"{DRAFT}lockstep-"
 def frames_of(
     dataset: Artifact, environment: Callable[[], Environment], workspace: Workspace, workers: int, force: bool
 ) -> Artifact:
-    """The frames of a dataset's episodes, as many as `dataset.episodes` says."""
+    """The frames of a dataset's episodes, as many as `dataset.episodes` says.
+
+    Those of foreign episodes can only be there already. Raises InvalidInput where they are not.
+    """
     recorded = dataset.manifest.parameters.get("environment")
     if recorded is None:
-        raise InvalidInput(
-            f"{dataset.path.name} of {dataset.manifest.task} was not made by a simulator of this project, so there is "
-            f"nothing to replay. Its frames can only come from where its episodes came from."
-        )
+        return _of_foreign(dataset, workspace, None, force=False)
     simulator = environment()
     try:
         check_environment(recorded, simulator.identity())
         parameters = {"picture": dict(simulator.picture_identity())}
     finally:
         simulator.close()
+
+    def draw(spill: Path, digests: list[bytes], missing: list[int]) -> Iterator[None]:
+        return _replay(spill, environment, dataset, workers, missing)
+
+    return _made(dataset, parameters, workspace, draw, force)
+
+
+def frames_of_source(dataset: Artifact, source: PicturedSource, workspace: Workspace, force: bool) -> Artifact:
+    """The pictures that came with a source's episodes, as many as `dataset.episodes` says; their files as they are."""
+    return _of_foreign(dataset, workspace, source, force)
+
+
+def _of_foreign(dataset: Artifact, workspace: Workspace, source: PicturedSource | None, force: bool) -> Artifact:
+    name = dataset.manifest.parameters.get("source", {}).get("source")
+
+    def draw(spill: Path, digests: list[bytes], missing: list[int]) -> Iterator[None]:
+        if source is None:
+            raise _nothing_to_replay(dataset)
+        return _read_again(spill, digests, source, dataset, missing)
+
+    if source is None and not of_leading_episodes(workspace, dataset, FRAMES):
+        raise _nothing_to_replay(dataset)
+    return _made(dataset, {"picture": {"source": name}}, workspace, draw, force)
+
+
+def _nothing_to_replay(dataset: Artifact) -> InvalidInput:
+    return InvalidInput(
+        f"{dataset.path.name} of {dataset.manifest.task} was not made by a simulator of this project, so there is "
+        f"nothing to replay. Its frames can only come from where its episodes came from."
+    )
+
+
+def _made(
+    dataset: Artifact,
+    parameters: dict[str, Any],
+    workspace: Workspace,
+    draw: Callable[[Path, list[bytes], list[int]], Iterator[None]],
+    force: bool,
+) -> Artifact:
+    """Frames of what is there already, and of what `draw` puts into the spill's folder."""
     episodes = EpisodeDataset.of(dataset)
     parents = (episodes_parent(dataset, episodes, len(episodes)),)
     spec = Spec(dataset.domain, dataset.task, FRAMES, FRAMES_FORMAT, parameters, parents)
@@ -65,9 +108,9 @@ def frames_of(
         spill.mkdir(exist_ok=True)
         digests = [row.tobytes() for row in episodes.per_episode("digest")]
         if not force:
-            earlier = _earlier(workspace, spec, dataset, len(episodes))
+            earlier = _earlier(workspace, spec, dataset, len(episodes), larger="source" in parameters["picture"])
             _take_over(spill, digests, lockstep_folders(workspace, dataset), earlier)
-        _replay(spill, digests, environment, dataset, workers)
+        _draw_missing(spill, digests, dataset, draw)
         _write(draft, spill, digests)
         shutil.rmtree(spill)
 
@@ -93,14 +136,14 @@ def _folder(workspace: Workspace, domain: str, task: str) -> Path:
     return workspace.root / domain / task / FRAMES
 
 
-def _earlier(workspace: Workspace, spec: Spec, dataset: Artifact, episodes: int) -> list[Artifact]:
-    """Frames of at most so many episodes of the same dataset, drawn in the same way."""
+def _earlier(workspace: Workspace, spec: Spec, dataset: Artifact, episodes: int, larger: bool) -> list[Artifact]:
+    """Frames of at most so many episodes of the same dataset, drawn in the same way; of any number where `larger`."""
     return [
         artifact
         for artifact in of_leading_episodes(workspace, dataset, FRAMES)
         if artifact.manifest.parameters == dict(spec.parameters)
         and artifact.manifest.format == spec.format
-        and (artifact.parent(EPISODES).episodes or 0) <= episodes
+        and (larger or (artifact.parent(EPISODES).episodes or 0) <= episodes)
     ]
 
 
@@ -112,27 +155,54 @@ def _take_over(spill: Path, digests: list[bytes], folders: list[Path], earlier: 
             if not path.exists() and load_frames(made := spilled_frames(folder, index), digest) is not None:
                 made.rename(path)
     for frames in map(Frames, earlier):
-        for index in range(len(frames)):
+        for index in range(min(len(frames), len(digests))):
             if not (path := spilled_frames(spill, index)).exists():
                 save_frames(path, frames[index], digests[index])
 
 
-def _replay(
-    spill: Path, digests: list[bytes], environment: Callable[[], Environment], dataset: Artifact, workers: int
+def _draw_missing(
+    spill: Path,
+    digests: list[bytes],
+    dataset: Artifact,
+    draw: Callable[[Path, list[bytes], list[int]], Iterator[None]],
 ) -> None:
     """Draw the pictures that are still missing."""
     missing = [n for n, digest in enumerate(digests) if load_frames(spilled_frames(spill, n), digest) is None]
     if not missing:
         return
     with progress("frames", dataset.manifest.task, "episodes", len(digests), len(digests) - len(missing)) as advance:
-        for each in audit(environment, dataset, workers, missing, spill):
-            if each.row is not None:
-                raise DigestMismatch(
-                    f"Episode {each.episode} of {dataset.path} replays differently from row {each.row} on "
-                    f"({each.what}). Pictures of it would be wrong, so none were made. Look for a simulator that is "
-                    f"not deterministic.\nCheck the dataset's files: {verified(dataset).line()}"
-                )
+        for _ in draw(spill, digests, missing):
             advance(1)
+
+
+def _replay(
+    spill: Path, environment: Callable[[], Environment], dataset: Artifact, workers: int, missing: list[int]
+) -> Iterator[None]:
+    for each in audit(environment, dataset, workers, missing, spill):
+        if each.row is not None:
+            raise DigestMismatch(
+                f"Episode {each.episode} of {dataset.path} replays differently from row {each.row} on "
+                f"({each.what}). Pictures of it would be wrong, so none were made. Look for a simulator that is "
+                f"not deterministic.\nCheck the dataset's files: {verified(dataset).line()}"
+            )
+        yield
+
+
+def _read_again(
+    spill: Path, digests: list[bytes], source: PicturedSource, dataset: Artifact, missing: list[int]
+) -> Iterator[None]:
+    wanted, (first, last) = set(missing), (missing[0], missing[-1])
+    reading = source.pictured(dataset.domain, dataset.task, first)
+    for number, (episode, frames) in enumerate(islice(reading, last + 1 - first), first):
+        if number not in wanted:
+            continue
+        if episode.digest() != digests[number]:
+            raise DigestMismatch(
+                f"Episode {number} of {dataset.path} is another one in its source now. Pictures of it would be wrong, "
+                f"so none were kept."
+            )
+        save_frames(spilled_frames(spill, number), frames, digests[number])
+        yield
 
 
 def _write(draft: Draft, spill: Path, digests: list[bytes]) -> None:

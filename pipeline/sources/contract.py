@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
 from pipeline.episode import Episode
+from pipeline.frames.store import EpisodeFrames
 from pipeline.sources.quirks import Quirk
 from pipeline.storage.contract import Storage
 
@@ -26,6 +27,13 @@ class ForeignData(Protocol):
         """The tasks of `domain` that the source may have, in our spelling; None where only the data could tell.
 
         Reads no file and uses no network. Raises InvalidInput for a domain of which it has nothing.
+        """
+        return None
+
+    def present(self, domain: str) -> Sequence[str] | None:
+        """The names by which the data call their tasks, where a listing of folders tells them; else None.
+
+        Opens no file. Raises InvalidInput for a missing folder.
         """
         return None
 
@@ -51,6 +59,14 @@ class Source(ForeignData, Protocol):
 
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
         """Episodes from number `start` on. Streams. A second reading gives the same."""
+
+
+@runtime_checkable
+class PicturedSource(Source, Protocol):
+    """A source whose episodes come with pictures: they are kept beside the dataset, with their files' own bytes."""
+
+    def pictured(self, domain: str, task: str, start: int = 0) -> Iterator[tuple[Episode, EpisodeFrames]]:
+        """The episodes from number `start` on, as `episodes` gives them, each with the pictures of its T+1 rows."""
 
 
 @runtime_checkable

@@ -67,6 +67,13 @@ class _Seen:
         self.grey: np.ndarray = emulator.getScreenGrayscale()
 
 
+def scaled_screens(greys: UInt8[np.ndarray, "t rows 160"]) -> UInt8[np.ndarray, "t 84 84"]:
+    """Observations of grey screens that were kept, each alone; byte for byte those of `ScreenReader`."""
+    rows = greys.shape[1]
+    cells, across = _cells(rows, _DOWN), np.empty((rows, SIDE), np.float32)
+    return np.stack([_scaled(grey, grey, np.ones(rows, np.bool_), across, *cells) for grey in greys])
+
+
 def _cells(pixels: int, most: int) -> tuple[Int64[np.ndarray, "84"], Float32[np.ndarray, "84 most"]]:
     """How 84 cells of equal size divide a line of pixels: the first pixel of each, and the shares of `most` from there.
 

@@ -1,0 +1,1 @@
+"""Folders of screens and action texts in."""
