@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
 from pipeline.artifacts.claim import DRAFT
+from pipeline.artifacts.derived import referred_to
 from pipeline.artifacts.draft import Draft
 from pipeline.artifacts.remake import verified
 from pipeline.dataset.prefix import episodes_parent, of_leading_episodes
@@ -39,6 +41,9 @@ from pipeline.sources.contract import PicturedSource
 
 FRAMES_FORMAT = 1
 SPILL = "spill"
+Drawn = tuple[Frames, Mapping[bytes, int]]
+"""Pictures of a dataset's first episodes, and the numbers of its episodes by their digests."""
+
 LOCKSTEP = f"{DRAFT}lockstep-"
 """Begins the names of folders of pictures that were made while a dataset was collected."""
 
@@ -79,7 +84,7 @@ def _of_foreign(dataset: Artifact, workspace: Workspace, source: PicturedSource 
             raise _nothing_to_replay(dataset)
         return _read_again(spill, digests, source, dataset, missing)
 
-    if source is None and not of_leading_episodes(workspace, dataset, FRAMES):
+    if source is None and not dataset.is_derived and not of_leading_episodes(workspace, dataset, FRAMES):
         raise _nothing_to_replay(dataset)
     return _made(dataset, {"picture": {"source": name}}, workspace, draw, force)
 
@@ -108,7 +113,8 @@ def _made(
         spill.mkdir(exist_ok=True)
         digests = [row.tobytes() for row in episodes.per_episode("digest")]
         if not force:
-            earlier = _earlier(workspace, spec, dataset, len(episodes), larger="source" in parameters["picture"])
+            most = None if "source" in parameters["picture"] else len(episodes)
+            earlier = [*_earlier(workspace, spec, dataset, most), *_of_others(workspace, spec, dataset)]
             _take_over(spill, digests, lockstep_folders(workspace, dataset), earlier)
         _draw_missing(spill, digests, dataset, draw)
         _write(draft, spill, digests)
@@ -136,28 +142,39 @@ def _folder(workspace: Workspace, domain: str, task: str) -> Path:
     return workspace.root / domain / task / FRAMES
 
 
-def _earlier(workspace: Workspace, spec: Spec, dataset: Artifact, episodes: int, larger: bool) -> list[Artifact]:
-    """Frames of at most so many episodes of the same dataset, drawn in the same way; of any number where `larger`."""
-    return [
+def _earlier(workspace: Workspace, spec: Spec, dataset: Artifact, most: int | None) -> Iterator[Drawn]:
+    """Frames of at most so many episodes of the same dataset, drawn in the same way."""
+    drawn = [
         artifact
         for artifact in of_leading_episodes(workspace, dataset, FRAMES)
         if artifact.manifest.parameters == dict(spec.parameters)
         and artifact.manifest.format == spec.format
-        and (larger or (artifact.parent(EPISODES).episodes or 0) <= episodes)
+        and (most is None or (artifact.parent(EPISODES).episodes or 0) <= most)
     ]
+    if drawn:
+        digests = EpisodeDataset.of(replace(dataset, episodes=None)).per_episode("digest")
+        numbers = {row.tobytes(): number for number, row in enumerate(digests)}
+        yield from ((Frames(artifact), numbers) for artifact in drawn)
 
 
-def _take_over(spill: Path, digests: list[bytes], folders: list[Path], earlier: list[Artifact]) -> None:
+def _of_others(workspace: Workspace, spec: Spec, dataset: Artifact) -> Iterator[Drawn]:
+    """The same of the datasets that a derived one refers to."""
+    for other in referred_to(dataset) if dataset.is_derived else ():
+        yield from _earlier(workspace, spec, other, None)
+        yield from _of_others(workspace, spec, other)
+
+
+def _take_over(spill: Path, digests: list[bytes], folders: list[Path], earlier: list[Drawn]) -> None:
     """Pictures that are there already, each checked to be of the very episode."""
     for index, digest in enumerate(digests):
         path = spilled_frames(spill, index)
         for folder in folders:
             if not path.exists() and load_frames(made := spilled_frames(folder, index), digest) is not None:
                 made.rename(path)
-    for frames in map(Frames, earlier):
-        for index in range(min(len(frames), len(digests))):
-            if not (path := spilled_frames(spill, index)).exists():
-                save_frames(path, frames[index], digests[index])
+        for frames, numbers in earlier:
+            number = numbers.get(digest, len(frames))
+            if not path.exists() and number < len(frames):
+                save_frames(path, frames[number], digest)
 
 
 def _draw_missing(

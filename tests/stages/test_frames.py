@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.toy import Toy
@@ -168,3 +169,14 @@ def test_a_killed_run_goes_on(toy, tmp_path, place: str):
     assert [a.manifest.digest for a in ours] == [a.manifest.digest for a in theirs] != []
     gc.run(domain=toy, only=None, workspace=there, delete=True)
     assert sorted(path.name for path in ours[0].path.parent.iterdir() if path.is_dir()) == [ours[0].path.name]
+
+
+def test_pictures_of_chosen_episodes_are_taken_from_the_datasets_that_have_them(toy, workspace, monkeypatch):
+    monkeypatch.setattr("pipeline.rollout.frames.audit", None)  # would fail if anything were replayed
+    whole = EpisodeDataset.of(collected(toy, workspace, episodes=5, render=True))
+    theirs = Frames(found_frames(workspace)[0])
+    for name, parent, numbers in (("some-v1", whole, [1, 3, 4]), ("fewer-v1", None, [0, 2])):
+        parent = parent or workspace["toy/corner/some-v1"]
+        derive(workspace, derived_spec(name, "select", {}, [parent]), [parent], References.of_one(np.array(numbers)))
+    fewer = Frames(drawn(toy, workspace, dataset="fewer-v1"))
+    assert [files.png.tobytes() for files in fewer] == [theirs[number].png.tobytes() for number in (1, 4)]
