@@ -17,12 +17,12 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
+.PHONY: help system setup setup-envlogger demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-SYSTEM := g++ libosmesa6 libegl1 chromium fonts-dejavu-core
+SYSTEM := g++ libosmesa6 libegl1 chromium fonts-dejavu-core libgmpxx4ldbl
 system: ## Print (as root: run) the one line of useful system packages; all optional
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then set -x; apt-get update -qq && apt-get install -y --no-install-recommends $(SYSTEM); \
 	else echo "sudo apt-get install --no-install-recommends $(SYSTEM)"; fi
@@ -36,6 +36,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 $(VENV)/demo: pyproject.toml constraints.txt
 	$(PYTHON) tools/install.py $(VENV) metaworld,report,video
 	touch $@
+
+setup-envlogger: setup ## Make .envlogger, the environment in which source=envlogger reads EnvLogger's Riegeli logs
+	$(BIN)/python tools/envlogger.py
 
 demo: $(VENV)/demo ## The main job on real input: three Meta-World tasks, collected, retrieved, measured, laid out, shown
 	$(BIN)/python examples/demo.py

@@ -33,15 +33,17 @@ class NotHere(Exception):
     """A side environment cannot be had on this machine; the message says why."""
 
 
-def environment(name: str) -> Path:
+def environment(name: str, place: Path | None = None) -> Path:
     """The Python of a side environment, which is made where it is missing or other than its requirements.
+
+    It lies in `.interop/NAME`, or at another `place`.
 
     Raises NotHere where this machine lacks what it needs, and RuntimeError where its packages cannot be installed
     although the index answers.
     """
     requirements = REQUIREMENTS / f"{name}.txt"
     text = requirements.read_text()
-    place = PLACE / name
+    place = PLACE / name if place is None else place
     python, ready = place / "bin" / "python", place / "ready"
     interpreter = found_python(setting(text, "python"))
     stamp = f"{Path(interpreter).resolve()}\n{Path(sys.prefix).resolve()}\n{text}"

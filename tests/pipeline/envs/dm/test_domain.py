@@ -39,6 +39,18 @@ def test_odd_names_are_understood():
         domain().task("cartpole-swingupp")
 
 
+def test_a_name_that_is_like_none_of_the_suites_is_another_environments_task():
+    built = domain("task=Catch")
+    assert built.task("Catch") == "catch"
+    assert built.tasks == [*domain().tasks, "catch"]
+    assert domain("task=[catch,walker-walk,deep_sea]").tasks == [*domain().tasks, "catch", "deep-sea"]
+    assert domain("task=all").tasks == domain().tasks
+    for name in ("cartpole-swngup", "walker", "dmc_cup_catch", "-"):
+        assert domain(f"task='{name}'").tasks == domain().tasks
+    with pytest.raises(UnknownName, match="suite named catch"):
+        built.environment(task="catch").reset(0)
+
+
 def test_every_spelling_stands_for_one_task():
     built = domain()
     assert [built.task(task) for task in built.tasks] == list(built.tasks)
