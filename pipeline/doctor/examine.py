@@ -1,0 +1,89 @@
+"""One pass over a dataset, in which every check sees every episode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
+from pipeline.doctor.findings import Finding, worst_first
+from pipeline.errors import PipelineError
+from pipeline.machine.progress import progress
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the checks say of one dataset.
+
+    Attributes:
+        checked: the names of the checks that were made.
+        unchecked: what could not be looked at, and why.
+        facts: what was measured and is no fault, by check.
+    """
+
+    subject: Subject
+    episodes: int
+    states: int
+    seconds: float
+    checked: tuple[str, ...]
+    findings: list[Finding]
+    facts: dict[str, Any] = field(default_factory=dict)
+    unchecked: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written for programs."""
+        return {
+            "where": self.subject.where,
+            "episodes": self.episodes,
+            "states": self.states,
+            "seconds": round(self.seconds, 3),
+            "checked": list(self.checked),
+            "unchecked": self.unchecked,
+            "facts": self.facts,
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+
+def examine(subject: Subject, blocks: Iterator[EpisodeBlock], checks: Sequence[Check]) -> Examination:
+    """Show each block to each check. Memory does not grow with the dataset.
+
+    Foreign data that cannot be read to their end are a finding: what was read until then was looked at.
+    """
+    start, episodes, states = time.monotonic(), 0, 0
+    broken: list[Finding] = []
+    with progress("doctor", subject.where, "episodes", subject.episodes) as advance, closing(blocks):  # type: ignore[type-var]
+        try:
+            for block in blocks:
+                for check in checks:
+                    check.see(block)
+                episodes, states = episodes + len(block.ends), states + block.rows - len(block.ends)
+                advance(len(block.ends))
+        except PipelineError as error:
+            if not subject.foreign:
+                raise
+            broken.append(_unreadable(subject, episodes, error))
+    found = [finding for check in checks for finding in check.findings()]
+    return Examination(
+        subject,
+        episodes,
+        states,
+        time.monotonic() - start,
+        tuple(check.name for check in checks),
+        worst_first([*broken, *found]),
+        {check.name: facts for check in checks if (facts := dict(check.facts()))},
+        [reason for check in checks if (reason := check.unchecked())],
+    )
+
+
+def _unreadable(subject: Subject, episodes: int, error: PipelineError) -> Finding:
+    return Finding(
+        "unreadable",
+        "error",
+        subject.where,
+        1,
+        f"After {episodes:,} episodes the door cannot read on: {error}",
+        "What follows was not examined, and cannot be ingested.",
+    )

@@ -1,0 +1,112 @@
+"""The last observation of each episode: lost, replaced, or the one before it once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.commands import report_of
+from pipeline.doctor.findings import Finding, Severity
+from pipeline.doctor.tally import Tally
+from pipeline.doctor.thresholds import Thresholds
+from pipeline.wording import how_many
+
+NEARLY_ALL = 0.95
+"""Share of episodes that have the fault, where their source is at fault and not the play."""
+
+SOMETIMES = 0.5
+"""Share of episodes whose two observations before the last are equal, too, from which on that is how they are."""
+
+
+class FinalsCheck:
+    """Whether the last observation is there, and is one."""
+
+    name = "final_observations"
+
+    def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
+        self._subject, self._limits = subject, thresholds
+        self._missing, self._cut = Tally(), 0
+        self._zero, self._repeated = Tally(), Tally()
+        self._episodes = self._there = self._before = 0
+
+    def see(self, block: EpisodeBlock) -> None:
+        """Compare the last rows of each episode with one another and with zeros."""
+        there = block.once("has_final_observation") & (block.lengths >= 2)
+        self._episodes += len(there)
+        missing = ~block.once("has_final_observation")
+        self._missing.of_episodes(block, missing)
+        self._cut += int((missing & block.once("truncated") & ~block.once("terminated")).sum())
+        self._there += int(there.sum())
+        self._zero.of_episodes(block, there & _is_zero(block, block.lasts) & ~_is_zero(block, block.lasts - 1))
+        self._repeated.of_episodes(block, there & _same(block, block.lasts))
+        self._before += int((there & _same(block, np.maximum(block.lasts - 1, 1))).sum())
+
+    def findings(self) -> Iterable[Finding]:
+        """Missing ones; and those that nearly all episodes have wrong."""
+        if self._missing:
+            count, cut = self._missing.count, self._cut
+            of_cut = f" {how_many(cut, 'episodes')} of them were cut: bootstrapping there needs it." if cut else ""
+            yield self._finding(
+                "final_observations_missing",
+                "warning" if cut else "note",
+                self._missing,
+                f"{how_many(count, 'episodes')} of {self._episodes:,} have no last observation; zeros stand there.",
+                f"The successor of the last state is not known.{of_cut} `has_final_observation` marks them.",
+            )
+        enough = self._there >= self._limits.episodes
+        if enough and self._zero.count >= NEARLY_ALL * self._there:
+            yield self._finding(
+                "final_observations_zero",
+                "warning",
+                self._zero,
+                f"The last observation of {how_many(self._zero.count, 'episodes')} of {self._there:,} is all zeros.",
+                "The source probably lost it and did not say so: the successor of the last state is wrong.",
+            )
+        usual = self._before >= SOMETIMES * self._there
+        if enough and not usual and self._repeated.count >= NEARLY_ALL * self._there:
+            yield self._finding(
+                "final_observations_repeated",
+                "warning",
+                self._repeated,
+                f"The last two observations of {how_many(self._repeated.count, 'episodes')} of {self._there:,} are "
+                f"the same.",
+                "The environment or a wrapper gave an old observation at the end: the successor of the last state is "
+                "wrong.",
+            )
+
+    def _finding(self, name: str, severity: Severity, tally: Tally, what: str, why: str) -> Finding:
+        share = tally.count / max(1, self._episodes)
+        command = report_of(self._subject)
+        examples, numbers = tuple(tally.examples), (("share", share),)
+        return Finding(name, severity, self._subject.where, tally.count, what, why, command, examples, numbers)
+
+    def facts(self) -> Mapping[str, Any]:
+        """How many episodes end in the observation before."""
+        return {"missing": self._missing.count, "zero": self._zero.count, "repeated": self._repeated.count}
+
+    def unchecked(self) -> str:
+        """All can be looked at."""
+        return ""
+
+
+def _seen(block: EpisodeBlock) -> list[np.ndarray]:
+    return [array for name, array in block.steps.items() if name.split("/")[0] == "observation"]
+
+
+def _is_zero(block: EpisodeBlock, rows: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    found = np.ones(len(rows), np.bool_)
+    for array in _seen(block):
+        found &= ~(array[rows] != 0).reshape(len(rows), -1).any(axis=1)
+    return found
+
+
+def _same(block: EpisodeBlock, rows: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Of each of the rows, whether it equals the one before it."""
+    found = np.ones(len(rows), np.bool_)
+    for array in _seen(block):
+        found &= (array[rows] == array[rows - 1]).reshape(len(rows), -1).all(axis=1)
+    return found

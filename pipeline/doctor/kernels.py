@@ -1,0 +1,137 @@
+"""Single passes over the bytes of many rows, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float64, Num, Shaped, UInt8
+
+from pipeline.machine.compiled import compiled
+
+BLACK, ONE_VALUE, REPEATED = 1, 2, 4
+"""Bits of what `screens` says of a row."""
+
+_EVERY_BYTE = np.uint64(0x0101010101010101)
+
+
+def looks_of(
+    rows: Shaped[np.ndarray, "rows ..."], use: Bool[np.ndarray, " rows"], begins: Bool[np.ndarray, " rows"]
+) -> UInt8[np.ndarray, " rows"]:
+    """Of each row that is used: whether all its bytes are zero, or one value, and whether it equals the one before it.
+
+    The first row of an episode, which `begins` marks, equals none. Each row is read as far as is needed to know.
+    """
+    flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
+    if flat.dtype != np.uint8:
+        flat = flat.view(np.uint8)
+    looks = np.zeros(len(flat), np.uint8)
+    if flat.shape[1] % 8 == 0 and flat.ctypes.data % 8 == 0:
+        _looks_of_words(flat.view(np.uint64), use, begins, looks)
+    else:
+        _looks_of_bytes(flat, use, begins, looks)
+    return looks
+
+
+@compiled()
+def _looks_of_words(words: np.ndarray, use: np.ndarray, begins: np.ndarray, looks: np.ndarray) -> None:
+    width = words.shape[1]
+    for row in range(words.shape[0]):
+        if not use[row]:
+            continue
+        first = words[row, 0]
+        found = 0
+        if first == (first & np.uint64(255)) * _EVERY_BYTE:
+            at = 1
+            while at < width and words[row, at] == first:
+                at += 1
+            if at == width:
+                found = BLACK if first == 0 else ONE_VALUE
+        if row > 0 and not begins[row]:
+            at = 0
+            while at < width and words[row, at] == words[row - 1, at]:
+                at += 1
+            if at == width:
+                found |= REPEATED
+        looks[row] = found
+
+
+@compiled()
+def _looks_of_bytes(values: np.ndarray, use: np.ndarray, begins: np.ndarray, looks: np.ndarray) -> None:
+    width = values.shape[1]
+    for row in range(values.shape[0]):
+        if not use[row]:
+            continue
+        first = values[row, 0]
+        found = 0
+        at = 1
+        while at < width and values[row, at] == first:
+            at += 1
+        if at == width:
+            found = BLACK if first == 0 else ONE_VALUE
+        if row > 0 and not begins[row]:
+            at = 0
+            while at < width and values[row, at] == values[row - 1, at]:
+                at += 1
+            if at == width:
+                found |= REPEATED
+        looks[row] = found
+
+
+def sums_of(
+    rows: Num[np.ndarray, "rows columns"], use: Bool[np.ndarray, " rows"], shift: Float64[np.ndarray, " columns"]
+) -> tuple[Float64[np.ndarray, " columns"], ...]:
+    """Of each column over the rows that are used: sum and sum of squares of what is above `shift`, least, greatest."""
+    columns = rows.shape[1]
+    out = (np.zeros(columns), np.zeros(columns), np.full(columns, np.inf), np.full(columns, -np.inf))
+    _sums(np.ascontiguousarray(rows), use, shift, *out)
+    return out
+
+
+@compiled()
+def _sums(
+    rows: np.ndarray,
+    use: np.ndarray,
+    shift: np.ndarray,
+    sums: np.ndarray,
+    squares: np.ndarray,
+    least: np.ndarray,
+    most: np.ndarray,
+) -> None:
+    for row in range(rows.shape[0]):
+        if use[row]:
+            for column in range(rows.shape[1]):
+                value = np.float64(rows[row, column])
+                above = value - shift[column]
+                sums[column] += above
+                squares[column] += above * above
+                least[column] = min(least[column], value)
+                most[column] = max(most[column], value)
+
+
+def on_bounds(
+    rows: Num[np.ndarray, "rows columns"],
+    use: Bool[np.ndarray, " rows"],
+    low: Float64[np.ndarray, " columns"],
+    high: Float64[np.ndarray, " columns"],
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Of each column, how many of the used rows lie on a bound, and outside; and the first row with one outside."""
+    on, outside = np.zeros(rows.shape[1], np.int64), np.zeros(rows.shape[1], np.int64)
+    first = _on_bounds(np.ascontiguousarray(rows), use, low, high, on, outside)
+    return on, outside, int(first)
+
+
+@compiled()
+def _on_bounds(
+    rows: np.ndarray, use: np.ndarray, low: np.ndarray, high: np.ndarray, on: np.ndarray, outside: np.ndarray
+) -> int:
+    first = -1
+    for row in range(rows.shape[0]):
+        if use[row]:
+            for column in range(rows.shape[1]):
+                value = rows[row, column]
+                if value == low[column] or value == high[column]:
+                    on[column] += 1
+                elif value < low[column] or value > high[column]:
+                    outside[column] += 1
+                    if first < 0:
+                        first = row
+    return first

@@ -1,0 +1,81 @@
+"""The episodes of a dataset, or of a foreign one, as blocks: read once, some megabytes in memory at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from copy import copy
+from pathlib import Path
+from shutil import rmtree
+
+from pipeline.dataset.amount import Amount, Size
+from pipeline.dataset.parts import ENDS, PART_EPISODES, READ_BYTES, pack, runs_of
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.doctor.block import EpisodeBlock
+from pipeline.episode import Episode
+from pipeline.machine.ahead import ahead
+from pipeline.sources.contract import BulkSource, Source
+from pipeline.storage.choice import open_arrays
+from pipeline.storage.contract import Storage
+
+
+def blocks_of(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
+    """The episodes of a dataset of ours; a thread beside reads the next block."""
+    return ahead(_stored(copy(dataset)))  # the thread opens files of its own
+
+
+def _stored(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
+    count = len(dataset)
+    for part, (numbers, arrays) in enumerate(dataset.parts_between(0, count)):
+        first = numbers.start
+        for run in runs_of(arrays, 0, min(count - first, len(numbers))):
+            yield EpisodeBlock(first, part, run)
+            first += len(run[ENDS])
+
+
+def foreign_blocks(
+    source: Source | BulkSource, domain: str, task: str, amount: Amount, storage: Storage, workers: int
+) -> Iterator[EpisodeBlock]:
+    """The episodes of a foreign dataset, as its door reads them. Nothing of them is kept."""
+    if isinstance(source, BulkSource):
+        return _of_parts(source, domain, task, amount, storage, workers)
+    return ahead(_packed(_wanted(source.episodes(domain, task), amount)))
+
+
+def _wanted(episodes: Iterable[Episode], amount: Amount) -> Iterator[Episode]:
+    """As many as are asked for."""
+    count = states = 0
+    for episode in episodes:
+        if amount.met(Size(count, states)):
+            return
+        yield episode
+        count, states = count + 1, states + episode.length
+
+
+def _packed(episodes: Iterable[Episode]) -> Iterator[EpisodeBlock]:
+    """Blocks of about as many bytes as are read of a part at a time."""
+    first, number, size, waiting = 0, 0, 0, list[Episode]()
+    for episode in episodes:
+        waiting.append(episode)
+        size += episode.nbytes
+        if size >= READ_BYTES or len(waiting) >= PART_EPISODES:
+            yield EpisodeBlock(first, number, pack(waiting))
+            first, number, size, waiting = first + len(waiting), number + 1, 0, []
+    if waiting:
+        yield EpisodeBlock(first, number, pack(waiting))
+
+
+def _of_parts(
+    source: BulkSource, domain: str, task: str, amount: Amount, storage: Storage, workers: int
+) -> Iterator[EpisodeBlock]:
+    """What a source writes as parts lies in a temporary folder, a part at a time, until it was looked at."""
+    first = 0
+    with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
+        scratch = Path(folder)
+        with closing(source.parts(domain, task, scratch, storage, Size(0, 0), amount, workers)) as parts:
+            for number, part in enumerate(parts):
+                for run in runs_of(open_arrays(part.folder), 0, len(part.lengths)):
+                    yield EpisodeBlock(first, number, run)
+                    first += len(run[ENDS])
+                rmtree(part.folder)

@@ -1,0 +1,201 @@
+"""Doctor: what is wrong with datasets, ours or foreign, for whoever is going to train on them. Repairs nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from beartype import beartype
+
+from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.campaign.console import wide_console
+from pipeline.campaign.stage import StageFacts
+from pipeline.campaign.tasks import ALL, chosen_tasks, needs_domain
+from pipeline.command import again, making, typed
+from pipeline.dataset.amount import Amount
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
+from pipeline.doctor.block import Subject
+from pipeline.doctor.checks import checks_of, chosen_checks
+from pipeline.doctor.examine import Examination, examine
+from pipeline.doctor.findings import Finding
+from pipeline.doctor.reading import blocks_of, foreign_blocks
+from pipeline.doctor.thresholds import Thresholds
+from pipeline.doctor.words import all_findings, verdict_words, found_words, report_json, table_of
+from pipeline.domains.domain import Domain
+from pipeline.errors import InvalidInput, PipelineError, UnknownName
+from pipeline.machine.files import write_json
+from pipeline.machine.secrets import without_secrets
+from pipeline.machine.threads import available_cores
+from pipeline.sources.contract import BulkSource, Source
+from pipeline.wording import few, how_many
+
+log = logging.getLogger(__name__)
+
+FOREIGN = "foreign"
+"""The domain and task by which a door is asked where nobody named any: most take any name."""
+
+
+class FaultyData(PipelineError):
+    """Errors were found in the data."""
+
+
+FACTS = StageFacts(per_task=False)
+
+
+@beartype
+def run(
+    *,
+    domain: Domain | None,
+    only_tasks: str | list[str] | None,
+    dataset: str,
+    datasets: str | list[str] | None,
+    episodes: int | None,
+    source: Source | BulkSource | None,
+    workspace: Workspace,
+    only: list[str] | None,
+    skip: list[str] | None,
+    json: str | None,
+    thresholds: Thresholds,
+    workers: int | None = None,
+) -> None:
+    """Examine every chosen dataset in one pass each; print what was found, and write it to the file `json`.
+
+    Of ours: those of the chosen tasks of `domain` with the name `dataset`, or with the names of `datasets`, where these
+    are set, or `all` that are there. With a `source`: what its door reads, which is not stored. Raises FaultyData where
+    an error was found.
+    """
+    names = chosen_checks(only, skip)
+    if source is None:
+        examinations = [
+            examine(subject, blocks_of(read), checks_of(names, subject, thresholds))
+            for subject, read in _stored(
+                domain, only_tasks, [dataset] if datasets is None else datasets, episodes, workspace
+            )
+        ]
+    else:
+        tasks = _foreign_tasks(domain, only_tasks, source)
+        cores = workers or available_cores()
+        examinations = [
+            _foreign(source, domain, task, names, thresholds, Amount(episodes), workspace, cores) for task in tasks
+        ]
+    across: list[Finding] = []
+    _show(examinations, across)
+    if json:
+        write_json(Path(json).expanduser(), report_json(examinations, across))
+        log.info("doctor: written to %s", json)
+    errors = [finding for finding in all_findings(examinations, across) if finding.severity == "error"]
+    if errors:
+        where = dict.fromkeys(finding.where for finding in errors)
+        raise FaultyData(f"{how_many(len(errors), 'errors')} in {few(list(where))}. The table above has them.")
+
+
+def _stored(
+    domain: Domain | None,
+    asked: str | list[str] | None,
+    datasets: str | list[str],
+    episodes: int | None,
+    workspace: Workspace,
+) -> Iterator[tuple[Subject, EpisodeDataset]]:
+    """The datasets of ours. Raises InvalidInput where there are none of them."""
+    if domain is None:
+        raise needs_domain(["doctor"], workspace)
+    names = [datasets] if isinstance(datasets, str) else datasets
+    tasks = chosen_tasks(domain, asked)
+    others: dict[str, None] = {}
+    found = False
+    for task in domain.tasks if tasks is None else tasks:
+        there = dict.fromkeys(each.manifest.version for each in workspace.of_kind(domain.name, task, EPISODES))
+        others |= there
+        for name in there if ALL in names else [name for name in names if name in there]:
+            found = True
+            artifact = workspace.dataset(domain.name, task, name, episodes)
+            yield _subject(artifact, domain), EpisodeDataset.of(artifact)
+    if not found:
+        raise _nothing_there(domain, tasks, names, list(others), workspace)
+
+
+def _nothing_there(
+    domain: Domain, tasks: list[str] | None, names: list[str], others: list[str], workspace: Workspace
+) -> InvalidInput:
+    asked = f"has the dataset {' or '.join(names)}" if ALL not in names else "has a dataset"
+    message = f"No task of {domain.name} that was asked for {asked} under {workspace.root}."
+    if others:
+        every = again(stage__doctor__datasets=ALL)
+        return InvalidInput(f"{message} There are {few(sorted(others))}.\nExamine them all: {every}")
+    name = "scripted-v1" if ALL in names else names[0]
+    command = making(name, (tasks or list(domain.tasks))[0], domain.words)
+    return InvalidInput(f"{message}\nMake one first: {command.line()}")
+
+
+def _subject(artifact: Artifact, domain: Domain) -> Subject:
+    manifest = artifact.manifest
+    return Subject(
+        f"{manifest.task}/{manifest.version}",
+        artifact.domain,
+        artifact.task,
+        manifest.version,
+        manifest.parameters,
+        simulator=domain if artifact.task in domain.tasks else None,
+        episodes=artifact.episodes or int(manifest.counts["episodes"]),
+    )
+
+
+def _foreign_tasks(domain: Domain | None, asked: str | list[str] | None, source: Source | BulkSource) -> list[str]:
+    """The tasks to ask a door for; `foreign` where nobody named one and the door cannot tell them."""
+    if asked not in (None, ALL):
+        return chosen_tasks(domain, asked) or []
+    there = source.tasks(domain.name) if domain else None
+    return list(there) if there else [FOREIGN]
+
+
+def _foreign(
+    source: Source | BulkSource,
+    domain: Domain | None,
+    task: str,
+    names: list[str],
+    thresholds: Thresholds,
+    amount: Amount,
+    workspace: Workspace,
+    workers: int,
+) -> Examination:
+    family = domain.name if domain else FOREIGN
+    try:
+        identity: Mapping[str, Any] = source.identity(family, task)
+        count = source.count(family, task) if isinstance(source, Source) else None
+    except UnknownName as error:
+        if task != FOREIGN:
+            raise
+        raise InvalidInput(
+            f"The data are of several tasks; say which: task=NAME, perhaps domain=NAME.\n{error}"
+        ) from None
+    subject = Subject(
+        " ".join(word for word in (source.name, _typed_place(), "" if task == FOREIGN else f"{family}/{task}") if word),
+        domain.name if domain else "",
+        "" if task == FOREIGN else task,
+        parameters={"source": dict(identity)},
+        foreign=True,
+        simulator=domain if domain and task in domain.tasks else None,
+        episodes=amount.episodes or count,
+    )
+    blocks = foreign_blocks(source, family, task, amount, workspace.storage, workers)
+    return examine(subject, blocks, checks_of(names, subject, thresholds))
+
+
+def _typed_place() -> str:
+    """Where the foreign data lie, as it was typed: identities hold no path."""
+    words = [word.partition("=") for word in typed().words]
+    return next((value for key, _, value in words if key in ("source.path", "source.root")), "")
+
+
+def _show(examinations: list[Examination], across: list[Finding]) -> None:
+    """The table of what was found, worst first, and a line for each dataset."""
+    console = wide_console()
+    if found := all_findings(examinations, across):
+        console.print(table_of(found))
+    for each in examinations:
+        console.print(without_secrets(verdict_words(each)), markup=False, soft_wrap=True)
+    if found and len(examinations) > 1:
+        console.print(f"{how_many(len(examinations), 'datasets')}: {found_words(found)}", markup=False)
