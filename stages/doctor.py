@@ -9,7 +9,7 @@ from typing import Any
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.artifacts.artifact import EPISODES
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import ALL, chosen_tasks, needs_domain
@@ -20,10 +20,11 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.doctor.block import Subject
 from pipeline.doctor.checks import checks_of, chosen_checks
 from pipeline.doctor.examine import Examination, examine
+from pipeline.doctor.examined import subject_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.reading import blocks_of, foreign_blocks
 from pipeline.doctor.thresholds import Thresholds
-from pipeline.doctor.words import all_findings, verdict_words, found_words, report_json, table_of
+from pipeline.doctor.words import all_findings, command_lines, found_words, report_json, table_of, verdict_words
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput, PipelineError, UnknownName
 from pipeline.machine.files import write_json
@@ -112,7 +113,7 @@ def _stored(
         for name in there if ALL in names else [name for name in names if name in there]:
             found = True
             artifact = workspace.dataset(domain.name, task, name, episodes)
-            yield _subject(artifact, domain), EpisodeDataset.of(artifact)
+            yield subject_of(artifact, domain), EpisodeDataset.of(artifact)
     if not found:
         raise _nothing_there(domain, tasks, names, list(others), workspace)
 
@@ -128,19 +129,6 @@ def _nothing_there(
     name = "scripted-v1" if ALL in names else names[0]
     command = making(name, (tasks or list(domain.tasks))[0], domain.words)
     return InvalidInput(f"{message}\nMake one first: {command.line()}")
-
-
-def _subject(artifact: Artifact, domain: Domain) -> Subject:
-    manifest = artifact.manifest
-    return Subject(
-        f"{manifest.task}/{manifest.version}",
-        artifact.domain,
-        artifact.task,
-        manifest.version,
-        manifest.parameters,
-        simulator=domain if artifact.task in domain.tasks else None,
-        episodes=artifact.episodes or int(manifest.counts["episodes"]),
-    )
 
 
 def _foreign_tasks(domain: Domain | None, asked: str | list[str] | None, source: Source | BulkSource) -> list[str]:
@@ -195,6 +183,8 @@ def _show(examinations: list[Examination], across: list[Finding]) -> None:
     console = wide_console()
     if found := all_findings(examinations, across):
         console.print(table_of(found))
+        for line in command_lines(found):  # beside the table, where no line is broken
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     for each in examinations:
         console.print(without_secrets(verdict_words(each)), markup=False, soft_wrap=True)
     if found and len(examinations) > 1:

@@ -39,7 +39,7 @@ class ActionsCheck:
         self._most: dict[str, np.ndarray] = {}
         self._counts: dict[int, int] = {}
         self._states = 0
-        self._discrete = False
+        self._discrete = self._real = False
 
     def see(self, block: EpisodeBlock) -> None:
         """Count what lies on a bound or outside; count discrete actions."""
@@ -53,11 +53,12 @@ class ActionsCheck:
             if self._discrete:
                 self._count(rows[block.is_state].ravel())
             if (bounds := self._ranges[name]) is not None:
-                on, outside, _ = on_bounds(rows, block.is_state, bounds.low, bounds.high)
+                low, high = bounds.of_type(rows.dtype)
+                on, outside = on_bounds(rows, block.is_state, low, high)
                 self._on[name] += on
                 self._outside[name] += outside
                 if outside.any():
-                    wrong = ((rows < bounds.low) | (rows > bounds.high)).any(axis=1) & block.is_state
+                    wrong = ((rows < low) | (rows > high)).any(axis=1) & block.is_state
                     self._rows_outside.of_rows(block, wrong)
 
     def _begin(self, name: str, rows: Num[np.ndarray, "rows columns"]) -> None:
@@ -65,7 +66,7 @@ class ActionsCheck:
         self._ranges[name] = range_of(self._subject, columns, whole) if name == "action" else None
         self._on[name], self._outside[name] = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
         self._least[name], self._most[name] = np.full(columns, np.inf), np.full(columns, -np.inf)
-        self._discrete = whole and columns == 1 and name == "action"
+        self._discrete, self._real = whole and columns == 1 and name == "action", not whole
 
     def _count(self, actions: Num[np.ndarray, " states"]) -> None:
         values, counts = np.unique(actions, return_counts=True)
@@ -132,7 +133,7 @@ class ActionsCheck:
             return
         for name, on in self._on.items():
             shares = on / self._states
-            if self._ranges[name] is not None and shares.mean() >= self._limits.on_bounds:
+            if self._real and self._ranges[name] is not None and shares.mean() >= self._limits.on_bounds:
                 yield self._finding(
                     "actions_on_bounds",
                     int(on.sum()),
@@ -151,7 +152,7 @@ class ActionsCheck:
         """How often each discrete action was taken; the share of each dimension that lies on a bound."""
         if self._discrete:
             return {"counts": {str(action): count for action, count in sorted(self._counts.items())}}
-        known = {name: on for name, on in self._on.items() if self._ranges[name] is not None}
+        known = {name: on for name, on in self._on.items() if self._real and self._ranges[name] is not None}
         return {name: {"on_bounds": (on / max(1, self._states)).tolist()} for name, on in known.items()}
 
     def unchecked(self) -> str:

@@ -60,14 +60,15 @@ class Moments(NamedTuple):
         count = self.rows + other.rows
         if not self.rows or not other.rows:
             return other if other.rows else self
-        away = other.mean - self.mean
-        return Moments(
-            count,
-            self.mean + away * (other.rows / count),
-            self.squares + other.squares + away**2 * (self.rows * other.rows / count),
-            np.minimum(self.least, other.least),
-            np.maximum(self.most, other.most),
-        )
+        with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are none
+            away = other.mean - self.mean
+            return Moments(
+                count,
+                self.mean + away * (other.rows / count),
+                self.squares + other.squares + away**2 * (self.rows * other.rows / count),
+                np.minimum(self.least, other.least),
+                np.maximum(self.most, other.most),
+            )
 
     @property
     def deviation(self) -> Float64[np.ndarray, " columns"]:

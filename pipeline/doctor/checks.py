@@ -16,6 +16,9 @@ from pipeline.doctor.screens import ScreensCheck
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.errors import unknown_name
 
+DOCTOR_FORMAT = 1
+"""Raised whenever a check finds something else than before."""
+
 OF_ONE: dict[str, Callable[[Subject, Thresholds], Check]] = {
     each.name: each
     for each in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ class Examination:
     """What the checks say of one dataset.
 
     Attributes:
-        checked: the names of the checks that were made.
+        checked: the names of the checks that were made; `made` are they themselves.
         unchecked: what could not be looked at, and why.
         facts: what was measured and is no fault, by check.
     """
@@ -32,6 +32,11 @@ class Examination:
     findings: list[Finding]
     facts: dict[str, Any] = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
+    made: tuple[Check, ...] = ()
+
+    def check(self, name: str) -> Check | None:
+        """One of the checks, which has seen all blocks; None where it was not made."""
+        return next((each for each in self.made if each.name == name), None)
 
     def as_json(self) -> dict[str, Any]:
         """As it is written for programs."""
@@ -47,14 +52,14 @@ class Examination:
         }
 
 
-def examine(subject: Subject, blocks: Iterator[EpisodeBlock], checks: Sequence[Check]) -> Examination:
+def examine(subject: Subject, blocks: Generator[EpisodeBlock, None, None], checks: Sequence[Check]) -> Examination:
     """Show each block to each check. Memory does not grow with the dataset.
 
     Foreign data that cannot be read to their end are a finding: what was read until then was looked at.
     """
     start, episodes, states = time.monotonic(), 0, 0
     broken: list[Finding] = []
-    with progress("doctor", subject.where, "episodes", subject.episodes) as advance, closing(blocks):  # type: ignore[type-var]
+    with progress("doctor", subject.where, "episodes", subject.episodes) as advance, closing(blocks):
         try:
             for block in blocks:
                 for check in checks:
@@ -75,6 +80,7 @@ def examine(subject: Subject, blocks: Iterator[EpisodeBlock], checks: Sequence[C
         worst_first([*broken, *found]),
         {check.name: facts for check in checks if (facts := dict(check.facts()))},
         [reason for check in checks if (reason := check.unchecked())],
+        tuple(checks),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float64, Num, Shaped, UInt8
+from jaxtyping import Bool, Float64, Int64, Num, Shaped, UInt8
 
 from pipeline.machine.compiled import compiled
 
@@ -110,28 +110,22 @@ def _sums(
 def on_bounds(
     rows: Num[np.ndarray, "rows columns"],
     use: Bool[np.ndarray, " rows"],
-    low: Float64[np.ndarray, " columns"],
-    high: Float64[np.ndarray, " columns"],
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Of each column, how many of the used rows lie on a bound, and outside; and the first row with one outside."""
+    low: Num[np.ndarray, " columns"],
+    high: Num[np.ndarray, " columns"],
+) -> tuple[Int64[np.ndarray, " columns"], Int64[np.ndarray, " columns"]]:
+    """Of each column, how many of the used rows lie on a bound, and how many outside."""
     on, outside = np.zeros(rows.shape[1], np.int64), np.zeros(rows.shape[1], np.int64)
-    first = _on_bounds(np.ascontiguousarray(rows), use, low, high, on, outside)
-    return on, outside, int(first)
+    _on_bounds(np.ascontiguousarray(rows), use, low, high, on, outside)
+    return on, outside
 
 
 @compiled()
 def _on_bounds(
     rows: np.ndarray, use: np.ndarray, low: np.ndarray, high: np.ndarray, on: np.ndarray, outside: np.ndarray
-) -> int:
-    first = -1
+) -> None:
     for row in range(rows.shape[0]):
         if use[row]:
             for column in range(rows.shape[1]):
                 value = rows[row, column]
-                if value == low[column] or value == high[column]:
-                    on[column] += 1
-                elif value < low[column] or value > high[column]:
-                    outside[column] += 1
-                    if first < 0:
-                        first = row
-    return first
+                on[column] += value == low[column] or value == high[column]
+                outside[column] += value < low[column] or value > high[column]

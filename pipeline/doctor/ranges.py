@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Num
 
 from pipeline.doctor.block import Subject
 from pipeline.domains.actions import action_names
@@ -25,6 +25,11 @@ class ActionRange:
 
     low: Float64[np.ndarray, " columns"]
     high: Float64[np.ndarray, " columns"]
+
+    def of_type(self, dtype: np.dtype[Any]) -> tuple[Num[np.ndarray, " columns"], Num[np.ndarray, " columns"]]:
+        """Both as an action of that type holds them: 0.1 is a little more in float32."""
+        own = dtype if dtype.kind == "f" else np.dtype(np.float64)
+        return self.low.astype(own), self.high.astype(own)
 
 
 def range_of(subject: Subject, columns: int, whole: bool) -> ActionRange | None:

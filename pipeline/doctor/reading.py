@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from copy import copy
 from pathlib import Path
@@ -19,10 +19,12 @@ from pipeline.sources.contract import BulkSource, Source
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
 
+Blocks = Generator[EpisodeBlock, None, None]
 
-def blocks_of(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
+
+def blocks_of(dataset: EpisodeDataset) -> Blocks:
     """The episodes of a dataset of ours; a thread beside reads the next block."""
-    return ahead(_stored(copy(dataset)))  # the thread opens files of its own
+    yield from ahead(_stored(copy(dataset)))  # the thread opens files of its own
 
 
 def _stored(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
@@ -36,11 +38,12 @@ def _stored(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
 
 def foreign_blocks(
     source: Source | BulkSource, domain: str, task: str, amount: Amount, storage: Storage, workers: int
-) -> Iterator[EpisodeBlock]:
+) -> Blocks:
     """The episodes of a foreign dataset, as its door reads them. Nothing of them is kept."""
     if isinstance(source, BulkSource):
-        return _of_parts(source, domain, task, amount, storage, workers)
-    return ahead(_packed(_wanted(source.episodes(domain, task), amount)))
+        yield from _of_parts(source, domain, task, amount, storage, workers)
+    else:
+        yield from ahead(_packed(_wanted(source.episodes(domain, task), amount)))
 
 
 def _wanted(episodes: Iterable[Episode], amount: Amount) -> Iterator[Episode]:

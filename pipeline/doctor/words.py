@@ -51,18 +51,26 @@ def found_words(findings: Iterable[Finding]) -> str:
 
 
 def table_of(findings: Sequence[Finding]) -> Table:
-    """One row a finding: how bad, where, what and where in it, why it matters and what shows or mends it."""
+    """One row a finding: how bad, in which dataset, what and where in it, and why it matters."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "dataset", "found", "why it matters, and what shows or mends it", show_lines=True)
+    table = Table("", "dataset", "found", "why it matters", show_lines=True)
     for finding in findings:
         examples = f"\n{'; '.join(finding.examples)}" if finding.examples else ""
-        command = f"\n{finding.command}" if finding.command else ""
         table.add_row(
             Text(finding.severity, COLOURS[finding.severity]),
             Text(finding.where),
             Text(f"{finding.name}: {finding.what}{examples}"),
-            Text(f"{finding.why}{command}"),
+            Text(finding.why),
         )
     return table
+
+
+def command_lines(findings: Iterable[Finding]) -> list[str]:
+    """The commands that show or mend what was found, each once: `reward_sums: python run.py ...`."""
+    names: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        if finding.command:
+            names.setdefault(finding.command, {})[finding.name] = None
+    return [f"{', '.join(own)}: {command}" for command, own in names.items()]

@@ -1,0 +1,31 @@
+"""What the doctor suggests, provoked and pasted into a warm shell."""
+
+import pytest
+
+from pipeline.dataset.workspace import Workspace
+from tests.contracts.format import Listed, ingested
+from tests.pipeline.doctor.planted import healthy
+from tests.warm_shell import shell_beside_a_dataset
+
+pytestmark = pytest.mark.slow
+
+DOCTOR = ("stage=doctor", "domain=toy")
+FEW = ("stage.doctor.thresholds.states=20", "stage.doctor.thresholds.episodes=3")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    with shell_beside_a_dataset(tmp_path_factory.mktemp("a b")) as shell:
+        yield shell
+
+
+def test_a_dataset_that_no_task_has_is_examined_under_the_names_that_there_are_or_made(shell):
+    shell.pasted(shell.suggested(*DOCTOR, "dataset=random-v1")[-1])
+    shell.pasted(shell.suggested(*DOCTOR, "task=maze", "dataset=random-v1")[-1])
+
+
+def test_what_shows_a_fault_can_be_pasted(shell):
+    ingested(Listed(healthy(success=0)), Workspace(str(shell.folder / "my data")), "failed-v1")
+    (page,) = shell.suggested(*DOCTOR, "task=corner", "dataset=failed-v1", *FEW, status=0)
+    assert "stage=report" in page
+    assert "built" in shell.pasted(page)
