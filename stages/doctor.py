@@ -22,7 +22,7 @@ from pipeline.doctor.checks import checks_of, chosen_checks
 from pipeline.doctor.examine import Examination, examine
 from pipeline.doctor.examined import subject_of
 from pipeline.doctor.findings import Finding
-from pipeline.doctor.reading import blocks_of, foreign_blocks
+from pipeline.doctor.reading import foreign_blocks, stored_blocks
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.doctor.words import all_findings, command_lines, found_words, report_json, table_of, verdict_words
 from pipeline.domains.domain import Domain
@@ -71,7 +71,7 @@ def run(
     names = chosen_checks(only, skip)
     if source is None:
         examinations = [
-            examine(subject, blocks_of(read), checks_of(names, subject, thresholds))
+            examine(subject, stored_blocks(read), checks_of(names, subject, thresholds))
             for subject, read in _stored(
                 domain, only_tasks, [dataset] if datasets is None else datasets, episodes, workspace
             )

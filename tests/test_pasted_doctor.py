@@ -2,10 +2,13 @@
 
 import pytest
 
+from pipeline.command import Typed, user_typed
 from pipeline.dataset.workspace import Workspace
+from pipeline.doctor.block import Subject
+from pipeline.doctor.commands import verify_of
 from tests.contracts.format import Listed, ingested
 from tests.pipeline.doctor.planted import healthy
-from tests.warm_shell import shell_beside_a_dataset
+from tests.warm_shell import ROOT, shell_beside_a_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -29,3 +32,6 @@ def test_what_shows_a_fault_can_be_pasted(shell):
     (page,) = shell.suggested(*DOCTOR, "task=corner", "dataset=failed-v1", *FEW, status=0)
     assert "stage=report" in page
     assert "built" in shell.pasted(page)
+    with user_typed(Typed((*DOCTOR, "paths.root=my data"), str(ROOT / "run.py"))):
+        line = verify_of(Subject("toy/corner/failed-v1", "toy", "corner", "failed-v1"))
+    assert "whole" in shell.pasted(line)

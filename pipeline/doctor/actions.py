@@ -12,8 +12,8 @@ from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out, report_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.kernels import on_bounds
-from pipeline.doctor.ranges import ActionRange, range_of
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.ranges import ActionRange, action_range
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import few, how_many
 
@@ -34,7 +34,7 @@ class ActionsCheck:
         self._ranges: dict[str, ActionRange | None] = {}
         self._on: dict[str, Int64[np.ndarray, " columns"]] = {}
         self._outside: dict[str, Int64[np.ndarray, " columns"]] = {}
-        self._rows_outside = Tally()
+        self._rows_outside = FaultTally()
         self._least: dict[str, np.ndarray] = {}
         self._most: dict[str, np.ndarray] = {}
         self._counts: dict[int, int] = {}
@@ -63,7 +63,7 @@ class ActionsCheck:
 
     def _begin(self, name: str, rows: Num[np.ndarray, "rows columns"]) -> None:
         columns, whole = rows.shape[1], rows.dtype.kind in "iub"
-        self._ranges[name] = range_of(self._subject, columns, whole) if name == "action" else None
+        self._ranges[name] = action_range(self._subject, columns, whole) if name == "action" else None
         self._on[name], self._outside[name] = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
         self._least[name], self._most[name] = np.full(columns, np.inf), np.full(columns, -np.inf)
         self._discrete, self._real = whole and columns == 1 and name == "action", not whole

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out
 from pipeline.doctor.findings import Finding, Severity
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 
 FLAG_OF = {"terminated": "terminated", "time_limit": "truncated", "budget": "truncated", "gave_up": "truncated"}
@@ -74,7 +74,7 @@ class EndsCheck:
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject = subject
         self._limit = subject.environment.get("max_steps")
-        self._found = {name: Tally() for name in WORDS}
+        self._found = {name: FaultTally() for name in WORDS}
         self._ended = dict.fromkeys(("terminated", "truncated", "neither"), 0)
         self._reasons: dict[str, int] = {}
 

@@ -9,7 +9,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.doctor.block import Subject
 from pipeline.doctor.checks import checks_of, chosen_checks
 from pipeline.doctor.examine import Examination, examine
-from pipeline.doctor.reading import blocks_of
+from pipeline.doctor.reading import stored_blocks
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.domains.domain import Domain
 
@@ -41,4 +41,4 @@ def examined(
     known = dataset.artifact
     subject = subject_of(known, simulator) if known else Subject(dataset.name, episodes=len(dataset))
     checks = checks_of(chosen_checks(names, None), subject, thresholds or Thresholds())
-    return examine(subject, blocks_of(dataset), checks)
+    return examine(subject, stored_blocks(dataset), checks)

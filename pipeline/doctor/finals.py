@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int64
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
 from pipeline.doctor.findings import Finding, Severity
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
 
@@ -29,8 +29,8 @@ class FinalsCheck:
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject, self._limits = subject, thresholds
-        self._missing, self._cut = Tally(), 0
-        self._zero, self._repeated = Tally(), Tally()
+        self._missing, self._cut = FaultTally(), 0
+        self._zero, self._repeated = FaultTally(), FaultTally()
         self._episodes = self._there = self._before = 0
 
     def see(self, block: EpisodeBlock) -> None:
@@ -78,7 +78,7 @@ class FinalsCheck:
                 "wrong.",
             )
 
-    def _finding(self, name: str, severity: Severity, tally: Tally, what: str, why: str) -> Finding:
+    def _finding(self, name: str, severity: Severity, tally: FaultTally, what: str, why: str) -> Finding:
         share = tally.count / max(1, self._episodes)
         command = report_of(self._subject)
         examples, numbers = tuple(tally.examples), (("share", share),)

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of, select_of
 from pipeline.doctor.findings import Finding
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
 
@@ -23,7 +23,12 @@ class LengthsCheck:
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject = subject
         self.limit, self.budget = time_limit(subject), subject.parameters.get("budget")
-        self._longer, self._over, self._shorter, self._undeclared = Tally(), Tally(), Tally(), Tally()
+        self._longer, self._over, self._shorter, self._undeclared = (
+            FaultTally(),
+            FaultTally(),
+            FaultTally(),
+            FaultTally(),
+        )
         self._least, self._most, self._episodes, self._states = 0, 0, 0, 0
 
     def see(self, block: EpisodeBlock) -> None:

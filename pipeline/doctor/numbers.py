@@ -11,7 +11,7 @@ from pipeline.dataset.pictures import is_picture
 from pipeline.doctor.block import EpisodeBlock, Moments, Subject
 from pipeline.doctor.commands import leave_out, report_of
 from pipeline.doctor.findings import Finding
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.episode import INFO
 from pipeline.wording import how_many
@@ -27,7 +27,7 @@ class FiniteCheck:
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject = subject
-        self._found: dict[str, Tally] = {}
+        self._found: dict[str, FaultTally] = {}
 
     def see(self, block: EpisodeBlock) -> None:
         """A sum tells whether all are finite; where it is not, the rows are looked for."""
@@ -39,7 +39,7 @@ class FiniteCheck:
                     continue
             bad = ~np.isfinite(array).reshape(len(array), -1)
             times = int(np.count_nonzero(bad))
-            self._found.setdefault(name, Tally()).at_rows(block, np.flatnonzero(bad.any(axis=1)), times)
+            self._found.setdefault(name, FaultTally()).at_rows(block, np.flatnonzero(bad.any(axis=1)), times)
 
     def findings(self) -> Iterable[Finding]:
         """One for each array."""

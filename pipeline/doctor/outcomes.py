@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out, report_of
 from pipeline.doctor.findings import Finding
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.episode import INFO
 from pipeline.wording import how_many
@@ -28,7 +28,7 @@ class SuccessCheck:
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject, self._limits = subject, thresholds
         self._known = self._successes = 0
-        self._unlike = Tally()
+        self._unlike = FaultTally()
 
     def see(self, block: EpisodeBlock) -> None:
         """Count, and compare with an info of success."""
@@ -36,9 +36,9 @@ class SuccessCheck:
         self._known += int((success >= 0).sum())
         self._successes += int((success == 1).sum())
         for name in SUCCESS_INFOS:
-            told = block.steps.get(name)
-            if told is not None and told.ndim == 1 and len(success):
-                shown = np.maximum.reduceat((told > 0) & block.is_state, block.starts)
+            reported = block.steps.get(name)
+            if reported is not None and reported.ndim == 1 and len(success):
+                shown = np.maximum.reduceat((reported > 0) & block.is_state, block.starts)
                 self._unlike.of_episodes(block, (success == 1) & ~shown)
 
     def findings(self) -> Iterable[Finding]:
@@ -70,7 +70,7 @@ class SuccessCheck:
         return {"known": self._known, "successes": self._successes}
 
     def unchecked(self) -> str:
-        """Nothing is said of tasks without success."""
+        """Nothing is declared of tasks without success."""
         return ""
 
 
@@ -82,7 +82,7 @@ class LivesCheck:
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject, self._limits = subject, thresholds
         self._terminated, self._most = 0, 0
-        self._left = Tally()
+        self._left = FaultTally()
 
     def see(self, block: EpisodeBlock) -> None:
         """Look at the lives after the last action of each episode that terminated."""
@@ -112,5 +112,5 @@ class LivesCheck:
         return {"most": self._most} if self._terminated else {}
 
     def unchecked(self) -> str:
-        """Nothing is said of tasks without lives."""
+        """Nothing is declared of tasks without lives."""
         return ""

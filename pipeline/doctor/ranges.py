@@ -32,7 +32,7 @@ class ActionRange:
         return self.low.astype(own), self.high.astype(own)
 
 
-def range_of(subject: Subject, columns: int, whole: bool) -> ActionRange | None:
+def action_range(subject: Subject, columns: int, whole: bool) -> ActionRange | None:
     """The bounds of `columns` dimensions; None where nobody says them. `whole`: actions are whole numbers."""
     stated = _stated(subject.parameters, columns) if whole else None
     return stated or _of_simulator(subject, columns)

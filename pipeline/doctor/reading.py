@@ -19,10 +19,10 @@ from pipeline.sources.contract import BulkSource, Source
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
 
-Blocks = Generator[EpisodeBlock, None, None]
+BlockStream = Generator[EpisodeBlock, None, None]
 
 
-def blocks_of(dataset: EpisodeDataset) -> Blocks:
+def stored_blocks(dataset: EpisodeDataset) -> BlockStream:
     """The episodes of a dataset of ours; a thread beside reads the next block."""
     yield from ahead(_stored(copy(dataset)))  # the thread opens files of its own
 
@@ -38,7 +38,7 @@ def _stored(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
 
 def foreign_blocks(
     source: Source | BulkSource, domain: str, task: str, amount: Amount, storage: Storage, workers: int
-) -> Blocks:
+) -> BlockStream:
     """The episodes of a foreign dataset, as its door reads them. Nothing of them is kept."""
     if isinstance(source, BulkSource):
         yield from _of_parts(source, domain, task, amount, storage, workers)
@@ -57,7 +57,7 @@ def _wanted(episodes: Iterable[Episode], amount: Amount) -> Iterator[Episode]:
 
 
 def _packed(episodes: Iterable[Episode]) -> Iterator[EpisodeBlock]:
-    """Blocks of about as many bytes as are read of a part at a time."""
+    """BlockStream of about as many bytes as are read of a part at a time."""
     first, number, size, waiting = 0, 0, 0, list[Episode]()
     for episode in episodes:
         waiting.append(episode)

@@ -14,7 +14,7 @@ from pipeline.dataset.rewards import reward_clipping
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of, verify_of
 from pipeline.doctor.findings import Finding
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.episode import INFO
 from pipeline.wording import how_many
@@ -29,7 +29,7 @@ class ReturnsCheck:
     name = "returns"
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
-        self._subject, self._wrong = subject, Tally()
+        self._subject, self._wrong = subject, FaultTally()
 
     def see(self, block: EpisodeBlock) -> None:
         """Sum the rewards of each episode."""
@@ -87,7 +87,7 @@ class RewardsCheck:
         self._first_zero = self._second_zero = self._two = 0
         self._small = True
         self._raw_larger: dict[str, int] = {}
-        self._lost = Tally()
+        self._lost = FaultTally()
         self._least, self._most = np.inf, -np.inf
 
     def see(self, block: EpisodeBlock) -> None:
@@ -106,24 +106,24 @@ class RewardsCheck:
         self._first_zero += int((rewards[block.starts[longer]] == 0).sum())
         self._second_zero += int((rewards[block.starts[longer] + 1] == 0).sum())
         self._lost.of_episodes(block, ~block.once("has_final_reward"))
-        for name, told in _told(block).items():
-            self._fit(name, block, told)
+        for name, reported in _reported(block).items():
+            self._fit(name, block, reported)
 
-    def _fit(self, name: str, block: EpisodeBlock, told: Float64[np.ndarray, " rows"]) -> None:
+    def _fit(self, name: str, block: EpisodeBlock, reported: Float64[np.ndarray, " rows"]) -> None:
         reward = block.steps["reward"]
         raw = reward.clip(-1, 1) if "clip" in name else reward
         if name.startswith(RAW):
-            self._raw_larger[name] = self._raw_larger.get(name, 0) + int((np.abs(told) > 1)[block.is_state].sum())
-            told = told.clip(-1, 1) if self._small else told
+            self._raw_larger[name] = self._raw_larger.get(name, 0) + int((np.abs(reported) > 1)[block.is_state].sum())
+            reported = reported.clip(-1, 1) if self._small else reported
         fit = self._fits.setdefault(name, _Fit())
         # Rows that have neighbours in their episode, and where these say something else, can tell.
         inner = block.is_state & ~block.is_first
         inner[block.lasts - 1] = False
         rows = np.flatnonzero(inner)
-        rows = rows[(told[rows] != told[rows - 1]) & (told[rows] != told[rows + 1])]
+        rows = rows[(reported[rows] != reported[rows - 1]) & (reported[rows] != reported[rows + 1])]
         fit.rows += len(rows)
         for shift in fit.same:
-            fit.same[shift] += int(np.isclose(raw[rows], told[rows + shift], rtol=1e-4, atol=1e-6).sum())
+            fit.same[shift] += int(np.isclose(raw[rows], reported[rows + shift], rtol=1e-4, atol=1e-6).sum())
 
     def findings(self) -> Iterable[Finding]:
         """What the counts say."""
@@ -180,18 +180,18 @@ class RewardsCheck:
                 return
 
     def _without_rewards(self) -> Iterable[Finding]:
-        said = dict(self._subject.parameters.get("source") or {}).get("has_rewards") is False
-        if said or self._states >= self._limits.states:
+        declared = dict(self._subject.parameters.get("source") or {}).get("has_rewards") is False
+        if declared or self._states >= self._limits.states:
             yield Finding(
-                "no_rewards" if said else "rewards_zero",
-                "note" if said else "warning",
+                "no_rewards" if declared else "rewards_zero",
+                "note" if declared else "warning",
                 self._subject.where,
                 self._states,
                 f"The source has no rewards: all {self._states:,} are 0."
-                if said
+                if declared
                 else f"All {self._states:,} rewards are 0.",
                 "Only imitation can be learned from it; every return is 0.",
-                "" if said else report_of(self._subject),
+                "" if declared else report_of(self._subject),
             )
 
     def _clipped(self) -> Iterable[Finding]:
@@ -235,7 +235,7 @@ PARTS_OF_REWARD = "reward_"
 """Infos whose sum is the reward, as in Gymnasium's MuJoCo."""
 
 
-def _told(block: EpisodeBlock) -> dict[str, Float64[np.ndarray, " rows"]]:
+def _reported(block: EpisodeBlock) -> dict[str, Float64[np.ndarray, " rows"]]:
     """What infos say of each row's reward, by their names."""
     numbers = {
         name.removeprefix(INFO): np.asarray(array, np.float64)

@@ -13,7 +13,7 @@ from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
 from pipeline.doctor.findings import Finding, Severity
 from pipeline.doctor.kernels import BLACK, ONE_VALUE, REPEATED, looks_of
-from pipeline.doctor.tally import Tally
+from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
 
@@ -26,7 +26,7 @@ class _Seen:
 
     def __init__(self) -> None:
         self.rows = self.later = self.longest = 0
-        self.black, self.one_value, self.repeated, self.stuck = Tally(), Tally(), Tally(), Tally()
+        self.black, self.one_value, self.repeated, self.stuck = FaultTally(), FaultTally(), FaultTally(), FaultTally()
 
 
 class ScreensCheck:
@@ -90,7 +90,7 @@ class ScreensCheck:
                     "The player waits for ever, perhaps for a button: many equal states, and nothing to learn.",
                 )
 
-    def _dark(self, fault: str, name: str, tally: Tally, rows: int, look: str) -> Iterable[Finding]:
+    def _dark(self, fault: str, name: str, tally: FaultTally, rows: int, look: str) -> Iterable[Finding]:
         share = tally.count / max(1, rows)
         every = rows > 0 and tally.count == rows
         if not tally or not (every or (rows >= self._limits.states and share >= self._limits.dark)):
@@ -104,7 +104,7 @@ class ScreensCheck:
             "They show nothing of the state: rendering failed, or they were lost.",
         )
 
-    def _finding(self, fault: str, severity: Severity, tally: Tally, share: float, what: str, why: str) -> Finding:
+    def _finding(self, fault: str, severity: Severity, tally: FaultTally, share: float, what: str, why: str) -> Finding:
         where, command = self._subject.where, report_of(self._subject)
         return Finding(
             fault, severity, where, tally.count, what, why, command, tuple(tally.examples), (("share", share),)

@@ -18,7 +18,7 @@ KEPT = 20
 
 
 @dataclass
-class Tally:
+class FaultTally:
     """How many times something was met, and where first.
 
     Attributes:

@@ -20,7 +20,7 @@ def report_json(examinations: Sequence[Examination], across: Sequence[Finding]) 
     return {
         "datasets": [each.as_json() for each in examinations],
         "findings": [finding.as_json() for finding in across],
-        "counts": counted(all_findings(examinations, across)),
+        "counts": severity_counts(all_findings(examinations, across)),
     }
 
 
@@ -29,7 +29,7 @@ def all_findings(examinations: Iterable[Examination], across: Iterable[Finding])
     return worst_first([*(finding for each in examinations for finding in each.findings), *across])
 
 
-def counted(findings: Iterable[Finding]) -> dict[str, int]:
+def severity_counts(findings: Iterable[Finding]) -> dict[str, int]:
     """How many there are of each severity."""
     counts: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
     for finding in findings:
@@ -47,7 +47,7 @@ def verdict_words(examination: Examination) -> str:
 
 def found_words(findings: Iterable[Finding]) -> str:
     """`2 errors, 1 note`."""
-    return ", ".join(how_many(count, f"{severity}s") for severity, count in counted(findings).items() if count)
+    return ", ".join(how_many(count, f"{severity}s") for severity, count in severity_counts(findings).items() if count)
 
 
 def table_of(findings: Sequence[Finding]) -> Table:
