@@ -22,7 +22,7 @@ def shell(tmp_path_factory):
         yield shell
 
 
-def test_a_dataset_that_no_task_has_is_examined_under_the_names_that_there_are_or_made(shell):
+def test_a_name_that_no_task_has_ends_in_the_names_that_there_are(shell):
     shell.pasted(shell.suggested(*DOCTOR, "dataset=random-v1")[-1])
     shell.pasted(shell.suggested(*DOCTOR, "task=maze", "dataset=random-v1")[-1])
 

@@ -116,7 +116,7 @@ PLACES = {
     "sources/lerobot/conventions.py _check_videos": "test_videos_are_decoded_or_left_out",
     "stages/catalog.py run": "test_a_catalog_of_nothing",
     "stages/collect.py _budget": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
-    "stages/doctor.py _nothing_there": "test_a_dataset_that_no_task_has_is_examined_under_the_names_that_there_are_or_made",
+    "stages/doctor.py _nothing_there": "test_a_name_that_no_task_has_ends_in_the_names_that_there_are",
     "stages/embeddings.py run": "test_pictures_need_a_network",
     "stages/export.py _laid": "test_an_export_that_is_damaged_is_made_again",
     "stages/export.py _together": "test_tasks_of_a_set_that_joins_them_are_exported_together",

@@ -70,7 +70,7 @@ class SuccessCheck:
         return {"known": self._known, "successes": self._successes}
 
     def unchecked(self) -> str:
-        """Nothing is declared of tasks without success."""
+        """Nothing is told of tasks without success."""
         return ""
 
 
@@ -112,5 +112,5 @@ class LivesCheck:
         return {"most": self._most} if self._terminated else {}
 
     def unchecked(self) -> str:
-        """Nothing is declared of tasks without lives."""
+        """Nothing is told of tasks without lives."""
         return ""
