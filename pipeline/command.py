@@ -41,10 +41,10 @@ PLACES = ("paths", "storage", "workspace")
 
 STAGES_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("policy", "seed", "frames", "render"), (COLLECT,)),
-    "source": (INGEST,),
+    "source": (INGEST, "doctor"),
     **dict.fromkeys(("states", "trust"), DOORS),
-    "workers": (*DOORS, "frames", "verify"),
-    **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", "export", *CHAIN)),
+    "workers": (*DOORS, "frames", "verify", "doctor"),
+    **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", "export", "doctor", *CHAIN)),
     "retrieval": CHAIN,
     "embedding": (*CHAIN, "fetch"),
     **dict.fromkeys(("tokenizer", "bins"), ("bins", "parquet", "publish", "plan")),
