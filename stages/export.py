@@ -19,11 +19,12 @@ from pipeline.campaign.tasks import ALL, Asked, tasks_for
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.prefix import of_leading_episodes
+from pipeline.dataset.rewards import has_rewards
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, InvalidInput
 from pipeline.formats.absent import FinalObservation
-from pipeline.formats.aspects import lost_words
+from pipeline.formats.aspects import Aspect, lost_words
 from pipeline.formats.checks import wrong_export
 from pipeline.formats.choice import form_list
 from pipeline.formats.contract import CannotHold, Format, Outgoing
@@ -122,6 +123,9 @@ def run(
             raise InvalidInput(f"{error}{_together(export, domain, workspace, dataset, str(out))}") from error
     if lost and (force or not earlier):
         log.warning("export %s: %s does not hold all of it (%s)", export.label, format.name, lost)
+    if (force or not earlier) and Aspect.REWARDS in format.holds and not all(map(_has_rewards, export.data)):
+        log.warning("export %s: its source has no rewards; what %s writes in their place means nothing",
+                    export.label, format.name)  # fmt: skip
     if (force or not earlier) and not (format.shows_frames or format.takes_frames) and _has_frames(export, workspace):
         log.info("export %s: %s does not hold the drawn pictures (stage=frames)", export.label, format.name)
     artifact = workspace.build(export.spec, lambda draft: _write(export, draft), force)
@@ -158,6 +162,10 @@ def _laid(artifact: Artifact, place: Out, export: Export, workspace: Workspace) 
     if laid and not artifact.built:  # of one that was built, the line that says so names the place
         log.info("export %s: laid at %s", export.label, place)
     return replace(artifact, laid=str(place))
+
+
+def _has_rewards(data: Outgoing) -> bool:
+    return has_rewards(data.provenance["parameters"])
 
 
 def _has_frames(export: Export, workspace: Workspace) -> bool:

@@ -52,3 +52,23 @@ def write_tree(root: Path, lengths: Sequence[int] = (5, 3, 4), environment: str 
     for number, length in enumerate(lengths):
         folder = root / environment / f"episode_{number:03d}_rand{(0.2, 0.25, 1.0)[number % 3]}"
         write_episode(folder, texts(number, length), screens(number, length + number % 2))
+
+
+def write_odd_tree(root: Path) -> None:
+    """Two games, with all that a reader may meet and can read."""
+    alien = root / "atari_alien"
+    write_episode(alien / "episode_000_rand0.2", texts(0, 5), screens(0, 6))
+    said = [*texts(1, 2), None, "3: RIGHT \n", *texts(2, 2)]
+    write_episode(alien / "episode_001_rand0.25", said, screens(1, 6))
+    write_episode(
+        alien / "episode_002", ["LEFT", "8:DOWN", "19: UNKNOWN", "JUMP", "[[11]]", "4: LEFT: up"], screens(2, 6)
+    )
+    write_episode(alien / "episode_003_rand0.20", texts(3, 1), screens(3, 1), first=7)
+    write_episode(alien / "episode_004_rand0.5", [None, None], screens(4, 2))
+    write_episode(alien / "temp_episode_5", texts(5, 2), screens(5, 2))
+    (alien / "episode_001_rand0.25" / "action_000099.txt").write_text("1: FIRE")
+    (alien / "notes.txt").write_text("stray")
+    (alien / "episode_000_rand0.2" / "episode.json").write_text("{}")
+    write_tree(root, (3, 2), "atari_montezuma")
+    (root / "logs").mkdir()
+    (root / "README.md").write_text("stray")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.dataset.origin import MADE_FROM
+
 Bounds = tuple[float, float]
 """The lowest and the highest reward that a source let through."""
 
@@ -16,6 +18,26 @@ def reward_clipping(parameters: Mapping[str, Any]) -> Bounds | None:
     """
     bounds = parameters.get("source", {}).get("reward_clipping")
     return None if bounds is None else (float(bounds[0]), float(bounds[1]))
+
+
+HAS_REWARDS = "has_rewards"
+"""In the parameters of a source: False where it had no rewards, so that zeros stand for them."""
+
+
+def has_rewards(parameters: Mapping[str, Any]) -> bool:
+    """Whether the rewards of a dataset are rewards, by its manifest's `parameters`; else they are zeros.
+
+    It may have come from an export of a dataset that had none.
+    """
+    source = parameters.get("source")
+    if not isinstance(source, Mapping):
+        return True
+    before = source.get(MADE_FROM)
+    return source.get(HAS_REWARDS) is not False and (
+        not isinstance(before, Mapping)
+        or not isinstance(first := before.get("parameters"), Mapping)
+        or has_rewards(first)
+    )
 
 
 def return_words(clipping: Bounds | None) -> str:

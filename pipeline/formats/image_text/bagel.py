@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64
 
 from pipeline.command import again
 from pipeline.formats.contract import CannotHold, Outgoing
+from pipeline.formats.image_text.labels import Labels
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer import TrainerFormat, label_of
 from pipeline.formats.image_text.trainer_rows import TaskRows, in_lists
@@ -31,7 +32,7 @@ INSTRUCTIONS = "instruction_list"
 class BagelFormat(TrainerFormat):
     """Rows of pictures, with a list of equal wordings for each action between them, of which the trainer draws one.
 
-    An episode gives T+1 pictures and T actions.
+    An episode gives T+1 pictures and T actions; where there is no last picture, T and T-1, and no row of one picture.
 
     Args:
         window: pictures of a row at most; unset: 9, or 2 where three are too many tokens for the trainer.
@@ -64,19 +65,27 @@ class BagelFormat(TrainerFormat):
         super().require(data)
 
     def task_rows(self, data: Outgoing, tokens: PictureTokens) -> TaskRows:
-        words = ActionTexts(data.provenance["parameters"])
-        frames = self._frames(data, tokens, longest_text(words, data, self._wordings))
+        labels = Labels(data)
+        longest = max(longest_text(labels.words, data, self._wordings), labels.longest_text())
+        frames = self._frames(data, tokens, longest)
 
         def texts(
-            actions: Shaped[np.ndarray, "states ..."], starts: Int64[np.ndarray, "rows"], spans: RowSpans
+            actions: pa.StringArray, starts: Int64[np.ndarray, "rows"], spans: RowSpans
         ) -> Mapping[str, pa.Array]:
             first, stop = int(starts[0]), int(starts[-1] + spans.texts[-1])
-            names = pc.utf8_lower(words.clean(actions[first:stop])).dictionary_encode()
+            names = pc.utf8_lower(actions[first:stop]).dictionary_encode()
             pool = [self._wordings.get(name, (name,)) for name in names.dictionary.to_pylist()]
             wordings = pa.array(pool, pa.list_(pa.string())).take(names.indices)
             return {INSTRUCTIONS: in_lists(wordings, starts - first, spans.texts)}
 
-        return TaskRows(data, Windows(data.dataset.lengths, frames, True), tokens, texts)
+        absent = ~data.dataset.per_episode("has_final_observation")
+        windows = Windows(data.dataset.lengths - absent, frames, True)
+        if not windows.rows:
+            raise CannotHold(
+                f"Of the {len(data)} episodes of {label_of([data])} none has two pictures, and the trainer learns from "
+                f"one to the next. Write each picture with its action: {again(format='simple')}"
+            )
+        return TaskRows(data, labels, windows, tokens, texts)
 
     def _frames(self, data: Outgoing, tokens: PictureTokens, text: int) -> int:
         """Pictures of a row. Raises CannotHold where a window that the trainer reads has too many tokens for it."""

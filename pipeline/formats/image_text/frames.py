@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.dataset.rewards import has_rewards
 from pipeline.episode import UNKNOWN
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import Format, Outgoing
+from pipeline.formats.image_text.labels import Labels
 from pipeline.formats.image_text.names import environment_name, episode_name, randomness
-from pipeline.formats.image_text.words import ActionTexts
 from pipeline.formats.provenance import PROVENANCE
 from pipeline.machine.files import write_json
 
@@ -70,8 +71,7 @@ class FramesFormat(Format):
 
 def _write_episodes(data: Outgoing, folder: Path) -> None:
     """Each episode's folder appears whole; those that are there are left as they are."""
-    chance = randomness(data.provenance["parameters"])
-    done = next(n for n in range(len(data) + 1) if not (folder / episode_name(n, chance)).exists())
+    done = next((n for n, name in enumerate(_names(data)) if not (folder / name).exists()), len(data))
     for name, files in _episodes(data, done):
         unfinished = folder / f".{name}.partial"
         unfinished.mkdir(exist_ok=True)
@@ -80,52 +80,66 @@ def _write_episodes(data: Outgoing, folder: Path) -> None:
         unfinished.rename(folder / name)
 
 
+def _names(data: Outgoing) -> list[str]:
+    """Of the episodes' folders. Where two came from folders of one name, all are called anew."""
+    kept = [each.name for each in Labels(data).episodes(0, len(data))]
+    chance = randomness(data.provenance["parameters"])
+    return kept if len(set(kept)) == len(kept) else [episode_name(number, chance) for number in range(len(kept))]
+
+
 def _episodes(data: Outgoing, start: int = 0) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     """The folders of a task's episodes: the name of each, and its files."""
-    parameters = data.provenance["parameters"]
-    texts, chance = ActionTexts(parameters), randomness(parameters)
-    facts = _Facts(data, texts.names, chance)
-    for number, (actions, pictures) in enumerate(data.drawn(start), start):
-        files = [(f"frame_{row:06d}.png", pictures[row]) for row in range(len(pictures))]
-        words = texts.raw(actions).to_pylist()
-        files += [(f"action_{row:06d}.txt", text.encode()) for row, text in enumerate(words)]
-        yield episode_name(number, chance), [*files, (FACTS, facts.of(number, actions))]
+    labels, names = Labels(data), _names(data)
+    facts = _Facts(data, labels)
+    for actions, block in data.drawn_blocks(start):
+        called = labels.block(actions, block)
+        numbers, texts, first = called.numbers.tolist(), called.texts.to_pylist(), 0
+        for number, label, pictures in zip(block.numbers, called.episodes, block.episodes(), strict=True):
+            stop = first + len(pictures) - 1
+            own = numbers[first:stop]
+            screens = zip([*own, own[-1] + 1], (pictures[row] for row in range(len(pictures))), strict=True)
+            files = [(f"frame_{screen:06d}.png", png) for screen, png in screens if png]
+            files += [(f"action_{screen:06d}.txt", text.encode())
+                      for screen, text in zip(own, texts[first:stop], strict=True)]  # fmt: skip
+            yield names[number], [*files, (FACTS, facts.of(number, label.chance, actions[first:stop]))]
+            first = stop
 
 
 class _Facts:
-    """What `episode.json` says: all of an episode but screens, observations and infos."""
+    """What `episode.json` says: all of an episode but screens, observations and infos. Unknown rewards are null."""
 
-    def __init__(self, data: Outgoing, names: Sequence[str], chance: float) -> None:
+    def __init__(self, data: Outgoing, labels: Labels) -> None:
         parameters, dataset = data.provenance["parameters"], data.dataset
         environment = parameters.get("environment", {})
         self._data = data
         self._of_all = {
-            "environment": environment_name(data),
+            "environment": labels.environment,
             "domain": data.domain,
             "task": data.task,
             "policy": parameters.get("policy"),
-            "randomness": chance,
+            "randomness": None,
             "frame_skip": environment.get("frame_skip"),
-            "action_names": list(names) or None,
+            "action_names": labels.words.names or None,
         }
         self._once = {
             name: dataset.per_episode(name).tolist() for name in ("seed", "terminated", "truncated", "success")
         }
         self._texts = {name: dataset.texts(name) for name in ("end_reason", "mission")}
+        self._has_rewards = has_rewards(parameters)
         self._has_lives = LIVES in dataset.array_names()
 
-    def of(self, number: int, actions: np.ndarray) -> bytes:
+    def of(self, number: int, chance: float, actions: np.ndarray) -> bytes:
         """The file of one episode; `actions` are what was done in it."""
         dataset, length = self._data.dataset, len(actions)
-        rewards = dataset.episode_rows("reward", number, 0, length)
+        rewards = dataset.episode_rows("reward", number, 0, length).tolist() if self._has_rewards else None
         once: dict[str, Any] = {name: values[number] for name, values in {**self._once, **self._texts}.items()}
         for name in ("seed", "success"):
             once[name] = None if once[name] == UNKNOWN else once[name]
-        facts = {**self._of_all, "episode": number, "length": length, **once}
+        facts = {**self._of_all, "randomness": chance, "episode": number, "length": length, **once}
         if self._has_lives:
             lives = dataset.episode_rows(LIVES, number, 0, length)
             facts["lives_lost_at"] = (1 + np.flatnonzero(np.diff(lives) < 0)).tolist()
-        facts |= {"rewards": rewards.tolist(), "action_dtype": str(actions.dtype), "actions": actions.tolist()}
+        facts |= {"rewards": rewards, "action_dtype": str(actions.dtype), "actions": actions.tolist()}
         return (json.dumps(facts, ensure_ascii=False) + "\n").encode()
 
 

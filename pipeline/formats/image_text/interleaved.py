@@ -15,9 +15,10 @@ from jaxtyping import Int64
 from pipeline.errors import InvalidInput
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import CannotHold, Format, Outgoing
-from pipeline.formats.image_text.names import environment_name, episode_name, randomness, randomness_words, title
+from pipeline.formats.image_text.labels import Labels
+from pipeline.formats.image_text.names import environment_name, title
 from pipeline.formats.image_text.rows import picture_array, row_groups, write_rows, wrong_rows
-from pipeline.formats.image_text.words import BECOMES, ActionTexts
+from pipeline.formats.image_text.words import BECOMES
 from pipeline.frames.store import PictureBlock
 from pipeline.machine.files import human_bytes
 from pipeline.wording import check_choice
@@ -111,24 +112,24 @@ class InterleavedFormat(Format):
         return row_groups((table for each in data for table in self._tables(each)), GROUP_ROWS)
 
     def _tables(self, data: Outgoing) -> Iterator[tuple[pa.Table, Int64[np.ndarray, "rows"]]]:
-        parameters = data.provenance["parameters"]
-        texts, chance, name = ActionTexts(parameters), randomness(parameters), environment_name(data)
-        head = f"{title(data, name)} Environment (randomness={randomness_words(chance)})"
-        missions = data.dataset.texts("mission")
+        labels, missions = Labels(data), data.dataset.texts("mission")
+        environment = title(data, labels.environment)
         for actions, block in data.drawn_blocks():
-            cut = _cut(block, self._window)
-            episodes = [episode_name(number, chance) for number in block.numbers]
-            heads = [f"{head}. Mission: {m}" if (m := missions[n]) else head for n in block.numbers]
-            entries = _entries(cut, self._openings(cut, heads, episodes), pc.utf8_lower(texts.clean(actions)))
-            pictures = picture_array(block)
+            cut, called = _cut(block, self._window), labels.block(actions, block)
+            heads = [f"{environment} Environment (randomness={each.chance_words})" for each in called.episodes]
+            heads = [f"{head}. Mission: {m}" if (m := missions[n]) else head
+                     for n, head in zip(block.numbers, heads, strict=True)]  # fmt: skip
+            names = [each.name for each in called.episodes]
+            entries = _entries(cut, self._openings(cut, heads, names), pc.utf8_lower(called.clean))
+            pictures, of_row = picture_array(block), pa.array(cut.episode)
             columns = {
                 "inputs": entries,
                 "images": pa.LargeListArray.from_arrays(cut.ends(), pictures.take(pa.array(cut.pictures()))),
                 "images_front": _each_alone(pictures.take(pa.array(cut.first_picture))),
-                "environment": pa.repeat(pa.scalar(name, pa.string()), len(cut)),
-                "episode": pa.array(episodes, pa.string()).take(pa.array(cut.episode)),
+                "environment": pa.repeat(pa.scalar(labels.environment, pa.string()), len(cut)),
+                "episode": called.names.take(of_row),
                 "num_frames": pa.array(cut.frames),
-                "randomness": pa.repeat(chance, len(cut)),
+                "randomness": pa.array([each.chance for each in called.episodes], pa.float64()).take(of_row),
                 "first_frame": pa.array(cut.first_frame),
             }
             yield pa.table({each.name: columns[each.name] for each in self._schema}), cut.bytes(block)

@@ -11,13 +11,23 @@ import numpy as np
 from pipeline.domains.atari import SAMPLE_FACTORY
 from pipeline.formats.contract import Outgoing
 from pipeline.policies.random import Random
+from pipeline.sources.frames.names import ENVIRONMENT
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 """What no name of a folder should have: a slash of an id above all."""
 
+_WHOLE = re.compile(r"[^./\0][^/\0]*")
+"""A name of a folder."""
+
 
 def environment_name(data: Outgoing) -> str:
-    """`<domain>_<task>`; the games of Atari are spelt as Sample Factory spells them, where the layout comes from."""
+    """`<domain>_<task>`; the games of Atari are spelt as Sample Factory spells them, where the layout comes from.
+
+    Of episodes that came from such a folder, its name.
+    """
+    folder = data.provenance["parameters"].get("source", {}).get(ENVIRONMENT)
+    if isinstance(folder, str) and _WHOLE.fullmatch(folder):
+        return folder
     task = SAMPLE_FACTORY.get(data.task, data.task) if data.domain == "atari" else data.task
     return _UNSAFE.sub("-", f"{data.domain}_{task}")
 

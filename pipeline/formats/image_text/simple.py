@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int64
 
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import Format, Outgoing
-from pipeline.formats.image_text.names import environment_name, episode_name, randomness
+from pipeline.formats.image_text.labels import Labels
+from pipeline.formats.image_text.names import environment_name
 from pipeline.formats.image_text.rows import picture_array, row_groups, write_rows, wrong_rows
-from pipeline.formats.image_text.words import BECOMES, ActionTexts
+from pipeline.formats.image_text.words import BECOMES
 from pipeline.frames.store import PictureBlock
 
 FORMAT = 1
@@ -71,30 +73,25 @@ def _groups(data: Sequence[Outgoing]) -> Iterator[pa.Table]:
 
 
 def _tables(data: Outgoing) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    parameters = data.provenance["parameters"]
-    texts, chance = ActionTexts(parameters), randomness(parameters)
-    environment = pa.scalar(environment_name(data), pa.string())
+    labels = Labels(data)
+    environment = pa.scalar(labels.environment, pa.string())
     for actions, block in data.drawn_blocks():
-        numbers, rows = _decisions(block)
-        names = pa.array([episode_name(number, chance) for number in block.numbers], pa.string())
-        sizes = np.diff(block.bounds())[rows]
+        rows, called = _decisions(block), labels.block(actions, block)
         columns = [
             pa.repeat(environment, len(rows)),
-            names.take(pa.array(np.repeat(np.arange(len(block.numbers)), block.rows - 1))),
-            pa.array(numbers),
-            texts.clean(actions),
-            texts.raw(actions),
+            called.names.take(pa.array(np.repeat(np.arange(len(block.numbers)), block.rows - 1))),
+            pa.array(called.numbers),
+            called.clean,
+            called.raw,
             picture_array(block).take(pa.array(rows)),
         ]
-        yield pa.Table.from_arrays(columns, SCHEMA.names), sizes
+        yield pa.Table.from_arrays(columns, SCHEMA.names), np.diff(block.bounds())[rows]
 
 
-def _decisions(block: PictureBlock) -> tuple[np.ndarray, np.ndarray]:
-    """Of each decision: its number in its episode, and which picture of the block shows it."""
+def _decisions(block: PictureBlock) -> Int64[np.ndarray, "decisions"]:
+    """Which picture of the block shows each decision."""
     lengths = block.rows - 1
-    first = np.cumsum(lengths) - lengths
-    numbers = np.arange(lengths.sum()) - np.repeat(first, lengths)
-    return numbers, np.arange(lengths.sum()) + np.repeat(np.arange(len(lengths)), lengths)
+    return np.arange(lengths.sum()) + np.repeat(np.arange(len(lengths)), lengths)
 
 
 def _label(table: pa.Table, row: int) -> str:

@@ -8,18 +8,18 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64
 
 from pipeline.command import again
 from pipeline.formats.aspects import Aspect
 from pipeline.formats.contract import CannotHold, Outgoing
-from pipeline.formats.image_text.names import environment_name, randomness, randomness_words, title
+from pipeline.formats.image_text.labels import Labels
+from pipeline.formats.image_text.names import title
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer import TrainerFormat, label_of
 from pipeline.formats.image_text.trainer_rows import TaskRows, in_lists
 from pipeline.formats.image_text.windows import RowSpans, Windows
 from pipeline.formats.image_text.wordings import longest_text
-from pipeline.formats.image_text.words import ActionTexts
 
 PROMPT, OUTPUTS = "instruction_list", "output_text_list"
 
@@ -39,23 +39,23 @@ class ThinkMorphFormat(TrainerFormat):
     text_columns: ClassVar[Mapping[str, pa.DataType]] = {PROMPT: pa.list_(pa.string()), OUTPUTS: pa.list_(pa.string())}
 
     def task_rows(self, data: Outgoing, tokens: PictureTokens) -> TaskRows:
-        words = ActionTexts(data.provenance["parameters"])
-        prompts = pa.array(_prompts(data, words), pa.string())
+        labels = Labels(data)
+        prompts = pa.array(_prompts(data, labels), pa.string())
         longest = max(len(prompt.encode()) for prompt in set(prompts.to_pylist()))
-        frames = self._frames(data, tokens, longest, longest_text(words, data))
+        frames = self._frames(data, tokens, longest, max(longest_text(labels.words, data), labels.longest_text()))
 
         def texts(
-            actions: Shaped[np.ndarray, "states ..."], starts: Int64[np.ndarray, "rows"], spans: RowSpans
+            actions: pa.StringArray, starts: Int64[np.ndarray, "rows"], spans: RowSpans
         ) -> Mapping[str, pa.Array]:
             first, stop = int(starts[0]), int(starts[-1] + spans.texts[-1])
-            names = pc.utf8_lower(words.clean(actions[first:stop]))
+            names = pc.utf8_lower(actions[first:stop])
             rows = len(starts)
             return {
                 PROMPT: in_lists(prompts.take(pa.array(spans.episodes)), np.arange(rows), np.ones(rows, np.int64)),
                 OUTPUTS: in_lists(names, starts - first, spans.texts),
             }
 
-        return TaskRows(data, Windows(data.dataset.lengths, frames, False), tokens, texts)
+        return TaskRows(data, labels, Windows(data.dataset.lengths, frames, False), tokens, texts)
 
     def _frames(self, data: Outgoing, tokens: PictureTokens, prompt: int, text: int) -> int:
         """Pictures of a row. Raises CannotHold where so many, or two, have too many tokens for the trainer."""
@@ -72,9 +72,12 @@ class ThinkMorphFormat(TrainerFormat):
         )
 
 
-def _prompts(data: Outgoing, words: ActionTexts) -> list[str]:
+def _prompts(data: Outgoing, labels: Labels) -> list[str]:
     """What each episode's rows begin with: `Atari Alien Environment (randomness=0.2). Actions: noop, fire, up.`"""
-    chance = randomness_words(randomness(data.provenance["parameters"]))
-    head = f"{title(data, environment_name(data))} Environment (randomness={chance})."
-    actions = f" Actions: {', '.join(name.lower() for name in words.names)}." if words.names else ""
-    return [f"{head}{f' Mission: {mission}.' if mission else ''}{actions}" for mission in data.dataset.texts("mission")]
+    environment, names = title(data, labels.environment), labels.words.names
+    actions = f" Actions: {', '.join(name.lower() for name in names)}." if names else ""
+    missions = [f" Mission: {mission}." if mission else "" for mission in data.dataset.texts("mission")]
+    return [
+        f"{environment} Environment (randomness={each.chance_words}).{mission}{actions}"
+        for each, mission in zip(labels.episodes(0, len(data)), missions, strict=True)
+    ]

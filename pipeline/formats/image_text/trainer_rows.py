@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64
 
 from pipeline.formats.contract import CannotHold, Outgoing
-from pipeline.formats.image_text.names import environment_name, episode_name, randomness
+from pipeline.formats.image_text.labels import BlockLabels, Labels
 from pipeline.formats.image_text.rows import picture_array
 from pipeline.formats.image_text.sharing import RowGroups
 from pipeline.formats.image_text.tokens import PictureTokens
@@ -22,8 +22,8 @@ PICTURES = "image_list"
 ORIGIN = (("environment", pa.string()), ("episode", pa.string()), ("first_step", pa.int64()))
 """Columns that trainers pass over: where a row comes from."""
 
-Texts = Callable[[Shaped[np.ndarray, "states ..."], Int64[np.ndarray, "rows"], RowSpans], Mapping[str, pa.Array]]
-"""Columns of texts of some rows, from actions and the place of each row's first one among them."""
+Texts = Callable[[pa.StringArray, Int64[np.ndarray, "rows"], RowSpans], Mapping[str, pa.Array]]
+"""Columns of texts of some rows, from those of actions and the place of each row's first one among them."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class TaskRows:
     Attributes:
         data: the episodes and their pictures.
         windows: which pictures each row has.
+        labels: how episodes and actions are called.
         tokens: what a picture is to the trainer; all have one size.
         texts: the form's own columns.
     """
 
     data: Outgoing
+    labels: Labels
     windows: Windows
     tokens: PictureTokens
     texts: Texts
@@ -73,8 +75,12 @@ def _pieces(tasks: Sequence[TaskRows], groups: RowGroups, schema: pa.Schema, fir
             for actions, block in task.data.drawn_blocks(windows.episode_of(max(row - before, 0))):
                 _require_one_size(task, block)
                 start = max(row, before + windows.first_row(block.numbers.start))
-                for cut, until in _cuts(start, before + windows.first_row(block.numbers.stop), bounds):
-                    yield _table(task, actions, block, windows.between(cut - before, until - before), schema)
+                stop = before + windows.first_row(block.numbers.stop)
+                if start == stop:  # none of these episodes has a row
+                    continue
+                called = task.labels.block(actions, block)
+                for cut, until in _cuts(start, stop, bounds):
+                    yield _table(task, called, block, windows.between(cut - before, until - before), schema)
         before += windows.rows
 
 
@@ -84,17 +90,14 @@ def _cuts(start: int, stop: int, bounds: Int64[np.ndarray, "groups"]) -> Iterato
     yield from zip([start, *inner], [*inner, stop], strict=True)
 
 
-def _table(
-    task: TaskRows, actions: Shaped[np.ndarray, "states ..."], block: PictureBlock, spans: RowSpans, schema: pa.Schema
-) -> pa.Table:
+def _table(task: TaskRows, called: BlockLabels, block: PictureBlock, spans: RowSpans, schema: pa.Schema) -> pa.Table:
     within = spans.episodes - block.numbers.start
     pictures = (np.cumsum(block.rows) - block.rows)[within] + spans.starts
-    chance = randomness(task.data.provenance["parameters"])
     columns = {
         PICTURES: in_lists(picture_array(block), pictures, spans.pictures),
-        **task.texts(actions, pictures - within, spans),  # an episode has one action less than pictures
-        "environment": pa.repeat(pa.scalar(environment_name(task.data), pa.string()), len(within)),
-        "episode": pa.array([episode_name(number, chance) for number in spans.episodes.tolist()]),
+        **task.texts(called.clean, pictures - within, spans),  # an episode has one action less than pictures
+        "environment": pa.repeat(pa.scalar(task.labels.environment, pa.string()), len(within)),
+        "episode": called.names.take(pa.array(within)),
         "first_step": pa.array(spans.starts),
     }
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
@@ -102,7 +105,8 @@ def _table(
 
 def _require_one_size(task: TaskRows, block: PictureBlock) -> None:
     """Raises CannotHold for a picture of another size than the first: its tokens would be others."""
-    other = np.flatnonzero((block.sides() != (task.tokens.width, task.tokens.height)).any(1))
+    sides = block.sides()
+    other = np.flatnonzero((sides != (task.tokens.width, task.tokens.height)).any(1) & sides.any(1))
     if len(other):
         episode = block.numbers[int(np.searchsorted(np.cumsum(block.rows), other[0], "right"))]
         raise CannotHold(

@@ -14,7 +14,7 @@ class Windows:
     """The rows of one task.
 
     Attributes:
-        lengths: T of each episode.
+        lengths: T of each episode; T-1 where the picture after the last action is shown and is not there.
         most: pictures that a row has at most; two or more.
         last: the picture after the last action is shown, too, as the target of that action: T+1 pictures for T texts.
             Else the last row of an episode has a text for its last picture, too: T pictures for T texts.
@@ -32,7 +32,8 @@ class Windows:
     @cached_property
     def row_ends(self) -> Int64[np.ndarray, "n"]:
         """Where the rows of each episode end."""
-        return np.cumsum(np.maximum(1, -(-self.steps // (self.most - 1))))
+        rows = -(-self.steps // (self.most - 1))
+        return np.cumsum(rows if self.last else np.maximum(1, rows))  # one picture teaches no step to the next
 
     @property
     def rows(self) -> int:

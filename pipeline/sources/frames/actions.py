@@ -89,7 +89,6 @@ class ActionReader:
     Attributes:
         stated: what the numbers mean, as a manifest says it: places among Atari's 18 actions, or names; None where
             nobody knows.
-        differs: the texts name other actions than the game has.
     """
 
     def __init__(self, domain: str, task: str, seen: ActionsSeen, where: str) -> None:
@@ -102,7 +101,6 @@ class ActionReader:
             )
         self.stated: list[int] | list[str] | None = None
         self._names: list[str] = []
-        self.differs = False
         if self._width == 0:
             self._name_numbers(domain, task, seen)
         self._by_name = {name.upper(): number for number, name in enumerate(self._names)}
@@ -110,21 +108,15 @@ class ActionReader:
     def _name_numbers(self, domain: str, task: str, seen: ActionsSeen) -> None:
         """What the numbers mean: of an Atari game its own set, or all 18; else what the texts themselves say."""
         if domain == "atari":
-            for places in (minimal_actions(task), range(len(JOYSTICK))):
-                names = [JOYSTICK[place] for place in places]
-                if self._fits(names, seen):
-                    self.stated, self._names = list(places), names
-                    return
-            self.differs = True
+            sets = [list(minimal_actions(task)), list(range(len(JOYSTICK)))]
+            fits = [_fit([JOYSTICK[place] for place in places], seen) for places in sets]
+            places = sets[fits.index(max(fits))]
+            self._names = [JOYSTICK[place] for place in places]
+            self.stated = places if max(fits) >= 0 else None
         elif seen.names and seen.most < MOST_NAMES:
             own = [seen.names.get(number, set()) for number in range(seen.most + 1)]
             if all(len(names) == 1 for names in own):
                 self.stated = self._names = [min(names) for names in own]
-
-    def _fits(self, names: Sequence[str], seen: ActionsSeen) -> bool:
-        numbered = all(n < len(names) and {each.upper() for each in own} == {names[n]} for n, own in seen.names.items())
-        words = {word.upper() for word in seen.words}
-        return numbered and seen.bare < len(names) and words & set(JOYSTICK) <= set(names)
 
     def read(self, texts: Sequence[str], quirks: Quirks) -> Shaped[np.ndarray, "t ..."]:
         """The actions of T texts: (T,) int64, or (T, k) float64 of printed arrays; what is odd is counted."""
@@ -145,8 +137,26 @@ class ActionReader:
             alone.count(NO_ACTION),
         )
         quirks.count(
+            "other_names",
+            "{count} actions have another name than their number has here; the numbers count, the texts stay.",
+            sum(self._is_misnamed(each) for each in found),
+        )
+        quirks.count(
             "no_white_space",
             "{count} actions have no white space behind their number; the whole text is taken for the name.",
             sum(each.tight for each in found),
         )
         return np.array(numbers, np.int64)
+
+    def _is_misnamed(self, action: ActionText) -> bool:
+        if not self._names or action.number is None or action.name in ("", NOBODY_KNOWS):
+            return False
+        return self._by_name.get(action.name.upper()) != action.number
+
+
+def _fit(names: Sequence[str], seen: ActionsSeen) -> int:
+    """How many more texts agree with a set of actions than contradict it."""
+    pairs = [(number, each.upper()) for number, own in seen.names.items() for each in own]
+    agreeing = sum(names[number : number + 1] == [name] for number, name in pairs)
+    words = {word.upper() for word in seen.words} & set(JOYSTICK)
+    return agreeing - (len(pairs) - agreeing) - (seen.bare >= len(names)) - len(words - set(names))

@@ -19,9 +19,6 @@ NO_RANDOMNESS = "0.0"
 ENVIRONMENT = "environment_folder"
 """In the identity of a source: the name of the folder of all episodes, `atari_alien`."""
 
-HAS_REWARDS = "has_rewards"
-"""In the identity of a source: False where rewards are zeros that nobody gave."""
-
 FOLDER = "folder"
 """Among the reset's texts of an episode: the name of its folder, `episode_000_rand0.2`."""
 

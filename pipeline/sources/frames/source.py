@@ -14,6 +14,7 @@ from blake3 import blake3
 from jaxtyping import UInt8
 
 from pipeline.dataset.ends import implied_discounts
+from pipeline.dataset.rewards import HAS_REWARDS
 from pipeline.episode import INFO, Episode, with_last_row
 from pipeline.errors import InvalidEpisode, InvalidInput, unknown_name
 from pipeline.frames.store import NO_PICTURE, EpisodeFrames
@@ -71,7 +72,7 @@ class FramesSource(PicturedSource):
             "bytes": scan.bytes,
             "digest": scan.digest,
             "observation": str(self.observed),
-            names.HAS_REWARDS: False,
+            HAS_REWARDS: False,
             **stated,
             **made_from(_provenance(root, domain, task)),
         }
@@ -90,8 +91,6 @@ class FramesSource(PicturedSource):
         reader = self._scanned(domain, task).reader
         self._quirks[task] = quirks = Quirks()
         quirks.note("no_rewards", "Folders of screens have no rewards; zeros stand for them.")
-        if reader.differs:
-            quirks.note("other_actions", "The names behind the numbers are not those of the game's actions.")
         files = islice(episode_files(place, root, quirks), start, None)
         with ThreadPoolExecutor(available_cores(), "screens") as pool:
             yield from ahead(_episode(each, self.observed, reader, quirks, pool) for each in files)

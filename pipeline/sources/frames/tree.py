@@ -96,7 +96,7 @@ def _files_of(folder: Path, root: Path, quirks: Quirks) -> EpisodeFiles:
     _note_holes(frames, decided, len(actions), last is not None, quirks)
     if [frames[number] for number in decided] != sorted(frames[number] for number in decided):
         quirks.count("sorted_by_number", "screens of {count} episodes were put into the order of their numbers.")
-    quirks.count("other_names", "{count} files frame_* or action_* have no number; they were left out.", others)
+    quirks.count("no_file_number", "{count} files frame_* or action_* have no number; they were left out.", others)
     return EpisodeFiles(
         folder, [frames[n] for n in decided], decided, [actions[digits[n]] for n in decided], last
     )  # fmt: skip

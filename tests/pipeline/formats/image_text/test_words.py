@@ -21,7 +21,7 @@ timepilot tutankham upndown venture videopinball wizardofwor yarsrevenge zaxxon
 
 
 def named(domain: str, task: str) -> tuple[str, str]:
-    data = SimpleNamespace(domain=domain, task=task)
+    data = SimpleNamespace(domain=domain, task=task, provenance={"parameters": {}})
     return environment_name(data), title(data, environment_name(data))
 
 
