@@ -15,8 +15,8 @@ from pipeline.errors import InvalidInput
 from pipeline.formats.blender.format import BlenderFormat
 from pipeline.formats.blender.laying import require_tree, tree_root
 from pipeline.formats.blender.registering import facts_to_register, register
-from pipeline.formats.blender.registry import DATABASE
 from pipeline.formats.contract import Format
+from pipeline.sources.rlhf_blender.names import DATABASE
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from pipeline.dataset.infos import stack_infos
 from pipeline.episode import UNKNOWN, Episode, with_last_row
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
 from pipeline.observation import observation_columns
-from pipeline.rollout.infos import stack_infos
 
 
 class EpisodeBuilder:

@@ -14,13 +14,14 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from pipeline.errors import DamagedArtifact
-from pipeline.formats.blender.files import EPISODES, EXPERIMENT, RENDERS, THUMBNAILS, episode_file
+from pipeline.formats.blender.files import RENDERS, THUMBNAILS, episode_file
 from pipeline.formats.contract import Outgoing
 from pipeline.frames.png import decode_png
 from pipeline.machine.extras import import_extra
 from pipeline.machine.files import read_json
 from pipeline.machine.npy import read_npy_header
 from pipeline.policies.opaque import read_opaque
+from pipeline.sources.rlhf_blender.names import EPISODES, EXPERIMENT
 from pipeline.wording import first_few
 
 BlenderArrays = Mapping[str, Shaped[np.ndarray, "..."]]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-EXPERIMENT = "experiment.json"
-"""What the registry says of it; see `pipeline.formats.blender.facts`."""
+from pipeline.sources.rlhf_blender.names import EPISODES, REWARDS, UNCERTAINTY
 
-EPISODES, REWARDS, UNCERTAINTY = "episodes", "rewards", "uncertainty"
 RENDERS, THUMBNAILS, ENV_STATES = "renders", "thumbnails", "env_states"
 """Kinds of files; each has a folder of that name, here and below `data/`."""
 

@@ -20,7 +20,7 @@ from pipeline.formats.blender import files
 from pipeline.formats.blender.arrays import episode_arrays, has_states, row_rewards, row_states, row_uncertainty
 from pipeline.formats.blender.checks import BlenderArrays, wrong_files
 from pipeline.formats.blender.facts import NO_CHECKPOINT, ONES, acts_by_chance, experiment_facts, known_facts
-from pipeline.formats.blender.files import EXPERIMENT, episode_file
+from pipeline.formats.blender.files import episode_file
 from pipeline.formats.blender.laying import BlenderOut, blender_out
 from pipeline.formats.blender.registration import Registration
 from pipeline.formats.choice import holders
@@ -31,6 +31,7 @@ from pipeline.frames.thumbnail import write_thumbnail
 from pipeline.frames.video import CRF, FPS, check_encoder, check_quality, decoded, write_video
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.machine.threads import available_cores
+from pipeline.sources.rlhf_blender.names import EPISODES, EXPERIMENT, REWARDS, UNCERTAINTY
 from pipeline.wording import check_type, few
 
 WAITING = 2**30
@@ -187,14 +188,14 @@ def _unfinished(data: Outgoing, folder: Path) -> Iterator[tuple[int, Episode]]:
 
 def file_arrays(episode: Episode, observation: str, is_random: bool) -> tuple[BlenderArrays, BlenderArrays]:
     """The arrays of an episode's npz, and those of its other files by their kind."""
-    beside = {files.REWARDS: row_rewards(episode), files.UNCERTAINTY: row_uncertainty(episode)}
+    beside = {REWARDS: row_rewards(episode), UNCERTAINTY: row_uncertainty(episode)}
     if (states := row_states(episode)) is not None:
         beside[files.ENV_STATES] = states
     return episode_arrays(episode, observation, is_random), beside
 
 
 def _write_arrays(folder: Path, number: int, inside: BlenderArrays, beside: BlenderArrays) -> None:
-    write_atomic(folder / episode_file(files.EPISODES, number), partial(_save_npz, arrays=inside))
+    write_atomic(folder / episode_file(EPISODES, number), partial(_save_npz, arrays=inside))
     for kind, array in beside.items():
         write_atomic(folder / episode_file(kind, number), partial(np.save, arr=array))
 

@@ -14,10 +14,11 @@ from PIL import Image
 
 from pipeline.command import again
 from pipeline.errors import InvalidInput
-from pipeline.formats.blender.places import DATA, data_spelling
+from pipeline.formats.blender.places import data_spelling
 from pipeline.formats.blender.registration import TreeLayout
 from pipeline.formats.blender.registry import ENVIRONMENTS, Registry, Row
 from pipeline.machine.files import write_atomic
+from pipeline.sources.rlhf_blender.names import DATA
 from pipeline.wording import few, how_many
 
 LABELS, IMAGES = "stage.register.action_labels", "stage.register.action_images"

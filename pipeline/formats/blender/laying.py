@@ -27,8 +27,7 @@ from pipeline.formats.blender.entries import (
     free_experiment,
     require_same,
 )
-from pipeline.formats.blender.files import EXPERIMENT
-from pipeline.formats.blender.places import DATA, PROVENANCE, CheckpointPlace
+from pipeline.formats.blender.places import CheckpointPlace
 from pipeline.formats.blender.points import are_written, write_points
 from pipeline.formats.blender.registration import Projection, Registration, TreeLayout
 from pipeline.formats.blender.registry import EXPERIMENTS, Row, changing_registry, reading_registry
@@ -36,6 +35,7 @@ from pipeline.formats.laying import LOCAL, LocalOut, copy_or_link, folder_made
 from pipeline.formats.places import OUT, Out, another_place
 from pipeline.machine.files import read_json, sync_tree
 from pipeline.machine.lease import held
+from pipeline.sources.rlhf_blender.names import DATA, EXPERIMENT, PROVENANCE
 from pipeline.wording import few
 
 LEASE = ".repertoire.lease"

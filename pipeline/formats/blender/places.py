@@ -8,13 +8,10 @@ from pathlib import PurePosixPath
 
 from pipeline.artifacts.whole import Files
 from pipeline.errors import InvalidInput
-from pipeline.formats.blender.files import ENV_STATES, EXPERIMENT, KINDS, RENDERS, THUMBNAILS
+from pipeline.formats.blender.files import ENV_STATES, KINDS, RENDERS, THUMBNAILS
 from pipeline.formats.blender.registration import TreeLayout
 from pipeline.formats.places import files_inside
-
-DATA = "data"
-PROVENANCE = "provenance"
-"""The folder of what an export says of itself; RLHF-Blender does not look into it."""
+from pipeline.sources.rlhf_blender.names import DATA, EXPERIMENT, PROVENANCE
 
 MOST_BYTES = 200
 """Of a name: file systems take 255, and numbers and endings stand beside it."""

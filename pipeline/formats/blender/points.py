@@ -14,12 +14,12 @@ from jaxtyping import Int64, Num, Shaped
 
 from pipeline.command import again
 from pipeline.errors import InvalidInput
-from pipeline.formats.blender.files import EPISODES
 from pipeline.formats.blender.places import CheckpointPlace
 from pipeline.formats.clusters import MOST_CLUSTERS, cluster_points
 from pipeline.formats.projection import Plane, fit_plane, flattened_rows
 from pipeline.machine.files import write_atomic
 from pipeline.machine.npy import read_npy_header
+from pipeline.sources.rlhf_blender.names import EPISODES
 
 BLOCK_BYTES = 2**24
 """Raw bytes of observations that are read at a time."""

@@ -8,15 +8,9 @@ import pytest
 
 from pipeline.errors import InUse, InvalidInput
 from pipeline.formats.blender import registry as registries
-from pipeline.formats.blender.registry import (
-    DATABASE,
-    ENVIRONMENTS,
-    EXPERIMENTS,
-    PROJECTS,
-    changing_registry,
-    literal_value,
-    reading_registry,
-)
+from pipeline.formats.blender.registry import ENVIRONMENTS, EXPERIMENTS, PROJECTS, changing_registry, reading_registry
+from pipeline.sources.rlhf_blender.literals import literal_value
+from pipeline.sources.rlhf_blender.names import DATABASE
 from tests.blender_tree import table
 
 

@@ -1,0 +1,1 @@
+"""Trees of RLHF-Blender: episodes that people were shown, as arrays of one checkpoint of an experiment."""
