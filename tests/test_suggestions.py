@@ -109,6 +109,8 @@ PLACES = {
     "sources/d4rl.py _bounds": "test_a_d4rl_file_without_timeouts_is_read_with_the_length_of_its_episodes",
     "sources/hdf5.py require_layout": "test_a_file_of_the_other_hdf5_layout_names_its_door",
     "sources/lram/reading.py _read_pickle": "test_pickles_are_read_when_they_are_trusted",
+    "sources/rlhf_blender/reading.py _objects": "test_infos_that_are_code_are_trusted_or_left_out",
+    "sources/rlhf_blender/tree.py _only": "test_a_tree_of_several_checkpoints",
     "sources/rlds/layout.py _folder": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/rlds/source.py _require_episodes": "test_a_folder_of_rlds_is_mended_by_its_suggestion",
     "sources/rlds/source.py _unreadable": "test_a_folder_of_rlds_is_mended_by_its_suggestion",

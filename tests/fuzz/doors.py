@@ -37,9 +37,11 @@ from pipeline.sources.lram.source import LramSource
 from pipeline.sources.minari.source import MinariSource
 from pipeline.sources.ogbench import OgbenchSource
 from pipeline.sources.rlds.source import RldsSource
+from pipeline.sources.rlhf_blender.source import BlenderSource
 from pipeline.views.contexts import Contexts
 from stages import verify
 from tests import minari_files
+from tests.blender_tree import made_by_the_server
 from tests.conftest import collected, derived, made_episode, toy_domain
 from tests.contracts.format import Listed, exported, ingested, place_of
 from tests.d4rl_files import d4rl_arrays, write_d4rl
@@ -53,6 +55,7 @@ from tests.lram_files import write_game
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
 from tests.pipeline.sources.dqn_replay.readings import stored
 from tests.rlds_files import write_pictures
+from tests.rlhf_blender_files import Walk, recorded, write_run
 
 
 @dataclass(frozen=True)
@@ -278,6 +281,11 @@ def _read_source(make: Callable[[str], Source]) -> Callable[[Path], object]:
     return read
 
 
+def _write_blender(folder: Path) -> None:
+    made_by_the_server(folder / "tree", {"Experiment": {"exp_name": "Mine", "env_id": "toy-corner"}})
+    write_run(folder / "tree", recorded(Walk([3, 4, 2])), env="toy-corner")
+
+
 def _only_folder(folder: Path) -> str:
     return str(next(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith(".")))
 
@@ -326,6 +334,7 @@ DOORS: dict[str, Door] = {
     "rlds": Door(write_pictures, _read_source(partial(RldsSource, mission="language_instruction")), 4),
     "rlds-ours": Door(_write_export(RldsFormat("tfrecord", file_mb=1e-3)), _read_source(RldsSource), 4),
     "rlds-array-record": Door(_write_export(RldsFormat()), _read_source(RldsSource), 4),
+    "rlhf-blender": Door(_write_blender, _read_source(lambda folder: BlenderSource(f"{folder}/tree")), 6),
     "minari": Door(_write_minari, _read_source(MinariSource), 4),
     "minari-jpeg": Door(lambda folder: minari_files.write_pictures(folder, [2, 1]), _read_source(MinariSource), 2),
     "minari-arrow": Door(lambda folder: _write_minari_tables(folder, "arrow"), _read_source(MinariSource), 4),

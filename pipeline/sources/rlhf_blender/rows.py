@@ -127,13 +127,13 @@ def _observation_and_end(
         terminated, truncated = False, ended  # the recorder's own limit ends the recording, and resets nothing
     else:
         terminated, truncated, known = not cut, cut, rules.own
-        quirks.count("ends_unknown", END_UNKNOWN, CUT not in last)
+        quirks.count("ends_unknown", END_UNKNOWN, CUT not in last, rule="dones alone: terminated")
     reason = last.get("end_reason")
     reason = reason if isinstance(reason, str) and rules.own else implied_reason(terminated, truncated)
     if terminal is not None and not rules.own:
         obs = np.concatenate([obs[:-1], terminal[np.newaxis]])
     elif not known:
-        quirks.count("no_last_observation", NO_LAST)
+        quirks.count("no_last_observation", NO_LAST, dropped=1, unit="observations")
         obs = with_last_row("obs", obs[:-1])
     return _observations(obs, rules), _End(terminated, truncated, reason, known)
 
@@ -151,12 +151,13 @@ SUMS = "{count} files of rewards hold sums; the rewards are those of the episode
 
 
 def _note_what_is_missing(rows: RecordedRows, late: bool, quirks: Quirks) -> None:
-    quirks.count("begin_one_step_late", LATE, late)
-    quirks.count("cumulative_rewards", SUMS, rows.is_cumulative)
+    rule = "an episode begins at its first row"
+    quirks.count("begin_one_step_late", LATE, late, rule=rule, dropped=int(late), unit="steps")
+    quirks.count("cumulative_rewards", SUMS, rows.is_cumulative, rule="the .npz is of each row")
     quirks.count("no_infos", "{count} episodes were read without infos.", rows.infos is None)
     if rows.others:
         sentence = f"{{count}} arrays of other names were left out, such as {rows.others[0]}."
-        quirks.count("other_arrays", sentence, len(rows.others))
+        quirks.count("other_arrays", sentence, len(rows.others), dropped=len(rows.others), unit="arrays")
 
 
 def _terminal(obs: Shaped[np.ndarray, "rows ..."], found: Any) -> Shaped[np.ndarray, "..."] | None:
@@ -227,7 +228,8 @@ def _outputs(rows: RecordedRows, infos: Infos, quirks: Quirks) -> dict[str, Shap
     columns = {name: _column([info.get(name) for info in infos[:length]]) for name in OUTPUTS}
     known = {name: column for name, column in columns.items() if column is not None}
     if known and any(all((each[0] == nothing).all() for each in known.values()) for nothing in NOBODY):
-        quirks.count("no_policy_outputs", "{count} episodes are of an agent that has neither value nor entropy.")
+        sentence = "{count} episodes are of an agent that has neither value nor entropy."
+        quirks.count("no_policy_outputs", sentence, rule="0 or 1 at every row is nobody's")
         known = {}
     found = {}
     for name, (numbers, there) in known.items():

@@ -136,12 +136,14 @@ def _require_own_rows(folder: CheckpointFolder, number: int, rows: RecordedRows)
 
 def _note(folder: CheckpointFolder, dropped: int, quirks: Quirks) -> None:
     """What is odd of the folder as a whole."""
-    quirks.note("no_steps", "{count} episodes have no step; they were left out.", dropped)
-    quirks.note("other_files", "{count} files beside the episodes are none, and were passed over.", folder.others)
+    rule = "no step, no episode"
     quirks.note(
-        "left_over_runs", f"{{count}} files of whole runs lie in {LEFT_OVER}, left by a crash; they are not read.",
-        folder.left_over,
+        "no_steps", "{count} episodes have no step; they were left out.", dropped, rule=rule, dropped=dropped,
+        unit="episodes",
     )  # fmt: skip
+    quirks.note("other_files", "{count} files beside the episodes are none, and were passed over.", folder.others)
+    left_over = f"{{count}} files of whole runs lie in {LEFT_OVER}, left by a crash; they are not read."
+    quirks.note("left_over_runs", left_over, folder.left_over)
     if folder.registry.unread:
         quirks.note("registry_unread", f"{DATABASE} was not read: {folder.registry.unread}.")
     if folder.root is None:
