@@ -186,8 +186,11 @@ def _only(path: str, there: list[CheckpointFolder]) -> CheckpointFolder:
     first = there[0]
     checkpoint = first.name.checkpoint if first.name.experiment is None else int(first.name.checkpoint)
     named = {"environment": first.environment, "experiment": _name_of(first, there), "checkpoint": checkpoint}
-    told = {"environment": {e.environment for e in there}, "experiment": {_name_of(e, there) for e in there}}
-    needed = [name for name in named if len(told.get(name, "12")) > 1]
+    alike = {
+        "environment": len({each.environment for each in there}) == 1,
+        "experiment": len({_name_of(each, there) for each in there}) == 1,
+    }
+    needed = [name for name in named if not alike.get(name)]
     command = again(**{f"source__{name}": named[name] for name in needed})
     listed = [f"  {each.label}: {number_ranges(each.numbers)}" for each in there[:LISTED]]
     more = [f"  and {len(there) - LISTED} more"] if len(there) > LISTED else []
