@@ -38,17 +38,17 @@ _FAMILIES = re.compile(r"^(ALE|BabyAI|MiniGrid|metaworld|dmc|toy)[-/]")
 _GAME_KINDS = re.compile(r"(NoFrameskip|Deterministic)$")
 
 
-def numbered(name: str) -> tuple[bool, int] | None:
+def episode_number(name: str) -> tuple[bool, int] | None:
     """Whether a file of an episode has the server's name (or the manual's), and its number; None for other files.
 
-    >>> numbered("benchmark_12.npz"), numbered("3.npz"), numbered("benchmark_03.npz")
+    >>> episode_number("benchmark_12.npz"), episode_number("3.npz"), episode_number("benchmark_03.npz")
     ((True, 12), (False, 3), None)
     """
     found = _NUMBERED.fullmatch(name)
     return (bool(found[1]), int(found[2])) if found else None
 
 
-def file_name(kind: str, number: int, documented: bool) -> str:
+def episode_file_name(kind: str, number: int, documented: bool) -> str:
     """The name of an episode's file, as the server opens it or as the manual has it."""
     return (_DOCUMENTED if documented else _BACKEND)[kind].format(number)
 

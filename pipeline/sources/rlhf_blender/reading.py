@@ -32,8 +32,8 @@ LENGTHS = "episode_lengths"
 KNOWN = frozenset({OBS, REWARDS, DONES, ACTIONS, INFOS, LENGTHS, "episode_rewards", "probs", "features"})
 """The arrays of RLHF-Blender's recorder."""
 
-Read = TypeVar("Read")
-Infos = list[dict[Any, Any]]
+_Found = TypeVar("_Found")
+InfoRows = list[dict[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RecordedRows:
     actions: Shaped[np.ndarray, "rows ..."]
     dones: Bool[np.ndarray, "rows"]
     rewards: Num[np.ndarray, "rows"]
-    infos: Infos | None
+    infos: InfoRows | None
     uncertainty: Num[np.ndarray, "rows"] | None
     length: int | None
     is_cumulative: bool
@@ -172,7 +172,7 @@ def _objects(path: Path, file: IO[bytes], trust: bool) -> Shaped[np.ndarray, "..
     return found
 
 
-def _dicts(path: Path, infos: Shaped[np.ndarray, "rows"]) -> Infos:
+def _dicts(path: Path, infos: Shaped[np.ndarray, "rows"]) -> InfoRows:
     """A dict a row, each of which may lie in an array of its own."""
     found = [each.item() if isinstance(each, np.ndarray) and each.size == 1 else each for each in infos.tolist()]
     if strange := {type(each).__name__ for each in found if type(each) is not dict}:
@@ -248,7 +248,7 @@ def _holds_sums(path: Path, rewards: np.ndarray, beside: np.ndarray, other: Path
     )
 
 
-def _guarded(path: Path, read: Callable[[], Read]) -> Read:
+def _guarded(path: Path, read: Callable[[], _Found]) -> _Found:
     is_plain_file(path)  # raises for a pipe, from which reading would wait for ever
     try:
         return read()

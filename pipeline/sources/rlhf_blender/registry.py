@@ -49,7 +49,7 @@ class RegisteredNames:
     unread: str = ""
 
 
-def registered(folder: Path) -> RegisteredNames:
+def read_registered(folder: Path) -> RegisteredNames:
     """The registry beside the folder `data`; empty where there is none. A strange or damaged one is said to be so."""
     path = folder / DATABASE
     if not path.is_file():

@@ -22,7 +22,7 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import exactly, one_array
 from pipeline.policies import outputs
 from pipeline.sources.quirks import Quirks
-from pipeline.sources.rlhf_blender.reading import Infos, RecordedRows
+from pipeline.sources.rlhf_blender.reading import InfoRows, RecordedRows
 
 TERMINAL, CUT = "terminal_observation", "TimeLimit.truncated"
 """What Stable-Baselines3 adds to infos: the last observation, and whether a time limit ended the episode."""
@@ -203,7 +203,7 @@ def _rewards(rows: RecordedRows) -> Float[np.ndarray, "t"]:
     return exact
 
 
-def _step_infos(infos: Infos, rules: RowRules) -> list[dict[Any, Any]]:
+def _step_infos(infos: InfoRows, rules: RowRules) -> list[dict[Any, Any]]:
     """The info of each step, which stands in the row that it led to."""
     found = [_rest(info, rules) for info in infos[1:]]
     if found:
@@ -222,7 +222,7 @@ _ADDED = frozenset({TERMINAL, CUT, *OUTPUTS})
 _OURS = _ADDED | FIRST
 
 
-def _outputs(rows: RecordedRows, infos: Infos, quirks: Quirks) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+def _outputs(rows: RecordedRows, infos: InfoRows, quirks: Quirks) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
     """Value and entropy of the decision at each step, where the agent has them."""
     length = len(infos) - 1
     columns = {name: _column([info.get(name) for info in infos[:length]]) for name in OUTPUTS}

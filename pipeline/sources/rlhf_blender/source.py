@@ -16,7 +16,7 @@ from pipeline.sources.rlhf_blender.names import DATABASE, LEFT_OVER, REWARDS, UN
 from pipeline.sources.rlhf_blender.reading import RecordedRows, count_rows, read_rows
 from pipeline.sources.rlhf_blender.registry import RegisteredExperiment
 from pipeline.sources.rlhf_blender.rows import RowRules, as_episode
-from pipeline.sources.rlhf_blender.tree import CheckpointFolder, Choice, chosen_folder
+from pipeline.sources.rlhf_blender.tree import CheckpointChoice, CheckpointFolder, chosen_folder
 
 _NOT_READ = {
     "renders": "the videos, whose frames are no longer the pictures that were seen",
@@ -49,7 +49,7 @@ class BlenderSource(Source):
     ) -> None:
         self.path, self.infos, self.trust = path, infos, trust
         named = (None if each is None else str(each) for each in (environment, experiment, checkpoint))
-        self.choice = Choice(*named)
+        self.choice = CheckpointChoice(*named)
         self._quirks: dict[str, Quirks] = {}
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:

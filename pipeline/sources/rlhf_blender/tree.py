@@ -18,12 +18,12 @@ from pipeline.sources.rlhf_blender.names import (
     LEFT_OVER,
     PROVENANCE,
     CheckpointName,
-    file_name,
+    episode_file_name,
+    episode_number,
     is_environment_of,
-    numbered,
 )
 from pipeline.sources.rlhf_blender.own import OwnFacts, read_own_facts
-from pipeline.sources.rlhf_blender.registry import RegisteredNames, registered
+from pipeline.sources.rlhf_blender.registry import RegisteredNames, read_registered
 from pipeline.wording import number_ranges, slug
 
 WANTED = "RLHF-Blender's folder data, the one above it, or a folder below data/episodes with benchmark_0.npz in it"
@@ -97,17 +97,17 @@ class CheckpointFolder:
 
     def episode(self, number: int) -> Path:
         """The file of an episode."""
-        return self.episodes / file_name(EPISODES, number, self.documented)
+        return self.episodes / episode_file_name(EPISODES, number, self.documented)
 
     def file(self, kind: str, number: int) -> Path | None:
         """Another file of an episode; None where the folder of episodes is all there is."""
         if self.root is None:
             return None
-        return self.root / kind / self.place / file_name(kind, number, self.documented)
+        return self.root / kind / self.place / episode_file_name(kind, number, self.documented)
 
 
 @dataclass(frozen=True)
-class Choice:
+class CheckpointChoice:
     """Which checkpoint is meant, where a tree has several.
 
     Attributes:
@@ -121,7 +121,7 @@ class Choice:
     checkpoint: str | None = None
 
 
-def chosen_folder(path: str, domain: str, task: str, choice: Choice) -> CheckpointFolder:
+def chosen_folder(path: str, domain: str, task: str, choice: CheckpointChoice) -> CheckpointFolder:
     """The checkpoint of a task that is meant. Raises InvalidInput where there is none, or more than one."""
     place = local_path(path, WANTED)
     if not place.is_dir():
@@ -135,7 +135,7 @@ def chosen_folder(path: str, domain: str, task: str, choice: Choice) -> Checkpoi
 
 
 def _of_environment(
-    path: str, there: list[CheckpointFolder], domain: str, task: str, choice: Choice
+    path: str, there: list[CheckpointFolder], domain: str, task: str, choice: CheckpointChoice
 ) -> list[CheckpointFolder]:
     if choice.environment is not None:
         wanted = slug(choice.environment)
@@ -160,7 +160,7 @@ def _task_name(domain: str, environment: str) -> str:
     return slug(environment).removeprefix(f"{domain}-")
 
 
-def _of_choice(path: str, there: list[CheckpointFolder], choice: Choice) -> list[CheckpointFolder]:
+def _of_choice(path: str, there: list[CheckpointFolder], choice: CheckpointChoice) -> list[CheckpointFolder]:
     asked: list[tuple[str, str | None, Callable[[CheckpointFolder], set[str]]]] = [
         ("experiment", choice.experiment, _experiment_names),
         ("checkpoint", choice.checkpoint, lambda each: {each.name.checkpoint}),
@@ -212,7 +212,7 @@ def _require_all_numbers(folder: CheckpointFolder) -> None:
     missing = next((number for number, there in enumerate(folder.numbers) if number != there), None)
     if missing is not None:
         raise InvalidInput(
-            f"{folder.episodes} lacks {file_name(EPISODES, missing, folder.documented)}: it has the episodes "
+            f"{folder.episodes} lacks {episode_file_name(EPISODES, missing, folder.documented)}: it has the episodes "
             f"{number_ranges(folder.numbers)}, and they are numbered from 0 without a gap. Copy the folder again."
         )
 
@@ -221,10 +221,10 @@ def _folders(place: Path) -> list[CheckpointFolder]:
     """All checkpoints at or below a path, by their paths."""
     for inside in (place / DATA, place):
         if (inside / EPISODES).is_dir():
-            registry = registered(inside.parent)
+            registry = read_registered(inside.parent)
             return [found for at in _below(inside / EPISODES) if (found := _folder(inside, at, registry))]
     if root := _root_above(place):
-        registry = registered(root.parent)
+        registry = read_registered(root.parent)
         return [found for at in _below(place) if (found := _folder(root, at, registry))]
     return [found for at in [place] if (found := _folder(None, at, RegisteredNames()))]
 
@@ -245,7 +245,7 @@ def _root_above(place: Path) -> Path | None:
 
 def _folder(root: Path | None, at: Path, registry: RegisteredNames) -> CheckpointFolder | None:
     names = [each.name for each in os.scandir(at) if not each.name.startswith(".") and not each.is_dir()]
-    found = [known for known in map(numbered, names) if known]
+    found = [known for known in map(episode_number, names) if known]
     if not found:
         return None
     documented = not any(is_backend for is_backend, _ in found)
