@@ -106,9 +106,9 @@ def _begins_late(rows: RecordedRows, number: int) -> bool:
     if number == 0:
         return False
     if rows.infos is not None and len(rows.infos) > 1:
-        told = [CUT in info for info in rows.infos]
-        if told[1]:
-            return told[0]
+        is_step = [CUT in info for info in rows.infos]
+        if is_step[1]:
+            return is_step[0]
     return rows.length is None or rows.length == len(rows.rewards)
 
 
@@ -119,8 +119,8 @@ def _observation_and_end(
     obs, ended = rows.obs, bool(rows.dones[-1])
     cut, terminal = bool(last.get(CUT, False)), _terminal(obs, last.get(TERMINAL))
     known = True
-    if isinstance(said := last.get("terminated"), bool | np.bool_):
-        terminated, truncated = bool(said), cut or (ended and not said and not rules.own)
+    if isinstance(stated := last.get("terminated"), bool | np.bool_):
+        terminated, truncated = bool(stated), cut or (ended and not stated and not rules.own)
     elif terminal is not None:
         terminated, truncated = not cut, cut
     elif not ended or (CUT in last and TERMINAL not in last):
@@ -255,18 +255,18 @@ def _uncertainty(
     """What a file says besides: the entropy where no info has it, or an uncertainty of another kind."""
     if rows.uncertainty is None or any((rows.uncertainty == nothing).all() for nothing in NOBODY):
         return {}
-    said = rows.uncertainty[:length]
+    stated = rows.uncertainty[:length]
     if entropy is None:
-        return {f"{INFO}{outputs.ENTROPY}": with_last_row("entropy", said)}
+        return {f"{INFO}{outputs.ENTROPY}": with_last_row("entropy", stated)}
     numbers, there = entropy
-    if np.array_equal(said[there].astype(np.float32), numbers[there].astype(np.float32)):
+    if np.array_equal(stated[there].astype(np.float32), numbers[there].astype(np.float32)):
         return {}
-    return {f"{INFO}uncertainty": with_last_row("uncertainty", said)}
+    return {f"{INFO}uncertainty": with_last_row("uncertainty", stated)}
 
 
 def _success(last: Mapping[Any, Any]) -> int:
-    said = last.get("is_success")
-    return int(said) if isinstance(said, bool | np.bool_) else UNKNOWN
+    stated = last.get("is_success")
+    return int(stated) if isinstance(stated, bool | np.bool_) else UNKNOWN
 
 
 def _whole(seed: Any) -> int:
