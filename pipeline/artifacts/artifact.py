@@ -139,9 +139,9 @@ class Manifest:
 
     `arrays`: name, shape, dtype, unit. `files`: size and BLAKE3 by relative path. `return`: mean, std, min, max of the
     episodes' returns, or nothing. `seconds` is the time of all runs that built it, `peak_memory_bytes` the highest.
-    `quirks`: name, count and sentence of what was odd in foreign data. `facts`: what a later check must know and cannot
-    read out of the arrays. Older manifests lack these two keys. `checksum` is that of all other keys; it is empty where
-    the manifest was made before there was one.
+    `quirks`: what was odd in foreign data (`pipeline.sources.quirks.Quirk`). `facts`: what a later check must know and
+    cannot read out of the arrays. Older manifests lack these two keys. `checksum` is that of all other keys; it is
+    empty where the manifest was made before there was one.
     """
 
     kind: str

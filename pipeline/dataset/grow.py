@@ -31,6 +31,9 @@ from pipeline.wording import few
 
 EPISODES_FORMAT = 1
 
+CHANGED = "changed_since_export"
+"""The quirk of episodes that are not those of the export that they came from."""
+
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +42,8 @@ class Noticed(NamedTuple):
 
     Attributes:
         warnings: sentences for people.
-        quirks: oddities of foreign data, `{"name": str, "count": int, "sentence": str}` each.
+        quirks: oddities of foreign data, the fields of `pipeline.sources.quirks.Quirk` each; datasets of earlier
+            versions have name, count and sentence alone.
     """
 
     warnings: Sequence[str] = ()
@@ -165,8 +169,13 @@ def _after(before: Artifact | None, noticed: Noticed) -> Noticed:
     if before is None:
         return Noticed(list(dict.fromkeys(noticed.warnings)), noticed.quirks)
     old = before.manifest
-    quirks = [*old.quirks, *(quirk for quirk in noticed.quirks if quirk not in old.quirks)]
+    again = {_said(quirk) for quirk in noticed.quirks}  # an earlier version noted the same without its rule
+    quirks = [*(quirk for quirk in old.quirks if _said(quirk) not in again), *noticed.quirks]
     return Noticed(list(dict.fromkeys([*old.warnings, *noticed.warnings])), quirks)
+
+
+def _said(quirk: Mapping[str, Any]) -> tuple[Any, Any]:
+    return quirk["name"], quirk["sentence"]
 
 
 def _file_table(
@@ -225,7 +234,7 @@ def commit(
     if changed := changed_since_export(
         spec.parameters, spec.label, facts["digest"], facts["counts"]["episodes"], whole
     ):
-        quirk = {"name": "changed_since_export", "count": 1, "sentence": changed}
+        quirk = {"name": CHANGED, "count": 1, "sentence": changed, "rule": "read as they are", "dropped": 0, "unit": ""}
         noticed = Noticed([*noticed.warnings, changed], [*noticed.quirks, quirk])
     noticed = _after(existing, noticed)
     if whole:

@@ -17,7 +17,7 @@ from pipeline.errors import InvalidInput
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
 from pipeline.sources.d4rl_file import D4rlRows, open_d4rl
-from pipeline.sources.episode_table import PROVENANCE, EpisodeTable
+from pipeline.sources.episode_table import PROVENANCE, EpisodeTable, note_stale
 from pipeline.sources.files import file_of_task, files_identity
 from pipeline.sources.flat import (
     Arrays,
@@ -105,7 +105,7 @@ class D4rlSource(Source):
         ours = rows.has_next and not rows.is_chunked and bool(rows.file.json(f"{EPISODES}/{PROVENANCE}"))
         exact = ours and table.whole and table.agrees(bounds)
         if rows.file.below(EPISODES) and not exact:
-            quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")
+            note_stale(rows.file, EPISODES, quirks)
         columns = without_lone_masks(rows.columns(exact, quirks))
         if exact:
             return _Plan(rows, columns, bounds, table, None, quirks)
@@ -182,6 +182,9 @@ class _Plan:
             "differing_next_observations",
             "{count} steps have a next observation that is not the observation of the next row; the latter was taken.",
             odd,
+            rule="the next row is what was seen next",
+            dropped=odd,
+            unit="observations",
         )
         return array
 
@@ -222,7 +225,11 @@ def _bounds(
         stops = np.union1d(terminals, _marked(rows, "timeouts")) + 1
     elif max_episode_steps is not None:
         stops = _cut(terminals + 1, rows.count, max_episode_steps)
-        quirks.note("no_timeouts", f"There are no timeouts; an episode ends after {max_episode_steps:,} steps.")
+        quirks.note(
+            "inferred_ends",
+            f"There are no timeouts; an episode ends after {max_episode_steps:,} steps.",
+            rule=f"source.max_episode_steps={max_episode_steps}",
+        )
     else:
         raise InvalidInput(
             f"{rows.file.path} has no timeouts: nothing says where an episode ends that did not terminate. Say after "
@@ -255,8 +262,14 @@ def _chosen(
 ) -> EpisodeBounds:
     """The episodes that are read; what is left out is noted."""
     tail = int(bounds.lengths[~complete].sum())
-    what = "were kept as an episode" if keep else "were left out"
-    quirks.note("tail", f"{{count}} steps after the last end {what}.", tail)
+    quirks.note(
+        "incomplete",
+        f"{{count}} steps after the last end {'were kept as an episode' if keep else 'were left out'}.",
+        tail,
+        rule=f"source.incomplete={'keep' if keep else 'drop'}",
+        dropped=0 if keep else tail,
+        unit="steps",
+    )
     bounds = bounds.where(complete | keep)
     if rule is None:
         return bounds
@@ -264,12 +277,23 @@ def _chosen(
     if rule == "drop":  # a log that simply stops, one step earlier
         bounds = replace(bounds, cut=none, terminated=none, truncated=none)
         empty = bounds.lengths < 1
-        quirks.note("empty_episodes", "{count} episodes of one step were left out.", int(empty.sum()))
+        alone = int(empty.sum())
+        quirks.note(
+            "empty_episodes",
+            "{count} episodes of one step were left out.",
+            alone,
+            rule="source.final_observation=drop",
+            dropped=alone,
+            unit="episodes",
+        )
         bounds = bounds.where(~empty)
     words = {"zero": "marked as missing", "repeat": "the one before it again", "drop": "that of the last step, dropped"}
     quirks.note(
         "no_final_observations",
         f"The last observations of {{count}} episodes are not in the file: they are {words[rule]}.",
         len(bounds),
+        rule=f"source.final_observation={rule}",
+        dropped=len(bounds) if rule == "drop" else 0,
+        unit="steps",
     )
     return bounds

@@ -11,7 +11,7 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.episode import INFO, PRESENT
 from pipeline.errors import InvalidInput
-from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, numbers_of, require_layout, same_rows
+from pipeline.sources.hdf5 import Hdf5, column_of, infos_of, note_unread, numbers_of, require_layout, same_rows
 from pipeline.sources.quirks import Quirks
 
 OBSERVATIONS, NEXT, ACTIONS, REWARDS = "observations", "next_observations", "actions", "rewards"
@@ -42,6 +42,7 @@ class D4rlRows:
         names = [self._names(piece) for piece in self._pieces]
         rows = [self._checked(piece, own) for piece, own in zip(self._pieces, names, strict=True)]
         self._names_of_all = set.intersection(*names)
+        self._not_in_all = sorted(set.union(*names) - self._names_of_all) if joined else []
         self._ends: Int64[np.ndarray, " k"] = np.cumsum(rows)
         self.count = int(self._ends[-1])
         self._require_alike()
@@ -85,7 +86,13 @@ class D4rlRows:
             known = {*columns.values(), TERMINALS, TIMEOUTS, *self.below(NEXT)}
             used = {*known, *self.file.below(VIRTUAL), *(self.file.below(METADATA) if exact else [])}
             return columns | infos_of(self.file, self.count, used, _info_name, quirks)
-        quirks.note("chunks", "The rows of {count} chunks were joined.", len(self._pieces))
+        quirks.note(
+            "chunks",
+            "The rows of {count} chunks were joined.",
+            len(self._pieces),
+            rule="chunks follow one another by number",
+        )
+        note_unread(self._not_in_all, "are not in each chunk", quirks)
         return columns | {_info_name(name): name for name in self.below(INFOS)}
 
     def _names(self, piece: str) -> set[str]:

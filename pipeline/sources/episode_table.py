@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int64, Shaped
 from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS
 from pipeline.sources.flat import EpisodeBounds
 from pipeline.sources.hdf5 import Hdf5
+from pipeline.sources.quirks import Quirks
 
 PROVENANCE = "provenance"
 """The attribute of a file that says what made its episodes, as JSON."""
@@ -24,6 +25,17 @@ RESETS, RESETS_PRESENT = "reset_info", "reset_info_present"
 
 Once = tuple[Mapping[str, Any], Mapping[str, Shaped[np.ndarray, "..."]]]
 """What one episode says once, by name, and the infos of its reset."""
+
+
+def note_stale(file: Hdf5, group: str, quirks: Quirks) -> None:
+    """Note that a group of what episodes say once is not read: its arrays are of other episodes."""
+    quirks.note(
+        "stale_episode_metadata",
+        f"{group} does not fit the episodes and was not read.",
+        rule="it must list the very episodes",
+        dropped=len(file.below(group)),
+        unit="arrays",
+    )
 
 
 class EpisodeTable:

@@ -269,9 +269,27 @@ def infos_of(
         while name in infos:
             name += "%"
         infos[name] = path
-    if others:
-        sentence = f"Datasets that have no numbers for each row were not read: {few(others)}."
-        quirks.note("other_datasets", sentence, len(others))
+    note_unread(others, "have no numbers for each row", quirks)
     if file.links:
-        quirks.note("links", f"Links to other places were not followed: {few(file.links)}.", len(file.links))
+        quirks.note(
+            "links",
+            f"Links to other places were not followed: {few(file.links)}.",
+            len(file.links),
+            rule="a file is read alone",
+            dropped=len(file.links),
+            unit="links",
+        )
     return infos
+
+
+def note_unread(names: Sequence[str], why: str, quirks: Quirks) -> None:
+    """Note datasets that are not read, if there are any."""
+    if names:
+        quirks.note(
+            "unread_arrays",
+            f"Datasets that {why} were not read: {few(names)}.",
+            len(names),
+            rule="infos have a row of numbers for each step",
+            dropped=len(names),
+            unit="arrays",
+        )

@@ -18,7 +18,7 @@ from pipeline.episode import INFO, PRESENT, Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.absent import unfilled
 from pipeline.sources.contract import Source
-from pipeline.sources.episode_table import PROVENANCE, EpisodeTable
+from pipeline.sources.episode_table import PROVENANCE, EpisodeTable, note_stale
 from pipeline.sources.files import file_of_task, files_identity
 from pipeline.sources.flat import (
     Arrays,
@@ -33,7 +33,7 @@ from pipeline.sources.flat import (
 )
 from pipeline.sources.hdf5 import SUFFIXES, Hdf5, column_of, infos_of, numbers_of, require_layout, same_rows
 from pipeline.sources.provenance import made_from
-from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.sources.quirks import IMPLIED_DISCOUNTS, NO_STEP, Quirk, Quirks
 from pipeline.wording import check_choice
 
 OBSERVATION, ACTION, REWARD, DISCOUNT = "observation", "action", "reward", "discount"
@@ -108,7 +108,7 @@ class _Plan:
         table = EpisodeTable(file, EPISODES)
         fits = table.agrees(bounds)
         if file.below(EPISODES) and not fits:
-            quirks.note("stale_episode_metadata", f"{EPISODES} does not fit the episodes and was not read.")
+            note_stale(file, EPISODES, quirks)
         ours = fits and table.whole and bool(file.json(f"{EPISODES}/{PROVENANCE}"))
         exact = ours and table.says("terminated", bounds.terminated)
         if (discount := _discount(file, rows, quirks)) is not None:
@@ -155,7 +155,12 @@ class _Plan:
             values = arrays[name][lasts]
             odd = int(np.count_nonzero(values.reshape(len(lasts), -1).any(axis=1))) if values.size else 0
             self.quirks.count(
-                f"last_row_{name}s", f"The last rows of {{count}} episodes hold {name}s, which say nothing.", odd
+                "last_row_values",
+                f"The last rows of {{count}} episodes hold {name}s, which say nothing.",
+                odd,
+                rule="a last row is an observation alone",
+                dropped=odd,
+                unit=f"{name}s",
             )
             arrays[name] = zero_at(arrays[name], lasts)
         arrays[REWARD] = as_vector(arrays[REWARD])
@@ -173,15 +178,20 @@ class _Plan:
             return discounts
         ends = discounts[lasts - 1]
         if given is not None:
+            mended = int((terminated & (ends != 0)).sum())
             self.quirks.count(
                 "contradicting_discounts",
                 "{count} episodes are terminal, but their last discount was not 0; it is 0 now.",
-                int((terminated & (ends != 0)).sum()),
+                mended,
+                rule=f"{TERMINAL} decides",
+                dropped=mended,
+                unit="discounts",
             )
             self.quirks.count(
-                "discounts_of_truncated",
+                "contradicting_discounts",
                 "{count} episodes are not terminal, but their last discount is 0; it was kept.",
                 int((~terminated & (ends == 0)).sum()),
+                rule=f"{TERMINAL} decides",
             )
         discounts[lasts[terminated] - 1] = 0
         return discounts
@@ -218,11 +228,17 @@ def _discount(file: Hdf5, rows: int, quirks: Quirks) -> str | None:
         if name in file:
             usable = name != MISSPELT[0] and file.datasets[name].shape == (rows,) and file.is_numeric(name)
             if usable and _are_discounts(file, name, rows):
-                quirks.note("misspelt_discounts", f"The discounts were read from the dataset {name}.")
+                quirks.note(
+                    "misspelt_discounts",
+                    f"The discounts were read from the dataset {name}.",
+                    rule="numbers from 0 to 1, a row each",
+                )
                 return name
-            quirks.note("no_discounts", f"{name} holds no discounts; they were made from the ends of the episodes.")
+            sentence = f"{name} holds no discounts; they were made from the ends of the episodes."
+            quirks.note("no_discounts", sentence, rule=IMPLIED_DISCOUNTS, dropped=1, unit="arrays")
             return None
-    quirks.note("no_discounts", "There are no discounts; they were made from the ends of the episodes.")
+    sentence = "There are no discounts; they were made from the ends of the episodes."
+    quirks.note("no_discounts", sentence, rule=IMPLIED_DISCOUNTS)
     return None
 
 
@@ -240,10 +256,12 @@ def _bounds(file: Hdf5, rows: int, quirks: Quirks) -> tuple[EpisodeBounds, Bool[
     if FIRST not in flags and LAST not in flags:
         raise InvalidInput(f"{file.path} has neither {FIRST} nor {LAST}: nothing says where its episodes begin.")
     if FIRST not in flags:
-        quirks.note("no_is_first", f"{FIRST} is missing; an episode begins after each {LAST}.")
+        sentence = f"{FIRST} is missing; an episode begins after each {LAST}."
+        quirks.note("inferred_ends", sentence, rule=f"{LAST} decides")
         flags[FIRST] = np.concatenate([[0], flags[LAST] + 1])
     if LAST not in flags:
-        quirks.note("no_is_last", f"{LAST} is missing; an episode ends before each {FIRST}.")
+        sentence = f"{LAST} is missing; an episode ends before each {FIRST}."
+        quirks.note("inferred_ends", sentence, rule=f"{FIRST} decides")
         flags[LAST] = np.concatenate([flags[FIRST] - 1, [rows - 1]])
     starts = np.unique(np.concatenate([[0], flags[FIRST], flags[LAST] + 1]))
     starts = starts[(starts >= 0) & (starts < rows)]
@@ -252,9 +270,17 @@ def _bounds(file: Hdf5, rows: int, quirks: Quirks) -> tuple[EpisodeBounds, Bool[
     if TERMINAL in flags:
         terminated = ended & np.isin(stops - 1, flags[TERMINAL])
         inside = len(flags[TERMINAL]) - int(terminated.sum())
-        quirks.note("terminal_inside", "{count} terminal rows are not the last of an episode: ignored.", inside)
+        quirks.note(
+            "ends_inside",
+            "{count} terminal rows are not the last of an episode: ignored.",
+            inside,
+            rule=f"{FIRST} and {LAST} decide",
+            dropped=inside,
+            unit="flags",
+        )
     else:
-        quirks.note("no_is_terminal", f"{TERMINAL} is missing; an episode is terminal where its last discount is 0.")
+        sentence = f"{TERMINAL} is missing; an episode is terminal where its last discount is 0."
+        quirks.note("no_terminals", sentence, rule="a last discount of 0 is terminal")
         terminated = ended & _ends_at_zero(file, rows, stops, quirks)
     return EpisodeBounds(starts, stops, ~ended, terminated, ended & ~terminated), begun & ended
 
@@ -274,8 +300,23 @@ def _chosen(
     """Which of the episodes are read; those that are not are noted."""
     incomplete = int((~complete).sum())
     beginning = f"{{count}} episodes lack {FIRST} at their beginning or {LAST} at their end"
-    quirks.note("incomplete", f"{beginning}: they were {'kept' if keep else 'left out'}.", incomplete)
+    quirks.note(
+        "incomplete",
+        f"{beginning}: they were {'kept' if keep else 'left out'}.",
+        incomplete,
+        rule=f"source.incomplete={'keep' if keep else 'drop'}",
+        dropped=0 if keep else incomplete,
+        unit="episodes",
+    )
     chosen = complete | keep
     empty = chosen & (bounds.lengths < 1)
-    quirks.note("empty_episodes", "{count} episodes without a step were left out.", int(empty.sum()))
+    no_step = int(empty.sum())
+    quirks.note(
+        "empty_episodes",
+        "{count} episodes without a step were left out.",
+        no_step,
+        rule=NO_STEP,
+        dropped=no_step,
+        unit="episodes",
+    )
     return chosen & ~empty

@@ -24,7 +24,7 @@ from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.npz import NpzReader, NpzRows
 from pipeline.sources.ogbench_once import NUMBER, ONCE, OgbenchOnce
 from pipeline.sources.provenance import made_from
-from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.sources.quirks import NO_STEP, ZERO_REWARDS, Quirk, Quirks
 from pipeline.wording import check_choice, error_text, few, how_many
 
 TRAIN, VALIDATION = SPLITS = ("train", "val")
@@ -151,7 +151,14 @@ class _Split:
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         kept = ends - starts > 1
         alone = int((~kept).sum())
-        quirks.note("single_rows", "{count} episodes have one row, and so no step; they were left out.", alone)
+        quirks.note(
+            "empty_episodes",
+            "{count} episodes have one row, and so no step; they were left out.",
+            alone,
+            rule=NO_STEP,
+            dropped=alone,
+            unit="episodes",
+        )
         self._starts, self._ends = starts[kept], ends[kept]
         self._is_numbered = numbers is not None
         self.numbers = np.arange(len(self._ends)) if numbers is None else numbers.astype(np.int64)
@@ -204,9 +211,15 @@ class _Split:
                     f"{array.dtype} of shape {array.shape}."
                 )
             else:
-                quirks.note("left_out", f"{key} was left out: it is {array.dtype} of shape {array.shape}.")
+                quirks.note(
+                    "unread_arrays",
+                    f"{key} was left out: it is {array.dtype} of shape {array.shape}.",
+                    rule="infos have a row of numbers for each step",
+                    dropped=1,
+                    unit="arrays",
+                )
         if "reward" not in names:
-            quirks.note("no_rewards", "The files hold no rewards; they are zeros here.")
+            quirks.note("no_rewards", "The files hold no rewards; they are zeros here.", rule=ZERO_REWARDS)
         return names
 
     def _ours(self, key: str) -> str:
@@ -260,7 +273,8 @@ def _ends(file: NpzReader, quirks: Quirks) -> Int64[np.ndarray, " n"]:
         found.append(np.flatnonzero(block) + start + 1)
     ends = np.concatenate(found)
     if len(marks) and (not len(ends) or ends[-1] < len(marks)):
-        quirks.note("open_end", f"The last episode of {file.path.name} ends without a mark in {ENDS}.")
+        sentence = f"The last episode of {file.path.name} ends without a mark in {ENDS}."
+        quirks.note("incomplete", sentence, rule="the end of a file ends its last episode")
         ends = np.append(ends, len(marks))
     return ends
 

@@ -11,6 +11,12 @@ from pipeline.wording import how_many
 COUNT = "{count}"
 """Stands in a sentence for the number."""
 
+NO_STEP = "an episode has a step"
+ZERO_REWARDS = "rewards are 0"
+IMPLIED_DISCOUNTS = "1, and 0 at a terminal end"
+AS_DECODED = "stored as decoded here"
+"""Rules of several readers."""
+
 _SINGULAR = {
     **{"have": "has", "are": "is", "were": "was", "hold": "holds", "lack": "lacks"},
     **{"change": "changes", "end": "ends", "count": "counts"},

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,9 @@ from pipeline.keys import stays_inside
 from pipeline.sources.contract import BulkSource, Source
 from pipeline.sources.quirks import Quirk
 from stages import ingest
+
+LEFT_OUT = re.compile(r"left out|not (?:read|followed|looked at)\b|ignored")
+"""What the sentences of quirks say of what was not taken over."""
 
 Put = Callable[[Path, str], object]
 """Puts a name into the files of a folder."""
@@ -127,7 +131,13 @@ class ForeignDataContract:
             assert quirk.count >= 1
             assert quirk.sentence
             assert "{count}" not in quirk.sentence
-        assert [(quirk["name"], quirk["count"]) for quirk in manifest.quirks] == [(q.name, q.count) for q in quirks]
+            assert quirk.rule, f"{quirk.name} does not say what decided: quirks.count(..., rule=...)"
+            assert len(quirk.rule) <= 60
+            assert bool(quirk.dropped) == bool(quirk.unit)
+            assert quirk.dropped >= 0
+            if LEFT_OUT.search(quirk.sentence):
+                assert quirk.dropped, f"{quirk.name} does not say how much was left out: dropped=..., unit=..."
+        assert manifest.quirks == [asdict(quirk) for quirk in quirks]
         self.ingested(source, tmp_path / "two")
         assert list(source.quirks(self.domain, self.task)) == quirks
 

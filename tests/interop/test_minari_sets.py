@@ -108,5 +108,5 @@ def test_what_the_package_writes_comes_in_as_it_reads_it(tmp_path, data_format, 
         assert episode.reset_texts["options/side"] == "left"
         if data_format == "hdf5":
             np.testing.assert_array_equal(episode.steps["info/deep/x"][:-1], read[f"{number}:infos/deep/x"][1:])
-    lossy = [quirk.count for quirk in source.quirks("any", "task") if quirk.name == "jpeg_pictures"]
+    lossy = [quirk.count for quirk in source.quirks("any", "task") if quirk.name == "lossy_pictures"]
     assert lossy == ([] if kind == "plain" else [5 + 6 + 7])

@@ -23,6 +23,9 @@ from pipeline.sources.dqn_replay.plan import Across, Inside, Piece, ReadingPlan,
 from pipeline.sources.dqn_replay.shard import PADDING, StepArrays, read_steps
 from pipeline.storage.contract import Storage
 
+DROPPED_ROWS = "dropped_rows"
+"""Among the facts of a checkpoint's last part: rows that are not stored, of episodes that are not read whole."""
+
 Running = Future[list[Numbered]]
 
 
@@ -212,7 +215,7 @@ def _left_out(number: int, reading: Reading) -> dict[str, int]:
     """What of a checkpoint is not stored."""
     facts = {
         "dropped_fragments": sum(fragment.shard == number for fragment in reading.plan.dropped),
-        "dropped_rows": reading.plan.dropped_rows(number),
+        DROPPED_ROWS: reading.plan.dropped_rows(number),
         "stale_rows": reading.stale.get(number, 0),
     }
     return {name: value for name, value in facts.items() if value}

@@ -51,7 +51,12 @@ class Run:
         self.quirks = Quirks()
         names = ", ".join(listing.unknown[:3])
         self.quirks.note(
-            "unknown_files", f"{{count}} files of other names were not looked at, such as {names}", len(listing.unknown)
+            "unknown_files",
+            f"{{count}} files of other names were not looked at, such as {names}",
+            len(listing.unknown),
+            rule="files of the logger's names are read",
+            dropped=len(listing.unknown),
+            unit="files",
         )
 
     @property
@@ -68,12 +73,16 @@ class Run:
                 self.quirks.note(
                     "incomplete_checkpoints",
                     f"checkpoint {number} was left out: its {' and '.join(lacking)} file is not there",
+                    rule=f"needed are {', '.join(NEEDED)}",
+                    dropped=1,
+                    unit="checkpoints",
                 )
             else:
                 whole.append(number)
         present = set(self.listing.checkpoints)
         if gaps := [number for number in range(max(present, default=-1) + 1) if number not in present]:
-            self.quirks.note("missing_checkpoints", f"checkpoints that are not there: {number_ranges(gaps)}", len(gaps))
+            sentence = f"checkpoints that are not there: {number_ranges(gaps)}"
+            self.quirks.note("missing_checkpoints", sentence, len(gaps), rule="those that are there are read")
         return whole
 
     def choose(self, asked: Sequence[int], whole: Sequence[int]) -> None:
@@ -84,6 +93,7 @@ class Run:
                 "unavailable_checkpoints",
                 f"checkpoints that were asked for and are not there: {number_ranges(missing)}",
                 len(missing),
+                rule="source.selection=upstream",
             )
 
     def files(self, number: int, frames: bool) -> list[LogFile]:
@@ -145,6 +155,9 @@ class Run:
                 f"checkpoint {number} was not written at the end of a cycle: its first {rows:,} rows are new, the "
                 f"{{count}} after them are older ones and were left out",
                 capacity - 1 - rows,
+                rule="source.rows=clean",
+                dropped=capacity - 1 - rows,
+                unit="rows",
             )
         if counter is None and not everything:
             alone = len(self.chosen) == 1
@@ -153,6 +166,7 @@ class Run:
                 "no add_count file: nothing proves that the checkpoint is the run's first, or where its new rows end"
                 if alone
                 else "no add_count files: nothing proves which checkpoints follow each other, so none were joined",
+                rule="add_count tells what follows what",
             )
         return make_shard(number, steps, counter, rows)
 
@@ -169,6 +183,7 @@ class Run:
             self.quirks.note(
                 "uncompared_checkpoints",
                 f"checkpoint {number} may hold copies of checkpoint {number - 1}, which is not there to compare",
+                rule="rows that may be copies are kept",
             )
             return False
         return True
@@ -190,7 +205,8 @@ class Run:
             if self._holds_copies_of(a, b):
                 return True
             why = f"{why}, and the old rows of {b.number} are not those of {a.number}"
-        self.quirks.note("gaps", f"gap between checkpoints {a.number} and {b.number}: {why}; nothing was joined there")
+        sentence = f"gap between checkpoints {a.number} and {b.number}: {why}; nothing was joined there"
+        self.quirks.note("gaps", sentence, rule="source.edges=stitch")
         return False
 
     def _holds_copies_of(self, a: Shard, b: Shard) -> bool:

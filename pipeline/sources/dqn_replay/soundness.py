@@ -98,6 +98,7 @@ def note_oddities(shards: Sequence[Shard], last: int, quirks: Quirks) -> None:
             f"have no {PADDING} records of zeros before them, as the logger wrote: action, reward or terminal files of "
             f"{_checkpoints(bare)} may be of another log",
             sum(shard.bare_starts for shard in bare),
+            rule="read as they are",
         )
     short = {shard.number: int(np.count_nonzero(np.diff(shard.ends) <= PADDING)) for shard in shards}
     if any(short.values()):
@@ -107,6 +108,7 @@ def note_oddities(shards: Sequence[Shard], last: int, quirks: Quirks) -> None:
             f"{{count}} episodes of {where} are no longer than the {PADDING} records of zeros that the logger wrote "
             f"before each: the terminal flags may be of another log",
             sum(short.values()),
+            rule="read as they are",
         )
     partial = [shard for shard in shards if not shard.regular and shard.number != last]
     if partial:
@@ -115,6 +117,7 @@ def note_oddities(shards: Sequence[Shard], last: int, quirks: Quirks) -> None:
             f"{_checkpoints(partial)}, with others after it, was not written at the end of a cycle, as its add_count "
             f"says: only its first {{count}} rows were read",
             sum(shard.rows for shard in partial),
+            rule="add_count says which rows are new",
         )
 
 

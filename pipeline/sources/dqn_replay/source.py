@@ -21,7 +21,15 @@ from pipeline.sources.dqn_replay.games import GAMES, bucket_name, check_domain
 from pipeline.sources.dqn_replay.limits import OVERFLOWS, STOP, Limits
 from pipeline.sources.dqn_replay.part import ROW_BYTES
 from pipeline.sources.dqn_replay.plan import as_upstream, plan
-from pipeline.sources.dqn_replay.reading import Need, Reading, checkpoints_needed, make_parts, needs, rows_to_read
+from pipeline.sources.dqn_replay.reading import (
+    DROPPED_ROWS,
+    Need,
+    Reading,
+    checkpoints_needed,
+    make_parts,
+    needs,
+    rows_to_read,
+)
 from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
 from pipeline.sources.quirks import Quirk
@@ -141,10 +149,20 @@ class DqnReplaySource(BulkSource):
         if not found:
             return
         _check_disk(run, found, reading, scratch, storage)
-        stored = start.episodes
+        stored, dropped = start.episodes, 0
         with progress("ingest", f"{domain}/{task}", "rows", rows_to_read(reading, found)) as advance:
             for part in make_parts(reading, found, start, scratch, storage, workers, advance):
                 stored += len(part.lengths)
+                dropped += int(part.facts.get(DROPPED_ROWS, 0))
+                run.quirks.note(
+                    "incomplete",
+                    "{count} rows at the edges of checkpoints are of episodes that were not read whole; they were left "
+                    "out",
+                    dropped,
+                    rule=_edge_rule(self.rows, self.edges),
+                    dropped=dropped,
+                    unit="rows",
+                )
                 yield part
         if not stored:
             raise InvalidInput(
@@ -171,7 +189,8 @@ class DqnReplaySource(BulkSource):
                     f"No checkpoint of {run.label} that is asked for is whole in {self._bucket.address}. There are "
                     f"{number_ranges(listing.checkpoints)}; each needs the files {', '.join(NEEDED)}."
                 )
-            run.quirks.note("rule", self._rule(alone=len(run.chosen) == 1))
+            rule = f"source.rows={self.rows}" + (f", source.edges={self.edges}" if self.rows == CLEAN else "")
+            run.quirks.note("clipped_rewards", self._rule(alone=len(run.chosen) == 1), rule=rule)
             self._runs[task] = run
         return self._runs[task]
 
@@ -208,9 +227,12 @@ class DqnReplaySource(BulkSource):
         read = run.chosen[: run.chosen.index(found[-1].unit.shard) + 1] if enough and found else run.chosen
         for number, rows in reading.plan.rows_without_whole_episode(read).items():
             run.quirks.note(
-                "rows_of_no_whole_episode",
+                "incomplete",
                 f"no whole episode lies in checkpoint {number} alone; {{count}} of its rows were left out",
                 rows,
+                rule=_edge_rule(self.rows, self.edges),
+                dropped=rows,
+                unit="rows",
             )
         return reading, found
 
@@ -231,6 +253,11 @@ class DqnReplaySource(BulkSource):
         files = {shard.number: run.paths(shard.number) for shard in run.shards}
         stale = {shard.number: shard.capacity - 1 - shard.rows for shard in run.shards} if clean else {}
         return Reading(made, files, clean, self.limits, stale)
+
+
+def _edge_rule(rows: str, edges: str) -> str:
+    """The setting that leaves out what lies at the edges of checkpoints."""
+    return f"source.edges={edges}" if rows == CLEAN else "source.rows=upstream"
 
 
 def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path, storage: Storage) -> None:

@@ -42,4 +42,5 @@ def check_jat_actions(
             f"{{count}} steps have actions beyond {-most:g} to {most:g}, which the environment cuts to that; those are "
             f"stored unchanged.",
             int(beyond.sum()),
+            rule="actions are stored as they are",
         )

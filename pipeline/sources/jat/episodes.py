@@ -93,7 +93,12 @@ def _count_copy(row: _Row, seen: set[bytes], quirks: Quirks) -> None:
     """Count a row of which another with the same steps came before; the same episode may really have come twice."""
     digest = digest_arrays(row.steps)
     copies = int(digest in seen)
-    quirks.count("copied_rows", "Rows that were read and have the very steps of an earlier one: {count}.", copies)
+    quirks.count(
+        "copied_rows",
+        "Rows that were read and have the very steps of an earlier one: {count}.",
+        copies,
+        rule="copies are kept",
+    )
     seen.add(digest)
 
 
@@ -121,6 +126,7 @@ def _whole(
                             "still_screens",
                             "after {count} of the full rows that were read the screen stands still, where both fits; "
                             "there the episode goes on.",
+                            rule="where both fits, the episode goes on",
                         )
                 steps["observation"] = stack.single(newest, stacks, row.place)
                 newest = stacks[-1]
@@ -163,6 +169,7 @@ def _episode(steps: Steps, number: int, missions: Missions | None, quirks: Quirk
             "varying_missions",
             "{count} episodes change the tokens of their mission; those are stored, and named by the first.",
             int((tokens != tokens[0]).any()),
+            rule="the first row names the mission",
         )
         mission = missions.of(number, tokens[0])
     return Episode(

@@ -50,6 +50,7 @@ def pixels(
         "screens of {count} rows are not the very floats of (p/255 - 0.5)/0.5 in float32; bins made of the grey bytes "
         "differ from these rows in the last bits.",
         int((real & (steps > 0)).any(axis=1).sum()),
+        rule="the nearest grey byte is stored",
     )
     return grey
 

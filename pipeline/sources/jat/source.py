@@ -22,7 +22,7 @@ from pipeline.sources.jat.maps import BOUNDARIES, EPISODES_TO_TEXT, REGENT
 from pipeline.sources.jat.missions import RAW, Missions, RawTask, missions_beside, raw_metadata, read_raw
 from pipeline.sources.jat.rows import row_files, row_shapes
 from pipeline.sources.jat.screens import REPEAT, ZEROS, FrameStack
-from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.sources.quirks import NO_STEP, Quirk, Quirks
 from pipeline.wording import check_choice, few
 
 METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
@@ -240,20 +240,31 @@ def _check_missions(found: Found, layout: Layout) -> None:
 def _note_boundaries(quirks: Quirks, found: Found, layout: Layout) -> None:
     """What the layout of a task's rows had to decide."""
     empty = [file.path.name for file in found.task.files if not file.rows]
-    quirks.note("files_without_rows", f"{{count}} files hold no rows: {few(empty)}.", len(empty))
+    quirks.note(
+        "files_without_rows",
+        f"{{count}} files hold no rows: {few(empty)}.",
+        len(empty),
+        rule="the rows of the other files are all",
+    )
     quirks.note(
         "inferred_ends",
         f"no metadata files; {{count}} of {len(layout.first_rows) - 1} episodes are taken to end with a full row "
         f"because the next row's first reward is 0.0.",
         layout.inferred,
+        rule="a first reward of 0 begins an episode",
     )
     quirks.note(
         "undecided_full_rows",
         "no metadata files; after {count} full rows the stacks of frames tell whether the episode goes on.",
         int(layout.undecided.sum()),
+        rule="an episode goes on where its stacks do",
     )
+    no_step = found.raw.empty if found.raw else found.metadata.empty if found.metadata else 0
     quirks.note(
         "empty_episodes",
         "{count} episodes of length 0 have no rows and were left out.",
-        found.raw.empty if found.raw else found.metadata.empty if found.metadata else 0,
+        no_step,
+        rule=NO_STEP,
+        dropped=no_step,
+        unit="episodes",
     )

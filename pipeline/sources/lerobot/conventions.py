@@ -13,7 +13,7 @@ from pipeline.keys import SideBySide
 from pipeline.sources.lerobot.names import BASE, DISCOUNT, DONE, IS_LAST, REWARD, SUCCESS, TERMINATED, TRUNCATED
 from pipeline.sources.lerobot.names import INFO as INFO_FILE
 from pipeline.sources.lerobot.tree import Tree
-from pipeline.sources.quirks import Quirks
+from pipeline.sources.quirks import ZERO_REWARDS, Quirks
 from pipeline.wording import few
 
 OBSERVATION = "observation"
@@ -80,8 +80,11 @@ class LeRobotNames:
                 self.numbers[column] = name
             else:
                 quirks.note(
-                    f"left_out_{quirk_word(column)}",
+                    "unread_arrays",
                     f"The column {column} was left out: {kind} of shape {shape} is no array.",
+                    rule="columns are numbers, texts or pictures",
+                    dropped=1,
+                    unit="columns",
                 )
 
     @property
@@ -99,11 +102,17 @@ class LeRobotNames:
                 f"{again(source__videos='decode')}\nOr leave them out: {again(source__videos='skip')}"
             )
         if self.videos and rules.videos == "decode":
-            quirks.note(
-                "lossy_videos", "Pictures were decoded from videos: they are not what the camera saw, bit for bit."
-            )
+            sentence = "Pictures were decoded from videos: they are not what the camera saw, bit for bit."
+            quirks.note("lossy_pictures", sentence, rule="source.videos=decode")
         elif self.videos:
-            quirks.note("videos_left_out", f"The videos {few(list(self.videos))} were left out.")
+            quirks.note(
+                "unread_arrays",
+                f"The videos {few(list(self.videos))} were left out.",
+                len(self.videos),
+                rule="source.videos=skip",
+                dropped=len(self.videos),
+                unit="columns",
+            )
 
     def _names(self, skipped: Mapping[str, str]) -> dict[str, str]:
         """The array of each column that is one."""
@@ -135,21 +144,18 @@ class LeRobotNames:
 def note_columns(tree: Tree, plan: LeRobotNames, rules: LeRobotRules, quirks: Quirks) -> None:
     """What the columns of a set leave open."""
     if REWARD not in tree.features:
-        quirks.note("no_rewards", f"There is no column {REWARD}: rewards are zeros.")
+        quirks.note("no_rewards", f"There is no column {REWARD}: rewards are zeros.", rule=ZERO_REWARDS)
     if not {TERMINATED, TRUNCATED} & set(tree.features) and rules.done is None:
         quirks.note(
-            "unknown_ends",
+            "no_terminals",
             f"The set does not say why episodes end. If {DONE} means it: source.done=terminated or truncated."
             if DONE in tree.features
             else "The set does not say why episodes end.",
+            rule="source.done=null",
         )
     if IS_LAST in plan.numbers and not rules.last_row:
         quirks.note(
-            "last_rows", f"There is a column {IS_LAST}: with source.last_row=observation last rows are observations."
+            "padded_last_rows",
+            f"There is a column {IS_LAST}: with source.last_row=observation last rows are observations.",
+            rule="source.last_row=null",
         )
-
-
-def quirk_word(column: str) -> str:
-    """The name of a column as a part of the name of a quirk."""
-    word = "".join(each if each.isalnum() and each.isascii() else "_" for each in column.lower()).strip("_")
-    return word or "column"

@@ -20,14 +20,13 @@ from pipeline.sources.lerobot.conventions import (
     LeRobotNames,
     LeRobotRules,
     note_columns,
-    quirk_word,
 )
 from pipeline.sources.lerobot.names import DONE, SUCCESS, TERMINATED, TRUNCATED
 from pipeline.sources.lerobot.pictures import LOSSY, PictureReader, picture_bytes
 from pipeline.sources.lerobot.rows import episode_rows, facts_of
 from pipeline.sources.lerobot.tree import Tree, is_text
 from pipeline.sources.lerobot.videos import VideoReader
-from pipeline.sources.quirks import Quirks
+from pipeline.sources.quirks import AS_DECODED, Quirks
 
 SECONDS = 1e-4
 """By so much a timestamp may differ from frame_index / fps, as LeRobot has it."""
@@ -66,13 +65,15 @@ def _arrays(
         if channels == 1:
             steps[name] = steps[name][..., 0]
         if any(each.startswith(LOSSY) for each in picture_bytes(rows[column].slice(0, 1), column)):
-            quirks.note("lossy_pictures", "Pictures are JPEG files: they are not what the camera saw, bit for bit.")
+            sentence = "Pictures are JPEG files: they are not what the camera saw, bit for bit."
+            quirks.note("lossy_pictures", sentence, rule=AS_DECODED)
     if "timestamp" in tree.features:
         seconds = column_numbers(rows["timestamp"].combine_chunks(), "timestamp", np.dtype(np.float32), 1)[:, 0]
         late = np.abs(seconds - np.arange(len(seconds)) / tree.fps).max()
         if not late <= SECONDS + 1e-6 * len(seconds):  # float32 has no more digits
             steps[f"{INFO}timestamp"] = seconds
-            quirks.count("own_timestamps", "{count} episodes have timestamps that are not frame / fps; those are kept.")
+            sentence = "{count} episodes have timestamps that are not frame / fps; those are kept."
+            quirks.count("own_timestamps", sentence, rule="they are kept as infos")
     return steps
 
 
@@ -131,9 +132,14 @@ def _ends(
     """Whether an episode terminated, and whether it was truncated."""
     last = {name: bool(values[length - 1 :].any()) for name, values in flags.items()}
     for name in (TERMINATED, TRUNCATED, DONE):
-        if name in flags and flags[name][: length - 1].any():
-            sentence = f"{{count}} episodes have {name} before their last row; they were not cut there."
-            quirks.count(f"inner_{quirk_word(name)}", sentence)
+        if name in flags and (inside := int(np.count_nonzero(flags[name][: length - 1]))):
+            quirks.count(
+                "ends_inside",
+                f"{{count}} episodes have {name} before their last row; they were not cut there.",
+                rule="the table of episodes says where they end",
+                dropped=inside,
+                unit="flags",
+            )
     if TERMINATED in flags:
         return last[TERMINATED], last.get(TRUNCATED, False)
     if DONE in flags and TRUNCATED in flags:
@@ -155,6 +161,7 @@ def _note_padded(
         "{count} episodes end with two rows that are done, with one action and reward: the last may be an observation "
         "alone. If so: source.last_row=observation.",
         int(all((steps[name][-1] == steps[name][-2]).all() for name in ("action", "reward"))),
+        rule="source.last_row=null",
     )
 
 
@@ -178,7 +185,13 @@ def _mission(tree: Tree, rows: pa.Table, steps: dict[str, np.ndarray], quirks: Q
             f"task_index {numbers.max()} has no text in meta/tasks.parquet, which has {len(tree.tasks)}."
         )
     if (numbers != numbers[0]).any():
-        quirks.count("changing_tasks", "The task changes within {count} episodes; the first one was taken.")
+        quirks.count(
+            "varying_missions",
+            "The task changes within {count} episodes; the first one was taken.",
+            rule="the first row names the mission",
+            dropped=len(np.unique(numbers)) - 1,
+            unit="missions",
+        )
     return tree.tasks[int(numbers[0])]
 
 

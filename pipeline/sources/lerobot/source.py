@@ -141,7 +141,10 @@ def _made_from(tree: Tree) -> dict[str, Any]:
 def _note_changed(quirks: Quirks, table: OwnTable | None) -> None:
     if table:
         quirks.note(
-            "changed_export",
+            "stale_episode_metadata",
             "The set was exported by repertoire, but its episodes are no longer those: it is read as LeRobot's own "
             "columns say. Last observations are not among them.",
+            rule="LeRobot's own columns decide",
+            dropped=1,
+            unit="tables",
         )

@@ -204,18 +204,39 @@ def _reward(path: Path, rewards: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray
 
 def _note_quirks(path: Path, arrays: FileArrays, beside: _Beside, quirks: Quirks) -> None:
     if more := sorted(arrays.keys() - names.ARRAYS):
-        quirks.count("other_arrays", f"{{count}} arrays of other names were left out, such as {more[0]}.", len(more))
+        quirks.count(
+            "unread_arrays",
+            f"{{count}} arrays of other names were left out, such as {more[0]}.",
+            len(more),
+            rule="arrays of LRAM's names are read",
+            dropped=len(more),
+            unit="arrays",
+        )
     rewards = arrays[names.REWARDS]
     if beside.lengths.get(path.stem, len(rewards)) != len(rewards):
-        quirks.count("wrong_lengths", f"{names.LENGTHS} gives wrong lengths of {{count}} episodes.")
+        sentence = f"{names.LENGTHS} gives wrong lengths of {{count}} episodes."
+        quirks.count("wrong_lengths", sentence, rule="the arrays say how long an episode is")
     if names.DONES not in arrays:
-        quirks.count("no_dones", "{count} files have no dones; they count as not terminated.")
-    elif np.ravel(arrays[names.DONES])[:-1].any():
-        quirks.count("dones_inside", "{count} files have a true dones before their last step; it ends nothing here.")
+        sentence = "{count} files have no dones; they count as not terminated."
+        quirks.count("no_terminals", sentence, rule="without dones no episode terminated")
+    elif inside := int(np.count_nonzero(np.ravel(arrays[names.DONES])[:-1])):
+        quirks.count(
+            "ends_inside",
+            "{count} files have a true dones before their last step; it ends nothing here.",
+            rule="a file is an episode",
+            dropped=inside,
+            unit="flags",
+        )
     if (kept := arrays.get(names.RETURNS_TO_GO)) is not None and not np.allclose(
         kept, returns_to_go(np.asarray(rewards, np.float64)), rtol=1e-3, atol=1e-3
     ):
-        quirks.count("other_returns_to_go", "{count} files have returns to go that are no sums of their rewards.")
+        quirks.count(
+            "wrong_returns_to_go",
+            "{count} files have returns to go that are no sums of their rewards.",
+            rule="they are sums of the rewards",
+            dropped=1,
+            unit="arrays",
+        )
 
 
 def returns_to_go(rewards: Float64[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]:

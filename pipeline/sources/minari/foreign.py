@@ -21,7 +21,7 @@ from pipeline.sources.minari.jpeg import decoded_jpegs, jpeg_rows
 from pipeline.sources.minari.layout import ACTIONS, INFOS, OBSERVATIONS, REWARDS, TERMINATIONS, TRUNCATIONS
 from pipeline.sources.minari.raw import KeyPath, RawEpisode, RawLeaf
 from pipeline.sources.minari.spaces import SpaceLeaf
-from pipeline.sources.quirks import Quirks
+from pipeline.sources.quirks import AS_DECODED, Quirks
 
 INDEX = re.compile(r"_index_(\d+)")
 """How HDF5 sets name the parts of a tuple."""
@@ -93,10 +93,15 @@ class ForeignReader:
         if len(flags) != length or flags.dtype.kind not in "biuf":
             raise InvalidInput(f"{raw.where}: {name} must be {length} flags, as there are rewards; {_listed(flags)}.")
         require_flags(flags, f"{raw.where}: {name}")
+        inside = int(np.count_nonzero(flags[:-1]))
         self.quirks.count(
-            "flags_inside", "{count} flags of an end stood before the last step; they end no episode.",
-            int(np.count_nonzero(flags[:-1])),
-        )  # fmt: skip
+            "ends_inside",
+            "{count} flags of an end stood before the last step; they end no episode.",
+            inside,
+            rule="a last step ends its episode",
+            dropped=inside,
+            unit="flags",
+        )
         return bool(flags[-1])
 
     def _observation(
@@ -122,7 +127,12 @@ class ForeignReader:
         names = key_names([("observation", *path) for path in found])
         arrays = {names["observation", *path]: value for path, value in found.items()}
         self.quirks.count(
-            "changing_texts", "Texts of observations that change were kept as infos {count} times.", len(texts)
+            "varying_texts",
+            "Texts of observations that change were kept as infos {count} times, without that of the last row.",
+            len(texts),
+            rule="infos have no last row",
+            dropped=len(texts),
+            unit="texts",
         )
         text_names = key_names([("observation", *path) for path in texts])
         return _apart(arrays), mission, {text_names["observation", *path]: each for path, each in texts.items()}
@@ -151,7 +161,7 @@ class ForeignReader:
         sentence = "The parts of an action were joined to one array, in this order: " + ", ".join(
             "/".join(path) for path in order
         )
-        self.quirks.note("joined_actions", f"{sentence}.")
+        self.quirks.note("joined_actions", f"{sentence}.", rule="an action is one array")
         return np.concatenate([array.reshape(length, -1) for array in arrays], axis=1)
 
     def _numbers(self, raw: RawEpisode, leaf: RawLeaf, space: SpaceLeaf | None, path: KeyPath) -> Any:
@@ -159,9 +169,8 @@ class ForeignReader:
         where = f"{raw.where}: {'/'.join(path)}"
         shape = space.shape if space else None
         if (space is None or space.is_picture) and (rows := jpeg_rows(leaf)) is not None:
-            self.quirks.count(
-                "jpeg_pictures", "{count} pictures are in JPEG: what that changed is lost for good.", len(rows)
-            )
+            sentence = "{count} pictures are in JPEG: what that changed is lost for good."
+            self.quirks.count("lossy_pictures", sentence, len(rows), rule=AS_DECODED)
             return decoded_jpegs(rows, shape, where)
         if not isinstance(leaf, np.ndarray):
             if any(isinstance(each, bytes) for each in leaf):
@@ -181,7 +190,13 @@ class ForeignReader:
             leaf = leaves[path]
             own_rows = (leaf.ndim > 0) if isinstance(leaf, np.ndarray) else not any(isinstance(e, bytes) for e in leaf)
             if not own_rows or len(leaf) not in (length, length + 1):
-                self.quirks.count("other_infos", "{count} infos were left out: not T or T+1 rows of numbers or texts.")
+                self.quirks.count(
+                    "unread_arrays",
+                    "{count} infos were left out: not T or T+1 rows of numbers or texts.",
+                    rule="infos have T or T+1 rows",
+                    dropped=1,
+                    unit="arrays",
+                )
                 continue
             has_reset = len(leaf) > length
             if isinstance(leaf, np.ndarray):
@@ -204,7 +219,13 @@ class ForeignReader:
             if isinstance(array, str) or array.dtype.kind in "biuf":
                 found[next(iter(named.values()))] = array
             else:
-                self.quirks.count("other_metadata", "{count} facts of episodes were left out: not numbers or texts.")
+                self.quirks.count(
+                    "unread_metadata",
+                    "{count} facts of episodes were left out: not numbers or texts.",
+                    rule="facts are numbers or texts",
+                    dropped=1,
+                    unit="facts",
+                )
         return found
 
     def _seed(self, raw: RawEpisode) -> int:
@@ -215,7 +236,11 @@ class ForeignReader:
         if array.size == 1 and array.dtype.kind in "iu" and 0 <= int(array.reshape(())) < 2**63:
             return int(array.reshape(()))
         self.quirks.count(
-            "other_seeds", "{count} seeds are not among the whole numbers from 0 to 2^63 - 1; they are unknown now."
+            "other_seeds",
+            "{count} seeds are not among the whole numbers from 0 to 2^63 - 1; they are unknown now.",
+            rule="seeds are whole numbers below 2^63",
+            dropped=1,
+            unit="seeds",
         )
         return UNKNOWN
 

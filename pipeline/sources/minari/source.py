@@ -33,7 +33,7 @@ from pipeline.sources.minari.raw import RawSet, reading_minari
 from pipeline.sources.minari.spaces import space_leaves
 from pipeline.sources.minari.tables import TableSet
 from pipeline.sources.provenance import made_from
-from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.sources.quirks import NO_STEP, Quirk, Quirks
 from pipeline.wording import check_choice, few, how_many
 
 WANTED = "a Minari dataset (a folder with data/metadata.json), or a root of such datasets"
@@ -162,13 +162,18 @@ class _Dataset:
                 )
         if list(lengths) != list(range(len(lengths))):
             quirks.note(
-                "other_ids", "The ids of the episodes do not count from 0 up; they came in the order of their ids."
+                "other_ids",
+                "The ids of the episodes do not count from 0 up; they came in the order of their ids.",
+                rule="episodes come by their ids",
             )
         empty = sum(length == 0 for length in lengths.values())
         quirks.note(
             "empty_episodes",
             "{count} episodes have no step; they were left out.",
             empty,
+            rule=NO_STEP,
+            dropped=empty,
+            unit="episodes",
         )
         return [number for number, length in lengths.items() if length]
 

@@ -20,7 +20,7 @@ from pipeline.dataset.per_episode import ONCE, with_once
 from pipeline.episode import INFO, RESET, Episode, with_last_row
 from pipeline.exact import exactly
 from pipeline.observation import observation_names
-from pipeline.sources.quirks import Quirks
+from pipeline.sources.quirks import AS_DECODED, IMPLIED_DISCOUNTS, NO_STEP, ZERO_REWARDS, Quirks
 from pipeline.sources.rlds.features import EpisodeFeatures, LeafKind, Path
 from pipeline.sources.rlds.ours import EPISODE_ID, FIRST, LAST, RESET_THERE, TERMINAL
 from pipeline.sources.rlds.record import RldsRecord
@@ -74,17 +74,30 @@ class ForeignRules:
     def episode(self, record: RldsRecord) -> Episode | None:
         """The episode; None where it is left out, which is counted. Raises MalformedRecord."""
         if record.once.get(INVALID, np.False_).any():
-            self.quirks.count("invalid_episodes", "{count} episodes are marked as invalid and were left out.")
+            self.quirks.count(
+                "invalid_episodes",
+                "{count} episodes are marked as invalid and were left out.",
+                rule=f"{INVALID} is true",
+                dropped=1,
+                unit="episodes",
+            )
             return None
         if not self._is_whole(record):
             return None
         if record.rows - (self.last_row == LastRow.DUMMY) < 1:
-            self.quirks.count("episodes_without_steps", "{count} episodes have no step and were left out.")
+            self.quirks.count(
+                "empty_episodes",
+                "{count} episodes have no step and were left out.",
+                rule=NO_STEP,
+                dropped=1,
+                unit="episodes",
+            )
             return None
         for name in record.lossy:
             self.quirks.count(
                 "lossy_pictures",
                 f"{{count}} episodes have {name} in JPEG, which is not what was seen; it is stored as decoded here.",
+                rule=AS_DECODED,
             )
         terminated = self._terminated(record)
         steps, texts, mission = self._steps(record, terminated), self._texts(record), self._mission(record)
@@ -111,8 +124,11 @@ class ForeignRules:
         if (first is None or first[:1].all()) and (last is None or last[-1:].all()):
             return True
         self.quirks.count(
-            "incomplete_episodes",
+            "incomplete",
             f"{{count}} episodes have no {FIRST} or no {LAST} and were left out: they are cut off.",
+            rule=f"whole from {FIRST} to {LAST}",
+            dropped=1,
+            unit="episodes",
         )
         return False
 
@@ -121,16 +137,22 @@ class ForeignRules:
         before = record.rows - 1 - (self.last_row == LastRow.DUMMY)
         is_zero = discount is not None and bool((discount[before] == 0).all())
         if terminal is None:
-            self.quirks.note("no_is_terminal", f"There is no {TERMINAL}: where the last discount is 0, it terminated.")
+            sentence = f"There is no {TERMINAL}: where the last discount is 0, it terminated."
+            self.quirks.note("no_terminals", sentence, rule="a last discount of 0 is terminal")
             return is_zero
         if terminal[:-1].any():
             self.quirks.count(
-                "terminal_inside", f"{{count}} episodes have {TERMINAL} before their last row; it says nothing."
+                "ends_inside",
+                f"{{count}} episodes have {TERMINAL} before their last row; it says nothing.",
+                rule=f"{TERMINAL} counts on the last row",
+                dropped=int(np.count_nonzero(terminal[:-1])),
+                unit="flags",
             )
         if discount is not None and bool(terminal[-1]) != is_zero:
             self.quirks.count(
                 "contradicting_discounts",
                 f"{{count}} episodes have a last discount that says something else than {TERMINAL}, which was taken.",
+                rule=f"{TERMINAL} decides",
             )
         return bool(terminal[-1])
 
@@ -145,13 +167,14 @@ class ForeignRules:
 
     def _reward(self, record: RldsRecord) -> Float64[np.ndarray, "rows"]:
         if REWARD not in record.steps:
-            self.quirks.note("no_rewards", "There are no rewards: they are 0.")
+            self.quirks.note("no_rewards", "There are no rewards: they are 0.", rule=ZERO_REWARDS)
             return np.zeros(record.rows)
         return self._without_last(_numbers(record.steps[REWARD], REWARD), "a reward")
 
     def _discount(self, record: RldsRecord, terminated: bool, rows: int) -> Float64[np.ndarray, "rows"]:
         if DISCOUNT not in record.steps:
-            self.quirks.note("no_discounts", "There are no discounts: they are 1, and 0 where an episode terminated.")
+            sentence = "There are no discounts: they are 1, and 0 where an episode terminated."
+            self.quirks.note("no_discounts", sentence, rule=IMPLIED_DISCOUNTS)
             return implied_discounts(rows - 1, terminated)
         discount = np.zeros(rows)
         discount[:-1] = _numbers(record.steps[DISCOUNT], DISCOUNT)[: rows - 1]
@@ -162,9 +185,12 @@ class ForeignRules:
         if self.last_row == LastRow.VALID or not array[-1].any():
             return array
         self.quirks.count(
-            "last_rows_with_values",
+            "last_row_values",
             f"{{count}} episodes have {what} other than 0 on the last row, where nothing is done; that was left out. "
             "source.last_row=valid takes that row for a step.",
+            rule="source.last_row=dummy",
+            dropped=1,
+            unit="values",
         )
         return np.concatenate([array[:-1], np.zeros_like(array[-1:])])
 
@@ -178,7 +204,13 @@ class ForeignRules:
     def _mission(self, record: RldsRecord) -> str:
         texts = record.step_texts.get(self.mission, [])
         if len(set(texts)) > 1:
-            self.quirks.count("varying_missions", "{count} episodes change their mission; the first one was taken.")
+            self.quirks.count(
+                "varying_missions",
+                "{count} episodes change their mission; the first one was taken.",
+                rule="the first row names the mission",
+                dropped=len(set(texts)) - 1,
+                unit="missions",
+            )
         return texts[0] if texts else record.once_texts.get(self.mission, "")
 
 

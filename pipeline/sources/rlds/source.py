@@ -135,11 +135,28 @@ class RldsSource(Source):
         where, features = dataset.folder / FEATURES_FILE, dataset.features
         steps = {n: leaf for n, leaf in features.steps.items() if f"{STEPS}/{n}" not in self.leave_out}
         once = {n: leaf for n, leaf in features.episode.items() if n not in self.leave_out}
+        if left_out := [
+            n for n in self.leave_out if n in {*features.episode, *(f"{STEPS}/{n}" for n in features.steps)}
+        ]:
+            quirks.note(
+                "unread_arrays",
+                f"Features that were left out: {', '.join(left_out)}.",
+                len(left_out),
+                rule="source.leave_out",
+                dropped=len(left_out),
+                unit="features",
+            )
         if unread := [leaf for leaf in steps.values() if not leaf.is_read]:
             raise _unreadable(unread, where, self.leave_out)
         for leaf in once.values():
             if not leaf.is_read:
-                quirks.note("unread_metadata", f"{leaf.name} ({leaf.node}) of the episodes is not read.")
+                quirks.note(
+                    "unread_metadata",
+                    f"{leaf.name} ({leaf.node}) of the episodes is not read.",
+                    rule="facts are numbers or texts",
+                    dropped=1,
+                    unit="features",
+                )
         features = EpisodeFeatures(steps, {n: leaf for n, leaf in once.items() if leaf.is_read})
         if not is_ours(dataset.features):
             _require_episodes(features, where, self.action)

@@ -40,7 +40,8 @@ class CsvSource(Source):
         for file in self._files(task)[start:]:
             lines = list(csv.DictReader(file.open()))
             unpaid = sum(not line["reward"] for line in lines)
-            quirks.count("missing_rewards", "{count} steps without a reward were read as 0.0.", unpaid)
+            sentence = "{count} steps without a reward were read as 0.0."
+            quirks.count("missing_rewards", sentence, unpaid, rule="no reward is 0")
             steps = {
                 "observation": np.array([[float(line["observation"])] for line in lines]),
                 "action": np.array([int(line["action"]) for line in lines]),

@@ -65,7 +65,7 @@ def test_an_episode_has_all_its_steps_and_no_observation_that_was_made_up(path, 
         (True, False, "terminated"),
         (False, True, "time_limit"),
     ]
-    assert quirks == {"tail": 2, "no_final_observations": 3}
+    assert quirks == {"incomplete": 2, "no_final_observations": 3}
 
 
 def test_next_observations_give_the_last_one(path, arrays):
@@ -73,7 +73,7 @@ def test_next_observations_give_the_last_one(path, arrays):
     (first, second, third), quirks = read(write_d4rl(path, arrays))
     assert [first_numbers(e) for e in (first, second, third)] == [[0, 1, 2, 3], [100, 101], [200, 201, 202, 203, 204]]
     assert first.has_final_observation
-    assert quirks == {"tail": 2, "differing_next_observations": 5}  # the other number of each row is not one more
+    assert quirks == {"incomplete": 2, "differing_next_observations": 5}  # the other number of each row is not one more
 
 
 def test_a_last_observation_is_repeated_or_its_step_dropped_where_that_is_wanted(path, arrays):
@@ -97,10 +97,10 @@ def test_without_timeouts_an_episode_ends_after_so_many_steps_counted_anew(path,
     episodes, quirks = read(path, max_episode_steps=3)  # of the rows 0 1 2 | 100 200 201 | 202 203 300 | 301
     assert [first_numbers(e)[:-1] for e in episodes] == [[0, 1, 2], [100, 200, 201], [202, 203, 300]]
     assert [e.terminated for e in episodes] == [True, False, False]
-    assert quirks["tail"] == 1
+    assert quirks["incomplete"] == 1
     episodes, quirks = read(path, max_episode_steps=7)
     assert [e.length for e in episodes] == [3, 7]
-    assert "tail" not in quirks
+    assert "incomplete" not in quirks
     assert [e.length for e in read(path, max_episode_steps=2)[0]] == [2, 1, 2, 2, 2]
 
 
@@ -125,7 +125,7 @@ def test_infos_are_kept_and_metadata_is_noted(path, arrays):
     (first, *_), quirks = read(write_d4rl(path, arrays))
     np.testing.assert_array_equal(first.steps["info/goal/x"], [0, 1, 2, 0])
     assert {"info/qpos", "info/costs"} < set(first.steps)
-    assert quirks["other_datasets"] == 2
+    assert quirks["unread_arrays"] == 2
 
 
 def test_a_chunked_set_is_read_in_the_order_of_its_numbers(path, arrays):

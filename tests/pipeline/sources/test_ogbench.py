@@ -83,11 +83,11 @@ def test_what_was_odd_is_counted(tmp_path):
     episodes, quirks = read(path)
     assert [episode.rows for episode in episodes] == [3, 3, 6, 5]
     assert [(quirk.name, quirk.sentence) for quirk in quirks] == [
-        ("open_end", "The last episode of antmaze-v0.npz ends without a mark in terminals."),
-        ("left_out", "goal was left out: it is float64 of shape (3,)."),
-        ("left_out", "words was left out: it is <U1 of shape (13,)."),
+        ("incomplete", "The last episode of antmaze-v0.npz ends without a mark in terminals."),
+        ("unread_arrays", "goal was left out: it is float64 of shape (3,)."),
+        ("unread_arrays", "words was left out: it is <U1 of shape (13,)."),
         ("no_rewards", "The files hold no rewards; they are zeros here."),
-        ("single_rows", "1 episode has one row, and so no step; it was left out."),
+        ("empty_episodes", "1 episode has one row, and so no step; it was left out."),
     ]
 
 

@@ -18,10 +18,12 @@ from pipeline.episode import Episode
 from pipeline.errors import InvalidInput
 from pipeline.sources.jat.missions import token_name
 from pipeline.sources.jat.source import JatSource
-from pipeline.sources.quirks import Quirk
+from pipeline.sources.quirks import NO_STEP, Quirk
 from tests.jat_files import GRID_SCHEMA, RAW_SCHEMA, JatTask, make_missions, write_rows
 
-EMPTY = Quirk("empty_episodes", 2, "2 episodes of length 0 have no rows and were left out.")
+EMPTY = Quirk(
+    "empty_episodes", 2, "2 episodes of length 0 have no rows and were left out.", NO_STEP, dropped=2, unit="episodes"
+)
 
 
 def source(task: JatTask, **chosen: Any) -> JatSource:

@@ -163,4 +163,4 @@ class TestOurs:
         episodes = list(source.episodes("toy", "corner"))
         assert [episode.length for episode in episodes] == [3, 4]
         assert not any(episode.has_final_observation for episode in episodes)
-        assert [quirk.name for quirk in source.quirks("toy", "corner")] == ["changed_export"]
+        assert [quirk.name for quirk in source.quirks("toy", "corner")] == ["stale_episode_metadata"]

@@ -126,8 +126,8 @@ def test_what_is_odd_is_kept_and_counted(tmp_path: Path):
     source = LeRobotSource(str(files.write(tmp_path)))
     first, second = source.episodes("toy", "corner")
     assert {quirk.name: quirk.count for quirk in source.quirks("toy", "corner")} == {
-        "left_out_labels": 1, "no_rewards": 1, "unknown_ends": 1, "own_timestamps": 2, "inner_next_done": 1,
-        "changing_tasks": 1,
+        "unread_arrays": 1, "no_rewards": 1, "no_terminals": 1, "own_timestamps": 2, "ends_inside": 1,
+        "varying_missions": 1,
     }  # fmt: skip
     assert first.steps["info/next/done"].tolist() == [False, True, False, True, False]
     np.testing.assert_allclose(first.steps["info/timestamp"], [0, 0.15, 0.3, 0.45, 0])

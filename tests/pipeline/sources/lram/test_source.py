@@ -98,10 +98,10 @@ def test_episodes_come_in_the_order_of_their_trajectories(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "quirk"),
     [
-        ({"dones": None}, "no_dones"),
-        ({"dones": np.array([0, 1, 0, 1], np.float32)}, "dones_inside"),
-        ({"next_states": np.zeros(4)}, "other_arrays"),
-        ({"returns_to_go": np.zeros(4, np.float32), "rewards": np.ones(4, np.float32)}, "other_returns_to_go"),
+        ({"dones": None}, "no_terminals"),
+        ({"dones": np.array([0, 1, 0, 1], np.float32)}, "ends_inside"),
+        ({"next_states": np.zeros(4)}, "unread_arrays"),
+        ({"returns_to_go": np.zeros(4, np.float32), "rewards": np.ones(4, np.float32)}, "wrong_returns_to_go"),
     ],
 )
 def test_what_is_odd_is_counted(tmp_path, changed, quirk):

@@ -75,7 +75,7 @@ def test_jpegs_are_decoded_and_marked_as_lossy(tmp_path):
     for episode in source.episodes("toy", "corner"):
         assert episode.steps["observation"].shape[1:] == (32, 40, 3)
         assert episode.steps["observation"].std() > 10
-    assert quirks(tmp_path) == {"jpeg_pictures": 7}
+    assert quirks(tmp_path) == {"lossy_pictures": 7}
 
 
 def test_tuples_texts_and_parts_of_actions_find_their_places(tmp_path):
@@ -112,7 +112,7 @@ def test_what_is_odd_is_counted(tmp_path):
     made[2]["terminations"] = np.array([True, False])
     write_hdf5(tmp_path, made, ids=[0, 2, 5], attributes={"seed": -4})
     assert quirks(tmp_path) == {
-        "other_ids": 1, "empty_episodes": 1, "other_infos": 1, "flags_inside": 1, "other_seeds": 2,
+        "other_ids": 1, "empty_episodes": 1, "unread_arrays": 1, "ends_inside": 1, "other_seeds": 2,
     }  # fmt: skip
     assert MinariSource(str(tmp_path)).count("toy", "corner") == 2
 

@@ -115,7 +115,7 @@ def test_a_last_row_that_is_a_step_is_one_where_that_is_set(tmp_path: Path):
     values = walk(0, 3, False, **{"steps/reward": np.float32([1, 2, 3, 4]), "steps/action": np.array([1, 2, 3, 0])})
     (episode,), quirks = one(tmp_path, values)
     assert episode.steps["reward"].tolist() == [1, 2, 3, 0]
-    assert quirks == {"last_rows_with_values": 1}
+    assert quirks == {"last_row_values": 1}
     (episode,), quirks = one(tmp_path, values, last_row="valid")
     assert episode.steps["reward"].tolist() == [1, 2, 3, 4, 0]
     assert not episode.has_final_observation
@@ -126,8 +126,8 @@ def test_a_last_row_that_is_a_step_is_one_where_that_is_set(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changed", "quirk"),
     [
-        ({"steps/is_last": np.zeros(4, bool)}, "incomplete_episodes"),
-        ({"steps/is_first": np.zeros(4, bool)}, "incomplete_episodes"),
+        ({"steps/is_last": np.zeros(4, bool)}, "incomplete"),
+        ({"steps/is_first": np.zeros(4, bool)}, "incomplete"),
         ({"invalid": True}, "invalid_episodes"),
     ],
 )
@@ -145,7 +145,7 @@ def test_an_episode_of_one_row_is_left_out_and_counted(tmp_path: Path):
     write_tfds(tmp_path, STEPS, [[record(walk(0, 0, False)), record(walk(1, 1, False))]], ONCE)
     episodes, quirks = read(tmp_path)
     assert [episode.length for episode in episodes] == [1]
-    assert quirks == {"episodes_without_steps": 1}
+    assert quirks == {"empty_episodes": 1}
 
 
 def test_what_is_not_there_is_made_by_rule_and_told(tmp_path: Path):
@@ -157,7 +157,7 @@ def test_what_is_not_there_is_made_by_rule_and_told(tmp_path: Path):
     without = {name: node for name, node in STEPS.items() if name not in ("is_terminal", "is_first", "is_last")}
     (episode,), quirks = one(tmp_path, walk(0, 3, True), without)
     assert episode.terminated
-    assert set(quirks) == {"no_is_terminal"}
+    assert set(quirks) == {"no_terminals"}
 
 
 def test_is_terminal_counts_more_than_a_discount(tmp_path: Path):
@@ -318,7 +318,7 @@ def test_an_action_of_several_arrays_is_joined_or_chosen(tmp_path: Path):
     parts = {"steps/action/b": np.float32([[1, 2], [3, 4]]), "steps/action/a": np.array([7, 8]), "steps/action": None}
     (episode,), quirks = one(tmp_path, walk(0, 1, True, **parts), steps, action="join")
     assert episode.steps["action"].tolist() == [[7, 1, 2], [0, 0, 0]]
-    assert quirks == {"last_rows_with_values": 1}
+    assert quirks == {"last_row_values": 1}
     (episode,), _ = one(tmp_path, walk(0, 1, True, **parts), steps, action="b")
     assert episode.steps["action"].tolist() == [[1, 2], [0, 0]]
     assert episode.steps["info/action/a"].tolist() == [7, 8]
