@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import ALL_TASKS, Artifact
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Manifest
 from pipeline.artifacts.exported import EXPORT, export_words, place_in
 from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
+from pipeline.campaign.quirks import quirk_lines
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
 from pipeline.machine.files import write_json
@@ -20,6 +21,8 @@ from pipeline.wording import few, how_many
 log = logging.getLogger(__name__)
 
 MADE = "artifacts.json"
+SHOWN_DIGITS = 16
+"""Of a digest, as on pages."""
 TRACEBACKS = "REPERTOIRE_TRACEBACKS"
 """1: tracebacks are shown, too. run.py sets it where the user has set HYDRA_FULL_ERROR, jobs of a sweep inherit it."""
 
@@ -87,6 +90,8 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
         facts.append(f"success {rate}")
     if still := stuck_episodes(artifact):
         facts.append(still)
+    if manifest.kind == EPISODES:
+        facts.append(f"digest {manifest.digest[:SHOWN_DIGITS]}")
     if artifact.built:
         facts.append(f"{manifest.seconds:.1f} s")
     label = manifest.task.removesuffix(f"/{ALL_TASKS}")
@@ -95,5 +100,17 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
     log.info("%s %s %s %s (%s)", stage, label, how, where, "; ".join(filter(None, [", ".join(facts), lost])))
     if (page := artifact.path / "page" / "index.html").is_file():
         log.info("  page: %s", page)
-    for warning in manifest.warnings if artifact.built else []:
-        log.warning("  note: %s", warning)
+    if artifact.built:
+        _log_notes(manifest)
+
+
+def _log_notes(manifest: Manifest) -> None:
+    """The oddities of foreign data as one table, each other warning as a line."""
+    sentences = {quirk["sentence"] for quirk in manifest.quirks}
+    if lines := quirk_lines(manifest.quirks):
+        log.warning("  odd in these data:")
+        for line in lines:
+            log.warning(line)
+    for warning in manifest.warnings:
+        if warning not in sentences:
+            log.warning("  note: %s", warning)

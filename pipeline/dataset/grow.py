@@ -169,12 +169,14 @@ def _after(before: Artifact | None, noticed: Noticed) -> Noticed:
     if before is None:
         return Noticed(list(dict.fromkeys(noticed.warnings)), noticed.quirks)
     old = before.manifest
-    again = {_said(quirk) for quirk in noticed.quirks}  # an earlier version noted the same without its rule
-    quirks = [*(quirk for quirk in old.quirks if _said(quirk) not in again), *noticed.quirks]
+    again = {
+        _name_and_sentence(quirk) for quirk in noticed.quirks
+    }  # an earlier version noted the same without its rule
+    quirks = [*(quirk for quirk in old.quirks if _name_and_sentence(quirk) not in again), *noticed.quirks]
     return Noticed(list(dict.fromkeys([*old.warnings, *noticed.warnings])), quirks)
 
 
-def _said(quirk: Mapping[str, Any]) -> tuple[Any, Any]:
+def _name_and_sentence(quirk: Mapping[str, Any]) -> tuple[Any, Any]:
     return quirk["name"], quirk["sentence"]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from pipeline.campaign.quirks import COLUMNS, quirk_row
 from pipeline.dataset.rewards import clipping_note, return_words, reward_words
 from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.frames.video import FPS
@@ -45,7 +46,11 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
     Raises InvalidInput where jinja2 is missing.
     """
     artifacts = sources.artifacts
-    warnings = [(a.manifest.kind, for_others(warning)) for a in artifacts for warning in a.manifest.warnings]
+    quirks = artifacts[0].manifest.quirks
+    odd = {quirk["sentence"] for quirk in quirks}  # they have a table of their own
+    warnings = [
+        (a.manifest.kind, for_others(each)) for a in artifacts for each in a.manifest.warnings if each not in odd
+    ]
     return render(
         "page_template.html.j2",
         domain=sources.domain.label,
@@ -71,6 +76,8 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
         still=STILL,
         made=[(a, _place(a.path, root), short_command(a.manifest.command)) for a in artifacts],
         warnings=warnings,
+        quirks=[list(map(for_others, quirk_row(quirk))) for quirk in quirks],
+        quirk_columns=COLUMNS,
     )
 
 

@@ -24,6 +24,7 @@ from pipeline.episode import Episode
 from pipeline.errors import ArtifactNotFound
 from pipeline.interfaces import Transition
 from pipeline.sources.contract import Source
+from pipeline.sources.quirks import Quirk
 from pipeline.storage.choice import open_arrays
 from stages import distances, ingest, report, retrieval
 from tests.browser import chromium, needs_browser
@@ -70,6 +71,9 @@ class Log(Source):
 
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
         return iter(self._episodes[start:])
+
+    def quirks(self, domain: str, task: str) -> list[Quirk]:
+        return [Quirk("links", 1200, "Links <were> not followed: /home/me/a.", "/home/me/conf=1", 1200, "links")]
 
     def count(self, domain: str, task: str) -> int | None:
         return len(self._episodes)
@@ -204,6 +208,9 @@ def test_episodes_from_elsewhere_have_no_pictures(tmp_path: Path, episodes: list
     prepared(workspace, dataset="log-v1")
     text = text_of(html_of(report.run(**settings(workspace, dataset="log-v1"))))
     assert "No pictures: the episodes were read from a source (old-log)" in text
+    assert "1 odd:" in text
+    assert "links 1,200 …/conf=1 1,200 links Links <were> not followed: …/a." in text
+    assert text.count("Links <were>") == 1
 
 
 def test_another_version_of_the_simulator_is_named_instead_of_drawn(workspace: Workspace, tmp_path: Path):
