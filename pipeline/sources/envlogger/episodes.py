@@ -80,7 +80,9 @@ def _actions(frame: Frame, specs: Specs, quirks: Quirks) -> Shaped[np.ndarray, "
         return each[0]
     if any(column.keys[1:] != (str(number),) for number, column in enumerate(columns)):
         quirks.note(
-            "joined_actions", "An action is several arrays; they lie side by side, in the order of their names."
+            "joined_actions",
+            "An action is several arrays; they lie side by side, in the order of their names.",
+            rule="an action is one array",
         )
     flat = [array.reshape(len(array), -1) for array in each]
     dtype = np.result_type(*flat)

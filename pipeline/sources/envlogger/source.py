@@ -76,7 +76,9 @@ class EnvLoggerSource(Source):
         metadata = log_metadata(self.python, log)
         if not metadata:
             quirks.note(
-                "no_metadata", f"{METADATA} is missing or cannot be read: nothing tells the environment's specs."
+                "no_metadata",
+                f"{METADATA} is missing or cannot be read: nothing tells the environment's specs.",
+                rule="arrays are as they were logged",
             )
         specs = metadata.get("environment_specs") or {}
         with closing(log_frames(self.python, log, start, self.incomplete)) as frames:

@@ -130,11 +130,13 @@ class ActionReader:
             "no_number",
             "{count} actions are names without a number, which was found by the name.",
             len(alone) - alone.count(NO_ACTION),
+            rule="the game's own names of actions",
         )
         quirks.count(
             "unknown_actions",
             f"{{count}} actions are words that name no action here; they are {NO_ACTION}, and their texts stay.",
             alone.count(NO_ACTION),
+            rule="the number of an unknown word is none",
         )
         quirks.count(
             "other_names",
@@ -145,6 +147,7 @@ class ActionReader:
             "no_white_space",
             "{count} actions have no white space behind their number; the whole text is taken for the name.",
             sum(each.tight for each in found),
+            rule="a number ends at white space",
         )
         return np.array(numbers, np.int64)
 

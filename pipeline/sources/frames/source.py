@@ -28,7 +28,7 @@ from pipeline.sources.frames.actions import ActionReader, ActionsSeen
 from pipeline.sources.frames.screens import ScreenKind, has_alpha, observations, read_screen
 from pipeline.sources.frames.tree import EpisodeFiles, episode_files, episode_folders, folders_of, read_action
 from pipeline.sources.provenance import made_from
-from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.sources.quirks import ZERO_REWARDS, Quirk, Quirks
 from pipeline.wording import check_choice, few
 
 PROVENANCE = "provenance.json"
@@ -90,7 +90,7 @@ class FramesSource(PicturedSource):
         root, place = self._root(), self._place(domain, task)
         reader = self._scanned(domain, task).reader
         self._quirks[task] = quirks = Quirks()
-        quirks.note("no_rewards", "Folders of screens have no rewards; zeros stand for them.")
+        quirks.note("no_rewards", "Folders of screens have no rewards; zeros stand for them.", rule=ZERO_REWARDS)
         files = islice(episode_files(place, root, quirks), start, None)
         with ThreadPoolExecutor(available_cores(), "screens") as pool:
             yield from ahead(_episode(each, self.observed, reader, quirks, pool) for each in files)
@@ -177,7 +177,8 @@ def _episode(
     pairs = list(pool.map(read_screen, [files.folder / name for name in shown]))
     pictures, screens = [picture for picture, _ in pairs], [pixels for _, pixels in pairs]
     alpha = sum(has_alpha(each) for each in pictures)
-    quirks.count("transparent", "{count} screens have an alpha channel; observations are without it.", alpha)
+    quirks.count("transparent", "{count} screens have an alpha channel; observations are without it.", alpha,
+                 rule="screens are red, green and blue", dropped=alpha, unit="channels")  # fmt: skip
     try:
         episode = _with_facts(files, texts, observations(screens, observed, str(files.folder)), reader, quirks)
     except InvalidEpisode as error:
@@ -194,10 +195,12 @@ def _with_facts(
 ) -> Episode:
     length, folder = len(texts), files.folder.name
     if names.RANDOMNESS_MARK not in folder:
-        quirks.count("no_randomness", "{count} episodes say no randomness in their names; it counts as 0.0.")
+        quirks.count("no_randomness", "{count} episodes say no randomness in their names; it counts as 0.0.",
+                     rule="no randomness is 0.0")  # fmt: skip
     chance = names.randomness_number(names.randomness_text(folder))
     if chance is None:
-        quirks.count("odd_randomness", "the randomness of {count} episodes is no number; it counts as 0.0.")
+        quirks.count("odd_randomness", "the randomness of {count} episodes is no number; it counts as 0.0.",
+                     rule="no randomness is 0.0")  # fmt: skip
     steps = {
         "action": reader.read(texts, quirks),
         "reward": np.zeros(length),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.frames.names import EPISODE
-from pipeline.sources.quirks import Quirks
+from pipeline.sources.quirks import NO_STEP, Quirks
 
 MOST_TEXT = 2**20
 """Bytes of an action's file."""
@@ -60,13 +60,14 @@ def episode_files(place: Path, root: Path, quirks: Quirks) -> Iterator[EpisodeFi
     """The episodes of an environment's folder that have a step, by the names of their folders."""
     unfinished = [folder for folder in folders_of(place, root) if folder.name.startswith(f"temp_{EPISODE}")]
     quirks.note("unfinished_episodes", "{count} folders temp_episode_* of a run that was stopped were left out.",
-                len(unfinished))  # fmt: skip
+                len(unfinished), rule="whole ones have no temp_", dropped=len(unfinished), unit="folders")  # fmt: skip
     for folder in episode_folders(place, root):
         files = _files_of(folder, root, quirks)
         if files.frames:
             yield files
         else:
-            quirks.count("empty_episodes", "{count} episodes have no screen with an action; they were left out.")
+            quirks.count("empty_episodes", "{count} episodes have no screen with an action; they were left out.",
+                         rule=NO_STEP, dropped=1, unit="episodes")  # fmt: skip
 
 
 def _files_of(folder: Path, root: Path, quirks: Quirks) -> EpisodeFiles:
@@ -95,8 +96,10 @@ def _files_of(folder: Path, root: Path, quirks: Quirks) -> EpisodeFiles:
     last = frames.get(after) if decided else None
     _note_holes(frames, decided, len(actions), last is not None, quirks)
     if [frames[number] for number in decided] != sorted(frames[number] for number in decided):
-        quirks.count("sorted_by_number", "screens of {count} episodes were put into the order of their numbers.")
-    quirks.count("no_file_number", "{count} files frame_* or action_* have no number; they were left out.", others)
+        quirks.count("sorted_by_number", "screens of {count} episodes were put into the order of their numbers.",
+                     rule="numbers give the order")  # fmt: skip
+    quirks.count("no_file_number", "{count} files frame_* or action_* have no number; they were left out.", others,
+                 rule="a screen's name ends in its number", dropped=others, unit="files")  # fmt: skip
     return EpisodeFiles(
         folder, [frames[n] for n in decided], decided, [actions[digits[n]] for n in decided], last
     )  # fmt: skip
@@ -104,17 +107,22 @@ def _files_of(folder: Path, root: Path, quirks: Quirks) -> EpisodeFiles:
 
 def _note_holes(frames: dict[int, str], decided: list[int], actions: int, last: bool, quirks: Quirks) -> None:
     without = len(frames) - len(decided) - last
-    quirks.count("frames_without_action", "{count} screens have no action; they were left out.", without)
-    quirks.count("actions_without_frame", "{count} actions have no screen; they were left out.", actions - len(decided))
+    quirks.count("frames_without_action", "{count} screens have no action; they were left out.", without,
+                 rule="a step is a screen and its action", dropped=without, unit="screens")  # fmt: skip
+    unseen = actions - len(decided)
+    quirks.count("actions_without_frame", "{count} actions have no screen; they were left out.", unseen,
+                 rule="a step is a screen and its action", dropped=unseen, unit="actions")  # fmt: skip
     if decided:
         holes = decided[-1] - decided[0] + 1 - len(decided)
         quirks.count(
             "holes",
             "{count} numbers are missing between an episode's screens; the step before each leads over the hole.",
             holes,
+            rule="steps follow one another",
         )
         if not last:
-            quirks.count("no_final_screen", "{count} episodes have no screen after their last action.")
+            quirks.count("no_final_screen", "{count} episodes have no screen after their last action.",
+                         rule="marked as missing")  # fmt: skip
 
 
 def _require_inside(entry: os.DirEntry[str], root: Path) -> None:

@@ -29,13 +29,26 @@ class Call(NamedTuple):
 
 def calls() -> Iterator[Call]:
     for path in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
             if is_quirk(node):
                 place = path.relative_to(SOURCES)
-                (name, *_), door = node.args, place.parts[0].removesuffix(".py").removesuffix("_file")
-                assert isinstance(name, ast.Constant), f"{place}:{node.lineno}: the name of a quirk is a word"
+                door = place.parts[0].removesuffix(".py").removesuffix("_file")
                 keywords = {str(each.arg): each.value for each in node.keywords}
-                yield Call(f"{place}:{node.lineno}", door, name.value, keywords)
+                names = [node.args[0].value] if isinstance(node.args[0], ast.Constant) else names_in_table(tree)
+                assert names, f"{place}:{node.lineno}: the name of a quirk is a word, or a key of {TABLE}"
+                yield from (Call(f"{place}:{node.lineno}", door, name, keywords) for name in names)
+
+
+TABLE = "MET"
+"""What a module calls the quirks that its reader counts under their names."""
+
+
+def names_in_table(tree: ast.Module) -> list[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == TABLE and isinstance(node.value, ast.Dict):
+            return [ast.literal_eval(key) for key in node.value.keys if key]
+    return []
 
 
 def is_quirk(node: ast.AST) -> bool:
