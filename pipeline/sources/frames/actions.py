@@ -142,6 +142,7 @@ class ActionReader:
             "other_names",
             "{count} actions have another name than their number has here; the numbers count, the texts stay.",
             sum(self._is_misnamed(each) for each in found),
+            rule="numbers count before names",
         )
         quirks.count(
             "no_white_space",

@@ -92,7 +92,7 @@ def test_the_page_of_the_sources_lists_the_quirks_of_each():
     found[CHANGED] = {"d4rl", "kabuki", "lerobot", "lram", "minari", "ogbench", "rlds"}
     page = (ROOT / "docs" / "sources" / "README.md").read_text().partition("| quirk |")[2]
     rows = re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", page, re.MULTILINE)
-    assert [name for name, _ in rows] == sorted(found), "each quirk has one row, in the order of names"
+    assert [name for name, _ in rows] == sorted(found), "each quirk has one row, in order"
     assert {name: set(doors.split(", ")) for name, doors in rows} == dict(found)
 
 
