@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from functools import partial
@@ -21,11 +20,9 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError, unknown_name
-from pipeline.fingerprint import canonical, differences
 from pipeline.formats.checks import wrong_export
 from pipeline.frames.checks import wrong_frames
 from pipeline.frames.store import FRAMES
-from pipeline.interfaces import Environment
 from pipeline.machine.files import read_json
 from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
@@ -35,16 +32,13 @@ from pipeline.regent.checks import wrong_bins, wrong_distances, wrong_neighbours
 from pipeline.regent.fits import made_of_others
 from pipeline.regent.rows import RowLayout
 from pipeline.rollout.audit import audit as replay_audit
+from pipeline.rollout.simulator import NoSimulator, OtherSettings, simulator_of
 from pipeline.wording import how_many
 
 REPLAY = "replay"
 SHOWN = 20
 
 log = logging.getLogger(__name__)
-
-
-class OtherSettings(InvalidInput):
-    """A dataset that cannot be stepped again by this command's simulator."""
 
 
 FACTS = StageFacts(per_task=False)
@@ -106,17 +100,11 @@ def run(
 
 def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:
     """Where the simulator differs from what was recorded; logs how much of the dataset replays exactly."""
-    if "environment" not in artifact.manifest.parameters:
-        log.info(
-            "audit %s %s: it was ingested, there is no simulator to ask", artifact.manifest.task, artifact.path.name
-        )
+    try:
+        environment = simulator_of(artifact, domain)
+    except NoSimulator as error:
+        log.info("audit %s %s: %s", artifact.manifest.task, artifact.path.name, error)
         return []
-    if artifact.task not in domain.tasks:
-        log.info("audit %s %s: it is of another environment than was named", artifact.manifest.task, artifact.path.name)
-        return []
-    environment = partial(domain.environment, task=artifact.task)
-    if lines := _other_settings(artifact, environment()):
-        raise OtherSettings(f"{artifact.manifest.task} {artifact.manifest.version}: {'; '.join(lines)}")
     exact, steps, different = 0, 0, []
     with progress("audit", artifact.manifest.task, "episodes", int(artifact.manifest.counts["episodes"])) as advance:
         for each in replay_audit(environment, artifact, workers):
@@ -131,15 +119,6 @@ def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:
         artifact.manifest.task, artifact.path.name, exact, counts["episodes"], steps, counts["states"],
     )  # fmt: skip
     return different
-
-
-def _other_settings(artifact: Artifact, environment: Environment) -> list[str]:
-    """What differs between the recorded simulator and the one of this command; another version may differ."""
-    here = [dict(artifact.manifest.parameters["environment"]), json.loads(canonical(dict(environment.identity())))]
-    environment.close()
-    for identity in here:
-        identity.pop("versions", None)
-    return differences(*here)
 
 
 def _remake(artifact: Artifact) -> str:
