@@ -10,11 +10,13 @@ from pipeline.artifacts.draft import Draft
 from pipeline.campaign.stage import StageFacts
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import digest_arrays
+from pipeline.doctor.checks import DOCTOR_FORMAT
+from pipeline.doctor.examined import examined
 from pipeline.fingerprint import canonical
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.machine.provenance import Stopwatch
 from pipeline.regent.recipe import Recipe
-from pipeline.report.figures import Figures, Media
+from pipeline.report.figures import Diagnosis, Figures, Media
 from pipeline.report.gather import figures_of, places_of
 from pipeline.report.identity import best_page, page_spec
 from pipeline.report.index import FIGURES, INDEX, PAGE, THUMBNAIL
@@ -31,14 +33,15 @@ FACTS = StageFacts()
 
 
 @beartype
-def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
+def run(*, recipe: Recipe, workspace: Workspace, force: bool, doctor: bool = True) -> Artifact:
     """The folder `page/` with `index.html` and its videos, and `figures.json`, the data that it shows.
 
     Only the episodes are needed. What else is there, embeddings, neighbours, distances and frames, is shown; where it
     is not there, or nothing can draw or write videos, the page says why. It is then another artifact, so that the same
-    command makes the better page once it can. Raises ArtifactNotFound where there is no such dataset.
+    command makes the better page once it can. `doctor` reads all of the dataset once more and shows what is wrong with
+    it, apart from other datasets and without the simulator: stage=doctor asks these, too. Raises ArtifactNotFound where there is no such dataset.
     """
-    sources = page_sources(recipe, workspace)
+    sources = page_sources(recipe, workspace, DOCTOR_FORMAT if doctor else None)
     if not force and (page := workspace.get(best_page(sources))):
         page.require_whole()
         return page
@@ -51,12 +54,23 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact:
     def write(draft: Draft) -> None:
         media = Media(pictures.frames, picture_words(pictures.origin, sources.screens), pictures.why)
         media.no_videos = no_videos
-        figures = figures_of(sources)
+        diagnosis = None
+        if doctor:
+            diagnosis, media.commands = _diagnosis(sources)
+        figures = figures_of(sources, diagnosis)
         problems = [] if no_videos else _write_videos(sources, figures, media, draft)
         _write(sources, figures, media, workspace, draft)
         draft.warnings.extend(for_others(each) for each in (*_warnings(pictures, no_videos), *problems))
 
     return workspace.build(spec, write, force, stopwatch)
+
+
+def _diagnosis(sources: PageSources) -> tuple[Diagnosis, tuple[str, ...]]:
+    """What the doctor says of the dataset, and the commands for what it found, which belong to no figure."""
+    said = examined(sources.dataset)
+    rows = [finding.as_json() for finding in said.findings]
+    commands = tuple(row.pop("command") for row in rows)
+    return Diagnosis(tuple(rows), said.checked, tuple(said.unchecked)), commands
 
 
 def _warnings(pictures: Pictures, no_videos: str) -> list[str]:

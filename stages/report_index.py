@@ -12,6 +12,7 @@ from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
 from pipeline.dataset.workspace import Workspace
 from pipeline.digest import digest_arrays
+from pipeline.doctor.checks import DOCTOR_FORMAT
 from pipeline.errors import InvalidInput
 from pipeline.fingerprint import canonical
 from pipeline.machine.files import write_atomic, write_json
@@ -32,7 +33,7 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool) -> Artifact | None
     tasks = chosen_tasks(domain, recipe.task) or list(domain.tasks)
     if len(tasks) == 1:
         return None
-    pages = list(made_pages(recipe, tasks, workspace).values())
+    pages = list(made_pages(recipe, tasks, workspace, DOCTOR_FORMAT).values())
     if not pages:
         both = Command("report", domain=domain.words, settings={"dataset": recipe.dataset})
         raise InvalidInput(

@@ -86,6 +86,26 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor says of the dataset.
+
+    Attributes:
+        findings: the worst first, each with `name`, `severity`, `count`, `what`, `why`, `examples` and `numbers`.
+        checked: the names of the checks that were made.
+        unchecked: what could not be looked at, and why.
+    """
+
+    findings: tuple[Mapping[str, Any], ...]
+    checked: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+    def counted(self) -> dict[str, int]:
+        """How many findings there are of each severity that occurs."""
+        found = [each["severity"] for each in self.findings]
+        return {severity: found.count(severity) for severity in dict.fromkeys(found)}
+
+
+@dataclass(frozen=True)
 class Shown:
     """An episode that is shown as a video. `rank` says why: its return is the `highest`, `middle` or `lowest`."""
 
@@ -113,6 +133,7 @@ class Figures:
         filmed: leading episodes that can be shown as videos, at most all.
         videos: some of those.
         search: None where nothing is retrieved.
+        diagnosis: None where the doctor was not asked.
     """
 
     digest: str
@@ -129,6 +150,7 @@ class Figures:
     filmed: int
     videos: tuple[Shown, ...]
     search: Search | None
+    diagnosis: Diagnosis | None
 
     @property
     def states(self) -> int:
@@ -168,6 +190,7 @@ class Media:
         videos: the files `videos/episode-<n>.mp4` and `.png` by episode; those that are missing are left out.
         video_origin: what the videos are made of, in words; empty where there are none.
         no_videos: why there are none; empty where there are.
+        commands: what shows or mends each finding of the doctor, in their order; empty texts where nothing does.
     """
 
     pictures: Mapping[tuple[int, int], UInt8[np.ndarray, "h w 3"]]
@@ -176,3 +199,4 @@ class Media:
     videos: Mapping[int, Video] = field(default_factory=dict)
     video_origin: str = ""
     no_videos: str = ""
+    commands: tuple[str, ...] = ()

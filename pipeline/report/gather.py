@@ -15,7 +15,7 @@ from pipeline.domains.actions import action_names
 from pipeline.machine.progress import progress
 from pipeline.report.actions import actions_of
 from pipeline.report.curves import curves_of
-from pipeline.report.figures import BINS, Figures, Match, Place
+from pipeline.report.figures import BINS, Diagnosis, Figures, Match, Place
 from pipeline.report.neighbours import lookups_of, search_of
 from pipeline.report.pictures import film_of
 from pipeline.report.ranges import Range, range_of
@@ -31,8 +31,8 @@ BLOCK_BYTES = 16 * 2**20
 """Of the rows of an array that are in memory at a time."""
 
 
-def figures_of(sources: PageSources) -> Figures:
-    """The figures of the page, read in blocks."""
+def figures_of(sources: PageSources, diagnosis: Diagnosis | None = None) -> Figures:
+    """The figures of the page, read in blocks. `diagnosis` is what the doctor says, where it was asked."""
     dataset = sources.dataset
     parameters = sources.artifact.manifest.parameters
     ends = dataset.texts("end_reason")
@@ -53,6 +53,7 @@ def figures_of(sources: PageSources) -> Figures:
         filmed=filmed,
         videos=shown_episodes(dataset, filmed) if filmed else (),
         search=search_of(sources.retrieved, sources.distances) if sources.retrieved else None,
+        diagnosis=diagnosis,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.dataset.prefix import episodes_parent
@@ -12,7 +13,7 @@ from pipeline.report.pictures import FRAMES, NONE, OBSERVATIONS, REPLAY, best_pi
 from pipeline.report.sources import PageSources
 
 REPORT = "report"
-REPORT_FORMAT = 4
+REPORT_FORMAT = 5
 
 
 def page_spec(sources: PageSources, pictures: str, videos: str) -> Spec:
@@ -25,6 +26,8 @@ def page_spec(sources: PageSources, pictures: str, videos: str) -> Spec:
     whole = episodes_parent(artifact, sources.dataset, len(sources.dataset))
     parents = (whole, *(other.as_parent() for other in others))
     parameters: dict[str, object] = {"pictures": pictures, "videos": videos}
+    if sources.doctor is not None:
+        parameters["doctor"] = sources.doctor
     if sources.domain.display_name:
         parameters["display_name"] = sources.domain.display_name
     return Spec(artifact.domain, artifact.task, REPORT, REPORT_FORMAT, parameters, parents)
@@ -36,11 +39,12 @@ def best_page(sources: PageSources) -> Spec:
 
 
 def made_page(sources: PageSources, workspace: Workspace) -> Artifact | None:
-    """The best page of these sources that was made already."""
+    """The best page of these sources that was made already, the doctor's findings on it or not."""
     return next(filter(None, map(workspace.get, _pages(sources))), None)
 
 
 def _pages(sources: PageSources) -> Iterator[Spec]:
-    for pictures in (FRAMES, REPLAY, OBSERVATIONS, NONE):
-        for videos in (FRAMES, OBSERVATIONS, NONE):
-            yield page_spec(sources, pictures, videos)
+    for doctor in dict.fromkeys((sources.doctor, None)):
+        for pictures in (FRAMES, REPLAY, OBSERVATIONS, NONE):
+            for videos in (FRAMES, OBSERVATIONS, NONE):
+                yield page_spec(replace(sources, doctor=doctor), pictures, videos)

@@ -38,12 +38,17 @@ class IndexEntry:
     link: str
 
 
-def made_pages(recipe: Recipe, tasks: Sequence[str], workspace: Workspace) -> dict[str, Artifact]:
-    """The best page of each task that was made already; tasks without one are left out."""
+def made_pages(
+    recipe: Recipe, tasks: Sequence[str], workspace: Workspace, doctor: int | None = None
+) -> dict[str, Artifact]:
+    """The best page of each task that was made already; tasks without one are left out.
+
+    `doctor` is the number of the doctor's checks of today: pages that show what others found are not taken.
+    """
     found = {}
     for task in tasks:
         try:
-            page = made_page(page_sources(recipe.for_task(task), workspace), workspace)
+            page = made_page(page_sources(recipe.for_task(task), workspace, doctor), workspace)
         except ArtifactNotFound:  # no such dataset
             continue
         if page is not None:

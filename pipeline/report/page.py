@@ -12,17 +12,19 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.campaign.quirks import COLUMNS, quirk_row
+from pipeline.command import Command
 from pipeline.dataset.rewards import clipping_note, return_words, reward_words
 from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.frames.video import FPS
 from pipeline.machine.extras import import_extra
 from pipeline.report import charts
 from pipeline.report.charts import Mark, number
-from pipeline.report.figures import BINS, Figures, Media, Search, Spread
+from pipeline.report.figures import BINS, Diagnosis, Figures, Media, Search, Spread
 from pipeline.report.ranges import Range
 from pipeline.report.sources import PageSources
 from pipeline.report.tallies import Tally
 from pipeline.report.wording import for_others, portable_command, short_command, variables_of, without_folders
+from pipeline.wording import how_many
 
 TEMPLATES = Path(__file__).parent
 PICTURE_WIDTH = 192
@@ -74,11 +76,23 @@ def render_page(sources: PageSources, figures: Figures, media: Media, root: Path
         fps=FPS,
         stuck=artifacts[0].manifest.counts.get(STUCK, 0),
         still=STILL,
+        errors=how_many(figures.diagnosis.counted().get("error", 0), "errors") if figures.diagnosis else "",
+        doctor_command=_doctor(sources),
         made=[(a, _place(a.path, root), short_command(a.manifest.command)) for a in artifacts],
         warnings=warnings,
         quirks=[list(map(for_others, quirk_row(quirk))) for quirk in quirks],
         quirk_columns=COLUMNS,
     )
+
+
+def _doctor(sources: PageSources) -> str:
+    """The command that examines the dataset together with the others, as it is pasted."""
+    settings = {"dataset": sources.artifact.manifest.version, "episodes": None}
+    return Command("doctor", sources.artifact.task, sources.domain.words, settings).line()
+
+
+def _counted(diagnosis: Diagnosis) -> str:
+    return ", ".join(how_many(count, f"{severity}s") for severity, count in diagnosis.counted().items())
 
 
 def render(template: str, **values: object) -> str:
@@ -93,7 +107,7 @@ def render(template: str, **values: object) -> str:
     )
     templates.filters |= {"number": number, "plain": without_folders, "limit": _limit}
     templates.filters |= {"portable": portable_command, "variables": variables_of}
-    templates.globals["number"] = number
+    templates.globals |= {"number": number, "counted": _counted}
     return str(templates.get_template(template).render(**values))
 
 

@@ -44,6 +44,7 @@ class PageSources:
         distances: None where `no_distances` says why.
         frames: None where `no_frames` says why.
         screens: observations that are pictures; None where there are none.
+        doctor: the number of the doctor's checks whose findings are shown; None where they are not asked for.
     """
 
     domain: Domain
@@ -57,6 +58,7 @@ class PageSources:
     frames: Artifact | None
     no_frames: Missing
     screens: Screens | None
+    doctor: int | None
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -66,8 +68,8 @@ class PageSources:
         return [self.artifact, *(each for each in others if each)]
 
 
-def page_sources(recipe: Recipe, workspace: Workspace) -> PageSources:
-    """Find what is there. Raises ArtifactNotFound where there is no such dataset, and for nothing else."""
+def page_sources(recipe: Recipe, workspace: Workspace, doctor: int | None = None) -> PageSources:
+    """Find what is there. `doctor` is the number of the checks to be shown. Raises ArtifactNotFound where there is no such dataset, and for nothing else."""
     chain = Chain.of(recipe, workspace)
     vectors: list[Artifact] = []
     neighbours = distances = no_distances = None
@@ -93,6 +95,7 @@ def page_sources(recipe: Recipe, workspace: Workspace) -> PageSources:
         frames=covering(workspace, chain.episodes, FRAMES),
         no_frames=_no_frames(recipe.domain, chain.episodes),
         screens=screens_of(chain.dataset),
+        doctor=doctor,
     )
 
 
