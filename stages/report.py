@@ -39,7 +39,8 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool, doctor: bool = Tru
     Only the episodes are needed. What else is there, embeddings, neighbours, distances and frames, is shown; where it
     is not there, or nothing can draw or write videos, the page says why. It is then another artifact, so that the same
     command makes the better page once it can. `doctor` reads all of the dataset once more and shows what is wrong with
-    it, apart from other datasets and without the simulator: stage=doctor asks these, too. Raises ArtifactNotFound where there is no such dataset.
+    it, apart from other datasets and without the simulator: stage=doctor asks these, too.
+    Raises ArtifactNotFound where there is no such dataset.
     """
     sources = page_sources(recipe, workspace, DOCTOR_FORMAT if doctor else None)
     if not force and (page := workspace.get(best_page(sources))):

@@ -23,10 +23,10 @@ ALARMS = 0.001
 LEAST = 0.2
 """A smaller Kolmogorov-Smirnov distance is certain in large datasets, and nobody minds it."""
 
-MOST_EPISODES = 4096
+MOST_EPISODES = 2048
 """Of more episodes some are compared, evenly spaced."""
 
-STATES = 32
+STATES = 16
 """States of an episode that are looked at, evenly spaced; in a shorter one some count twice."""
 
 WIDEST = 512
@@ -44,7 +44,7 @@ class Difference:
     """One statistic that differs between the first and the last third of a dataset.
 
     Attributes:
-        name: `observation[3] mean`.
+        name: `mean of observation[3]`.
         distance: Kolmogorov-Smirnov: from 0, alike, to 1, no value in common.
         first, last: its mean in both.
         shift: between those, in standard deviations of all episodes.
@@ -64,7 +64,7 @@ class DriftCheck(Check):
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._where, self._stitched = subject.where, STITCH in subject.parameters
-        self._stride = 1
+        self._stride = max(1, (subject.episodes or 0) // MOST_EPISODES)
         self._kept: list[dict[str, Float32[np.ndarray, "n columns"]]] = []
         self._numbers: list[Int64[np.ndarray, " n"]] = []
 
@@ -86,7 +86,7 @@ class DriftCheck(Check):
     def unchecked(self) -> str:
         """Says so of datasets that are too small for any difference to be certain."""
         few = self._numbers and self._compared < fewest(1)
-        return f"It has too few episodes: {3 * fewest(1)} or more can be compared." if few else ""
+        return f"drift needs {3 * fewest(1)} episodes or more" if few else ""
 
     @property
     def _compared(self) -> int:
@@ -119,12 +119,12 @@ def statistics_of(block: EpisodeBlock, chosen: Int64[np.ndarray, " k"]) -> dict[
             continue
         rows = _sampled(array, places)
         if kind == "action" and (shares := _shares(rows)) is not None:
-            found[f"{name}, share of"] = shares
+            found[f"share of {name} ="] = shares
             continue
         with np.errstate(over="ignore", invalid="ignore"):
             values = rows.astype(np.float32) if rows.dtype.kind == "f" else rows
-            found[f"{name} mean"] = values.mean(axis=1, dtype=np.float64)
-            found[f"{name} spread"] = values.std(axis=1, dtype=np.float64)
+            found[f"mean of {name}"] = values.mean(axis=1, dtype=np.float64)
+            found[f"spread of {name}"] = values.std(axis=1, dtype=np.float64)
     return {name: np.nan_to_num(values.astype(np.float32)) for name, values in found.items()}
 
 
@@ -137,7 +137,7 @@ def differences_in(statistics: Mapping[str, Shaped[np.ndarray, "n columns"]]) ->
     columns (Bonferroni). Columns that never change cannot differ and are not counted.
     """
     columns = [
-        (f"{name}[{column}]" if values.shape[1] > 1 else name, values[:, column].astype(np.float64))
+        (_label(name, column, values.shape[1]), values[:, column].astype(np.float64))
         for name, values in statistics.items()
         for column in np.flatnonzero((values != values[:1]).any(axis=0)).tolist()
     ]
@@ -175,6 +175,12 @@ def distance_between(first: Float64[np.ndarray, " n"], last: Float64[np.ndarray,
     values = np.concatenate([first, last])
     below = [np.searchsorted(np.sort(each), values, "right") / len(each) for each in (first, last)]
     return float(np.abs(below[0] - below[1]).max())
+
+
+def _label(name: str, column: int, columns: int) -> str:
+    if name.endswith("="):
+        return f"{name} {column}"
+    return f"{name}[{column}]" if columns > 1 else name
 
 
 def _evenly(lengths: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, "k states"]:

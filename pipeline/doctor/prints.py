@@ -9,7 +9,7 @@ import numpy as np
 from blake3 import blake3
 from jaxtyping import Int, Int64, Shaped, UInt8
 
-from pipeline.dataset.columns import STEPS, step_arrays
+from pipeline.dataset.columns import STEPS, RowSpec, step_arrays
 from pipeline.dataset.parts import ENDS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import DIGEST_BYTES
@@ -17,8 +17,8 @@ from pipeline.storage.contract import ReadableArray
 
 KEY_BYTES = 16
 
-SHORT = 48
-"""States of an episode on average; of longer ones three rows are read, of shorter ones all."""
+SHORT = 2**20
+"""Bytes of an observation array in an episode, on average: of more three rows are read, of fewer all."""
 
 Rows = Callable[[Int64[np.ndarray, " k"]], list[Shaped[np.ndarray, "k ..."]]]
 """Gives some rows of each array of the observations."""
@@ -100,14 +100,16 @@ def _of_part(arrays: Mapping[str, ReadableArray], ends: Int64[np.ndarray, " n"])
     stored = step_arrays(arrays)
     last = int(ends[-1]) if len(ends) else 0
     steps = {name: array[:last] for name, array in stored.items() if _is(name, "action")}
-    names = _observations(stored)
-    if last < SHORT * len(ends):
-        seen = [stored[name][:last] for name in names]
-        return _keys(steps, ends, lambda rows: [array[rows] for array in seen])
-    return _keys(steps, ends, lambda rows: [_picked(arrays[f"{STEPS}{name}"], rows) for name in names])
+    seen = [arrays[f"{STEPS}{name}"] for name in _observations(stored)]
+    return _keys(steps, ends, lambda rows: [_picked(array, rows, last, len(ends)) for array in seen])
 
 
-def _picked(array: ReadableArray, rows: Int64[np.ndarray, " k"]) -> Shaped[np.ndarray, "k ..."]:
+def _picked(
+    array: ReadableArray, rows: Int64[np.ndarray, " k"], last: int, episodes: int
+) -> Shaped[np.ndarray, "k ..."]:
+    """Some of the first `last` rows: one by one where what lies between them is long."""
+    if last * RowSpec.of(array).nbytes <= SHORT * episodes:
+        return array[:last][rows]
     return np.concatenate([array[row : row + 1] for row in rows.tolist()])
 
 
@@ -120,12 +122,21 @@ def _keys(
     done = _plain([steps[name] for name in sorted(steps) if _is(name, "action")], int(ends[-1]) if len(ends) else 0)
     places = np.stack([starts, (starts + lasts) // 2, lasts], axis=1)
     seen = _plain(observed(places.reshape(-1)), places.size).reshape(len(ends), -1)
-    keys = np.empty((len(ends), KEY_BYTES), np.uint8)
-    for number, (start, last) in enumerate(zip(starts.tolist(), lasts.tolist(), strict=True)):
-        hasher = blake3(done[start : last + 1].data)
-        hasher.update(seen[number].data)
-        keys[number] = np.frombuffer(hasher.digest(KEY_BYTES), np.uint8)
-    return keys
+    keys = []
+    for one, each in zip(_slices(done, starts, lasts + 1), _slices(seen, np.arange(len(seen))), strict=True):
+        hasher = blake3(one)
+        hasher.update(each)
+        keys.append(hasher.digest(KEY_BYTES))
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
+
+
+def _slices(
+    rows: UInt8[np.ndarray, "rows bytes"], starts: Int64[np.ndarray, " n"], stops: Int64[np.ndarray, " n"] | None = None
+) -> Iterator[memoryview]:
+    """The bytes of some rows, one slice after the other; of single ones where no stops are given."""
+    width, data = rows.shape[1], memoryview(np.ascontiguousarray(rows).reshape(-1))
+    ends = starts + 1 if stops is None else stops
+    return (data[a:b] for a, b in zip((starts * width).tolist(), (ends * width).tolist(), strict=True))
 
 
 def _plain(arrays: list[Shaped[np.ndarray, "rows ..."]], rows: int) -> UInt8[np.ndarray, "rows bytes"]:

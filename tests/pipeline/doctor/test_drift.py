@@ -32,7 +32,7 @@ def test_independent_episodes_are_no_finding(rng: np.random.Generator):
 def test_a_shifted_column_is_named_with_the_size_of_the_shift(rng: np.random.Generator, name: str):
     (finding,) = found_by(DriftCheck(SUBJECT, Thresholds()), drifting(rng, 90, 5.0, name)).values()
     assert (finding.name, finding.severity, finding.where, finding.count) == ("drift", "warning", WHERE, 1)
-    assert finding.examples[0].startswith(f"{name} mean[1]: ")
+    assert finding.examples[0].startswith(f"mean of {name}[1]: ")
     numbers = dict(finding.numbers)
     assert numbers["distance"] == 1
     assert numbers["shift"] > 1.5
@@ -51,7 +51,7 @@ def test_lengths_rewards_and_returns_that_drift_are_found(rng: np.random.Generat
     named = " ".join(found_by(DriftCheck(SUBJECT, Thresholds()), episodes)["drift"].examples)
     assert "length: " in named
     assert "return: " in named
-    assert "reward mean: " in named
+    assert "mean of reward: " in named
 
 
 def test_other_choices_are_found(rng: np.random.Generator):
@@ -63,7 +63,7 @@ def test_other_choices_are_found(rng: np.random.Generator):
     finding = found_by(DriftCheck(SUBJECT, Thresholds()), [choosing(2 if number < 40 else 4) for number in range(60)])[
         "drift"
     ]
-    assert all(example.startswith("action, share of[") for example in finding.examples)
+    assert all(example.startswith("share of action = ") for example in finding.examples)
 
 
 def test_pictures_that_get_darker_are_found(rng: np.random.Generator):
@@ -72,7 +72,7 @@ def test_pictures_that_get_darker_are_found(rng: np.random.Generator):
         return Episode({**made.steps, "observation": rng.integers(0, brightest, (4, 40, 40), np.uint8)})
 
     finding = found_by(DriftCheck(SUBJECT, Thresholds()), [seeing(255 - 2 * number) for number in range(60)])["drift"]
-    assert finding.examples[0].startswith("observation mean: ")
+    assert finding.examples[0].startswith("mean of observation: ")
 
 
 def test_many_episodes_are_thinned_evenly(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch):
@@ -85,7 +85,7 @@ def test_many_episodes_are_thinned_evenly(rng: np.random.Generator, monkeypatch:
 def test_too_few_episodes_are_said_to_be_unchecked(rng: np.random.Generator):
     check = DriftCheck(SUBJECT, Thresholds())
     assert found_by(check, drifting(rng, 12, 50.0)) == {}
-    assert check.unchecked() == "It has too few episodes: 24 or more can be compared."
+    assert check.unchecked() == "drift needs 24 episodes or more"
 
 
 def test_the_distance_is_that_of_the_textbook(rng: np.random.Generator):
