@@ -9,7 +9,7 @@ from typing import Any
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import EPISODES
+from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import ALL, chosen_tasks, needs_domain
@@ -17,6 +17,7 @@ from pipeline.command import again, making, typed
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
+from pipeline.doctor.beyond import Wider
 from pipeline.doctor.block import Subject
 from pipeline.doctor.checks import checks_of, chosen_checks
 from pipeline.doctor.examine import Examination, examine
@@ -60,29 +61,40 @@ def run(
     skip: list[str] | None,
     json: str | None,
     thresholds: Thresholds,
+    against: list[str] | None = None,
+    replay: int = 0,
     workers: int | None = None,
 ) -> None:
     """Examine every chosen dataset in one pass each; print what was found, and write it to the file `json`.
 
     Of ours: those of the chosen tasks of `domain` with the name `dataset`, or with the names of `datasets`, where these
-    are set, or `all` that are there. With a `source`: what its door reads, which is not stored. Raises FaultyData where
-    an error was found.
+    are set, or `all` that are there. With a `source`: what its door reads, which is not stored. Datasets `against` must
+    share no episode with these; `replay` episodes of each are stepped again. Raises FaultyData where an error was
+    found.
     """
     names = chosen_checks(only, skip)
+    wider = Wider(names, against or (), replay, workers)
+    across: list[Finding] = []
     if source is None:
-        examinations = [
-            examine(subject, stored_blocks(read), checks_of(names, subject, thresholds))
-            for subject, read in _stored(
-                domain, only_tasks, [dataset] if datasets is None else datasets, episodes, workspace
-            )
-        ]
+        examinations = []
+        asked = [dataset] if datasets is None else datasets
+        for subject, artifact in _stored(domain, only_tasks, asked, episodes, workspace):
+            blocks = stored_blocks(EpisodeDataset.of(artifact))
+            seen = examine(subject, blocks, checks_of(names, subject, thresholds))
+            assert domain is not None
+            examinations.append(wider.of_stored(seen, artifact, domain, workspace))
+        if domain and only_tasks in (None, ALL) and ALL not in asked:
+            named = [asked] if isinstance(asked, str) else asked
+            across += [finding for name in named for finding in wider.of_tasks(domain, name, workspace)]
     else:
         tasks = _foreign_tasks(domain, only_tasks, source)
         cores = workers or available_cores()
         examinations = [
-            _foreign(source, domain, task, names, thresholds, Amount(episodes), workspace, cores) for task in tasks
+            wider.of_foreign(
+                _foreign(source, domain, task, names, thresholds, Amount(episodes), workspace, cores), workspace
+            )
+            for task in tasks
         ]
-    across: list[Finding] = []
     _show(examinations, across)
     if json:
         write_json(Path(json).expanduser(), report_json(examinations, across))
@@ -99,7 +111,7 @@ def _stored(
     datasets: str | list[str],
     episodes: int | None,
     workspace: Workspace,
-) -> Iterator[tuple[Subject, EpisodeDataset]]:
+) -> Iterator[tuple[Subject, Artifact]]:
     """The datasets of ours. Raises InvalidInput where there are none of them."""
     if domain is None:
         raise needs_domain(["doctor"], workspace)
@@ -113,7 +125,7 @@ def _stored(
         for name in there if ALL in names else [name for name in names if name in there]:
             found = True
             artifact = workspace.dataset(domain.name, task, name, episodes)
-            yield subject_of(artifact, domain), EpisodeDataset.of(artifact)
+            yield subject_of(artifact, domain), artifact
     if not found:
         raise _nothing_there(domain, tasks, names, list(others), workspace)
 

@@ -68,10 +68,10 @@ def run(*, recipe: Recipe, workspace: Workspace, force: bool, doctor: bool = Tru
 
 def _diagnosis(sources: PageSources) -> tuple[Diagnosis, tuple[str, ...]]:
     """What the doctor says of the dataset, and the commands for what it found, which belong to no figure."""
-    said = examined(sources.dataset)
-    rows = [finding.as_json() for finding in said.findings]
+    seen = examined(sources.dataset)
+    rows = [finding.as_json() for finding in seen.findings]
     commands = tuple(row.pop("command") for row in rows)
-    return Diagnosis(tuple(rows), said.checked, tuple(said.unchecked)), commands
+    return Diagnosis(tuple(rows), seen.checked, tuple(seen.unchecked)), commands
 
 
 def _warnings(pictures: Pictures, no_videos: str) -> list[str]:

@@ -1,5 +1,8 @@
 """What the doctor suggests, provoked and pasted into a warm shell."""
 
+import re
+from html import unescape
+
 import pytest
 
 from pipeline.command import Typed, user_typed
@@ -35,3 +38,29 @@ def test_what_shows_a_fault_can_be_pasted(shell):
     with user_typed(Typed((*DOCTOR, "paths.root=my data"), str(ROOT / "run.py"))):
         line = verify_of(Subject("toy/corner/failed-v1", "toy", "corner", "failed-v1"))
     assert "whole" in shell.pasted(line)
+
+
+def test_missing_tasks_and_episodes_are_made_by_what_is_suggested(shell):
+    (makes,) = shell.suggested(*DOCTOR, "dataset=d-v1", status=0)
+    assert "'task=[maze,key]'" in makes
+    assert shell.pasted(f"{makes} episodes=3").count("built") == 2
+    (grows,) = shell.suggested(*DOCTOR, "dataset=d-v1", status=0)
+    assert "task=corner" in grows
+    assert "3 episodes" in shell.pasted(grows)
+    assert shell.suggested(*DOCTOR, "dataset=d-v1", status=0) == []
+
+
+def test_episodes_of_another_simulator_are_stepped_again_by_what_is_suggested(shell):
+    asked = (*DOCTOR, "task=corner", "dataset=d-v1", "stage.doctor.replay=1")
+    assert shell.suggested(*asked, status=0) == []
+    (steps,) = shell.suggested(*asked, "domain.max_steps=7", status=0)
+    assert "stage.verify.audit=replay" in steps
+    assert "replay exactly" in shell.pasted(steps)
+
+
+def test_a_page_leads_to_the_doctor(shell):
+    shell.run("stage=report", "domain=toy", "task=corner", "dataset=d-v1")
+    pages = "".join(page.read_text() for page in (shell.folder / "my data").rglob("page/index.html"))
+    (line,) = re.findall(r"python run.py stage=doctor [^<]*dataset=d-v1[^<]*", pages)
+    line = unescape(line).replace("run.py", str(ROOT / "run.py"))
+    assert "toy/corner/d-v1: nothing found" in shell.pasted(line)

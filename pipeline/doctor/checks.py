@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.doctor.actions import ActionsCheck
+from pipeline.doctor.beyond import BEYOND
 from pipeline.doctor.block import Check, Subject
+from pipeline.doctor.drift import DriftCheck
+from pipeline.doctor.duplicates import DuplicatesCheck
 from pipeline.doctor.ends import EndsCheck
 from pipeline.doctor.finals import FinalsCheck
 from pipeline.doctor.lengths import LengthsCheck
@@ -13,6 +16,7 @@ from pipeline.doctor.numbers import ColumnsCheck, FiniteCheck
 from pipeline.doctor.outcomes import LivesCheck, SuccessCheck
 from pipeline.doctor.rewards import ReturnsCheck, RewardsCheck
 from pipeline.doctor.screens import ScreensCheck
+from pipeline.doctor.seeds import SeedsCheck
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.errors import unknown_name
 
@@ -33,11 +37,14 @@ OF_ONE: dict[str, Callable[[Subject, Thresholds], Check]] = {
         ActionsCheck,
         SuccessCheck,
         LivesCheck,
+        DuplicatesCheck,
+        SeedsCheck,
+        DriftCheck,
     )
 }
 """Checks of one dataset, which see each of its blocks once."""
 
-ACROSS: tuple[str, ...] = ()
+ACROSS: tuple[str, ...] = BEYOND
 """Names of the checks that look at several datasets together, or into the simulator."""
 
 

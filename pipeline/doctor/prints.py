@@ -20,7 +20,7 @@ KEY_BYTES = 16
 SHORT = 2**20
 """Bytes of an observation array in an episode, on average: of more three rows are read, of fewer all."""
 
-Rows = Callable[[Int64[np.ndarray, " k"]], list[Shaped[np.ndarray, "k ..."]]]
+ObservedRows = Callable[[Int64[np.ndarray, " k"]], list[Shaped[np.ndarray, "k ..."]]]
 """Gives some rows of each array of the observations."""
 
 
@@ -114,7 +114,7 @@ def _picked(
 
 
 def _keys(
-    steps: Mapping[str, Shaped[np.ndarray, "rows ..."]], ends: Int64[np.ndarray, " n"], observed: Rows
+    steps: Mapping[str, Shaped[np.ndarray, "rows ..."]], ends: Int64[np.ndarray, " n"], observed: ObservedRows
 ) -> UInt8[np.ndarray, "n 16"]:
     """What was done at every state, and what was observed at the first, the middle and the last one."""
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
@@ -134,7 +134,7 @@ def _slices(
     rows: UInt8[np.ndarray, "rows bytes"], starts: Int64[np.ndarray, " n"], stops: Int64[np.ndarray, " n"] | None = None
 ) -> Iterator[memoryview]:
     """The bytes of some rows, one slice after the other; of single ones where no stops are given."""
-    width, data = rows.shape[1], memoryview(np.ascontiguousarray(rows).reshape(-1))
+    width, data = rows.shape[1], np.ascontiguousarray(rows).reshape(-1).data
     ends = starts + 1 if stops is None else stops
     return (data[a:b] for a, b in zip((starts * width).tolist(), (ends * width).tolist(), strict=True))
 

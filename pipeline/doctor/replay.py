@@ -12,19 +12,12 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.doctor.findings import Finding
 from pipeline.domains.domain import Domain
 from pipeline.episode import UNKNOWN
-from pipeline.errors import InvalidInput
 from pipeline.rollout.audit import Audited, audit
 from pipeline.rollout.simulator import NoSimulator, OtherSettings, simulator_of
 from pipeline.wording import how_many
 
 SHOWN = 5
 """Episodes that are named."""
-
-
-def check_replay(episodes: int) -> None:
-    """Raises InvalidInput for a number of episodes below zero."""
-    if episodes < 0:
-        raise InvalidInput(f"stage.doctor.replay={episodes} must be how many episodes are stepped again: 0 or more.")
 
 
 def replayed(artifact: Artifact, domain: Domain, episodes: int, workers: int) -> Iterator[Finding]:
@@ -42,10 +35,10 @@ def replayed(artifact: Artifact, domain: Domain, episodes: int, workers: int) ->
         if not len(known):
             raise NoSimulator("none of its episodes has a seed")
     except OtherSettings as error:
-        yield _impossible(where, f"the simulator had other settings: {error.args[0]}", audited(artifact).line())
+        yield not_replayed(where, f"the simulator had other settings: {error.args[0]}", audited(artifact).line())
         return
     except NoSimulator as error:
-        yield _impossible(where, str(error.args[0]))
+        yield not_replayed(where, str(error.args[0]))
         return
     chosen = known[np.unique(np.linspace(0, len(known) - 1, episodes).round().astype(np.int64))].tolist()
     results = list(audit(environment, artifact, workers, chosen))
@@ -53,7 +46,8 @@ def replayed(artifact: Artifact, domain: Domain, episodes: int, workers: int) ->
         yield _different(where, different, results, audited(artifact).line())
 
 
-def _impossible(where: str, why: str, command: str = "") -> Finding:
+def not_replayed(where: str, why: str, command: str = "") -> Finding:
+    """A note that says why nothing was stepped again."""
     return Finding(
         "not_replayed",
         "note",

@@ -91,7 +91,7 @@ def _repeated(
         "note" if stitched else "warning",
         where,
         number,
-        f"{how_many(number, 'episodes')} share {how_many(len(values), 'seeds')}: they start alike and go on otherwise"
+        f"{how_many(number, 'episodes')} share {how_many(len(values), 'seeds')}, and none is a copy of another"
         + (", as datasets of several policies that are stitched together may." if stitched else "."),
         "They are no independent samples of the task; split by seed, so that no start is on both sides.",
         examples=tuple(_episodes_of(seeds, seed) for seed in values[:SHOWN].tolist()),

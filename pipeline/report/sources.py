@@ -71,7 +71,8 @@ class PageSources:
 def page_sources(recipe: Recipe, workspace: Workspace, doctor: int | None = None) -> PageSources:
     """Find what is there. `doctor` is the number of the doctor's checks to be shown.
 
-    Raises ArtifactNotFound where there is no such dataset, and for nothing else."""
+    Raises ArtifactNotFound where there is no such dataset, and for nothing else.
+    """
     chain = Chain.of(recipe, workspace)
     vectors: list[Artifact] = []
     neighbours = distances = no_distances = None
