@@ -134,9 +134,14 @@ def _bound(node: DictConfig) -> partial[Any]:
 
 
 def _datasets(cfg: DictConfig) -> dict[str, Composed]:
-    """The settings by the name of the dataset that is made or read: one for each checkpoint of a policy."""
+    """The settings by the name of the dataset that is made or read: one for each checkpoint of a policy.
+
+    Where a stage makes a dataset that has no name but the one that is given, and none is, that stage says so.
+    """
     from pipeline.dataset.workspace import check_dataset_name
 
+    if cfg.dataset is None and any(_facts(node).names_dataset for node in _stages(cfg).values()):
+        return {"": Composed(cfg)}
     checkpoints = [] if _source() or "each" not in cfg.policy else _bound(cfg.policy.each)()
     if not checkpoints:
         door = (_source() or HydraConfig.get().runtime.choices["policy"]).replace("_", "-")

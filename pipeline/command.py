@@ -20,6 +20,9 @@ from typing import Any
 COLLECT, INGEST = DOORS = ("collect", "ingest")
 """The two stages by which episodes come in."""
 
+DERIVING = ("stitch", "select", "split")
+"""The stages that make datasets of others."""
+
 MADE_BY: dict[str, tuple[str, dict[str, str]]] = {
     "random-v1": (COLLECT, {"policy": "random"}),
     "jat-v1": (INGEST, {"source": "jat"}),
@@ -40,11 +43,12 @@ PLACES = ("paths", "storage", "workspace")
 """Where and how artifacts lie: no recorded command says that of today."""
 
 STAGES_OF: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("policy", "seed", "frames", "render"), (COLLECT,)),
+    **dict.fromkeys(("policy", "frames", "render"), (COLLECT,)),
+    "seed": (COLLECT, "split"),
     "source": (INGEST, "doctor"),
     **dict.fromkeys(("states", "trust"), DOORS),
     "workers": (*DOORS, "frames", "verify", "doctor"),
-    **dict.fromkeys(("dataset", "episodes"), (*DOORS, "frames", "export", "doctor", *CHAIN)),
+    **dict.fromkeys(("dataset", "episodes"), (*DOORS, *DERIVING, "frames", "export", "doctor", *CHAIN)),
     "retrieval": CHAIN,
     "embedding": (*CHAIN, "fetch"),
     **dict.fromkeys(("tokenizer", "bins"), ("bins", "parquet", "publish", "plan")),
@@ -143,7 +147,7 @@ class Command:
         if not self.recorded:
             return list(given.words)
         places = [word for word in given.words if _group(word) in PLACES]
-        return [word for word in _overrides(self.recorded) if _group(word) not in (*PLACES, "stage")] + places
+        return [w for w in _overrides(self.recorded) if _group(w) not in PLACES and key_of(w) != "stage"] + places
 
     def _matters(self, word: str) -> bool:
         key, group = key_of(word), _group(word)
@@ -237,7 +241,7 @@ def is_of_domain(word: str) -> bool:
 
 def override(key: str, value: Any) -> str:
     """One word of a command line, not quoted: `retrieval.demos=2`, `+domain.env_kwargs={rows: 10}`."""
-    new = "+" if isinstance(value, Mapping) else ""  # its keys are not in the configuration
+    new = "+" if isinstance(value, Mapping) and not key.startswith("stage.") else ""  # keys that are nowhere else
     return f"{new}{key}={_value(value)}"
 
 

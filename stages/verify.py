@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from beartype import beartype
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, remake_unread
 from pipeline.artifacts.checks import damaged_files, wrong_arrays, wrong_identity
+from pipeline.artifacts.derived import referred_to
 from pipeline.artifacts.exported import EXPORT
 from pipeline.artifacts.remake import audited, remake
 from pipeline.campaign.stage import StageFacts
@@ -154,7 +155,8 @@ def _damage(artifact: Artifact, workspace: Workspace) -> list[str]:
 def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
     kind = artifact.manifest.kind
     if kind == EPISODES:
-        yield from wrong_episodes(artifact)
+        if not artifact.is_derived or _are_whole(referred_to(artifact)):
+            yield from wrong_episodes(artifact)
         return
     if kind == FRAMES:
         yield from wrong_frames(artifact)
@@ -183,6 +185,16 @@ def _content(artifact: Artifact, workspace: Workspace) -> Iterator[str]:
             shapes = read_json(folder / SHAPES)
             layout = RowLayout(episodes.lengths, shapes["rewards"][1])
             yield from wrong_bins(folder, shapes, layout.row_lengths, read_lookup(folder))
+
+
+def _are_whole(datasets: Sequence[Artifact]) -> bool:
+    """Whether the datasets that another refers to are whole; where they are not, that is a line of their own."""
+    try:
+        for each in datasets:
+            each.require_whole(each.groups(each.episodes))
+    except DamagedArtifact:
+        return False
+    return True
 
 
 def _misfit(artifact: Artifact, workspace: Workspace) -> Iterator[str]:

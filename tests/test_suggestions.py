@@ -24,6 +24,7 @@ MAKERS = {
 PLACES = {
     "artifacts/artifact.py remake_unread": "test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again",
     "artifacts/artifact.py require_whole": "test_a_damaged_input_is_removed_and_made_again_and_then_the_chain_goes_on",
+    "artifacts/derived.py _one": "test_a_dataset_that_is_referred_to_and_gone_is_made_again_by_its_suggestion",
     "artifacts/remake.py _made_by": "test_damage_is_removed_and_made_again",
     "artifacts/remake.py again_without": "test_a_damaged_copy_in_the_other_storage_is_removed",
     "artifacts/remake.py audited": "test_an_audit_with_other_settings",
@@ -43,6 +44,8 @@ PLACES = {
     "campaign/words.py several_values": "test_words_that_cannot_be_understood_end_in_the_command_as_it_is_meant",
     "campaign/words.py unknown_key": "test_words_that_cannot_be_understood_end_in_the_command_as_it_is_meant",
     "dataset/amount.py __post_init__": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
+    "dataset/deriving.py own_name": "test_a_derived_dataset_is_mended_by_its_suggestion",
+    "dataset/deriving.py parent_name": "test_a_derived_dataset_is_mended_by_its_suggestion",
     "dataset/grow.py _check_files": "test_a_damaged_copy_in_the_other_storage_is_removed",
     "dataset/grow.py same_settings": "test_other_settings_under_the_same_name",
     "dataset/workspace.py _too_few": "test_too_few_episodes_are_made_more_with_the_policy_and_seed_that_made_them",
@@ -134,6 +137,9 @@ PLACES = {
     "stages/ingest.py run": "test_a_source_with_too_few_episodes",
     "stages/register.py foresee": "test_a_tree_where_none_can_be",
     "stages/report_index.py run": "test_an_index_without_pages",
+    "stages/select.py _expression": "test_a_derived_dataset_is_mended_by_its_suggestion",
+    "stages/split.py _parts": "test_a_derived_dataset_is_mended_by_its_suggestion",
+    "stages/stitch.py reads": "test_a_derived_dataset_is_mended_by_its_suggestion",
     "stages/verify.py _remake": "test_damage_is_removed_and_made_again",
     "stages/verify.py run": "test_an_audit_with_other_settings",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact
-from pipeline.artifacts.derived import SPLIT, derived_by
+from pipeline.artifacts.derived import SPLIT, STITCH, derived_by
 from pipeline.artifacts.exported import EXPORT
 from pipeline.command import COLLECT, INGEST, Command
 from pipeline.storage.choice import storage_named
@@ -45,8 +45,8 @@ def _made_by(artifact: Artifact) -> Command:
     in_bin = artifact.path.name == manifest.version + storage_named("bin").suffix
     settings: dict[str, Any] = {"storage": "bin" if in_bin else None}
     if stage := derived_by(artifact):
-        name = {} if stage == SPLIT else {"dataset": manifest.version}  # the parts of a split name themselves
-        return Command(stage, artifact.task, f"domain={artifact.domain}", {**name, **settings}, manifest.command)
+        settings |= _derived_with(artifact, stage)
+        return Command(stage, artifact.task, f"domain={artifact.domain}", settings, manifest.command)
     if manifest.kind == EPISODES:
         amount = _amount(artifact, sum(part.episodes for part in manifest.parts)) if manifest.parts else {}
         settings = {"dataset": manifest.version, **amount, **settings}
@@ -58,6 +58,20 @@ def _made_by(artifact: Artifact) -> Command:
         settings["dataset"] = datasets[0]
     task = "" if artifact.task == ALL_TASKS else artifact.task  # the recorded command says which
     return Command(stage, task, f"domain={artifact.domain}", settings, manifest.command)
+
+
+def _derived_with(dataset: Artifact, stage: str) -> dict[str, Any]:
+    """The settings of the stage that derived a dataset, as its manifest keeps them."""
+    own = dict(dataset.manifest.parameters[stage])
+    of = own.pop("of")
+    names, counts = [each["dataset"] for each in of], {each["episodes"] for each in of}
+    settings: dict[str, Any] = {"dataset": dataset.manifest.version, "seed": None}
+    settings["episodes"] = counts.pop() if len(counts) == 1 else None  # they may have grown since
+    if stage == SPLIT:
+        name = dataset.manifest.version.removesuffix(f"-{own.pop('part')}")
+        settings["dataset"] = None if name == names[0] else name
+    own |= {"datasets": names} if stage == STITCH else {"of": names[0]}
+    return settings | {f"stage.{stage}.{key}": value for key, value in own.items()}
 
 
 def _door(dataset: Artifact) -> str:

@@ -13,6 +13,7 @@ from pipeline.artifacts.exported import EXPORT, export_words, place_in
 from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.campaign.quirks import quirk_lines
+from pipeline.campaign.stage import StageResult
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
 from pipeline.machine.files import write_json
@@ -39,11 +40,12 @@ class RunRecord:
         for name in (FAILED, MADE):  # a run folder that was named by hand may hold those of an earlier run
             (self.folder / name).unlink(missing_ok=True)
 
-    def done(self, stage: str, artifact: Artifact | None) -> None:
-        """A stage has built or found an artifact, or has printed all that it had to say."""
-        if artifact is None:
-            self.made.append({"stage": stage})
-        else:
+    def done(self, stage: str, made: StageResult) -> None:
+        """A stage has built or found an artifact or several, or has printed all that it had to say."""
+        for artifact in [made] if made is None or isinstance(made, Artifact) else made:
+            if artifact is None:
+                self.made.append({"stage": stage})
+                continue
             _log_artifact(stage, artifact)
             manifest = artifact.manifest
             keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version}

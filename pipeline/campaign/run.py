@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.failures import Failure
 from pipeline.campaign.record import RunRecord
-from pipeline.campaign.stage import Settings, StageFacts
+from pipeline.campaign.stage import Settings, StageFacts, StageResult
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
 from pipeline.command import COLLECT, Command, key_of, typed
 from pipeline.domains.domain import Domain
@@ -38,7 +37,8 @@ class Campaign:
         inputs: `require` or `build`: what to do about an input that is missing.
         build_input: makes one.
 
-    Raises InvalidInput where no stage is asked for, and for another `inputs`.
+    Raises InvalidInput where no stage is asked for, for another `inputs`, and where a stage reads a dataset that has
+    no name.
     """
 
     stages: Mapping[str, StageFacts]
@@ -56,6 +56,9 @@ class Campaign:
                 f"Say which stage: stage=NAME. --help shows them all.\n"
                 f"Begin with: {Command(begin, domain='domain=toy').line()}"
             )
+        readers = [name for name, facts in self.stages.items() if not facts.names_dataset]
+        if "" in self.datasets and readers:
+            raise InvalidInput(f"stage={readers[0]} cannot know which dataset it is to read: say dataset=NAME, too.")
         if self.inputs not in INPUTS:
             raise unknown_name("way with missing inputs", self.inputs, INPUTS)
 
@@ -95,6 +98,8 @@ def _tasks(campaign: Campaign) -> list[str]:
         held = campaign.settings.ask(first, facts.tasks, None)
     begins = facts.begins or campaign.inputs == BUILD
     asked = Asked(campaign.looped, campaign.task, list(campaign.datasets), begins)
+    if facts.reads is not None and campaign.domain is not None:
+        asked = replace(asked, datasets=campaign.settings.ask(first, facts.reads, None), needs_all=True)
     return tasks_for(asked, campaign.domain, campaign.store, held)
 
 
@@ -169,7 +174,7 @@ def _run_once(campaign: Campaign, record: RunRecord) -> None:
             record.done(stage, artifact)
 
 
-def _with_inputs(campaign: Campaign, settings: Settings, stage: str, task: str | None) -> Artifact | None:
+def _with_inputs(campaign: Campaign, settings: Settings, stage: str, task: str | None) -> StageResult:
     """Run a stage; with `inputs=build`, make one missing input after the other first."""
     asked: list[Command] = []
     while True:

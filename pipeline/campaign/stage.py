@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from pipeline.artifacts.artifact import Artifact
 
+StageResult = Artifact | Sequence[Artifact] | None
+"""What a stage has made: an artifact, several, or nothing but what it printed."""
+
 
 @dataclass(frozen=True)
 class StageFacts:
@@ -20,6 +23,9 @@ class StageFacts:
         tasks: gives the domain's tasks that can be had at all, or None where that cannot be known beforehand.
         foresee: raises what would stop the stage for every task, whatever these hold, before hours of earlier stages.
         foresee_several: the same where it runs for more tasks than one.
+        reads: the names of the datasets that it reads of a task, all of which must be there; by itself it reads the one
+            that the command names.
+        names_dataset: the dataset that it makes has no name but the one that is given; it is not `<policy>-v1`.
 
     The functions are called with those of the stage's settings that they name as parameters. Of a setting that
     belongs to one task, `foresee` is given that of the first.
@@ -30,12 +36,14 @@ class StageFacts:
     tasks: Callable[..., Sequence[str] | None] | None = None
     foresee: Callable[..., None] | None = None
     foresee_several: Callable[..., None] | None = None
+    reads: Callable[..., Sequence[str]] | None = None
+    names_dataset: bool = False
 
 
 class Settings(Protocol):
     """The composed settings of one dataset: they know how each stage is to be called."""
 
-    def call(self, stage: str, task: str | None) -> Artifact | None:
+    def call(self, stage: str, task: str | None) -> StageResult:
         """Run a stage: for one task, or, where it runs once, for the tasks that the command names (`task` is None)."""
 
     def ask(self, stage: str, question: Callable[..., Any], task: str | None) -> Any:

@@ -35,12 +35,14 @@ class Asked:
         task: one task, several, `all`, or None.
         datasets: the names of the datasets that are asked for.
         begins: a dataset need not be there: the first stage makes it, or missing inputs are made.
+        needs_all: a task needs all of the datasets; else one of them will do.
     """
 
     stages: Sequence[str]
     task: str | list[str] | None
     datasets: Sequence[str]
     begins: bool = False
+    needs_all: bool = False
 
 
 def tasks_for(
@@ -59,21 +61,23 @@ def tasks_for(
         return chosen_tasks(domain, asked.task) or []
     if asked.task == ALL or asked.begins:
         return [name for name in domain.tasks if held is None or name in held]
-    return _with_dataset(domain, store, asked.datasets)
+    return _with_dataset(domain, store, asked.datasets, asked.needs_all)
 
 
-def _with_dataset(domain: Domain, store: ArtifactStore, datasets: Sequence[str]) -> list[str]:
-    """The tasks that have one of the datasets; says which have none."""
-    names = " or ".join(datasets)
-    there = [
-        task
-        for task in domain.tasks
-        if any(each.manifest.version in datasets for each in store.of_kind(domain.name, task, EPISODES))
-    ]
+def _with_dataset(domain: Domain, store: ArtifactStore, datasets: Sequence[str], needs_all: bool) -> list[str]:
+    """The tasks that have one of the datasets, or all of them; says which have not."""
+    names = (" and " if needs_all else " or ").join(datasets)
+    enough = all if needs_all else any
+    have = {
+        task: {each.manifest.version for each in store.of_kind(domain.name, task, EPISODES)} for task in domain.tasks
+    }
+    there = [task for task in domain.tasks if enough(name in have[task] for name in datasets)]
     if skipped := [task for task in domain.tasks if task not in there]:
         log.info("skipped %s without the dataset %s: %s", how_many(len(skipped), "tasks"), names, few(skipped))
     if not there:
-        command = making(datasets[0], domain.tasks[0], domain.words)
+        task = max(domain.tasks, key=lambda each: len(have[each] & {*datasets}))
+        missing = next(name for name in datasets if name not in have[task])
+        command = making(missing, task, domain.words)
         raise InvalidInput(
             f"No task of {domain.name} has the dataset {names} under {store.root}.\nMake it first: {command.line()}"
         )

@@ -52,6 +52,7 @@ class EpisodeFacts:
             "episode": lambda: column(np.arange(len(dataset))),
             "length": lambda: column(dataset.lengths),
             **{name: lambda name=name: column(dataset.per_episode(name)) for name in (*SUMMARY, "return")},  # type: ignore[misc]
+            "source": lambda: column(_objects(dataset.datasets())),
             **{name: lambda name=name: column(_objects(dataset.texts(name))) for name in TEXTS},  # type: ignore[misc]
         }
         self._once = dict(sorted(once.items()))

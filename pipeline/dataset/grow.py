@@ -94,8 +94,11 @@ def _limited(artifact: Artifact, amount: Amount) -> Artifact:
     return dataclasses.replace(artifact, episodes=amount.episodes or int(artifact.manifest.counts["episodes"]))
 
 
-def same_settings(store: ArtifactStore, spec: Spec) -> Artifact | None:
-    """The dataset in the other storage, if it is there. Raises IdentityMismatch for other settings under this name."""
+def same_settings(store: ArtifactStore, spec: Spec, ending: str = "") -> Artifact | None:
+    """The dataset in the other storage, if it is there. Raises IdentityMismatch for other settings under this name.
+
+    `ending` is the end of its name that its stage gives to the dataset that a command names.
+    """
     other_storage = None
     for artifact in store.of_kind(spec.domain, spec.task, spec.kind):
         if artifact.manifest.version != spec.name:
@@ -105,20 +108,21 @@ def same_settings(store: ArtifactStore, spec: Spec) -> Artifact | None:
             raise IdentityMismatch(
                 f"Dataset {spec.name} of {spec.label} is there with other settings ({artifact.path}):\n  "
                 + "\n  ".join(lines)
-                + f"\nUse the same settings, or another name: {again(dataset=_free_name(store, spec))}"
+                + f"\nUse the same settings, or another name: {again(dataset=_free_name(store, spec, ending))}"
             )
         if artifact.path != store.folder(spec):
             other_storage = artifact
     return other_storage
 
 
-def _free_name(store: ArtifactStore, spec: Spec) -> str:
-    """The dataset's name with the next number of a version that is not there yet."""
+def _free_name(store: ArtifactStore, spec: Spec, ending: str) -> str:
+    """The dataset's name without its ending, with the next number of a version that is not there yet."""
     taken = {artifact.manifest.version for artifact in store.of_kind(spec.domain, spec.task, spec.kind)}
-    stem, _, number = str(spec.name).rpartition("-v")
+    whole = str(spec.name).removesuffix(ending)
+    stem, _, number = whole.rpartition("-v")
     start = int(number) + 1 if stem and number.isdigit() else 2
-    names = (f"{stem if stem and number.isdigit() else spec.name}-v{each}" for each in count(start))
-    return next(name for name in names if name not in taken)
+    names = (f"{stem if stem and number.isdigit() else whole}-v{each}" for each in count(start))
+    return next(name for name in names if f"{name}{ending}" not in taken)
 
 
 def _copy(other_storage: Artifact, writer: DatasetWriter, amount: Amount) -> None:

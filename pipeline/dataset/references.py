@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Manifest, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
-from pipeline.artifacts.derived import REFERENCES
+from pipeline.artifacts.derived import DERIVED_BY, REFERENCES
 from pipeline.artifacts.store import ArtifactStore, same_content
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.grow import same_settings
@@ -58,7 +58,7 @@ def derived_spec(name: str, stage: str, settings: Mapping[str, Any], datasets: S
     """The identity of a dataset that `stage` derives, with its settings, from others of one task.
 
     Its parameters hold what those agree on (simulator, policy, source), and under the stage's name its settings and
-    the datasets with the digests of their content.
+    the datasets with the digests of their content. How those were derived themselves, their own manifests say.
     """
     artifacts = [_artifact(dataset) for dataset in datasets]
     of = [
@@ -66,6 +66,7 @@ def derived_spec(name: str, stage: str, settings: Mapping[str, Any], datasets: S
         for each, dataset in zip(artifacts, datasets, strict=True)
     ]
     shared = _shared([each.manifest.parameters for each in artifacts])
+    shared = {key: value for key, value in shared.items() if key not in DERIVED_BY}
     parents = tuple(
         episodes_parent(each, dataset, len(dataset)) for each, dataset in zip(artifacts, datasets, strict=True)
     )
@@ -74,16 +75,22 @@ def derived_spec(name: str, stage: str, settings: Mapping[str, Any], datasets: S
 
 
 def derive(
-    store: ArtifactStore, spec: Spec, datasets: Sequence[EpisodeDataset], references: References, force: bool = False
+    store: ArtifactStore,
+    spec: Spec,
+    datasets: Sequence[EpisodeDataset],
+    references: References,
+    force: bool = False,
+    ending: str = "",
 ) -> Artifact:
     """The derived dataset of `spec`: found, or made of the episodes that are referred to.
 
-    With `force` it is made again and its digest compared. Raises IdentityMismatch where the name stands for other
+    With `force` it is made again and its digest compared. `ending` is the end of its name that its stage gives to the
+    dataset that a command names. Raises IdentityMismatch where the name stands for other
     settings, InvalidInput where nothing is referred to, or where the datasets have other arrays.
     """
     if not len(references.numbers):
         raise InvalidInput(f"{spec.version} of {spec.label} would have no episode; nothing was written.")
-    same_settings(store, spec)
+    same_settings(store, spec, ending)
     if not force and (found := store.get(spec)):
         found.require_whole()
         return found

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
+from pipeline.dataset.equals import equal_episodes
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
@@ -94,7 +95,7 @@ def _units(dataset: EpisodeDataset, by: str) -> Int64[np.ndarray, " n"]:
     Raises InvalidInput where no episode has what they are grouped by.
     """
     if by == EPISODE:
-        return _equal_rows(dataset.per_episode("digest"))
+        return equal_episodes(dataset)
     if by == SEED:
         seeds = dataset.per_episode("seed")
         if len(seeds) and np.all(seeds == UNKNOWN):
@@ -105,18 +106,6 @@ def _units(dataset: EpisodeDataset, by: str) -> Int64[np.ndarray, " n"]:
         raise _unknown(dataset, by)
     numbers = {mission: number for number, mission in enumerate(sorted(set(missions)))}
     return np.asarray([numbers[mission] for mission in missions], np.int64)
-
-
-def _equal_rows(digests: UInt8[np.ndarray, "n bytes"]) -> Int64[np.ndarray, " n"]:
-    """Equal digests have one number; the numbers are in the order of the digests."""
-    words = np.ascontiguousarray(digests).view(np.uint64)
-    order = np.lexsort(words.T)
-    ordered = words[order]
-    starts = np.ones(len(words), np.int64)
-    starts[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
-    numbers = np.empty(len(words), np.int64)
-    numbers[order] = np.cumsum(starts) - 1
-    return numbers
 
 
 def _placed(

@@ -75,6 +75,8 @@ def _too_few(dataset: Artifact, message: str, episodes: int) -> PipelineError:
         return InvalidInput(f"{message} It refers to no more.\nUse them all: {again(episodes=None)}")
     if "source" in parameters and counts.get(WHOLE_SOURCE) == counts["episodes"]:
         return InvalidInput(f"{message} Its source has no more.\nUse them all: {again(episodes=None)}")
+    if dataset.is_derived:
+        return InvalidInput(f"{message} It refers to the episodes of others.\nUse all: {again(episodes=None)}")
     if "facts" in parameters:
         return InvalidInput(f"{message} A training loop recorded it: record more.\nUse all: {again(episodes=None)}")
     return ArtifactNotFound(message, larger(dataset, episodes))
