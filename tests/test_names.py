@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipeline", "stages")
 
-SAME_WORD = {"run", "foresee"}
+SAME_WORD = {"run", "foresee", "reads"}
 """What stages offer under the same name, because run.py and `StageFacts` call it so."""
 
 UNCLEAR = {"told", "said", "hushed", "hire", "standing", "lane", "twin", "crew"}
