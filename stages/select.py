@@ -12,7 +12,7 @@ from pipeline.artifacts.derived import SELECT
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.deriving import opened, own_name, parent_name
+from pipeline.dataset.deriving import parents_of, own_name, parent_name
 from pipeline.dataset.expression import parsed
 from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.where import chosen
@@ -59,7 +59,7 @@ def run(
     where it chooses no episode.
     """
     foresee(domain=domain, workspace=workspace, of=of, where=where, dataset=dataset, episodes=episodes)
-    parents = opened(workspace, (domain.name, task), reads(of=of, domain=domain, workspace=workspace), episodes)
+    parents = parents_of(workspace, (domain.name, task), reads(of=of, domain=domain, workspace=workspace), episodes)
     name, expression = own_name(dataset, [], NAME), _expression(where)
     chosen_numbers = np.flatnonzero(chosen(expression, parents[0]))
     spec = derived_spec(name, SELECT, {"where": expression}, parents)

@@ -13,7 +13,7 @@ from pipeline.artifacts.derived import SPLIT
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.deriving import opened, parent_name
+from pipeline.dataset.deriving import parents_of, parent_name
 from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.splitting import check_parts, parts_of
 from pipeline.dataset.workspace import Workspace, check_dataset_name
@@ -74,7 +74,7 @@ def run(
         domain=domain, workspace=workspace, of=of, parts=parts, by=by, seed=seed, dataset=dataset, episodes=episodes
     )
     names = reads(of=of, domain=domain, workspace=workspace)
-    parents = opened(workspace, (domain.name, task), names, episodes)
+    parents = parents_of(workspace, (domain.name, task), names, episodes)
     shares = _parts(parts)
     placed = parts_of(parents[0], shares, by, seed)
     made = []

@@ -12,7 +12,7 @@ from pipeline.artifacts.derived import STITCH
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.deriving import dataset_names, opened, own_name
+from pipeline.dataset.deriving import dataset_names, parents_of, own_name
 from pipeline.dataset.equals import repeats_in
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.references import References, derive, derived_spec
@@ -69,7 +69,7 @@ def run(
     """
     foresee(domain=domain, workspace=workspace, datasets=datasets, dataset=dataset, episodes=episodes)
     names = reads(datasets=datasets, domain=domain, workspace=workspace)
-    parents = opened(workspace, (domain.name, task), names, episodes)
+    parents = parents_of(workspace, (domain.name, task), names, episodes)
     spec = derived_spec(own_name(dataset, names, NAME), STITCH, {}, parents)
     made = derive(workspace, spec, parents, References.all_of(parents), force)
     if made.built and (repeated := repeats_in(EpisodeDataset.of(made))):

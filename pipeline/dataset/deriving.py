@@ -11,7 +11,7 @@ from pipeline.errors import InvalidInput
 from pipeline.wording import few
 
 
-def opened(
+def parents_of(
     workspace: Workspace, label: tuple[str, str], names: Sequence[str], episodes: int | None
 ) -> list[EpisodeDataset]:
     """Datasets of a task, `label` is its domain and name, limited to their first `episodes`.
