@@ -12,7 +12,7 @@ from pipeline.artifacts.derived import SELECT
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.deriving import parents_of, own_name, parent_name
+from pipeline.dataset.deriving import own_name, parent_name, parents_of
 from pipeline.dataset.expression import parsed
 from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.where import chosen

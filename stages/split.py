@@ -13,7 +13,7 @@ from pipeline.artifacts.derived import SPLIT
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.deriving import parents_of, parent_name
+from pipeline.dataset.deriving import parent_name, parents_of
 from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.splitting import check_parts, parts_of
 from pipeline.dataset.workspace import Workspace, check_dataset_name

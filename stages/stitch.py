@@ -12,7 +12,7 @@ from pipeline.artifacts.derived import STITCH
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.deriving import dataset_names, parents_of, own_name
+from pipeline.dataset.deriving import dataset_names, own_name, parents_of
 from pipeline.dataset.equals import repeats_in
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.references import References, derive, derived_spec
