@@ -75,3 +75,9 @@ def test_a_damaged_derived_dataset_is_removed_and_made_again(shell, name):
     next(path for path in (folder / "references").rglob("*") if path.is_file()).write_bytes(b"")
     shell.pasted(shell.suggested("stage=verify", *TOY[:2])[-1])
     assert "are whole" in shell.run("stage=verify", *TOY[:2])
+
+
+def test_a_dataset_that_refers_to_other_episodes_now_is_made_again(shell):
+    shutil.rmtree(shell.folder / "my data/artifacts/toy/corner/episodes/d-v1")
+    shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2", "seed=7")
+    shell.pasted(shell.suggested(*EXPORT[:-1], "dataset=good-v1", "format=npz")[-1])

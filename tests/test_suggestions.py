@@ -48,6 +48,7 @@ PLACES = {
     "dataset/deriving.py parent_name": "test_a_derived_dataset_is_mended_by_its_suggestion",
     "dataset/grow.py _check_files": "test_a_damaged_copy_in_the_other_storage_is_removed",
     "dataset/grow.py same_settings": "test_other_settings_under_the_same_name",
+    "dataset/shares.py shares_of": "test_a_dataset_that_refers_to_other_episodes_now_is_made_again",
     "dataset/workspace.py _too_few": "test_too_few_episodes_are_made_more_with_the_policy_and_seed_that_made_them",
     "dataset/workspace.py dataset": "test_a_missing_dataset_of_an_environment_with_arguments",
     "doctor/commands.py _of": "test_what_shows_a_fault_can_be_pasted",
