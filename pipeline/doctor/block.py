@@ -145,14 +145,21 @@ class EpisodeBlock:
         """A once-per-episode array: seed, terminated, truncated, success, return, digest, ..."""
         return np.asarray(self.arrays[f"episodes/{name}"])
 
-    def texts(self, name: str) -> list[str]:
-        """A once-per-episode text: mission or end_reason."""
+    def texts(self, name: str) -> tuple[list[str], Int64[np.ndarray, " n"]]:
+        """A once-per-episode text, mission or end_reason: the different ones, and of each episode which it has."""
         data, ends = np.asarray(self.arrays[f"texts/{name}/bytes"]), np.asarray(self.arrays[f"texts/{name}/ends"])
-        if len(ends) and (data.size == len(ends) * int(ends[0])):  # mostly all are the same, or empty
+        if len(ends) and data.size == len(ends) * int(ends[0]):  # mostly all are the same, or empty
             first = data[: int(ends[0])]
             if (data.reshape(len(ends), -1) == first).all():
-                return [bytes(first).decode()] * len(ends)
-        return split_texts(data, ends)
+                return [bytes(first).decode()], np.zeros(len(ends), np.int64)
+        numbers: dict[str, int] = {}
+        places = [numbers.setdefault(text, len(numbers)) for text in split_texts(data, ends)]
+        return list(numbers), np.asarray(places, np.int64)
+
+    def has_text(self, name: str, wanted: str) -> Bool[np.ndarray, " n"]:
+        """Which episodes have that text."""
+        texts, places = self.texts(name)
+        return places == (texts.index(wanted) if wanted in texts else -1)
 
     def place(self, row: int) -> tuple[int, int]:
         """The number of the episode that a row of the block belongs to, and which row of it that is."""

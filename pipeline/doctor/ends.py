@@ -123,13 +123,12 @@ class EndsCheck:
         return wrong
 
     def _contradicted(self, block: EpisodeBlock) -> np.ndarray:
-        reasons = np.asarray(block.texts("end_reason"))
-        wrong = np.zeros(len(reasons), np.bool_)
-        for reason in np.unique(reasons).tolist():
-            same = reasons == reason
-            self._reasons[reason] = self._reasons.get(reason, 0) + int(same.sum())
+        reasons, places = block.texts("end_reason")
+        wrong = np.zeros(len(places), np.bool_)
+        for reason, count in zip(reasons, np.bincount(places, minlength=len(reasons)).tolist(), strict=True):
+            self._reasons[reason] = self._reasons.get(reason, 0) + count
             if reason in FLAG_OF:
-                wrong |= same & ~block.once(FLAG_OF[reason])
+                wrong |= (places == reasons.index(reason)) & ~block.once(FLAG_OF[reason])
         return wrong
 
     def findings(self) -> Iterable[Finding]:

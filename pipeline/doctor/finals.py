@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
@@ -41,9 +41,12 @@ class FinalsCheck:
         self._missing.of_episodes(block, missing)
         self._cut += int((missing & block.once("truncated") & ~block.once("terminated")).sum())
         self._there += int(there.sum())
-        self._zero.of_episodes(block, there & _is_zero(block, block.lasts) & ~_is_zero(block, block.lasts - 1))
-        self._repeated.of_episodes(block, there & _same(block, block.lasts))
-        self._before += int((there & _same(block, np.maximum(block.lasts - 1, 1))).sum())
+        if not there.any():
+            return
+        last, before, earlier = (_rows(block, np.maximum(block.lasts - back, 0)) for back in range(3))
+        self._zero.of_episodes(block, there & _are_zero(last) & ~_are_zero(before))
+        self._repeated.of_episodes(block, there & _are_same(last, before))
+        self._before += int((there & _are_same(before, earlier)).sum())
 
     def findings(self) -> Iterable[Finding]:
         """Missing ones; and those that nearly all episodes have wrong."""
@@ -93,20 +96,16 @@ class FinalsCheck:
         return ""
 
 
-def _seen(block: EpisodeBlock) -> list[np.ndarray]:
-    return [array for name, array in block.steps.items() if name.split("/")[0] == "observation"]
+def _rows(block: EpisodeBlock, rows: Int64[np.ndarray, " n"]) -> list[Shaped[np.ndarray, "n columns"]]:
+    """These rows of each array of the observation, flattened."""
+    return [array[rows] for array in block.vectors("observation").values()]
 
 
-def _is_zero(block: EpisodeBlock, rows: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    found = np.ones(len(rows), np.bool_)
-    for array in _seen(block):
-        found &= ~(array[rows] != 0).reshape(len(rows), -1).any(axis=1)
-    return found
+def _are_zero(arrays: list[Shaped[np.ndarray, "n columns"]]) -> Bool[np.ndarray, " n"]:
+    return np.logical_and.reduce([~array.any(axis=1) for array in arrays])
 
 
-def _same(block: EpisodeBlock, rows: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Of each of the rows, whether it equals the one before it."""
-    found = np.ones(len(rows), np.bool_)
-    for array in _seen(block):
-        found &= (array[rows] == array[rows - 1]).reshape(len(rows), -1).all(axis=1)
-    return found
+def _are_same(
+    arrays: list[Shaped[np.ndarray, "n _"]], others: list[Shaped[np.ndarray, "n _"]]
+) -> Bool[np.ndarray, " n"]:
+    return np.logical_and.reduce([(one == other).all(axis=1) for one, other in zip(arrays, others, strict=True)])

@@ -10,6 +10,9 @@ from pipeline.machine.compiled import compiled
 BLACK, ONE_VALUE, REPEATED = 1, 2, 4
 """Bits of what `screens` says of a row."""
 
+STRIDE = 32
+"""Words that are compared before the result is looked at."""
+
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 
 
@@ -33,47 +36,49 @@ def looks_of(
 
 @compiled()
 def _looks_of_words(words: np.ndarray, use: np.ndarray, begins: np.ndarray, looks: np.ndarray) -> None:
-    width = words.shape[1]
     for row in range(words.shape[0]):
-        if not use[row]:
-            continue
-        first = words[row, 0]
-        found = 0
-        if first == (first & np.uint64(255)) * _EVERY_BYTE:
-            at = 1
-            while at < width and words[row, at] == first:
-                at += 1
-            if at == width:
+        if use[row]:
+            first = words[row, 0]
+            found = 0
+            if first == (first & np.uint64(255)) * _EVERY_BYTE and _is_one_value(words[row]):
                 found = BLACK if first == 0 else ONE_VALUE
-        if row > 0 and not begins[row]:
-            at = 0
-            while at < width and words[row, at] == words[row - 1, at]:
-                at += 1
-            if at == width:
+            if row > 0 and not begins[row] and _are_equal(words[row], words[row - 1]):
                 found |= REPEATED
-        looks[row] = found
+            looks[row] = found
 
 
 @compiled()
 def _looks_of_bytes(values: np.ndarray, use: np.ndarray, begins: np.ndarray, looks: np.ndarray) -> None:
-    width = values.shape[1]
     for row in range(values.shape[0]):
-        if not use[row]:
-            continue
-        first = values[row, 0]
-        found = 0
-        at = 1
-        while at < width and values[row, at] == first:
-            at += 1
-        if at == width:
-            found = BLACK if first == 0 else ONE_VALUE
-        if row > 0 and not begins[row]:
-            at = 0
-            while at < width and values[row, at] == values[row - 1, at]:
-                at += 1
-            if at == width:
+        if use[row]:
+            found = 0
+            if _is_one_value(values[row]):
+                found = BLACK if values[row, 0] == 0 else ONE_VALUE
+            if row > 0 and not begins[row] and _are_equal(values[row], values[row - 1]):
                 found |= REPEATED
-        looks[row] = found
+            looks[row] = found
+
+
+@compiled()
+def _is_one_value(row: np.ndarray) -> bool:
+    first, differing = row[0], row[0] ^ row[0]
+    for start in range(0, row.shape[0], STRIDE):  # a few words at a time, which the machine compares at once
+        for at in range(start, min(start + STRIDE, row.shape[0])):
+            differing |= row[at] ^ first
+        if differing != 0:
+            return False
+    return True
+
+
+@compiled()
+def _are_equal(row: np.ndarray, other: np.ndarray) -> bool:
+    differing = row[0] ^ row[0]
+    for start in range(0, row.shape[0], STRIDE):
+        for at in range(start, min(start + STRIDE, row.shape[0])):
+            differing |= row[at] ^ other[at]
+        if differing != 0:
+            return False
+    return True
 
 
 def sums_of(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of, select_of
 from pipeline.doctor.findings import Finding
@@ -41,12 +39,11 @@ class LengthsCheck:
         self._most = max(self._most, int(lengths.max()))
         self._episodes += len(lengths)
         self._states += int(lengths.sum())
-        reasons = np.asarray(block.texts("end_reason"))
         if self.limit is not None:
             self._longer.of_episodes(block, lengths > self.limit)
-            self._shorter.of_episodes(block, (reasons == "time_limit") & (lengths < self.limit))
+            self._shorter.of_episodes(block, block.has_text("end_reason", "time_limit") & (lengths < self.limit))
         if self.budget is None:
-            self._undeclared.of_episodes(block, reasons == "budget")
+            self._undeclared.of_episodes(block, block.has_text("end_reason", "budget"))
         elif isinstance(self.budget, int):
             self._over.of_episodes(block, lengths > self.budget)
 

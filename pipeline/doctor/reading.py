@@ -19,6 +19,9 @@ from pipeline.sources.contract import BulkSource, Source
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
 
+BLOCK_BYTES = 2 * READ_BYTES
+"""Raw bytes of a block, of which two are in memory: one is seen, and one is read."""
+
 BlockStream = Generator[EpisodeBlock, None, None]
 
 
@@ -31,7 +34,7 @@ def _stored(dataset: EpisodeDataset) -> Iterator[EpisodeBlock]:
     count = len(dataset)
     for part, (numbers, arrays) in enumerate(dataset.parts_between(0, count)):
         first = numbers.start
-        for run in runs_of(arrays, 0, min(count - first, len(numbers))):
+        for run in runs_of(arrays, 0, min(count - first, len(numbers)), BLOCK_BYTES):
             yield EpisodeBlock(first, part, run)
             first += len(run[ENDS])
 
@@ -62,7 +65,7 @@ def _packed(episodes: Iterable[Episode]) -> Iterator[EpisodeBlock]:
     for episode in episodes:
         waiting.append(episode)
         size += episode.nbytes
-        if size >= READ_BYTES or len(waiting) >= PART_EPISODES:
+        if size >= BLOCK_BYTES or len(waiting) >= PART_EPISODES:
             yield EpisodeBlock(first, number, pack(waiting))
             first, number, size, waiting = first + len(waiting), number + 1, 0, []
     if waiting:
@@ -78,7 +81,7 @@ def _of_parts(
         scratch = Path(folder)
         with closing(source.parts(domain, task, scratch, storage, Size(0, 0), amount, workers)) as parts:
             for number, part in enumerate(parts):
-                for run in runs_of(open_arrays(part.folder), 0, len(part.lengths)):
+                for run in runs_of(open_arrays(part.folder), 0, len(part.lengths), BLOCK_BYTES):
                     yield EpisodeBlock(first, number, run)
                     first += len(run[ENDS])
                 rmtree(part.folder)

@@ -38,13 +38,16 @@ class FaultTally:
 
     def of_episodes(self, block: EpisodeBlock, found: Bool[np.ndarray, " n"]) -> None:
         """Count the episodes of a block that `found` marks."""
+        if not found.any():
+            return
         numbers = np.flatnonzero(found)
         self.count += len(numbers)
         self._add(block, numbers, [f"episode {block.first + n:,}" for n in numbers[:SHOWN].tolist()])
 
     def of_rows(self, block: EpisodeBlock, found: Bool[np.ndarray, " rows"]) -> None:
         """Count the rows of a block that `found` marks."""
-        self.at_rows(block, np.flatnonzero(found))
+        if found.any():
+            self.at_rows(block, np.flatnonzero(found))
 
     def at_rows(self, block: EpisodeBlock, rows: Int64[np.ndarray, " k"], times: int | None = None) -> None:
         """Count rows of a block by their numbers; `times` where they are met more often than once each."""
