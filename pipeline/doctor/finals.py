@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from pipeline.dataset.pictures import is_picture
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
 from pipeline.doctor.findings import Finding, Severity
@@ -32,6 +33,7 @@ class FinalsCheck:
         self._missing, self._cut = FaultTally(), 0
         self._zero, self._repeated = FaultTally(), FaultTally()
         self._episodes = self._there = self._before = 0
+        self._pictures = False  # games show their last screen twice: Breakout always does
 
     def see(self, block: EpisodeBlock) -> None:
         """Compare the last rows of each episode with one another and with zeros."""
@@ -43,6 +45,8 @@ class FinalsCheck:
         self._there += int(there.sum())
         if not there.any():
             return
+        observed = [each for name, each in block.steps.items() if name.split("/")[0] == "observation"]
+        self._pictures |= any(is_picture(each.shape[1:], each.dtype) for each in observed)
         last, before, earlier = (_rows(block, np.maximum(block.lasts - back, 0)) for back in range(3))
         self._zero.of_episodes(block, there & _are_zero(last) & ~_are_zero(before))
         self._repeated.of_episodes(block, there & _are_same(last, before))
@@ -69,7 +73,7 @@ class FinalsCheck:
                 f"The last observation of {how_many(self._zero.count, 'episodes')} of {self._there:,} is all zeros.",
                 "The source probably lost it and did not say so: the successor of the last state is wrong.",
             )
-        usual = self._before >= SOMETIMES * self._there
+        usual = self._pictures or self._before >= SOMETIMES * self._there
         if enough and not usual and self._repeated.count >= NEARLY_ALL * self._there:
             yield self._finding(
                 "final_observations_repeated",

@@ -29,7 +29,7 @@ class Thresholds:
     dark: float = 0.01
     frozen: float = 0.9
     still: int = 500
-    on_bounds: float = 0.5
+    on_bounds: float = 0.95
     one_action: float = 0.999
     shifted: float = 0.99
 

@@ -74,8 +74,8 @@ def test_bounds_come_from_the_simulator_and_clipped_actions_are_a_warning():
     examination = examined_made(acting(partial(real, share=0.2)), **KNOWN)
     assert examination.findings == []
     assert 0.1 < examination.facts["actions"]["action"]["on_bounds"][0] < 0.4
-    found = found_in(acting(partial(real, share=0.8)), **KNOWN)["actions_on_bounds"]
-    assert 0.6 < dict(found.numbers)["action[0]"] < 1
+    found = found_in(acting(partial(real, share=1)), **KNOWN)["actions_on_bounds"]
+    assert dict(found.numbers)["action[0]"] == 1
 
 
 def test_a_real_action_outside_the_bounds_is_an_error_with_its_place_and_share():
