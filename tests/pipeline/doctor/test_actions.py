@@ -63,7 +63,7 @@ def pendulum():
 
 def real(rng, length, share):
     actions = rng.uniform(-1.9, 1.9, (length, 1)).astype(np.float32)
-    actions[rng.random(length) < share] = 2.0
+    actions[rng.random(length) < share] = rng.choice([-2.0, 2.0])
     return actions
 
 
