@@ -20,7 +20,7 @@ def named_findings():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args:
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if called in ("Finding", "_finding", "_dark"):
+                if called in ("Finding", "_finding", "_dark", "_leaked"):
                     yield from (each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant))
 
 
