@@ -7,7 +7,6 @@ them to `.npy`.
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -29,25 +28,25 @@ from stages import ingest
 REPEATS = 3
 
 
-def turns(clock: str, **functions: Callable[[], Any]) -> dict[str, float]:
-    """The shortest run of each function in seconds of a clock of `time`; they take turns."""
+def turns(clock: str, **functions: Callable[[Path], Any]) -> dict[str, float]:
+    """The shortest run of each function in seconds of a clock of `time`; they take turns, each in an empty folder."""
     now = getattr(time, clock)
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(REPEATS):
         for name, function in functions.items():
-            start = now()
-            function()
-            best[name] = min(best[name], now() - start)
+            with tempfile.TemporaryDirectory() as out:
+                start = now()
+                function(Path(out))
+                best[name] = min(best[name], now() - start)
     return best
 
 
-def into_store(make: Callable[[], Source], domain: str, task: str, outputs: Path) -> None:
+def into_store(source: Source, domain: str, task: str, outputs: Path) -> None:
     """The real stage, into an empty store."""
-    shutil.rmtree(outputs, ignore_errors=True)
     ingest.run(
         domain=Domain(domain, None, 5, dict, [task], Regent(32, 5, 20, 100)),
         task=task,
-        source=make(),
+        source=source,
         workspace=Workspace(str(outputs)),
         dataset="foreign-v1",
         episodes=None,
@@ -65,7 +64,7 @@ def frames(clock: str) -> list[Row]:
     cv2.setNumThreads(1)
     game, episodes, steps = "spaceinvaders", 40, 64
     with tempfile.TemporaryDirectory() as place:
-        tree, out = Path(place) / "tree", Path(place) / "out"
+        tree = Path(place)
         own = minimal_actions(game)
         shown = list(screens(game, episodes * (steps + 1)))
         for episode in range(episodes):
@@ -77,9 +76,7 @@ def frames(clock: str) -> list[Row]:
                     action = number % len(own)
                     (folder / f"action_{number:06d}.txt").write_text(f"{action}: {ACTIONS[own[action]]}")
 
-        def by_library(decode: Callable[[Path], np.ndarray]) -> None:
-            shutil.rmtree(out, ignore_errors=True)
-            out.mkdir()
+        def by_library(out: Path, decode: Callable[[Path], np.ndarray]) -> None:
             for folder in sorted(tree.glob("*/episode_*")):
                 pictures = [decode(path) for path in sorted(folder.glob("frame_*.png"))]
                 np.save(out / folder.name, np.stack(pictures))
@@ -91,9 +88,9 @@ def frames(clock: str) -> list[Row]:
         for kind in ("rgb", "grey84"):
             taken = turns(
                 clock,
-                ours=lambda kind=kind: into_store(lambda: FramesSource(str(tree), kind), "atari", game, out),
-                opencv=lambda: by_library(opencv),
-                pillow=lambda: by_library(lambda path: np.asarray(Image.open(path))),
+                ours=lambda out, kind=kind: into_store(FramesSource(str(tree), kind), "atari", game, out),
+                opencv=lambda out: by_library(out, opencv),
+                pillow=lambda out: by_library(out, lambda path: np.asarray(Image.open(path))),
             )
             work = f"{episodes * (steps + 1):,} screens of {game} in, {kind}"
             rows.append(Row(work, taken["ours"], "OpenCV", taken["opencv"], "Pillow", taken["pillow"]))

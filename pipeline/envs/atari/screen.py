@@ -67,11 +67,18 @@ class _Seen:
         self.grey: np.ndarray = emulator.getScreenGrayscale()
 
 
-def scaled_screens(greys: UInt8[np.ndarray, "t rows 160"]) -> UInt8[np.ndarray, "t 84 84"]:
-    """Observations of grey screens that were kept, each alone; byte for byte those of `ScreenReader`."""
-    rows = greys.shape[1]
+def scaled_screens(screens: UInt8[np.ndarray, "t rows 160 3"]) -> UInt8[np.ndarray, "t 84 84"]:
+    """Observations of screens that were kept in colours, each alone; byte for byte those of `ScreenReader`.
+
+    A colour's grey is the emulator's: 0.299 red, 0.587 green and 0.114 blue.
+    """
+    rows = screens.shape[1]
     cells, across = _cells(rows, _DOWN), np.empty((rows, SIDE), np.float32)
-    return np.stack([_scaled(grey, grey, np.ones(rows, np.bool_), across, *cells) for grey in greys])
+    grey, out = np.empty((rows, WIDTH), np.uint8), np.empty((len(screens), SIDE, SIDE), np.uint8)
+    for number, screen in enumerate(screens):
+        _to_grey(screen, grey)
+        out[number] = _scaled(grey, grey, np.ones(rows, np.bool_), across, *cells)
+    return out
 
 
 def _cells(pixels: int, most: int) -> tuple[Int64[np.ndarray, "84"], Float32[np.ndarray, "84 most"]]:
@@ -122,6 +129,15 @@ def _update(
             known |= value  # below 0 once a value was
             grey[y, x] = value
     return bool(known >= 0)
+
+
+@compiled()
+def _to_grey(screen: UInt8[np.ndarray, "rows 160 3"], grey: UInt8[np.ndarray, "rows 160"]) -> None:
+    for y in range(screen.shape[0]):
+        for x in range(screen.shape[1]):
+            red, green, blue = np.uint32(screen[y, x, 0]), np.uint32(screen[y, x, 1]), np.uint32(screen[y, x, 2])
+            total = red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471)  # of 2**16
+            grey[y, x] = (total + np.uint32(0x8000)) >> np.uint32(16)
 
 
 @compiled()

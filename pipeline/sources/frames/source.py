@@ -25,7 +25,7 @@ from pipeline.sources.contract import PicturedSource
 from pipeline.sources.files import local_path
 from pipeline.sources.frames import names
 from pipeline.sources.frames.actions import ActionReader, ActionsSeen
-from pipeline.sources.frames.screens import ScreenKind, has_alpha, observations, read_screen
+from pipeline.sources.frames.screens import ScreenKind, has_alpha, observations, read_screens
 from pipeline.sources.frames.tree import EpisodeFiles, episode_files, episode_folders, folders_of, read_action
 from pipeline.sources.provenance import made_from
 from pipeline.sources.quirks import ZERO_REWARDS, Quirk, Quirks
@@ -51,7 +51,7 @@ class FramesSource(PicturedSource):
 
     def __init__(self, path: str, observation: str = "rgb", environment: str | None = None) -> None:
         check_choice("source.observation", observation, list(ScreenKind))
-        self.path, self.environment, self.observed = path, environment, ScreenKind(observation)
+        self.path, self.environment, self.kind = path, environment, ScreenKind(observation)
         self._quirks: dict[str, Quirks] = {}
         self._scans: dict[Path, _Scan] = {}
 
@@ -71,7 +71,7 @@ class FramesSource(PicturedSource):
             "files": scan.files,
             "bytes": scan.bytes,
             "digest": scan.digest,
-            "observation": str(self.observed),
+            "observation": str(self.kind),
             HAS_REWARDS: False,
             **stated,
             **made_from(_provenance(root, domain, task)),
@@ -93,7 +93,7 @@ class FramesSource(PicturedSource):
         quirks.note("no_rewards", "Folders of screens have no rewards; zeros stand for them.", rule=ZERO_REWARDS)
         files = islice(episode_files(place, root, quirks), start, None)
         with ThreadPoolExecutor(available_cores(), "screens") as pool:
-            yield from ahead(_episode(each, self.observed, reader, quirks, pool) for each in files)
+            yield from ahead(_episode(each, self.kind, reader, quirks, pool) for each in files)
 
     def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
         """What is odd about the folders, and what was left out."""
@@ -170,17 +170,16 @@ def _environments(root: Path) -> list[Path]:
 
 
 def _episode(
-    files: EpisodeFiles, observed: ScreenKind, reader: ActionReader, quirks: Quirks, pool: Executor
+    files: EpisodeFiles, kind: ScreenKind, reader: ActionReader, quirks: Quirks, pool: Executor
 ) -> tuple[Episode, EpisodeFrames]:
     texts = [read_action(files.folder / name) for name in files.actions]
-    shown = [*files.frames, *([files.last] if files.last else [])]
-    pairs = list(pool.map(read_screen, [files.folder / name for name in shown]))
-    pictures, screens = [picture for picture, _ in pairs], [pixels for _, pixels in pairs]
+    shown = [files.folder / name for name in (*files.frames, *([files.last] if files.last else []))]
+    pictures, screens = read_screens(shown, len(texts) + 1, pool)
     alpha = sum(has_alpha(each) for each in pictures)
     quirks.count("transparent", "{count} screens have an alpha channel; observations are without it.", alpha,
                  rule="screens are red, green and blue", dropped=alpha, unit="channels")  # fmt: skip
     try:
-        episode = _with_facts(files, texts, observations(screens, observed, str(files.folder)), reader, quirks)
+        episode = _with_facts(files, texts, observations(screens, kind, files.folder), reader, quirks)
     except InvalidEpisode as error:
         raise InvalidInput(f"{files.folder}: {error}") from error
     return episode, EpisodeFrames.of(pictures if files.last else [*pictures, NO_PICTURE])
@@ -208,7 +207,7 @@ def _with_facts(
     }
     return Episode(
         {
-            "observation": screens if files.last else with_last_row("observation", screens),
+            "observation": screens,
             **{name: with_last_row(name, array) for name, array in steps.items()},
             "discount": implied_discounts(length, False),
         },

@@ -109,9 +109,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "torn": (lambda path: path.write_bytes(path.read_bytes()[:-40]), "frame_000001.png is damaged"),
     "empty": (lambda path: path.write_bytes(b""), "frame_000001.png is no PNG file"),
     "text": (lambda path: path.write_text("no picture at all, only words"), "frame_000001.png is no PNG file"),
-    "size": (lambda path: path.write_bytes(png(screens(0, 1, (210, 152))[0])), "sizes: 160 x 210, and 152 x 210 at"),
+    "size": (lambda path: path.write_bytes(png(screens(0, 1, SMALL)[0])), "first is 160 x 210, frame_000001.png is 16"),
     "bomb": (lambda path: path.write_bytes(bomb(100_000, 100_000)), "100000 x 100000 pixels"),
-    "no side": (lambda path: path.write_bytes(bomb(0, 210)), "frame_000001.png is damaged"),
+    "no side": (lambda path: path.write_bytes(bomb(0, 210)), "0 x 210 pixels, which is no picture"),
     "deep": (lambda path: path.write_bytes(sixteen_bits()), "16 bits a channel"),
     "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "frame_000001.png must be a file"),
     "latin": (
@@ -155,7 +155,7 @@ def test_screens_of_other_kinds_are_read_as_colours(mode: str, tmp_path: Path):
 
 def test_screens_of_no_console_are_not_scaled(tmp_path: Path):
     write_episode(tmp_path / "alien" / "episode_000_rand0.2", texts(0, 2), screens(0, 2, (20, 30)))
-    with pytest.raises(InvalidInput, match="those in .* are 30 x 20. Take them as they are: source.observation=rgb"):
+    with pytest.raises(InvalidInput, match="those in .* are 30 x 20. Take them as they are: .*source.observation=rgb"):
         found(tmp_path, observation="grey84")
 
 
