@@ -10,7 +10,7 @@ import io
 import math
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,13 +153,19 @@ def _require_bounded(value: Any, size: int) -> None:
     while waiting:
         inside = waiting.pop()
         if isinstance(inside, np.ndarray):
-            inside = inside.ravel().tolist() if inside.dtype.hasobject else ()
+            inside = _objects_of(inside)
         elif isinstance(inside, dict):
             inside = inside.values()
         left -= len(inside)
         if left < 0:
             raise ValueError("a value that holds itself, or the same one very often")
         waiting += [each for each in inside if type(each) in _HOLDERS]
+
+
+def _objects_of(array: np.ndarray) -> Sequence[Any]:
+    if array.dtype.kind != "O":
+        return ()
+    return (array.item(),) if array.ndim == 0 else array.ravel().tolist()
 
 
 _HOLDERS = frozenset([dict, list, tuple, set, frozenset, _Array])
