@@ -67,7 +67,8 @@ def as_episode(rows: RecordedRows, number: int, rules: RowRules, quirks: Quirks)
     observation, end = _observation_and_end(rows, infos[-1], rules, quirks)
     stacked = stack_infos({} if late else _rest(infos[0], rules), _step_infos(infos, rules))
     for note in stacked.notes:
-        quirks.note("infos_not_stored", f"{note[0].upper()}{note[1:]}.")
+        sentence = f"{note[0].upper()}{note[1:]}."
+        quirks.note("infos_left_out", sentence, rule="numbers of one shape, or texts", dropped=1, unit="infos")
     first = {} if late else infos[0]
     _note_what_is_missing(rows, late, quirks)
     steps = {
@@ -127,37 +128,35 @@ def _observation_and_end(
         terminated, truncated = False, ended  # the recorder's own limit ends the recording, and resets nothing
     else:
         terminated, truncated, known = not cut, cut, rules.own
-        quirks.count("ends_unknown", END_UNKNOWN, CUT not in last, rule="dones alone: terminated")
+        quirks.count("no_terminals", END_UNKNOWN, CUT not in last, rule="dones alone: terminated")
     reason = last.get("end_reason")
     reason = reason if isinstance(reason, str) and rules.own else implied_reason(terminated, truncated)
     if terminal is not None and not rules.own:
         obs = np.concatenate([obs[:-1], terminal[np.newaxis]])
     elif not known:
-        quirks.count("no_last_observation", NO_LAST, dropped=1, unit="observations")
+        quirks.count("no_final_observations", NO_LAST, rule=RESET_SEEN, dropped=1, unit="observations")
         obs = with_last_row("obs", obs[:-1])
     return _observations(obs, rules), _End(terminated, truncated, reason, known)
 
 
 END_UNKNOWN = "{count} episodes do not say whether a time limit ended them; they count as terminated."
+RESET_SEEN = "the last row is of the next episode"
 NO_LAST = (
     "{count} episodes have no last observation: their last row shows the first one after the reset, and their infos do "
     "not hold it."
 )
-LATE = (
-    "{count} episodes begin one step after their start, as RLHF-Blender records all but the first; the reward of that "
-    "step is left out."
-)
+LATE = "{count} episodes begin one step after their start, as RLHF-Blender records all but the first."
 SUMS = "{count} files of rewards hold sums; the rewards are those of the episode's .npz."
 
 
 def _note_what_is_missing(rows: RecordedRows, late: bool, quirks: Quirks) -> None:
-    rule = "an episode begins at its first row"
-    quirks.count("begin_one_step_late", LATE, late, rule=rule, dropped=int(late), unit="steps")
-    quirks.count("cumulative_rewards", SUMS, rows.is_cumulative, rule="the .npz is of each row")
-    quirks.count("no_infos", "{count} episodes were read without infos.", rows.infos is None)
-    if rows.others:
+    quirks.count("late_starts", LATE, late, rule="an episode begins at its first row", dropped=late, unit="steps")
+    quirks.count("cumulative_rewards", SUMS, rows.is_cumulative, rule="the .npz has those of each row")
+    rule = "source.infos=false, or none are there"
+    quirks.count("no_infos", "{count} episodes were read without infos.", rows.infos is None, rule=rule)
+    if more := len(rows.others):
         sentence = f"{{count}} arrays of other names were left out, such as {rows.others[0]}."
-        quirks.count("other_arrays", sentence, len(rows.others), dropped=len(rows.others), unit="arrays")
+        quirks.count("unread_arrays", sentence, more, rule="arrays of RLHF-Blender's", dropped=more, unit="arrays")
 
 
 def _terminal(obs: Shaped[np.ndarray, "rows ..."], found: Any) -> Shaped[np.ndarray, "..."] | None:

@@ -11,7 +11,7 @@ from pipeline.errors import InvalidInput
 from pipeline.sources.contract import Source
 from pipeline.sources.files import files_identity
 from pipeline.sources.provenance import made_from
-from pipeline.sources.quirks import Quirk, Quirks
+from pipeline.sources.quirks import NO_STEP, Quirk, Quirks
 from pipeline.sources.rlhf_blender.names import DATABASE, LEFT_OVER, REWARDS, UNCERTAINTY
 from pipeline.sources.rlhf_blender.reading import RecordedRows, count_rows, read_rows
 from pipeline.sources.rlhf_blender.registry import RegisteredExperiment
@@ -19,8 +19,8 @@ from pipeline.sources.rlhf_blender.rows import RowRules, as_episode
 from pipeline.sources.rlhf_blender.tree import CheckpointChoice, CheckpointFolder, chosen_folder
 
 _NOT_READ = {
-    "renders": "the videos, whose frames are no longer the pictures that were seen",
-    "env_states": "the simulator's states, which are code",
+    "renders": "Videos, whose frames are no longer the pictures that were seen,",
+    "env_states": "states of the simulator, which are code,",
 }
 """Folders beside those of numbers."""
 
@@ -134,19 +134,21 @@ def _require_own_rows(folder: CheckpointFolder, number: int, rows: RecordedRows)
         )
 
 
-def _note(folder: CheckpointFolder, dropped: int, quirks: Quirks) -> None:
+def _note(folder: CheckpointFolder, empty: int, quirks: Quirks) -> None:
     """What is odd of the folder as a whole."""
-    rule = "no step, no episode"
-    quirks.note(
-        "no_steps", "{count} episodes have no step; they were left out.", dropped, rule=rule, dropped=dropped,
-        unit="episodes",
-    )  # fmt: skip
-    quirks.note("other_files", "{count} files beside the episodes are none, and were passed over.", folder.others)
-    left_over = f"{{count}} files of whole runs lie in {LEFT_OVER}, left by a crash; they are not read."
-    quirks.note("left_over_runs", left_over, folder.left_over)
+    sentence = "{count} episodes have no step; they were left out."
+    quirks.note("empty_episodes", sentence, empty, rule=NO_STEP, dropped=empty, unit="episodes")
+    sentence = "{count} files beside the episodes have other names, and were left out."
+    quirks.note("unknown_files", sentence, folder.others, rule="by name", dropped=folder.others, unit="files")
+    sentence = f"{{count}} files of whole runs lie in {LEFT_OVER}, left by a crash; they are not read."
+    over = folder.left_over
+    quirks.note("left_over_runs", sentence, over, rule="episodes alone", dropped=over, unit="files")
     if folder.registry.unread:
-        quirks.note("registry_unread", f"{DATABASE} was not read: {folder.registry.unread}.")
+        sentence = f"{DATABASE} was not read: {folder.registry.unread}."
+        quirks.note("unread_registry", sentence, rule="data come in without it", dropped=1, unit="files")
     if folder.root is None:
-        quirks.note("no_rewards_files", "The episodes lie in no tree; their rewards are those of the .npz files alone.")
-    elif there := [kind for kind in _NOT_READ if (folder.root / kind).is_dir()]:
-        quirks.note("folders_not_read", f"Not read: {', '.join(_NOT_READ[kind] for kind in there)}.")
+        sentence = "The episodes lie in no tree; their rewards are those of the .npz files alone."
+        quirks.note("no_rewards_files", sentence, rule="the .npz has those of each row")
+    elif there := [what for kind, what in _NOT_READ.items() if (folder.root / kind).is_dir()]:
+        sentence = f"{' and '.join(there)} are left out."
+        quirks.note("unread_folders", sentence, rule="numbers alone", dropped=len(there), unit="folders")

@@ -244,7 +244,9 @@ def _root_above(place: Path) -> Path | None:
 
 
 def _folder(root: Path | None, at: Path, registry: RegisteredNames) -> CheckpointFolder | None:
-    names = [each.name for each in os.scandir(at) if not each.name.startswith(".") and not each.is_dir()]
+    names = [
+        each.name for each in os.scandir(at) if not each.name.startswith(".") and not each.is_dir(follow_symlinks=False)
+    ]
     found = [known for known in map(episode_number, names) if known]
     if not found:
         return None

@@ -91,7 +91,7 @@ def test_arrays_that_are_none_are_named(tmp_path, folder, changed, message):
 
 def test_arrays_of_other_names_are_left_out_and_counted(tmp_path, folder):
     edit_npz(folder / "benchmark_0.npz", **{"../../x": np.zeros(4), "logits": np.zeros((4, 2)), "features": None})
-    assert quirks(tmp_path)["other_arrays"] == 2
+    assert quirks(tmp_path)["unread_arrays"] == 2
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.99])
@@ -118,7 +118,7 @@ def test_an_array_that_unpacks_to_far_more_than_its_file_is_refused(tmp_path, fo
 def test_files_that_are_no_episodes_are_passed_over_and_counted(tmp_path, folder):
     for name in ("benchmark_03.npz", "benchmark_-1.npz", "notes.txt", ".hidden.npz"):
         (folder / name).write_bytes(b"")
-    assert quirks(tmp_path)["other_files"] == 3
+    assert quirks(tmp_path)["unknown_files"] == 3
 
 
 class Planted:

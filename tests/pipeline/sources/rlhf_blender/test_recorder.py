@@ -46,4 +46,4 @@ def test_a_real_recording_comes_in(tmp_path: Path, limit: int, most: int, ends: 
         np.testing.assert_allclose(np.diff(position), 0.02 * speed[:-1], atol=1e-6)  # CartPole's own equation
         assert episode.steps["reward"].tolist() == [*[1.0] * episode.length, 0.0]
         assert ("info/episode/r" in episode.steps) == bool(ends)
-    assert quirks(tmp_path) == {"folders_not_read": 1, "begin_one_step_late": 2}
+    assert quirks(tmp_path) == {"unread_folders": 1, "late_starts": 2}

@@ -56,7 +56,7 @@ def test_an_export_comes_in_as_the_episodes_that_went_out(stored: Workspace, tmp
     assert all(episode.has_final_observation and episode.seed >= 0 for episode in back)
     identity = source.identity("toy", "corner")
     assert identity["made_from"]["digest"] == dataset.digest()
-    assert {quirk.name for quirk in source.quirks("toy", "corner")} <= {"folders_not_read", "no_policy_outputs"}
+    assert {quirk.name for quirk in source.quirks("toy", "corner")} <= {"unread_folders", "no_policy_outputs"}
     assert not list(wrong_export(artifact, stored))
 
 

@@ -83,7 +83,7 @@ def test_episodes_are_what_really_happened(tmp_path, settings):
     assert all(episode.has_final_observation for episode in episodes)
     found = quirks(tmp_path)
     assert found.pop("cumulative_rewards", 0) == (4 if "cumulative" in settings else 0)
-    assert found == {"folders_not_read": 1, "begin_one_step_late": 3}
+    assert found == {"unread_folders": 1, "late_starts": 3}
 
 
 def test_each_way_to_name_a_tree_gives_the_same_data(tmp_path):
@@ -148,7 +148,7 @@ def test_a_last_observation_that_no_info_holds_is_not_there(tmp_path):
         assert (episode.has_final_observation, episode.terminated, episode.end_reason) == (False, True, "terminated")
         assert not episode.steps["observation"][-1].any()
     found = quirks(tmp_path)
-    assert (found["no_last_observation"], found["ends_unknown"]) == (2, 2)
+    assert (found["no_final_observations"], found["no_terminals"]) == (2, 2)
     assert quirks(tmp_path, infos=False)["no_infos"] == 2
 
 
@@ -169,7 +169,7 @@ def test_an_episode_of_one_row_is_left_out_and_counted(tmp_path):
     write_run(tmp_path, run_of(3, 1, 4))
     assert [episode.length for episode in read(tmp_path)] == [3, 3]
     assert BlenderSource(str(tmp_path)).count(*TASK) == 2
-    assert quirks(tmp_path)["no_steps"] == 1
+    assert quirks(tmp_path)["empty_episodes"] == 1
 
 
 def several(tree: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_the_registry_says_is_kept(tmp_path):
 def test_a_registry_that_is_none_is_passed_over_and_told(tmp_path, content):
     write_run(tmp_path, run_of(3))
     (tmp_path / "rlhfblender.db").write_bytes(content)
-    assert quirks(tmp_path)["registry_unread"] == 1
+    assert quirks(tmp_path)["unread_registry"] == 1
 
 
 def test_whole_runs_that_a_crash_left_are_counted_and_not_read(tmp_path):
