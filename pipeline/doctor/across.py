@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from pipeline.artifacts.artifact import EPISODES, Artifact
+from pipeline.artifacts.derived import SPLIT
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.doctor.findings import Finding, Severity
 from pipeline.doctor.prints import Prints, both, prints_of
 from pipeline.episode import UNKNOWN
+from pipeline.fingerprint import canonical
 from pipeline.wording import how_many
 
 SHOWN = 5
 """Shared episodes that are named."""
 
-SPLIT, DERIVING = "split", ("stitch", "select", "split")
-"""Stages that derive datasets from others, as their parameters name them."""
+PART = "part"
+"""In the settings of a split: which part of it a dataset is, or was derived from."""
 
 SIDES = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "holdout", "heldout")
 """How names of the parts of one split end."""
@@ -54,9 +56,14 @@ def compared(dataset: Artifact, prints: Prints, against: Sequence[str], workspac
     ArtifactNotFound where a dataset of `against` is not there, DamagedArtifact where one that is read is damaged.
     """
     where, there = _name(dataset), _others(dataset, workspace)
-    named = {name: workspace.dataset(dataset.domain, dataset.task, name) for name in against}
+    own = dataset.manifest.version
+    named = {name: workspace.dataset(dataset.domain, dataset.task, name) for name in against if name != own}
     apart = [Other.of(each, "which was named to be compared") for each in named.values()]
-    sides = [each for name, each in there.items() if name not in named and _of_one_split(dataset, each)]
+    sides = [
+        each
+        for name, each in there.items()
+        if name not in named and _of_one_split(dataset, each, {**there, own: dataset})
+    ]
     apart += [Other.of(each, "another part of its split") for each in sides]
     yield from leaks(where, prints, apart)
     known = {*named, *(each.manifest.version for each in sides)}
@@ -75,11 +82,14 @@ def leaks(where: str, prints: Prints, others: Iterable[Other]) -> Iterator[Findi
 
 
 def shared(where: str, prints: Prints, others: Iterable[Artifact], dataset: Artifact) -> Iterator[Finding]:
-    """A note on each dataset that holds episodes of this one although both hold their episodes themselves."""
-    if _derived(dataset):
+    """A note on each dataset that holds episodes of this one although both hold their episodes themselves.
+
+    Derived datasets hold those of others by design.
+    """
+    if dataset.is_derived:
         return
     for other in others:
-        if _derived(other):
+        if other.is_derived:
             continue
         listed = EpisodeDataset(other.path, other.manifest.parts)  # its digests alone are read: nothing is verified
         found = both(prints.digests, listed.per_episode("digest"))
@@ -162,28 +172,34 @@ def _are(found: Int64[np.ndarray, "k 2"]) -> str:
     return "is" if len(found) == 1 else "are"
 
 
-def _of_one_split(one: Artifact, other: Artifact) -> bool:
-    ours, theirs = (each.manifest.parameters.get(SPLIT) for each in (one, other))
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        return _cut(ours) == _cut(theirs)
+def _of_one_split(one: Artifact, other: Artifact, there: Mapping[str, Artifact]) -> bool:
+    """Whether two datasets are, or were derived from, different parts of one split; `there` are those of the task.
+
+    For datasets that stage=split did not make, their names say so.
+    """
+    ours, theirs = _parts(one, there), _parts(other, there)
+    if ours and theirs:
+        return any(not ours[cut] & theirs[cut] for cut in ours.keys() & theirs.keys())
     base = _base(one.manifest.version)
     return bool(base) and base == _base(other.manifest.version)
 
 
-def _cut(split: Mapping[str, Any]) -> dict[str, Any]:
-    """What all parts of a split have in common."""
-    return {key: value for key, value in split.items() if key not in ("part", "name")}
+def _parts(dataset: Artifact, there: Mapping[str, Artifact]) -> dict[str, set[str]]:
+    """Which parts of which splits the episodes of a dataset come from."""
+    found: dict[str, set[str]] = defaultdict(set)
+    if isinstance(split := dataset.manifest.parameters.get(SPLIT), Mapping):
+        found[canonical({key: value for key, value in split.items() if key != PART})].add(str(split.get(PART)))
+    for parent in dataset.parents:
+        if parent.version in there:
+            for cut, parts in _parts(there[parent.version], there).items():
+                found[cut] |= parts
+    return found
 
 
 def _base(name: str) -> str:
     """`x` of `x-train`; empty where a name ends in no side."""
     base, _, side = name.rpartition("-")
     return base if side in SIDES else ""
-
-
-def _derived(dataset: Artifact) -> bool:
-    """Whether its episodes are those of other datasets by design."""
-    return any(stage in dataset.manifest.parameters for stage in DERIVING)
 
 
 def _others(dataset: Artifact, workspace: Workspace) -> dict[str, Artifact]:

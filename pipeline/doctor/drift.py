@@ -6,14 +6,15 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped
 
+from pipeline.artifacts.derived import STITCH
 from pipeline.dataset.pictures import is_picture
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding
-from pipeline.doctor.seeds import STITCH
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
 
@@ -74,23 +75,24 @@ class DriftCheck(Check):
         if len(chosen):
             self._kept.append(statistics_of(block, chosen))
             self._numbers.append(block.first + chosen)
-        if sum(map(len, self._numbers)) > MOST_EPISODES:
+        if self._episodes > MOST_EPISODES:
             self._thin()
 
     def findings(self) -> Iterator[Finding]:
         """One, or none."""
-        found, tests = self._differences()
+        found, tests = self._compared
         if found:
-            yield _finding(self._where, found, tests, self._compared, self._stitched)
+            yield _finding(self._where, found, tests, self._episodes // 3, self._stitched)
 
     def unchecked(self) -> str:
         """Says so of datasets that are too small for any difference to be certain."""
-        few = self._numbers and self._compared < fewest(1)
-        return f"drift needs {3 * fewest(1)} episodes or more" if few else ""
+        tests = self._compared[1]
+        few = self._numbers and self._episodes // 3 < fewest(max(1, tests))
+        return f"drift needs {3 * fewest(max(1, tests))} episodes or more" if few else ""
 
     @property
-    def _compared(self) -> int:
-        return sum(map(len, self._numbers)) // 3
+    def _episodes(self) -> int:
+        return sum(map(len, self._numbers))
 
     def _thin(self) -> None:
         self._stride *= 2
@@ -99,7 +101,8 @@ class DriftCheck(Check):
             self._kept[number] = {name: values[stay] for name, values in kept.items()}
             self._numbers[number] = numbers[stay]
 
-    def _differences(self) -> tuple[list[Difference], int]:
+    @cached_property
+    def _compared(self) -> tuple[list[Difference], int]:
         names = self._kept[0].keys() if self._kept else ()
         shared = [name for name in names if all(name in each for each in self._kept)]
         return differences_in({name: np.concatenate([each[name] for each in self._kept]) for name in shared})

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int, Int64, UInt8, UInt64
 
+from pipeline.artifacts.derived import STITCH
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.thresholds import Thresholds
@@ -15,9 +16,6 @@ from pipeline.wording import how_many
 
 SHOWN = 5
 """Seeds that are named."""
-
-STITCH = "stitch"
-"""In the parameters of a dataset that joins others, whose policies may have played the same seeds."""
 
 
 class SeedsCheck(Check):

@@ -56,7 +56,7 @@ def test_figures_hold_the_findings_without_commands(page: Artifact):
     )  # fmt: skip
     assert "command" not in finding
     assert {"duplicates", "seeds", "drift"} <= set(said["checked"])
-    assert "drift needs 24 episodes or more" in said["unchecked"]
+    assert "drift needs 33 episodes or more" in said["unchecked"]
 
 
 def test_a_dataset_without_errors_has_no_alarm(workspace: Workspace):

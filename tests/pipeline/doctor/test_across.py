@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.workspace import Workspace
 from pipeline.doctor.across import Other, compared, leaks
 from pipeline.doctor.findings import Finding
@@ -94,7 +95,7 @@ def test_parts_of_one_split_are_compared_by_themselves(root: Path):
 
 def test_datasets_that_are_named_are_compared(root: Path):
     workspace = Workspace(str(root))
-    assert found_for(workspace, "b-train", ("a-train",)) == {}
+    assert found_for(workspace, "b-train", ("a-train", "b-train")) == {}
     assert "leaked_episodes" in found_for(workspace, "a-train", ("a-test",))
     with pytest.raises(ArtifactNotFound, match="no dataset nothing-v1"):
         found_for(workspace, "b-train", ("nothing-v1",))
@@ -115,3 +116,24 @@ def test_a_stored_dataset_has_the_prints_of_its_blocks(tmp_path: Path, rng: np.r
     kept, seen = prints_of(dataset), prints_in(episodes)
     for name in ("digests", "trajectories", "seeds"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(seen, name))
+
+
+def test_what_is_derived_from_a_part_is_compared_with_the_other_part_and_never_with_its_own(tmp_path: Path):
+    workspace = Workspace(str(tmp_path))
+    rng = np.random.default_rng(2)
+    whole = EpisodeDataset.of(stored(workspace, "x-v1", [made_episode(rng, 3, seed=number) for number in range(10)]))
+    shares = {"parts": {"train": 0.8, "test": 0.2}, "by": "episode", "seed": 0}
+
+    def derived(name: str, of: EpisodeDataset, stage: str, settings: dict, numbers: list[int]) -> EpisodeDataset:
+        spec = derived_spec(name, stage, settings, [of])
+        return EpisodeDataset.of(derive(workspace, spec, [of], References.of_one(np.array(numbers))))
+
+    train = derived("a", whole, "split", {**shares, "part": "train"}, [0, 1, 2, 3, 4, 5, 6, 7])
+    derived("b", whole, "split", {**shares, "part": "test"}, [7, 8, 9])  # episode 7 is on both sides
+    derived("good", train, "select", {"where": "return > 0"}, [5, 6, 7])
+    derived("better", train, "select", {"where": "return > 9"}, [5, 6])
+    for name in ("a", "b", "good"):
+        assert {each: finding.count for each, finding in found_for(workspace, name).items()} == {"leaked_episodes": 1}
+    assert found_for(workspace, "better") == {}
+    assert found_for(workspace, "x-v1") == {}
+    assert found_for(workspace, "better", ("good",))["leaked_episodes"].count == 2

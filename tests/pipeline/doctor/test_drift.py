@@ -85,7 +85,7 @@ def test_many_episodes_are_thinned_evenly(rng: np.random.Generator, monkeypatch:
 def test_too_few_episodes_are_said_to_be_unchecked(rng: np.random.Generator):
     check = DriftCheck(SUBJECT, Thresholds())
     assert found_by(check, drifting(rng, 12, 50.0)) == {}
-    assert check.unchecked() == "drift needs 24 episodes or more"
+    assert check.unchecked() == "drift needs 33 episodes or more"
 
 
 def test_the_distance_is_that_of_the_textbook(rng: np.random.Generator):
