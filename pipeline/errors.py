@@ -21,7 +21,9 @@ class InvalidEpisode(InvalidInput):
 
 
 class UnknownName(InvalidInput, KeyError):
-    """A task, domain or dataset that does not exist."""
+    """A task, domain or dataset that does not exist; `known` are the names of those that do, where they were listed."""
+
+    known: tuple[str, ...] = ()
 
     def __str__(self) -> str:  # KeyError would print the message with quotes around it
         return str(self.args[0])
@@ -120,4 +122,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
         there = f"{len(names)} are known, among them {', '.join(names[:6])}."
     command = with_name(name, near[0]) if near else ""
     meant = f"\nIf you meant {near[0]}: {command}" if command else ""
-    return UnknownName(f"There is no {kind} named {name or repr(name)}. {there}{' ' + hint if hint else ''}{meant}")
+    error = UnknownName(f"There is no {kind} named {name or repr(name)}. {there}{' ' + hint if hint else ''}{meant}")
+    error.known = tuple(names)
+    return error

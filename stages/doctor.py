@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from beartype import beartype
 
@@ -23,11 +22,12 @@ from pipeline.doctor.checks import checks_of, chosen_checks
 from pipeline.doctor.examine import Examination, examine
 from pipeline.doctor.examined import subject_of
 from pipeline.doctor.findings import Finding
+from pipeline.doctor.foreign import foreign_tasks
 from pipeline.doctor.reading import foreign_blocks, stored_blocks
 from pipeline.doctor.thresholds import Thresholds
-from pipeline.doctor.words import all_findings, command_lines, found_words, report_json, table_of, verdict_words
+from pipeline.doctor.words import all_findings, found_words, print_findings, report_json, verdict_words
 from pipeline.domains.domain import Domain
-from pipeline.errors import InvalidInput, PipelineError, UnknownName
+from pipeline.errors import InvalidInput, PipelineError
 from pipeline.machine.files import write_json
 from pipeline.machine.secrets import without_secrets
 from pipeline.machine.threads import available_cores
@@ -35,9 +35,6 @@ from pipeline.sources.contract import BulkSource, Source
 from pipeline.wording import few, how_many
 
 log = logging.getLogger(__name__)
-
-FOREIGN = "foreign"
-"""The domain and task by which a door is asked where nobody named any: most take any name."""
 
 
 class FaultyData(PipelineError):
@@ -87,14 +84,14 @@ def run(
             named = [asked] if isinstance(asked, str) else asked
             across += [finding for name in named for finding in wider.of_tasks(domain, name, workspace)]
     else:
-        tasks = _foreign_tasks(domain, only_tasks, source)
-        cores = workers or available_cores()
-        examinations = [
-            wider.of_foreign(
-                _foreign(source, domain, task, names, thresholds, Amount(episodes), workspace, cores), workspace
-            )
-            for task in tasks
-        ]
+        amount, cores = Amount(episodes), workers or available_cores()
+        tasks = None if only_tasks in (None, ALL) else chosen_tasks(domain, only_tasks)
+        examinations = []
+        for each in foreign_tasks(source, domain, tasks):
+            subject = each.subject(source, domain, _typed_place(), amount)
+            blocks = foreign_blocks(source, each.domain, each.task, amount, workspace.storage, cores)
+            seen = examine(subject, blocks, checks_of(names, subject, thresholds))
+            examinations.append(wider.of_foreign(seen, workspace))
     _show(examinations, across)
     if json:
         write_json(Path(json).expanduser(), report_json(examinations, across))
@@ -102,7 +99,7 @@ def run(
     errors = [finding for finding in all_findings(examinations, across) if finding.severity == "error"]
     if errors:
         where = dict.fromkeys(finding.where for finding in errors)
-        raise FaultyData(f"{how_many(len(errors), 'errors')} in {few(list(where))}. The table above has them.")
+        raise FaultyData(f"{how_many(len(errors), 'errors')} in {few(list(where))}. They stand above.")
 
 
 def _stored(
@@ -143,47 +140,6 @@ def _nothing_there(
     return InvalidInput(f"{message}\nMake one first: {command.line()}")
 
 
-def _foreign_tasks(domain: Domain | None, asked: str | list[str] | None, source: Source | BulkSource) -> list[str]:
-    """The tasks to ask a door for; `foreign` where nobody named one and the door cannot tell them."""
-    if asked not in (None, ALL):
-        return chosen_tasks(domain, asked) or []
-    there = source.tasks(domain.name) if domain else None
-    return list(there) if there else [FOREIGN]
-
-
-def _foreign(
-    source: Source | BulkSource,
-    domain: Domain | None,
-    task: str,
-    names: list[str],
-    thresholds: Thresholds,
-    amount: Amount,
-    workspace: Workspace,
-    workers: int,
-) -> Examination:
-    family = domain.name if domain else FOREIGN
-    try:
-        identity: Mapping[str, Any] = source.identity(family, task)
-        count = source.count(family, task) if isinstance(source, Source) else None
-    except UnknownName as error:
-        if task != FOREIGN:
-            raise
-        raise InvalidInput(
-            f"The data are of several tasks; say which: task=NAME, perhaps domain=NAME.\n{error}"
-        ) from None
-    subject = Subject(
-        " ".join(word for word in (source.name, _typed_place(), "" if task == FOREIGN else f"{family}/{task}") if word),
-        domain.name if domain else "",
-        "" if task == FOREIGN else task,
-        parameters={"source": dict(identity)},
-        foreign=True,
-        simulator=domain if domain and task in domain.tasks else None,
-        episodes=amount.episodes or count,
-    )
-    blocks = foreign_blocks(source, family, task, amount, workspace.storage, workers)
-    return examine(subject, blocks, checks_of(names, subject, thresholds))
-
-
 def _typed_place() -> str:
     """Where the foreign data lie, as it was typed: identities hold no path."""
     words = [word.partition("=") for word in typed().words]
@@ -191,13 +147,10 @@ def _typed_place() -> str:
 
 
 def _show(examinations: list[Examination], across: list[Finding]) -> None:
-    """The table of what was found, worst first, and a line for each dataset."""
+    """What was found, the worst first, and a line for each dataset."""
     console = wide_console()
-    if found := all_findings(examinations, across):
-        console.print(table_of(found))
-        for line in command_lines(found):  # beside the table, where no line is broken
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_findings(console, found := all_findings(examinations, across))
     for each in examinations:
-        console.print(without_secrets(verdict_words(each)), markup=False, soft_wrap=True)
+        console.print(without_secrets(verdict_words(each)), markup=False, highlight=False, soft_wrap=True)
     if found and len(examinations) > 1:
-        console.print(f"{how_many(len(examinations), 'datasets')}: {found_words(found)}", markup=False)
+        console.print(f"{how_many(len(examinations), 'datasets')}: {found_words(found)}", markup=False, highlight=False)

@@ -9,6 +9,8 @@ from copy import copy
 from pathlib import Path
 from shutil import rmtree
 
+import numpy as np
+
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.parts import ENDS, PART_EPISODES, READ_BYTES, pack, runs_of
 from pipeline.dataset.reader import EpisodeDataset
@@ -76,12 +78,17 @@ def _of_parts(
     source: BulkSource, domain: str, task: str, amount: Amount, storage: Storage, workers: int
 ) -> Iterator[EpisodeBlock]:
     """What a source writes as parts lies in a temporary folder, a part at a time, until it was looked at."""
-    first = 0
+    have = Size()
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
         scratch = Path(folder)
-        with closing(source.parts(domain, task, scratch, storage, Size(0, 0), amount, workers)) as parts:
+        with closing(source.parts(domain, task, scratch, storage, have, amount, workers)) as parts:
             for number, part in enumerate(parts):
-                for run in runs_of(open_arrays(part.folder), 0, len(part.lengths), BLOCK_BYTES):
+                needed = int(np.count_nonzero(amount.needed(have, part.lengths)))
+                first = have.episodes
+                for run in runs_of(open_arrays(part.folder), 0, needed, BLOCK_BYTES):
                     yield EpisodeBlock(first, number, run)
                     first += len(run[ENDS])
                 rmtree(part.folder)
+                have = Size(first, have.states + int(part.lengths[:needed].sum()))
+                if amount.met(have):
+                    return

@@ -129,7 +129,7 @@ class RewardsCheck:
         """What the counts say."""
         yield from self._shifted()
         where, limits = self._subject.where, self._limits
-        if self._lost:
+        if self._lost and not self._has_none:
             share = self._lost.count / self._episodes
             yield Finding(
                 "final_rewards_lost",
@@ -179,8 +179,13 @@ class RewardsCheck:
                 )
                 return
 
+    @property
+    def _has_none(self) -> bool:
+        """Whether the source says that it has no rewards."""
+        return dict(self._subject.parameters.get("source") or {}).get("has_rewards") is False
+
     def _without_rewards(self) -> Iterable[Finding]:
-        declared = dict(self._subject.parameters.get("source") or {}).get("has_rewards") is False
+        declared = self._has_none
         if declared or self._states >= self._limits.states:
             yield Finding(
                 "no_rewards" if declared else "rewards_zero",

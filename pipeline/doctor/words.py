@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import indent, wrap
 from typing import TYPE_CHECKING, Any
 
 from pipeline.doctor.examine import Examination
@@ -10,7 +11,10 @@ from pipeline.doctor.findings import SEVERITIES, Finding, worst_first
 from pipeline.wording import few, how_many
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
+
+INDENT, WIDTH = 9, 120
+"""Columns before what is said of a finding, and the column after which sentences are broken."""
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -50,27 +54,17 @@ def found_words(findings: Iterable[Finding]) -> str:
     return ", ".join(how_many(count, f"{severity}s") for severity, count in severity_counts(findings).items() if count)
 
 
-def table_of(findings: Sequence[Finding]) -> Table:
-    """One row a finding: how bad, in which dataset, what and where in it, and why it matters."""
-    from rich.table import Table
+def print_findings(console: Console, findings: Iterable[Finding]) -> None:
+    """A block for each: how bad, where, what and where in it, why it matters, and the command, which is not broken."""
     from rich.text import Text
 
-    table = Table("", "dataset", "found", "why it matters", show_lines=True)
+    width = min(console.width, WIDTH) - INDENT
     for finding in findings:
-        examples = f"\n{'; '.join(finding.examples)}" if finding.examples else ""
-        table.add_row(
-            Text(finding.severity, COLOURS[finding.severity]),
-            Text(finding.where),
-            Text(f"{finding.name}: {finding.what}{examples}"),
-            Text(finding.why),
-        )
-    return table
-
-
-def command_lines(findings: Iterable[Finding]) -> list[str]:
-    """The commands that show or mend what was found, each once: `reward_sums: python run.py ...`."""
-    names: dict[str, dict[str, None]] = {}
-    for finding in findings:
+        places = f" ({'; '.join(finding.examples)})" if finding.examples else ""
+        head = Text(f"{finding.severity:<{INDENT}}", COLOURS[finding.severity])
+        console.print(head.append(f"{finding.where}: {finding.name}", "default"), soft_wrap=True)
+        for sentence in (f"{finding.what}{places}", finding.why):
+            lines = wrap(sentence, max(width, INDENT), break_long_words=False, break_on_hyphens=False)
+            console.print(Text(indent("\n".join(lines), " " * INDENT)), soft_wrap=True)
         if finding.command:
-            names.setdefault(finding.command, {})[finding.name] = None
-    return [f"{', '.join(own)}: {command}" for command, own in names.items()]
+            console.print(Text(f"{' ' * INDENT}{finding.command}"), soft_wrap=True)

@@ -1,20 +1,27 @@
 """The doctor as a stage: which datasets it takes, what it prints and writes, and when it fails."""
 
 import json
+import shutil
+import tempfile
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from pipeline.command import Typed, user_typed
+from pipeline.dataset.bulk import StoredPart
+from pipeline.dataset.parts import pack, save_part
 from pipeline.dataset.workspace import Workspace
 from pipeline.doctor.thresholds import Thresholds
-from pipeline.episode import with_last_row
+from pipeline.episode import Episode, with_last_row
 from pipeline.errors import InvalidInput, UnknownName
+from pipeline.formats.kabuki import KabukiFormat
+from pipeline.sources.contract import BulkSource
 from pipeline.sources.kabuki import KabukiSource
 from pipeline.sources.minari.source import MinariSource
 from stages import doctor
 from tests.conftest import toy_domain
-from tests.contracts.format import Listed, ingested
+from tests.contracts.format import Listed, exported, ingested, place_of
 from tests.minari_files import arrays, write_hdf5
 from tests.pipeline.doctor.planted import healthy
 
@@ -65,14 +72,14 @@ def test_an_error_fails_the_run_and_a_command_leaves_the_episodes_out(tmp_path, 
         pytest.raises(doctor.FaultyData, match=r"1 error in toy/corner/made-v1"),
     ):
         examine(workspace, dataset="made-v1")
-    text = capsys.readouterr().out
-    assert "terminal_discount: 2 episodes terminated" in " ".join(text.split())
-    assert "episode 4; episode 5" in text
-    line = next(line for line in text.splitlines() if line.startswith("terminal_discount: "))
-    assert line == (
-        "terminal_discount: python run.py stage=select domain=toy task=corner dataset=made-v1-selected "
-        "stage.select.of=made-v1 'stage.select.where=\"episode != 4 and episode != 5\"'"
-    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "error    toy/corner/made-v1: terminal_discount",
+        "         2 episodes terminated, and their last discount is not 0. (episode 4; episode 5)",
+        "         A value function goes on beyond the end: targets of the last state hold the value of nothing.",
+        "         python run.py stage=select domain=toy task=corner dataset=made-v1-selected "
+        "stage.select.of=made-v1 'stage.select.where=\"episode != 4 and episode != 5\"'",
+    ]
 
 
 def test_notes_and_warnings_do_not_fail_it(tmp_path, capsys):
@@ -123,9 +130,50 @@ def test_faults_of_foreign_data_are_found_and_unreadable_ones_are_a_finding(tmp_
     assert "NaN" in text
 
 
-def test_a_folder_of_several_tasks_says_that_one_must_be_named(tmp_path, drawn):
+def test_every_task_of_a_folder_is_examined_without_being_named(tmp_path, capsys):
+    workspace = Workspace(str(tmp_path / "store"))
+    ingested(Listed(healthy()), workspace)
+    log = place_of(exported(KabukiFormat(), workspace))
     (tmp_path / "logs").mkdir()
-    for name in ("corner", "maze"):
-        (tmp_path / "logs" / f"{name}.hdf5").write_bytes(b"")
-    with pytest.raises(InvalidInput, match=r"say which: task=NAME(.|\n)*corner, maze"):
-        examine(Workspace(str(tmp_path)), domain=None, source=KabukiSource(str(tmp_path / "logs")), dataset="kabuki-v1")
+    for task in ("corner", "other"):
+        shutil.copy(log, tmp_path / "logs" / f"{task}.hdf5")
+    source = KabukiSource(str(tmp_path / "logs"))
+    for domain, label in ((None, ""), (toy_domain(), "toy/")):
+        examine(workspace, domain=domain, source=source, dataset="kabuki-v1")
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(" (")[0] for line in lines] == [
+            f"kabuki {label}{task}: nothing found" for task in ("corner", "other")
+        ]
+    with pytest.raises(UnknownName, match="Known: corner, other"):
+        examine(workspace, source=source, only_tasks="maze", dataset="kabuki-v1")
+
+
+@dataclass
+class Chunked(BulkSource):
+    """Episodes that come as finished parts."""
+
+    listed: list[Episode]
+    name = "chunked"
+    download_only = False
+
+    def identity(self, domain, task):
+        return {"source": self.name}
+
+    def parts(self, domain, task, scratch, storage, start, wanted, workers):
+        for first in range(0, len(self.listed), 2):
+            folder, packed = scratch / f"part-{first}", pack(self.listed[first : first + 2])
+            files = save_part(storage, folder, packed)
+            yield StoredPart(folder, files, np.diff(packed["episode_ends"], prepend=0) - 1)
+            assert not folder.exists()
+
+
+def test_parts_that_a_source_writes_lie_in_a_temporary_folder_that_is_removed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    with pytest.raises(doctor.FaultyData):
+        examine(Workspace(str(tmp_path / "none")), domain=None, source=Chunked(broken().listed), dataset="chunked-v1")
+    assert "(episode 4; episode 5)" in capsys.readouterr().out
+    examine(Workspace(str(tmp_path / "none")), domain=None, source=Chunked(healthy()), dataset="x-v1", episodes=3)
+    assert "chunked: nothing found (3 episodes" in capsys.readouterr().out
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["scratch"]
+    assert list((tmp_path / "scratch").iterdir()) == []
