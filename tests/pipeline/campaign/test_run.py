@@ -13,7 +13,7 @@ from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.run import Campaign, run_campaign
 from pipeline.campaign.stage import StageFacts
 from pipeline.errors import InvalidInput, Unreachable
-from tests.conftest import toy_domain
+from tests.conftest import collected, toy_domain
 
 COLLECT = StageFacts(begins=True)
 
@@ -36,8 +36,8 @@ class Stages:
 
 def asked(stages, tmp_path, settings, **given):
     known = {"task": "all", "inputs": "require", "build_input": None, "domain": toy_domain()}
-    store = ArtifactStore(tmp_path)
-    return lambda: Campaign(stages=stages, datasets={"one": settings}, store=store, **(known | given))
+    known["datasets"] = {"one": settings}
+    return lambda: Campaign(stages=stages, store=ArtifactStore(tmp_path), **(known | given))
 
 
 def failed(tmp_path):
@@ -107,3 +107,18 @@ def test_a_run_folder_that_is_used_again_forgets_what_failed_before(tmp_path):
     run_campaign(asked({}, tmp_path, Stages()), tmp_path)
     run_campaign(asked({"collect": COLLECT}, tmp_path, Stages()), tmp_path)
     assert not (tmp_path / "failed.json").exists()
+
+
+def test_a_stage_without_a_name_for_the_dataset_that_another_reads_is_refused(tmp_path):
+    stages = {"split": StageFacts(names_dataset=True), "export": StageFacts()}
+    with pytest.raises(InvalidInput, match="stage=export cannot know which dataset it is to read"):
+        asked(stages, tmp_path, Stages(), datasets={"": Stages()})()
+
+
+def test_all_that_a_stage_has_made_is_recorded(workspace, tmp_path):
+    made = [collected(toy_domain(), workspace, task, episodes=1) for task in ("corner", "maze")]
+    settings = Stages()
+    settings.call = lambda stage, task: made
+    run_campaign(asked({"split": COLLECT}, tmp_path, settings, task="corner"), tmp_path)
+    record = json.loads((tmp_path / "artifacts.json").read_text())
+    assert [(each["stage"], each["path"]) for each in record] == [("split", str(each.path)) for each in made]

@@ -35,3 +35,13 @@ def test_a_domain_and_a_known_task_are_wanted(workspace):
         tasks_for(Asked(["bins", "parquet"], None, []), None, workspace)
     with pytest.raises(UnknownName, match="no toy task named nowhere"):
         tasks_for(Asked(["bins"], "nowhere", []), toy_domain(), workspace)
+
+
+def test_a_stage_that_reads_several_datasets_works_on_the_tasks_that_have_them_all(workspace):
+    for name in ("scripted-v1", "random-v1"):
+        collected(toy_domain(), workspace, "maze", episodes=1, dataset=name)
+    collected(toy_domain(), workspace, "key", episodes=1)
+    asked = Asked(["stitch"], None, ["scripted-v1", "random-v1"], needs_all=True)
+    assert tasks_for(asked, toy_domain(), workspace) == ["maze"]
+    with pytest.raises(InvalidInput, match=r"(?s)scripted-v1 and gone-v1 .*task=maze dataset=gone-v1"):
+        tasks_for(Asked(["stitch"], None, ["scripted-v1", "gone-v1"], needs_all=True), toy_domain(), workspace)
