@@ -24,6 +24,7 @@ from pipeline.machine.progress import progress
 from pipeline.machine.threads import available_cores
 from pipeline.rollout.frames import frames_of_source, keep_lockstep
 from pipeline.sources.contract import BulkSource, PicturedSource, Source
+from pipeline.sources.files import look_again
 from pipeline.wording import few, how_many
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def run(
     """
     foresee(source=source, dataset=dataset, episodes=episodes, states=states, workers=workers)
     assert source is not None
+    look_again()
     if isinstance(source, BulkSource) and source.download_only:
         source.download(domain.name, task)
         return None

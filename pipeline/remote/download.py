@@ -46,6 +46,7 @@ class RemoteFile:
         local: where it lies, or will lie once downloaded.
         md5: 16 bytes, where the listing tells.
         crc32c: where the listing tells.
+        version: what else the listing tells of its content; an unfinished part of another version is begun anew.
     """
 
     remote: str
@@ -53,6 +54,7 @@ class RemoteFile:
     local: Path
     md5: bytes | None = None
     crc32c: int | None = None
+    version: str = ""
 
     @property
     def whole(self) -> bool:
@@ -190,7 +192,8 @@ def _identity(file: RemoteFile) -> dict[str, Any]:
     """What must be unchanged for a part to be continued: size and checksums, or the path where there are none."""
     checksums = {"md5": file.md5.hex() if file.md5 is not None else None, "crc32c": file.crc32c}
     unknown = file.md5 is None and file.crc32c is None
-    return {"size": file.size, **checksums, **({"remote": file.remote} if unknown else {})}
+    other = {"remote": file.remote, **({"version": file.version} if file.version else {})}
+    return {"size": file.size, **checksums, **(other if unknown else {})}
 
 
 def _kept(file: RemoteFile) -> int:

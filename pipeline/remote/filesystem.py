@@ -52,16 +52,17 @@ class Remote:
     together: int
 
 
-def connect(address: str, setting: str, writes: bool = False) -> Remote:
+def connect(address: str, setting: str, writes: bool = False, one_file: bool = False) -> Remote:
     """The file system of an fsspec URL. gs:// is read without credentials, at STORAGE_EMULATOR_HOST where that is set.
 
-    With `writes` files are to be sent there: gs:// with the credentials that Google's own tools keep. `setting` names
-    the address in messages. Raises InvalidInput for one that cannot be used, or holds a password.
+    With `writes` files are to be sent there: gs:// with the credentials that Google's own tools keep. With `one_file`
+    the address may be that of a file, which a web server can give. `setting` names the address in messages. Raises
+    InvalidInput for one that cannot be used, or holds a password.
     """
     refuse_password(address, setting)
     shown = scrubbed(address)
     protocol, _, rest = address.partition("://")
-    if protocol in ("http", "https"):
+    if protocol in ("http", "https") and not one_file:
         raise InvalidInput(
             f"{setting}={shown}: a plain web server lists no files with sizes and checksums. Give a bucket "
             f"(gs://BUCKET/FOLDER for Google's), another address of fsspec that lists, or a folder."

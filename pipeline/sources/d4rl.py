@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class D4rlSource(Source):
         final_observation: what stands for the observation after an episode, where the file has none: `zero`, marked as
             missing; `repeat` the one before it; `drop` the last step, whose observation becomes the last one.
         incomplete: `drop` or `keep` the steps after the last end.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
     """
 
     name = "d4rl"
@@ -64,17 +66,18 @@ class D4rlSource(Source):
         max_episode_steps: int | None = None,
         final_observation: str = "zero",
         incomplete: str = "drop",
+        cache: str | None = None,
     ) -> None:
         if max_episode_steps is not None:
             check_count("source.max_episode_steps", max_episode_steps)
         check_choice("source.final_observation", final_observation, FINAL)
         check_choice("source.incomplete", incomplete, ("drop", "keep"))
-        self.path, self.max_episode_steps = path, max_episode_steps
+        self.path, self.max_episode_steps, self.cache = path, max_episode_steps, cache
         self.final_observation, self.incomplete = final_observation, incomplete
         self._quirks: dict[str, Quirks] = {}
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
-        path = file_of_task(self.path, task, SUFFIXES, WANTED)
+        path = self._file(task)
         with open_d4rl(path) as rows:
             origin = made_from(rows.file.json(f"{EPISODES}/{PROVENANCE}"))
         return {
@@ -87,16 +90,19 @@ class D4rlSource(Source):
         }
 
     def count(self, domain: str, task: str) -> int:
-        with open_d4rl(file_of_task(self.path, task, SUFFIXES, WANTED)) as rows:
+        with open_d4rl(self._file(task)) as rows:
             return len(self._plan(rows, Quirks()).bounds)
 
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
         self._quirks[task] = quirks = Quirks()
-        with open_d4rl(file_of_task(self.path, task, SUFFIXES, WANTED)) as rows:
+        with open_d4rl(self._file(task)) as rows:
             yield from self._plan(rows, quirks).episodes(start)
 
     def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
         return self._quirks.get(task, ())
+
+    def _file(self, task: str) -> Path:
+        return file_of_task(self.path, task, SUFFIXES, WANTED, self.cache)
 
     def _plan(self, rows: D4rlRows, quirks: Quirks) -> _Plan:
         """Look at the names, the dimensions and the flags of a file."""

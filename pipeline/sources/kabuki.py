@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,32 +54,36 @@ class KabukiSource(Source):
     Args:
         path: the file, or a folder with `TASK.hdf5` for each task.
         incomplete: `drop` or `keep` episodes of which the beginning or the end is missing.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
     """
 
     name = "kabuki"
 
-    def __init__(self, path: str, incomplete: str = "drop") -> None:
+    def __init__(self, path: str, incomplete: str = "drop", cache: str | None = None) -> None:
         check_choice("source.incomplete", incomplete, ("drop", "keep"))
-        self.path, self.incomplete = path, incomplete
+        self.path, self.incomplete, self.cache = path, incomplete, cache
         self._quirks: dict[str, Quirks] = {}
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
-        path = file_of_task(self.path, task, SUFFIXES, WANTED)
+        path = self._file(task)
         with Hdf5(path) as file:
             origin = made_from(file.json(f"{EPISODES}/{PROVENANCE}"))
         return {"source": self.name, **files_identity(path), "incomplete": self.incomplete, **origin}
 
     def count(self, domain: str, task: str) -> int:
-        with Hdf5(file_of_task(self.path, task, SUFFIXES, WANTED)) as file:
+        with Hdf5(self._file(task)) as file:
             return len(_Plan.of(file, self.incomplete == "keep", Quirks()).bounds)
 
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
         self._quirks[task] = quirks = Quirks()
-        with Hdf5(file_of_task(self.path, task, SUFFIXES, WANTED)) as file:
+        with Hdf5(self._file(task)) as file:
             yield from _Plan.of(file, self.incomplete == "keep", quirks).episodes(start)
 
     def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
         return self._quirks.get(task, ())
+
+    def _file(self, task: str) -> Path:
+        return file_of_task(self.path, task, SUFFIXES, WANTED, self.cache)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,9 @@ def step_key(name: str, observation: str) -> str:
     return info if name.startswith(INFO) and info in STATES else OURS.get(name, name)
 
 
+WANTED = "an .npz file of OGBench, or a folder with one and its -val.npz"
+
+
 class OgbenchSource(Source):
     """Episodes of OGBench's files: those of `<name>.npz`, then those of `<name>-val.npz`.
 
@@ -70,14 +73,15 @@ class OgbenchSource(Source):
     Args:
         path: a file, or a folder with one dataset. Its other file lies beside it.
         split: `train` or `val` alone; unset: both.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
     """
 
     name = "ogbench"
 
-    def __init__(self, path: str, split: str | None = None) -> None:
+    def __init__(self, path: str, split: str | None = None, cache: str | None = None) -> None:
         if split is not None:
             check_choice("source.split", split, SPLITS)
-        self.path, self.split = str(path), split
+        self.path, self.split, self.cache = str(path), split, cache
         self._quirks = Quirks()
 
     def identity(self, domain: str, task: str) -> dict[str, Any]:
@@ -113,7 +117,8 @@ class OgbenchSource(Source):
 
     def _places(self) -> dict[str, Path]:
         """The files by split."""
-        place = local_path(self.path, "an .npz file of OGBench, or a folder with one and its -val.npz")
+        beside = f"{PurePosixPath(self.path).name.removesuffix('.npz')}{VALIDATION_SUFFIX}"
+        place = local_path(self.path, WANTED, self.cache, beside=[beside])
         train = _in_folder(place) if place.is_dir() else place
         if train.name.endswith(VALIDATION_SUFFIX):
             places = {VALIDATION: train}

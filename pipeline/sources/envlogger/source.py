@@ -60,9 +60,9 @@ class EnvLoggerSource(Source):
 
     name = "envlogger"
 
-    def __init__(self, path: str, python: str, incomplete: str = "drop") -> None:
+    def __init__(self, path: str, python: str, incomplete: str = "drop", cache: str | None = None) -> None:
         check_choice("source.incomplete", incomplete, ("drop", "keep"))
-        self.path, self.python, self.incomplete = path, Path(python).expanduser(), incomplete
+        self.path, self.python, self.incomplete, self.cache = path, Path(python).expanduser(), incomplete, cache
         self._quirks: dict[str, Quirks] = {}
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ class EnvLoggerSource(Source):
 
     def _log(self, task: str) -> Path:
         """The folder of the task's log. Raises InvalidInput where there is none, UnknownName for another task's."""
-        place = local_path(self.path, WANTED)
+        place = local_path(self.path, WANTED, self.cache)
         if _is_log(place):
             return place
         logs = {each.name: each for each in sorted(place.iterdir()) if _is_log(each)} if place.is_dir() else {}

@@ -49,9 +49,12 @@ class FramesSource(PicturedSource):
 
     name = "frames"
 
-    def __init__(self, path: str, observation: str = "rgb", environment: str | None = None) -> None:
+    def __init__(
+        self, path: str, observation: str = "rgb", environment: str | None = None, cache: str | None = None
+    ) -> None:
         check_choice("source.observation", observation, list(ScreenKind))
         self.path, self.environment, self.kind = path, environment, ScreenKind(observation)
+        self.cache = cache
         self._quirks: dict[str, Quirks] = {}
         self._scans: dict[Path, _Scan] = {}
 
@@ -100,7 +103,7 @@ class FramesSource(PicturedSource):
         return self._quirks.get(task, ())
 
     def _root(self) -> Path:
-        root = local_path(self.path, WANTED)
+        root = local_path(self.path, WANTED, self.cache)
         if not root.is_dir():
             raise InvalidInput(f"source.path={self.path} is a file. Wanted: {WANTED}.")
         return root

@@ -14,6 +14,7 @@ from pipeline.errors import InvalidInput, InvalidSettings, UnknownName
 from pipeline.machine.files import is_folder, is_plain_file
 from pipeline.machine.secrets import refuse_password
 from pipeline.sources.contract import Source
+from pipeline.sources.files import InFolders, local_path
 from pipeline.sources.hub import Repository
 from pipeline.sources.jat.episodes import JatTask, first_stack_rule, read_episodes
 from pipeline.sources.jat.kinds import kind_of
@@ -24,6 +25,8 @@ from pipeline.sources.jat.rows import row_files, row_shapes
 from pipeline.sources.jat.screens import REPEAT, ZEROS, FrameStack
 from pipeline.sources.quirks import NO_STEP, Quirk, Quirks
 from pipeline.wording import check_choice, few
+
+WANTED = "a folder with DOMAIN-TASK/train-*.parquet in it"
 
 METADATA = (*BOUNDARIES, EPISODES_TO_TEXT)
 HUB = "hub"
@@ -86,6 +89,7 @@ class JatSource(Source):
         self.stacks = stacks
         self.missions = missions
         self.raw = raw
+        self._cache = cache
         self._rows = Repository(repo_id, revision, cache, "source.repo_id, source.revision", "source.path")
         settings = "source.raw_repo_id, source.raw_revision"
         self._texts = Repository(raw_repo_id, raw_revision, cache, settings, "source.raw")
@@ -133,7 +137,8 @@ class JatSource(Source):
 
     def _find(self, domain: str, task: str) -> Found:
         name = f"{domain}-{task}"
-        root = Path(self.path).expanduser() if self.path is not None else self._download(self._rows, name, METADATA)
+        given = self.path is not None
+        root = self._given(str(self.path), name) if given else self._download(self._rows, name, METADATA)
         folder = _task_folder(root, name, self._rows if self.path is None else None, "source.path")
         folders = [folder, root / REGENT / name]
         kind = kind_of(domain)
@@ -160,7 +165,7 @@ class JatSource(Source):
             return None
         if name not in self._raw:
             hub = self._texts if self.raw in (None, HUB) else None
-            root = self._download(hub, name) if hub else Path(str(self.raw)).expanduser()
+            root = self._download(hub, name) if hub else self._given(str(self.raw), name)
             self._raw[name] = read_raw(_task_folder(root, name, hub, "source.raw"))
         return self._raw[name]
 
@@ -176,6 +181,12 @@ class JatSource(Source):
                 f"their tokens with source.missions=tokens, which is enough for retrieval."
             )
         return Missions(texts)
+
+    def _given(self, path: str, name: str) -> Path:
+        """The folder of tasks at a path; of one that lies elsewhere, a copy of what is of this task."""
+        if "://" not in path:
+            return Path(path).expanduser()
+        return local_path(path, WANTED, self._cache, InFolders((name, f"{REGENT}/{name}")))
 
     def _download(self, repository: Repository, name: str, beside: tuple[str, ...] = ()) -> Path:
         """The snapshot folder; what is in the cache already is not downloaded again."""

@@ -63,7 +63,7 @@ class LeRobotSource(Source):
                 check_choice(f"source.{setting}", value, known)
         if (path is None) == (repo_id is None):
             raise InvalidInput("source=lerobot needs source.path=FOLDER or source.repo_id=OWNER/NAME, one of the two.")
-        self.path = None if path is None else str(path)
+        self.path, self._cache = None if path is None else str(path), cache
         self._hub = (
             Repository(repo_id, revision, cache, "source.repo_id, source.revision", "source.path") if repo_id else None
         )
@@ -110,7 +110,7 @@ class LeRobotSource(Source):
 
     def _folder(self) -> Path:
         if self._hub is None:
-            return local_path(str(self.path), WANTED)
+            return local_path(str(self.path), WANTED, self._cache)
         wanted = ["meta/*", f"{DATA}/*", f"{FINAL}/*", *([f"{VIDEOS}/*"] if self._rules.videos == "decode" else [])]
         return self._hub.download("The set", wanted)
 

@@ -39,12 +39,13 @@ class LramSource(Source):
     Args:
         path: the folder.
         trust: a pickle runs the code that is in it; only True reads it.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
     """
 
     name = "lram"
 
-    def __init__(self, path: str, trust: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: str, trust: bool = False, cache: str | None = None) -> None:
+        self.path, self.cache = path, cache
         self.trust = Trust.FULL if trust else Trust.REFUSED
         self._quirks: dict[str, Quirks] = {}
 
@@ -82,7 +83,7 @@ class LramSource(Source):
         return self._quirks.get(task, ())
 
     def _place(self, domain: str, task: str) -> Path:
-        place = local_path(self.path, WANTED)
+        place = local_path(self.path, WANTED, self.cache)
         if not place.is_dir():
             raise InvalidInput(f"source.path={self.path} is a file. Wanted: {WANTED}.")
         if _has_episodes(place):

@@ -45,12 +45,13 @@ class MinariSource(Source):
     Args:
         path: the dataset's folder, its folder `data`, or a root with datasets below it.
         id: which dataset of a root; None for the only one, or the only one of `<domain>/<task>/`.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
     """
 
     name = "minari"
 
-    def __init__(self, path: str, id: str | None = None) -> None:
-        self._path, self._id = path, id
+    def __init__(self, path: str, id: str | None = None, cache: str | None = None) -> None:
+        self._path, self._id, self._cache = path, id, cache
         self._quirks = Quirks()
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
@@ -84,7 +85,7 @@ class MinariSource(Source):
             yield episode
 
     def _dataset(self, domain: str, task: str) -> _Dataset:
-        place = local_path(self._path, WANTED)
+        place = local_path(self._path, WANTED, self._cache)
         folder = _data_folder(place) if self._id is None else _data_folder(place / check_dataset_id(self._id))
         if folder is None:
             folder = self._in_root(place, domain, task)

@@ -71,9 +71,9 @@ class TfdsDataset:
         return self.splits[name]
 
 
-def open_dataset(path: str) -> TfdsDataset:
+def open_dataset(path: str, cache: str | None = None) -> TfdsDataset:
     """The dataset at `source.path`. Raises InvalidInput for what is none, and where several are there."""
-    folder = _folder(local_path(path, WANTED), path)
+    folder = _folder(local_path(path, WANTED, cache), path)
     if not is_plain_file(folder / FEATURES_FILE):
         raise InvalidInput(
             f"{folder} has no {FEATURES_FILE}: TensorFlow Datasets 3.2.1 or older wrote it. Read it with the code that "

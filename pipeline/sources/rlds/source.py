@@ -45,6 +45,7 @@ class RldsSource(Source):
         action: of an action of several arrays, the one to take, or `join` for all side by side.
         mission: the text feature that is the mission of an episode, such as `language_instruction`.
         leave_out: features that are not read, such as `steps/tokens`.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
 
     Raises InvalidInput for a `last_row` that is none.
     """
@@ -59,15 +60,16 @@ class RldsSource(Source):
         mission: str | None = None,
         action: str | None = None,
         leave_out: Sequence[str] = (),
+        cache: str | None = None,
     ) -> None:
         check_choice("source.last_row", last_row, list(LastRow))
         self.path, self.split, self.mission = path, split, mission or ""
-        self.action = action or ""
+        self.action, self.cache = action or "", cache
         self.last_row, self.leave_out = LastRow(last_row), tuple(leave_out)
         self._quirks: dict[tuple[str, str], Quirks] = {}
 
     def identity(self, domain: str, task: str) -> Mapping[str, Any]:
-        dataset = open_dataset(self.path)
+        dataset = open_dataset(self.path, self.cache)
         self._features(dataset, Quirks())
         shards = dataset.split(self.split).shards
         files = [*shards, *(dataset.folder / name for name in (FEATURES_FILE, INFO_FILE, METADATA))]
@@ -83,7 +85,7 @@ class RldsSource(Source):
         return {"source": self.name, **settings, **files_identity(dataset.folder, there), **origin}
 
     def count(self, domain: str, task: str) -> int | None:
-        dataset = open_dataset(self.path)
+        dataset = open_dataset(self.path, self.cache)
         counts = dataset.split(self.split).counts
         return sum(counts) if counts and is_ours(dataset.features) else None
 
@@ -91,7 +93,7 @@ class RldsSource(Source):
         return self._quirks.get((domain, task), ())
 
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
-        dataset = open_dataset(self.path)
+        dataset = open_dataset(self.path, self.cache)
         quirks = self._quirks[domain, task] = Quirks()
         features = self._features(dataset, quirks)
         if is_ours(dataset.features):

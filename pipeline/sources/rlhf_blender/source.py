@@ -34,6 +34,7 @@ class BlenderSource(Source):
         experiment, checkpoint: which one of several.
         infos: False leaves infos out, and what they alone say: last observations, ends, values.
         trust: infos are pickles. Without it plain values are read, and whatever is code is refused.
+        cache: where copies of what lies at a URL are kept; unset: the user's folder of caches.
     """
 
     name = "rlhf_blender"
@@ -46,8 +47,9 @@ class BlenderSource(Source):
         checkpoint: str | int | None = None,
         infos: bool = True,
         trust: bool = False,
+        cache: str | None = None,
     ) -> None:
-        self.path, self.infos, self.trust = path, infos, trust
+        self.path, self.infos, self.trust, self.cache = path, infos, trust, cache
         named = (None if each is None else str(each) for each in (environment, experiment, checkpoint))
         self.choice = CheckpointChoice(*named)
         self._quirks: dict[str, Quirks] = {}
@@ -90,7 +92,7 @@ class BlenderSource(Source):
         return self._quirks.get(task, ())
 
     def _folder(self, domain: str, task: str) -> CheckpointFolder:
-        return chosen_folder(self.path, domain, task, self.choice)
+        return chosen_folder(self.path, domain, task, self.choice, self.cache)
 
 
 def _registered(folder: CheckpointFolder) -> RegisteredExperiment:

@@ -121,9 +121,11 @@ class CheckpointChoice:
     checkpoint: str | None = None
 
 
-def chosen_folder(path: str, domain: str, task: str, choice: CheckpointChoice) -> CheckpointFolder:
+def chosen_folder(
+    path: str, domain: str, task: str, choice: CheckpointChoice, cache: str | None = None
+) -> CheckpointFolder:
     """The checkpoint of a task that is meant. Raises InvalidInput where there is none, or more than one."""
-    place = local_path(path, WANTED)
+    place = local_path(path, WANTED, cache)
     if not place.is_dir():
         raise InvalidInput(f"source.path={path} is a file. Wanted: {WANTED}.")
     there = _folders(place)
