@@ -66,16 +66,16 @@ def mirrored(address: str, cache: Path, setting: str, keep: Keep | None = None, 
     where files change while they are fetched; Unreachable where nothing answers.
     """
     remote = connect(address, setting, one_file=True)
+    files, is_file = _listing(remote, setting, beside)  # first, so that nothing is left of an address that is none
     place = cache / _folder_name(address)
     place.mkdir(parents=True, exist_ok=True)
     with held(place / LEASE, f"copying {remote.address} to {place}"):
-        files, is_file = _listing(remote, setting, beside)
         chosen = list(files) if keep is None or is_file else list(keep(list(files)))
         top = place if is_file else place / _last_name(remote.path)
         _forget_changed(place, top, files, chosen)
         wanted = [_remote_file(top / name, files[name]) for name in chosen]
         if any(not file.whole for file in wanted):
-            _fetch(remote, wanted, place, setting)
+            _fetch(remote, wanted, place, _last_name(remote.path))
             again = _listing(remote, setting, beside)[0]
             if changed := [name for name in chosen if again.get(name) != files[name]]:
                 raise InvalidInput(
@@ -85,7 +85,7 @@ def mirrored(address: str, cache: Path, setting: str, keep: Keep | None = None, 
     return top / _last_name(remote.path) if is_file else top
 
 
-def _fetch(remote: Remote, files: Sequence[RemoteFile], place: Path, setting: str) -> None:
+def _fetch(remote: Remote, files: Sequence[RemoteFile], place: Path, label: str) -> None:
     places = {file.local for file in files}
     if both := [file.local.name for file in files if not places.isdisjoint(file.local.parents)]:
         raise InvalidInput(
@@ -95,7 +95,7 @@ def _fetch(remote: Remote, files: Sequence[RemoteFile], place: Path, setting: st
         file.local.parent.mkdir(parents=True, exist_ok=True)
         if not file.size:
             file.local.touch()
-    download(remote, [file for file in files if file.size], place, setting, "source.cache")
+    download(remote, [file for file in files if file.size], place, label, "source.cache")
 
 
 def _forget_changed(place: Path, top: Path, files: Mapping[str, ListedFile], chosen: Sequence[str]) -> None:

@@ -104,6 +104,7 @@ def test_a_file_comes_with_those_beside_it_that_are_there(memory: str, here: Pat
 def test_what_is_not_there_is_no_file(memory: str, here: Path):
     with pytest.raises(FileNotFoundError):
         mirrored(f"{memory}/nowhere", here, SETTING)
+    assert not here.exists()
 
 
 def test_a_file_that_is_a_folder_too_is_refused(gcs: Gcs, here: Path):

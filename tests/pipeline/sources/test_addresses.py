@@ -29,6 +29,7 @@ from tests.frame_files import write_tree
 from tests.fuzz.doors import valid_files
 from tests.kabuki_files import kabuki_arrays, write_kabuki
 
+TESTS = Path(__file__).parent
 CONF = Path(__file__).parents[3] / "conf" / "source"
 
 
@@ -138,3 +139,15 @@ def test_a_file_of_this_machine_may_be_written_as_a_url_and_is_read_where_it_is(
 def test_a_protocol_that_needs_a_package_says_which(tmp_path: Path):
     with pytest.raises(InvalidInput, match=r"source\.path=\w+://bucket/a cannot be opened: .*[Ii]nstall"):
         local_path("oci://bucket/a", "a file", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", REACHABLE)
+def test_names_in_the_files_of_a_source_are_tried_that_lead_elsewhere(name: str):
+    """By the suite for names, or where a source has no index and no archive, by a test of its own."""
+    of_their_own = {"frames": "link"}
+    texts = [
+        path.read_text()
+        for path in TESTS.rglob("*.py")
+        if path.relative_to(TESTS).parts[0] in (name, f"test_{name}.py")
+    ]
+    assert any(re.search(of_their_own.get(name, r"class \w+\(NamingSourceContract\)"), text) for text in texts)

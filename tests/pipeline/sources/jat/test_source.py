@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from pipeline.episode import Episode
 from pipeline.errors import CauseOfAll, InvalidInput
+from pipeline.sources.jat.maps import BOUNDARIES
 from pipeline.sources.jat.source import JatSource
-from tests.contracts.source import SourceContract
+from tests.contracts.source import NamingSourceContract, SourceContract
 from tests.hub_server import serving
 from tests.jat_files import SCHEMA, make_jat, make_missions, make_screens, write_rows
+from tests.named import edited_json
 from tests.pipeline.sources.jat.readings import check_episodes, read
 
 ROOT = Path(__file__).parents[4]
@@ -60,6 +62,24 @@ class TestScreens(SourceContract):
 
     def write(self, folder: Path) -> None:
         make_screens(folder, [64, 5, 70], metadata=False)
+
+    def source(self, folder: Path) -> JatSource:
+        return JatSource(str(folder))
+
+
+class TestMaps(NamingSourceContract):
+    """Maps that name rows and episodes by their numbers: anything else is refused."""
+
+    domain, task = "mujoco", "ant"
+    files_named: ClassVar = {
+        name: lambda folder, said, name=name: edited_json(
+            folder / "mujoco-ant" / name, lambda known: known.update({said: 0})
+        )
+        for name in BOUNDARIES
+    }
+
+    def write(self, folder: Path) -> None:
+        make_jat(folder, [300, 256, 5])
 
     def source(self, folder: Path) -> JatSource:
         return JatSource(str(folder))
@@ -206,6 +226,7 @@ REPO, RAW_REPO = "jat-project/jat-dataset-tokenized", "jat-project/jat-dataset"
 
 READ_FROM_HUB = """
 import json, sys
+from pipeline.sources.jat.maps import BOUNDARIES
 from pipeline.sources.jat.source import JatSource
 source = JatSource(cache=sys.argv[1])
 episodes = [(episode.length, episode.mission) for episode in source.episodes(*sys.argv[2:])]

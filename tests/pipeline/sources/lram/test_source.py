@@ -15,7 +15,7 @@ from pipeline.errors import InvalidInput, PipelineError
 from pipeline.sources.lram.source import LramSource
 from tests.contracts.source import NamingSourceContract
 from tests.lram_files import LENGTHS, made, write_file, write_game
-from tests.named import edited_json
+from tests.named import edited_json, name_in_hdf5
 
 
 class TestLram(NamingSourceContract):
@@ -24,6 +24,9 @@ class TestLram(NamingSourceContract):
         "lengths": lambda folder, name: edited_json(
             folder / "atari/bank-heist/episode_lengths.json", lambda lengths: lengths.update({name: 3})
         )
+    }
+    arrays_named: ClassVar = {
+        "dataset": lambda folder, name: name_in_hdf5(folder / "atari/bank-heist/000000000.hdf5", 2, name)
     }
 
     def write(self, folder: Path) -> None:
