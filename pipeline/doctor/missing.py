@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pipeline.artifacts.artifact import WHOLE_SOURCE, Artifact
 from pipeline.artifacts.remake import larger
 from pipeline.command import making
-from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.doctor.findings import Finding
 from pipeline.domains.domain import Domain
 from pipeline.wording import few, how_many
@@ -40,7 +39,7 @@ def tasks_without(domain: Domain, dataset: str, there: Mapping[str, Artifact]) -
 
 
 def too_few(dataset: Artifact) -> Iterator[Finding]:
-    """What a manifest says of episodes that are missing, were given up or stand still."""
+    """What a manifest says of episodes that are missing or were given up."""
     where = f"{dataset.manifest.task}/{dataset.manifest.version}"
     counts = dataset.manifest.counts
     episodes, asked = int(counts["episodes"]), _asked(dataset)
@@ -63,17 +62,6 @@ def too_few(dataset: Artifact) -> Iterator[Finding]:
             number,
             f"In {how_many(number, 'episodes')} of {episodes:,} the policy knew no way on and gave up.",
             "They end where the task is not over: neither a success nor a failure to learn from.",
-            numbers=(("share", number / episodes),),
-        )
-    if number := int(counts.get(STUCK, 0)):
-        yield Finding(
-            STUCK,
-            "warning",
-            where,
-            number,
-            f"In {how_many(number, 'episodes')} of {episodes:,} nothing on the screen changes for {STILL} decisions "
-            "and more.",
-            "The player waits for something that never comes; training sees hours of one picture.",
             numbers=(("share", number / episodes),),
         )
 
