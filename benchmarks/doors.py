@@ -1,5 +1,5 @@
 """Foreign data in: each door against the format's own library, or a bare decoder, that reads the same arrays and writes
-them to `.npy`.
+them to `.npy`; and the doctor against reading a dataset once.
 
     python -m benchmarks.doors --only frames --clock process_time
 """
@@ -18,12 +18,16 @@ from PIL import Image
 
 from benchmarks.measure import Row, print_table
 from benchmarks.png import screens
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
+from pipeline.doctor.examined import examined
 from pipeline.domains.atari import ACTIONS, minimal_actions
 from pipeline.domains.domain import Domain, Regent
+from pipeline.episode import Episode, with_last_row
 from pipeline.machine.memory import keep_freed_memory
 from pipeline.sources.contract import Source
 from stages import ingest
+from tests.contracts.format import Listed, ingested
 
 REPEATS = 3
 
@@ -97,7 +101,50 @@ def frames(clock: str) -> list[Row]:
     return rows
 
 
-DOORS: dict[str, Callable[[str], list[Row]]] = {"frames": frames}
+def doctor(clock: str) -> list[Row]:
+    """All checks of one pass over datasets of ours, against reading every array of every part once into memory."""
+    rows = []
+    for work, episodes in made_datasets().items():
+        for storage in ("zarr", "bin"):
+            with tempfile.TemporaryDirectory() as root:
+                place = Workspace(root, storage)
+                dataset = EpisodeDataset.of(ingested(Listed(episodes), place))
+
+                def read(_: Path, dataset: EpisodeDataset = dataset) -> int:
+                    arrays = (each for _, part in dataset.parts_between(0, len(dataset)) for each in part.values())
+                    return sum(np.array(each[:]).view(np.uint8).reshape(-1)[::4096].sum() for each in arrays)
+
+                taken = turns(clock, ours=lambda _, dataset=dataset: examined(dataset), reading=read)
+                size = sum(each.nbytes for each in episodes) / 1e6
+                note = f"{size / taken['ours']:,.0f} MB/s"
+                rows.append(Row(f"doctor: {work}, {storage}", taken["ours"], "reading", taken["reading"], note=note))
+    return rows
+
+
+def made_datasets() -> dict[str, list[Episode]]:
+    """Screens of a game, vectors of a robot, and short episodes, as the doctor meets them."""
+    rng, grey = np.random.default_rng(0), np.stack(screens("spaceinvaders", 1_001))[:, 20:188:2, :, 0][:, :, :84]
+
+    def episode(observation: np.ndarray, action: np.ndarray) -> Episode:
+        length = len(action)
+        steps = {"action": action, "reward": rng.normal(size=length), "discount": np.arange(length, 0, -1.0) > 1}
+        last = {name: with_last_row(name, np.asarray(array, array.dtype)) for name, array in steps.items()}
+        last["discount"] = last["discount"].astype(np.float64)
+        seed = int(rng.integers(2**31))
+        return Episode({"observation": observation, **last}, seed, terminated=True, end_reason="terminated")
+
+    def robot(length: int, width: int) -> Episode:
+        actions = rng.uniform(-0.9, 0.9, (length, 4)).astype(np.float32)
+        return episode(rng.normal(size=(length + 1, width)), actions)
+
+    return {
+        "60,000 screens of 84 x 84": [episode(grey, rng.integers(0, 6, 1_000)) for _ in range(60)],
+        "200,000 states of 39 numbers": [robot(500, 39) for _ in range(400)],
+        "20,000 episodes of 10 states": [robot(10, 9) for _ in range(20_000)],
+    }
+
+
+DOORS: dict[str, Callable[[str], list[Row]]] = {"doctor": doctor, "frames": frames}
 
 
 def measure(clock: str = "perf_counter", only: Sequence[str] = ()) -> list[Row]:
