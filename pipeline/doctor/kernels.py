@@ -87,8 +87,20 @@ def sums_of(
     """Of each column over the rows that are used: sum and sum of squares of what is above `shift`, least, greatest."""
     columns = rows.shape[1]
     out = (np.zeros(columns), np.zeros(columns), np.full(columns, np.inf), np.full(columns, -np.inf))
-    _sums(np.ascontiguousarray(rows), use, shift, *out)
+    _sums(_compilable(rows), use, shift, *out)
     return out
+
+
+def _compilable(rows: Num[np.ndarray, "rows columns"]) -> Num[np.ndarray, "rows columns"]:
+    """The same numbers in one of few types, as each takes half a second to compile for, once; float16 cannot be."""
+    wanted = rows.dtype
+    if wanted.kind == "b":
+        return np.ascontiguousarray(rows).view(np.uint8)
+    if (wanted.kind == "f" and wanted.itemsize < 4) or wanted == np.uint64:
+        wanted = np.dtype(np.float64)
+    elif wanted.kind in "iu" and wanted != np.uint8:
+        wanted = np.dtype(np.int64)
+    return np.ascontiguousarray(rows, wanted)
 
 
 @compiled()
@@ -120,7 +132,9 @@ def on_bounds(
 ) -> tuple[Int64[np.ndarray, " columns"], Int64[np.ndarray, " columns"]]:
     """Of each column, how many of the used rows lie on a bound, and how many outside."""
     on, outside = np.zeros(rows.shape[1], np.int64), np.zeros(rows.shape[1], np.int64)
-    _on_bounds(np.ascontiguousarray(rows), use, low, high, on, outside)
+    known = _compilable(rows)
+    bounds = known.dtype if known.dtype.kind == "f" else np.dtype(np.float64)
+    _on_bounds(known, use, low.astype(bounds), high.astype(bounds), on, outside)
     return on, outside
 
 

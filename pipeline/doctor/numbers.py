@@ -40,7 +40,7 @@ class FiniteCheck:
 
     def findings(self) -> Iterable[Finding]:
         """One for each array."""
-        for name, tally in self._found.items():
+        for name, tally in sorted(self._found.items()):
             if not tally:
                 continue
             info = name.startswith(INFO)

@@ -66,14 +66,20 @@ def blocks(episodes: Sequence[Episode], change: Change | None = None, each: int 
 
 
 def examined_made(
-    episodes: Sequence[Episode], change: Change | None = None, thresholds: Thresholds = FEW, **known: Any
+    episodes: Sequence[Episode],
+    change: Change | None = None,
+    thresholds: Thresholds = FEW,
+    each: int = 2,
+    but: Sequence[str] = OF_EPISODES,
+    **known: Any,
 ) -> Examination:
-    """What all checks of one dataset but `OF_EPISODES` say; `known` are attributes of the `Subject`."""
+    """What all checks of one dataset `but` some say; `known` are attributes of the `Subject`. `each` block has so many
+    episodes."""
     subject = Subject(
         **{"where": "toy/corner/made-v1", "domain": "toy", "task": "corner", "dataset": "made-v1"} | known
     )
-    checks = checks_of([name for name in OF_ONE if name not in OF_EPISODES], subject, thresholds)
-    return examine(subject, blocks(episodes, change), checks)  # type: ignore[arg-type]  # a generator
+    checks = checks_of([name for name in OF_ONE if name not in but], subject, thresholds)
+    return examine(subject, blocks(episodes, change, each), checks)  # type: ignore[arg-type]  # a generator
 
 
 def found_in(episodes: Sequence[Episode], change: Change | None = None, **settings: Any) -> dict[str, Finding]:
