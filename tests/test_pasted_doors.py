@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from tests.frame_files import screens, write_episode
 from tests.rlhf_blender_files import Walk, boxed, recorded, write_run
 from tests.warm_shell import WarmShell
 
@@ -39,3 +40,19 @@ def test_infos_that_are_code_are_trusted_or_left_out(shell):
         command = shell.suggested(*words, f"dataset=chosen{number}")[number]
         assert chosen in shlex.split(command)
         assert "ingest gym/cartpole-v1 built" in shell.pasted(command)
+
+
+def test_folders_of_screens(shell):
+    for environment in ("atari_pong", "ALE-Pong"):
+        for number in range(2):
+            folder = shell.folder / "my screens" / environment / f"episode_{number:03d}"
+            write_episode(folder, ["1: FIRE"], screens(number, 1, (20, 30)))
+    words = ("stage=ingest", "domain=atari", "task=pong", "source=frames", "source.path=my screens")
+    (command,) = shell.suggested(*words, "source.observation=grey84")
+    assert "source.environment=ALE-Pong" in shlex.split(command)
+    (command,) = shell.suggested(*shlex.split(command)[2:])
+    assert "source.observation=rgb" in shlex.split(command)
+    assert "ingest atari/pong built" in shell.pasted(command)
+    (command,) = shell.suggested("stage=export", "domain=atari", "task=pong", "dataset=frames-v1", "format=bagel")
+    assert "format=simple" in shlex.split(command)
+    assert "export atari built" in shell.pasted(command)

@@ -13,6 +13,7 @@ import numpy as np
 from blake3 import blake3
 from jaxtyping import UInt8
 
+from pipeline.command import again
 from pipeline.dataset.ends import implied_discounts
 from pipeline.dataset.rewards import HAS_REWARDS
 from pipeline.episode import INFO, Episode, with_last_row
@@ -126,7 +127,7 @@ class FramesSource(PicturedSource):
         if len(found) > 1:
             raise InvalidInput(
                 f"source.path={self.path} holds {few([each.name for each in found])}, which are all called as the task "
-                f"{task}. Name one: source.environment={found[0].name}"
+                f"{task}. Name one: {again(source__environment=found[0].name)}"
             )
         return found[0]
 

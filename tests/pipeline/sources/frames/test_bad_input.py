@@ -163,7 +163,7 @@ def test_two_folders_of_a_task_are_one_too_many(tmp_path: Path):
     for environment in ("atari_alien", "ALE-Alien-v5"):
         write_tree(tmp_path, (2,), environment)
     write_tree(tmp_path, (3,), "atari_alien_ckpt100")
-    with pytest.raises(InvalidInput, match="Name one: source.environment=ALE-Alien-v5"):
+    with pytest.raises(InvalidInput, match="Name one: .*source.environment=ALE-Alien-v5"):
         found(tmp_path)
     source = FramesSource(str(tmp_path), environment="atari_alien_ckpt100")
     assert [episode.length for episode in source.episodes("atari", "alien")] == [3]
