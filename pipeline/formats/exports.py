@@ -156,7 +156,7 @@ def _frames(dataset: Artifact, episodes: int, format: Format, workspace: Workspa
     if not format.shows_frames:
         return None
     label, name = f"{dataset.domain}/{dataset.task}", dataset.manifest.version
-    if "environment" not in dataset.manifest.parameters:
+    if "environment" not in dataset.manifest.parameters and not dataset.is_derived:
         raise CannotHold(
             f"format={format.name} shows pictures of the simulator, and {name} of {label} was not made by one of this "
             f"project, so there are none.\nWrite its arrays: {again(format='kabuki', **{'format.out': None})}"

@@ -5,15 +5,20 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.exported import place_in
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DigestMismatch, InvalidInput
+from pipeline.formats.image_text.interleaved import InterleavedFormat
 from pipeline.frames.checks import wrong_frames
 from pipeline.frames.store import FRAMES, Frames
+from pipeline.rollout.frames import frames_of_source
 from pipeline.sources.frames.source import FramesSource
-from stages import frames, ingest
+from stages import frames, ingest, select
+from tests.contracts.one_way import written
 from tests.frame_files import png, screens, write_tree
 from tests.pipeline.sources.frames.test_exports import games
 
@@ -87,7 +92,21 @@ def test_pictures_of_other_episodes_are_not_kept(tree: Path, tmp_path: Path):
     shutil.rmtree(found(workspace).path)
     (path,) = tree.glob("*/episode_000_*/frame_000001.png")
     path.write_bytes(png(screens(9, 1)[0]))
-    from pipeline.rollout.frames import frames_of_source
-
     with pytest.raises(DigestMismatch, match="Episode 0 of .* is another one in its source now"):
         frames_of_source(dataset, FramesSource(str(tree)), workspace, force=False)
+
+
+def test_a_selection_has_the_pictures_of_what_it_selects_from(tree: Path, tmp_path: Path):
+    workspace = Workspace(str(tmp_path / "outputs"))
+    taken_in(tree, workspace)
+    for of, name, where in (("frames-v1", "long-v1", "length > 1"), ("long-v1", "longest-v1", "length > 2")):
+        select.run(domain=games(), task="alien", workspace=workspace, of=of, where=where, dataset=name, episodes=None,
+                   force=False)  # fmt: skip
+    whole = Frames(found(workspace))
+    for name, numbers in (("longest-v1", [2]), ("long-v1", [0, 2])):
+        artifact = frames.run(domain=games(), task="alien", workspace=workspace, dataset=name, episodes=None,
+                              workers=1, force=False)  # fmt: skip
+        assert [each.digest for each in Frames(artifact)] == [whole[number].digest for number in numbers]
+        assert list(wrong_frames(artifact)) == []
+    table = pq.read_table(place_in(written(InterleavedFormat(), workspace, games(), task=["alien"], dataset="long-v1")))
+    assert table["episode"].to_pylist() == ["episode_000_rand0.2", "episode_002_rand1.0"]
