@@ -30,6 +30,7 @@ from pipeline.policies.normalize import read_scalings
 from pipeline.policies.sb3.zoo import read_training
 from pipeline.sources.contract import Source
 from pipeline.sources.d4rl import D4rlSource
+from pipeline.sources.frames.source import FramesSource
 from pipeline.sources.jat.source import JatSource
 from pipeline.sources.kabuki import KabukiSource
 from pipeline.sources.lerobot.source import LeRobotSource
@@ -47,6 +48,7 @@ from tests.contracts.format import Listed, exported, ingested, place_of
 from tests.d4rl_files import d4rl_arrays, write_d4rl
 from tests.dqn_replay_files import played_run
 from tests.everything import everything
+from tests.frame_files import screens, write_episode
 from tests.fuzz.edits import Files
 from tests.jat_files import make_jat, make_missions, make_screens
 from tests.kabuki_files import kabuki_arrays, write_kabuki
@@ -286,6 +288,24 @@ def _write_blender(folder: Path) -> None:
     write_run(folder / "tree", recorded(Walk([3, 4, 2])), env="toy-corner")
 
 
+def _write_screens(folder: Path) -> None:
+    """Two episodes of small screens; one has a screen after its last action."""
+    for number, said in enumerate((["1: up", "0: stay", "LEFT"], ["[[2]]", "3: left"])):
+        place = folder / "toy_corner" / f"episode_{number:03d}_rand0.2"
+        write_episode(place, said, screens(number, len(said) + number, (12, 16)))
+
+
+def _read_screens(folder: Path) -> None:
+    source = FramesSource(str(folder))
+    source.present("toy")
+    source.identity("toy", "corner")
+    source.count("toy", "corner")
+    for episode, pictures in source.pictured("toy", "corner"):
+        assert len(pictures) == episode.rows
+        episode.digest()
+    list(source.quirks("toy", "corner"))
+
+
 def _only_folder(folder: Path) -> str:
     return str(next(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith(".")))
 
@@ -316,6 +336,7 @@ DOORS: dict[str, Door] = {
     "kabuki-ours": Door(_write_export(KabukiFormat()), _read_source(KabukiSource), 4),
     "d4rl": Door(lambda folder: write_d4rl(folder / HDF5, d4rl_arrays()), _read_source(D4rlSource), 4),
     "d4rl-ours": Door(_write_export(D4rlFormat("none")), _read_source(D4rlSource), 4),
+    "frames": Door(_write_screens, _read_screens, 6),
     "jat-vectors": Door(lambda folder: make_jat(folder, [300, 7, 256], files=2), _read_jat("mujoco", "ant"), 14),
     "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
     "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),

@@ -45,7 +45,7 @@ class EpisodeFiles:
 def folders_of(place: Path, root: Path) -> list[Path]:
     """The folders in a folder by name, without hidden ones. Raises InvalidInput for a link that leads out of `root`."""
     with os.scandir(place) as entries:
-        found = [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        found = [entry for entry in entries if not entry.name.startswith(".") and Path(entry.path).is_dir()]
     for entry in found:
         _require_inside(entry, root)
     return sorted(Path(entry.path) for entry in found)
@@ -89,7 +89,7 @@ def _files_of(folder: Path, root: Path, quirks: Quirks) -> EpisodeFiles:
                 others += entry.name.startswith(("frame_", "action_"))
                 continue
             _require_inside(entry, root)
-            if not entry.is_file():
+            if not _is_file(entry):
                 raise InvalidInput(f"{entry.path} must be a file. Move it away, or copy the file again.")
     decided = sorted(number for number in frames if digits[number] in actions)
     after = decided[-1] + 1 if decided else 0
@@ -127,11 +127,15 @@ def _note_holes(frames: dict[int, str], decided: list[int], actions: int, last: 
 
 def _require_inside(entry: os.DirEntry[str], root: Path) -> None:
     """Raises InvalidInput for a link that leads out of the folder that was named."""
-    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve()):
+    if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(os.path.realpath(root)):
         raise InvalidInput(
             f"{entry.path} is a link that leads out of {root}. Copy what it leads to, or remove it: nothing outside "
             f"is read."
         )
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_file() if entry.is_symlink() else entry.is_file()  # a link may lead in a circle
 
 
 def read_action(path: Path) -> str:
