@@ -19,8 +19,8 @@ from pipeline.sources.rlhf_blender.rows import RowRules, as_episode
 from pipeline.sources.rlhf_blender.tree import CheckpointChoice, CheckpointFolder, chosen_folder
 
 _NOT_READ = {
-    "renders": "Videos, whose frames are no longer the pictures that were seen,",
-    "env_states": "states of the simulator, which are code,",
+    "renders": "videos, whose frames are no longer the pictures that were seen",
+    "env_states": "states of the simulator, which are code",
 }
 """Folders beside those of numbers."""
 
@@ -152,5 +152,5 @@ def _note(folder: CheckpointFolder, empty: int, quirks: Quirks) -> None:
         sentence = "The episodes lie in no tree; their rewards are those of the .npz files alone."
         quirks.note("no_rewards_files", sentence, rule="the .npz has those of each row")
     elif there := [what for kind, what in _NOT_READ.items() if (folder.root / kind).is_dir()]:
-        sentence = f"{' and '.join(there)} are left out."
+        sentence = f"Left out: {' and '.join(there)}."
         quirks.note("unread_folders", sentence, rule="numbers alone", dropped=len(there), unit="folders")
