@@ -144,7 +144,42 @@ def made_datasets() -> dict[str, list[Episode]]:
     }
 
 
-DOORS: dict[str, Callable[[str], list[Row]]] = {"doctor": doctor, "frames": frames}
+def rlhf_blender(clock: str) -> list[Row]:
+    """Trees of RLHF-Blender, of vectors and of stacked screens, against numpy with pickles allowed."""
+    from pipeline.sources.rlhf_blender.source import BlenderSource
+    from tests.rlhf_blender_files import RecordedRun, Walk, recorded, write_run
+
+    def stacked(run: RecordedRun) -> RecordedRun:
+        shown = np.stack([screen[:168:2, :168:2, 0] for screen in screens("spaceinvaders", 600)])
+        for number, row in enumerate(run.rows):
+            row["obs"] = np.stack([shown[(number + more) % len(shown)] for more in range(4)], -1)
+            row["infos"].pop("terminal_observation", None)
+        return run
+
+    def by_numpy(tree: Path, out: Path) -> None:
+        for path in tree.rglob("benchmark_*.npz"):
+            with np.load(path, allow_pickle=True) as file:
+                for name in file:
+                    np.save(out / f"{path.stem}_{name}.npy", file[name], allow_pickle=True)
+
+    vectors = recorded(Walk([500] * 200, (4,)))
+    pictures = stacked(recorded(Walk([200] * 50, (84, 84, 4), "uint8")))
+    rows = []
+    for what, run in (("vectors", vectors), ("stacks of screens", pictures)):
+        with tempfile.TemporaryDirectory() as place:
+            write_run(Path(place), run)
+            source = BlenderSource(place)
+            taken = turns(
+                clock,
+                ours=lambda out, source=source: into_store(source, "gym", "cartpole-v1", out),
+                numpy=lambda out, place=place: by_numpy(Path(place), out),
+            )
+        work = f"RLHF-Blender in: {len(run.episodes())} episodes, {len(run.rows):,} rows of {what}"
+        rows.append(Row(work, taken["ours"], "numpy", taken["numpy"]))
+    return rows
+
+
+DOORS: dict[str, Callable[[str], list[Row]]] = {"doctor": doctor, "frames": frames, "rlhf_blender": rlhf_blender}
 
 
 def measure(clock: str = "perf_counter", only: Sequence[str] = ()) -> list[Row]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Num, Shaped
+from jaxtyping import Bool, Num, Shaped, UInt8
 
 from pipeline.command import again
 from pipeline.errors import InvalidInput
@@ -34,6 +36,14 @@ KNOWN = frozenset({OBS, REWARDS, DONES, ACTIONS, INFOS, LENGTHS, "episode_reward
 
 _Found = TypeVar("_Found")
 InfoRows = list[dict[Any, Any]]
+Content = bytes | memoryview
+
+HEAD = 30
+"""Bytes before the name of a file in a zip; the last four say how long its name is, and what follows that."""
+
+ENCRYPTED = 1
+LONGEST_HEADER = 2**16
+"""Bytes of an .npy file in which its header ends."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +112,12 @@ def count_rows(folder: CheckpointFolder, number: int) -> int:
 
 def _rows_of_npy(path: Path) -> int:
     with path.open("rb") as file:
-        shape, _, _ = read_npy_header(file)
-    return _vector_length(shape)
+        return _vector_length(read_npy_header(file)[0])
 
 
 def _rows_of_member(path: Path) -> int:
     with zipfile.ZipFile(path) as archive, archive.open(f"{REWARDS}.npy") as member:
-        shape, _, _ = read_npy_header(member)
-    return _vector_length(shape)
+        return _vector_length(read_npy_header(member)[0])
 
 
 def _vector_length(shape: tuple[int, ...]) -> int:
@@ -120,7 +128,7 @@ def _vector_length(shape: tuple[int, ...]) -> int:
 
 def _read_npz(path: Path, wanted: list[str], trust: bool) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays of these names that are there, and the names of those that nobody knows."""
-    size, arrays = path.stat().st_size, {}
+    arrays, whole = {}, np.fromfile(path, np.uint8)
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = [each.filename for each in members]
@@ -130,37 +138,56 @@ def _read_npz(path: Path, wanted: list[str], trust: bool) -> tuple[dict[str, np.
             name = each.filename.removesuffix(".npy")
             if name not in wanted:
                 continue
-            if not can_unpack(each.file_size, min(each.compress_size, size)):
+            if not can_unpack(each.file_size, min(each.compress_size, len(whole))):
                 raise InvalidInput(
                     f"{path} is damaged: {name} should unpack from {human_bytes(each.compress_size)} to "
                     f"{human_bytes(each.file_size)}."
                 )
-            with archive.open(each) as member:
-                arrays[name] = _objects(path, member, trust) if name == INFOS else _numbers(path, name, member)
+            content = _content(archive, each, whole)
+            arrays[name] = _objects(path, content, trust) if name == INFOS else _numbers(path, name, content)
     others = (name.removesuffix(".npy") for name in names)
     return arrays, tuple(sorted(name for name in others if name not in KNOWN))
 
 
-def _numbers(path: Path, name: str, file: IO[bytes]) -> Shaped[np.ndarray, "..."]:
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, whole: UInt8[np.ndarray, "n"]) -> Content:
+    """What a zip holds under a name; of what is not compressed, a view of the whole file instead of three copies."""
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & ENCRYPTED:
+        return archive.read(member)
+    head = whole[member.header_offset : member.header_offset + HEAD].tobytes()
+    start = member.header_offset + HEAD + sum(struct.unpack("<HH", head[-4:]))
+    content = whole[start : start + member.file_size]
+    if not head.startswith(b"PK\3\4") or len(content) != member.file_size or zlib.crc32(content.data) != member.CRC:
+        raise zipfile.BadZipFile(f"{member.filename} is not what was written")
+    return content.data
+
+
+def _numbers(path: Path, name: str, content: Content) -> Shaped[np.ndarray, "..."]:
     """As `numpy.load`, which makes room for whatever a header promises, and takes Python's objects."""
-    shape, by_column, dtype = read_npy_header(file)
+    (shape, by_column, dtype), start = _header(content)
     if dtype.hasobject or dtype.kind not in STORED_KINDS or dtype.itemsize > WIDEST:
         what = "Python objects" if dtype.hasobject else str(dtype)
         raise InvalidInput(f"{path}: {name} should hold numbers of at most 64 bits; it holds {what}.")
-    data = file.read()
-    if dtype.itemsize * math.prod(shape) != len(data):
-        raise InvalidInput(f"{path}: {name} is cut off: its {len(data):,} bytes are no {dtype} of {list(shape)}.")
-    array = np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
+    if dtype.itemsize * math.prod(shape) != len(content) - start:
+        raise InvalidInput(
+            f"{path}: {name} is cut off: its {len(content) - start:,} bytes are no {dtype} of {list(shape)}."
+        )
+    flat = np.require(np.frombuffer(content, dtype, offset=start), requirements="A")
+    array = flat.reshape(shape, order="F" if by_column else "C")
     return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
 
 
-def _objects(path: Path, file: IO[bytes], trust: bool) -> Shaped[np.ndarray, "..."]:
-    shape, _, dtype = read_npy_header(file)
+def _header(content: Content) -> tuple[tuple[tuple[int, ...], bool, np.dtype[Any]], int]:
+    """Shape, order and dtype, and where the numbers begin."""
+    file = io.BytesIO(content[:LONGEST_HEADER])
+    return read_npy_header(file), file.tell()
+
+
+def _objects(path: Path, content: Content, trust: bool) -> Shaped[np.ndarray, "..."]:
+    (shape, _, dtype), start = _header(content)
     if not dtype.hasobject:
         raise InvalidInput(f"{path}: {INFOS} should hold a dict a row; they are {dtype}.")
-    data = file.read()
     try:
-        found = (load_any if trust else read_plain)(data)
+        found = (load_any if trust else read_plain)(bytes(content[start:]))
     except NeedsCode as error:
         raise InvalidInput(
             f"{path}: {INFOS} name {error}, which is no plain value: reading them would run code that is in the file. "
@@ -224,7 +251,7 @@ def _uncertainty(folder: CheckpointFolder, number: int, rows: int) -> np.ndarray
 
 
 def _read_npy(path: Path, name: str) -> np.ndarray:
-    return _guarded(path, lambda: _numbers(path, name, io.BytesIO(path.read_bytes())))
+    return _guarded(path, lambda: _numbers(path, name, path.read_bytes()))
 
 
 def _holds_sums(path: Path, rewards: np.ndarray, beside: np.ndarray, other: Path | None) -> bool:

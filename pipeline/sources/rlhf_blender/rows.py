@@ -132,10 +132,10 @@ def _observation_and_end(
     reason = last.get("end_reason")
     reason = reason if isinstance(reason, str) and rules.own else implied_reason(terminated, truncated)
     if terminal is not None and not rules.own:
-        obs = np.concatenate([obs[:-1], terminal[np.newaxis]])
+        obs = _with_last(obs, terminal)
     elif not known:
         quirks.count("no_final_observations", NO_LAST, rule=RESET_SEEN, dropped=1, unit="observations")
-        obs = with_last_row("obs", obs[:-1])
+        obs = _with_last(obs, 0)
     return _observations(obs, rules), _End(terminated, truncated, reason, known)
 
 
@@ -167,6 +167,14 @@ def _terminal(obs: Shaped[np.ndarray, "rows ..."], found: Any) -> Shaped[np.ndar
     if array is None or math.prod(array.shape) != math.prod(obs.shape[1:]):
         return None
     return exactly(array.reshape(obs.shape[1:]), obs.dtype)
+
+
+def _with_last(obs: Shaped[np.ndarray, "rows ..."], last: Any) -> Shaped[np.ndarray, "rows ..."]:
+    """With another last row, which is written into them where they can be written to: nobody else has them."""
+    if not obs.flags.writeable:
+        obs = obs.copy()
+    obs[-1] = last
+    return obs
 
 
 def _observations(obs: Shaped[np.ndarray, "rows ..."], rules: RowRules) -> Shaped[np.ndarray, "rows ..."]:
