@@ -152,14 +152,15 @@ def _require_bounded(value: Any, size: int) -> None:
     waiting, left = [value], size
     while waiting:
         inside = waiting.pop()
-        if isinstance(inside, np.ndarray):
-            inside = _objects_of(inside)
-        elif isinstance(inside, dict):
+        if type(inside) is dict:
             inside = inside.values()
+        elif type(inside) is _Array:
+            inside = _objects_of(inside)
         left -= len(inside)
         if left < 0:
             raise ValueError("a value that holds itself, or the same one very often")
-        waiting += [each for each in inside if type(each) in _HOLDERS]
+        if not _HOLDERS.isdisjoint(map(type, inside)):
+            waiting += [each for each in inside if type(each) in _HOLDERS]
 
 
 def _objects_of(array: np.ndarray) -> Sequence[Any]:
