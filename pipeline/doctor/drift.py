@@ -27,7 +27,7 @@ LEAST = 0.2
 MOST_EPISODES = 2048
 """Of more episodes some are compared, evenly spaced."""
 
-STATES = 16
+STATES = 8
 """States of an episode that are looked at, evenly spaced; in a shorter one some count twice."""
 
 WIDEST = 512
@@ -139,17 +139,20 @@ def differences_in(statistics: Mapping[str, Shaped[np.ndarray, "n columns"]]) ->
     two samples of n reaches D is at most e * exp(-n D^2) (Wei and Dudley 2012, theorem 1), and it is shared between the
     columns (Bonferroni). Columns that never change cannot differ and are not counted.
     """
-    columns = [
-        (_label(name, column, values.shape[1]), values[:, column].astype(np.float64))
-        for name, values in statistics.items()
-        for column in np.flatnonzero((values != values[:1]).any(axis=0)).tolist()
+    changing = {name: np.flatnonzero((values != values[:1]).any(axis=0)) for name, values in statistics.items()}
+    names = [_label(name, c, statistics[name].shape[1]) for name, found in changing.items() for c in found.tolist()]
+    third = min((len(values) for values in statistics.values()), default=0) // 3
+    if not names or third < fewest(len(names)):
+        return [], len(names)
+    samples = np.concatenate([statistics[name][:, found] for name, found in changing.items()], axis=1)
+    distances = distances_between(samples[:third], samples[-third:])
+    least = max(LEAST, math.sqrt(math.log(math.e * len(names) / ALARMS) / third))
+    order = np.argsort(-distances, kind="stable")
+    found = [
+        _difference(names[at], samples[:, at].astype(np.float64), third, float(distances[at]))
+        for at in order[distances[order] >= least]
     ]
-    third = len(columns[0][1]) // 3 if columns else 0
-    if not third or third < fewest(len(columns)):
-        return [], len(columns)
-    least = max(LEAST, math.sqrt(math.log(math.e * len(columns) / ALARMS) / third))
-    found = [_compared(name, values[:third], values[-third:], values.std()) for name, values in columns]
-    return sorted((each for each in found if each.distance >= least), key=lambda each: -each.distance), len(columns)
+    return found, len(names)
 
 
 def fewest(columns: int) -> int:
@@ -161,23 +164,25 @@ def fewest(columns: int) -> int:
     return math.ceil(math.log(math.e * columns / ALARMS))
 
 
-def _compared(
-    name: str, first: Float64[np.ndarray, " n"], last: Float64[np.ndarray, " n"], deviation: float
-) -> Difference:
-    means = float(first.mean()), float(last.mean())
-    shift = (means[1] - means[0]) / max(float(deviation), sys.float_info.min)
-    return Difference(name, distance_between(first, last), *means, shift)
+def _difference(name: str, values: Float64[np.ndarray, " n"], third: int, distance: float) -> Difference:
+    first, last = float(values[:third].mean()), float(values[-third:].mean())
+    return Difference(name, distance, first, last, (last - first) / max(float(values.std()), sys.float_info.min))
 
 
-def distance_between(first: Float64[np.ndarray, " n"], last: Float64[np.ndarray, " m"]) -> float:
-    """The Kolmogorov-Smirnov distance: the largest difference between the shares that lie at or below some number.
+def distances_between(
+    first: Shaped[np.ndarray, "n columns"], last: Shaped[np.ndarray, "n columns"]
+) -> Float64[np.ndarray, " columns"]:
+    """The Kolmogorov-Smirnov distance of each column: the largest difference between the shares up to some number.
 
-    >>> distance_between(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
-    0.5
+    >>> distances_between(np.array([[1.0], [2.0]]), np.array([[2.0], [3.0]]))
+    array([0.5])
     """
     values = np.concatenate([first, last])
-    below = [np.searchsorted(np.sort(each), values, "right") / len(each) for each in (first, last)]
-    return float(np.abs(below[0] - below[1]).max())
+    order = np.argsort(values, axis=0)
+    ordered = np.take_along_axis(values, order, axis=0)
+    more = np.where(order < len(first), 1, -1).cumsum(axis=0)  # of the first than of the last, up to each number
+    more[:-1][ordered[1:] == ordered[:-1]] = 0  # others of the same number follow
+    return np.abs(more).max(axis=0) / len(first)
 
 
 def _label(name: str, column: int, columns: int) -> str:

@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from blake3 import blake3
 from jaxtyping import Int, Int64, Shaped, UInt8
 
 from pipeline.dataset.columns import STEPS, RowSpec, step_arrays
 from pipeline.dataset.parts import ENDS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.digest import DIGEST_BYTES
+from pipeline.machine.compiled import compiled
 from pipeline.storage.contract import ReadableArray
 
-KEY_BYTES = 16
+KEY_BYTES, WORD = 16, 8
+"""Of a trajectory's key, and of what is stirred into it at a time."""
+
+_LANES = (0x243F6A8885A308D3, 0x13198A2E03707344)
+"""Where the two lanes of a key begin: digits of pi."""
 
 SHORT = 2**20
 """Bytes of an observation array in an episode, on average: of more three rows are read, of fewer all."""
@@ -72,11 +76,21 @@ def prints_of(dataset: EpisodeDataset) -> Prints:
 
 def same(prints: Shaped[np.ndarray, "n bytes"]) -> Iterator[Int[np.ndarray, " k"]]:
     """The numbers of the episodes that have the same digest, or trajectory, where several have."""
-    _, which, counts = np.unique(_as_one(prints), return_inverse=True, return_counts=True)
+    maybe = repeated(np.ascontiguousarray(prints[:, :8]).view(np.uint64).reshape(-1))
+    if not len(maybe):
+        return
+    _, which, counts = np.unique(_as_one(prints[maybe]), return_inverse=True, return_counts=True)
     several = np.flatnonzero(counts[which.reshape(-1)] > 1)
     ordered = several[np.argsort(which.reshape(-1)[several], kind="stable")]
-    groups = np.split(ordered, np.flatnonzero(np.diff(which.reshape(-1)[ordered])) + 1) if len(ordered) else []
+    groups = np.split(maybe[ordered], np.flatnonzero(np.diff(which.reshape(-1)[ordered])) + 1) if len(ordered) else []
     yield from sorted(groups, key=lambda group: int(group[0]))
+
+
+def repeated(values: Shaped[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
+    """The places of the values that occur more than once, in order."""
+    ordered = np.sort(values)
+    several = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.flatnonzero(np.isin(values, several)) if len(several) else np.zeros(0, np.int64)
 
 
 def both(ours: Shaped[np.ndarray, "n bytes"], theirs: Shaped[np.ndarray, "m bytes"]) -> Int64[np.ndarray, "k 2"]:
@@ -122,32 +136,46 @@ def _keys(
     done = _plain([steps[name] for name in sorted(steps) if _is(name, "action")], int(ends[-1]) if len(ends) else 0)
     places = np.stack([starts, (starts + lasts) // 2, lasts], axis=1)
     seen = _plain(observed(places.reshape(-1)), places.size).reshape(len(ends), -1)
-    keys = []
-    for one, each in zip(_slices(done, starts, lasts + 1), _slices(seen, np.arange(len(seen))), strict=True):
-        hasher = blake3(one)
-        hasher.update(each)
-        keys.append(hasher.digest(KEY_BYTES))
-    return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
+    lanes = np.tile(np.array(_LANES, np.uint64), (len(ends), 1))
+    numbers = np.arange(len(ends))
+    _fold(done.view(np.uint64), starts, lasts + 1, lanes)
+    _fold(seen.view(np.uint64), numbers, numbers + 1, lanes)
+    return lanes.view(np.uint8).reshape(-1, KEY_BYTES)
 
 
-def _slices(
-    rows: UInt8[np.ndarray, "rows bytes"], starts: Int64[np.ndarray, " n"], stops: Int64[np.ndarray, " n"] | None = None
-) -> Iterator[memoryview]:
-    """The bytes of some rows, one slice after the other; of single ones where no stops are given."""
-    width, data = rows.shape[1], np.ascontiguousarray(rows).reshape(-1).data
-    ends = starts + 1 if stops is None else stops
-    return (data[a:b] for a, b in zip((starts * width).tolist(), (ends * width).tolist(), strict=True))
+@compiled()
+def _fold(words: np.ndarray, starts: np.ndarray, stops: np.ndarray, lanes: np.ndarray) -> None:
+    """Stir the rows [start, stop) of each episode, and how many they are, into its two lanes of 64 bits.
+
+    Each word is added or xored, and the sum multiplied by an odd constant and shifted into itself, which loses nothing:
+    one other word always gives another lane, and 128 bits tell a million episodes apart.
+    """
+    for number in range(len(starts)):
+        one, two = lanes[number, 0], lanes[number, 1]
+        for row in range(starts[number], stops[number]):
+            for column in range(words.shape[1]):
+                word = words[row, column]
+                one = (one ^ word) * np.uint64(0x9E3779B97F4A7C15)
+                one ^= one >> np.uint64(29)
+                two = (two + word) * np.uint64(0xC2B2AE3D27D4EB4F)
+                two ^= two >> np.uint64(31)
+        length = np.uint64(stops[number] - starts[number])
+        lanes[number, 0] = (one ^ length) * np.uint64(0x9E3779B97F4A7C15)
+        lanes[number, 1] = (two + length) * np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 def _plain(arrays: list[Shaped[np.ndarray, "rows ..."]], rows: int) -> UInt8[np.ndarray, "rows bytes"]:
     """Rows as bytes that are the same for the same numbers in another type: as float32, or as int64 where whole."""
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is equal there, no more
         plain = [
-            (array.astype(np.float32) + np.float32(0)) if array.dtype.kind == "f" else array.astype(np.int64)
+            array.astype(np.float32, copy=False) + np.float32(0) if array.dtype.kind == "f" else array.astype(np.int64)
             for array in arrays
         ]
     flat = [np.ascontiguousarray(array).reshape(rows, -1).view(np.uint8) for array in plain if array.size]
-    return np.concatenate(flat, axis=1) if flat else np.zeros((rows, 0), np.uint8)
+    width = sum(each.shape[1] for each in flat)
+    if width % WORD or not flat:
+        flat.append(np.zeros((rows, -width % WORD), np.uint8))
+    return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
 
 
 def _observations(arrays: Mapping[str, object]) -> list[str]:

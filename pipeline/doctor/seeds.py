@@ -10,6 +10,7 @@ from jaxtyping import Int, Int64, UInt8, UInt64
 from pipeline.artifacts.derived import STITCH
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding
+from pipeline.doctor.prints import repeated
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.episode import UNKNOWN
 from pipeline.wording import how_many
@@ -55,9 +56,10 @@ def seeds_in(
     missing = np.flatnonzero(seeds == UNKNOWN)
     if len(missing):
         yield _unknown(where, missing, len(seeds))
-    known = np.flatnonzero(seeds != UNKNOWN)
-    pairs = np.unique(np.stack([seeds[known].view(np.uint64), contents[known]], axis=1), axis=0)[:, 0].view(np.int64)
-    values, counts = np.unique(pairs, return_counts=True)
+    several = repeated(seeds)
+    several = several[seeds[several] != UNKNOWN]
+    pairs = np.unique(np.stack([seeds[several].view(np.uint64), contents[several]], axis=1), axis=0)
+    values, counts = np.unique(pairs[:, 0].view(np.int64), return_counts=True)
     if (counts > 1).any():
         yield _repeated(where, seeds, values[counts > 1], counts[counts > 1], stitched)
 

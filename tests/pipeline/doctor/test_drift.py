@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.doctor import drift
 from pipeline.doctor.block import Subject
-from pipeline.doctor.drift import ALARMS, DriftCheck, differences_in, distance_between
+from pipeline.doctor.drift import ALARMS, DriftCheck, differences_in, distances_between
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.episode import Episode, with_last_row
 from tests.conftest import made_episode
@@ -92,7 +92,8 @@ def test_the_distance_is_that_of_the_textbook(rng: np.random.Generator):
     one, other = rng.normal(size=40).round(1), rng.normal(0.3, size=40).round(1)
     grid = np.arange(-50, 50) / 10 + 0.05
     shares = [(each[None, :] <= grid[:, None]).mean(axis=1) for each in (one, other)]
-    assert distance_between(one, other) == pytest.approx(np.abs(shares[0] - shares[1]).max())
+    (distance,) = distances_between(one[:, None], other[:, None])
+    assert distance == pytest.approx(np.abs(shares[0] - shares[1]).max())
 
 
 def test_the_bound_on_false_alarms_holds_where_it_can_be_counted():
