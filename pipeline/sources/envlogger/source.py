@@ -15,12 +15,14 @@ from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.secrets import values_without_secrets
 from pipeline.sources.contract import Source
 from pipeline.sources.envlogger.episodes import episode_of
-from pipeline.sources.envlogger.reader import METADATA, shard_names
 from pipeline.sources.envlogger.side import log_frames, log_metadata
 from pipeline.sources.envlogger.stream import Frame
 from pipeline.sources.files import files_identity, local_path
 from pipeline.sources.quirks import Quirk, Quirks
 from pipeline.wording import check_choice
+
+METADATA, STEPS = "metadata.riegeli", "steps.riegeli"
+"""Files of a log and of each of its shards."""
 
 WANTED = "the folder of a log, with metadata.riegeli in it, or a folder with such a folder TASK for each task"
 
@@ -106,7 +108,7 @@ class EnvLoggerSource(Source):
 
 
 def _is_log(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / METADATA).is_file() or bool(shard_names(folder)))
+    return folder.is_dir() and ((folder / METADATA).is_file() or any(folder.glob(f"*/{STEPS}")))
 
 
 def _episode(frame: Frame, specs: Mapping[str, Any], quirks: Quirks, where: str) -> Episode:
