@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.sources.envlogger.source import EnvLoggerSource
+from pipeline.sources.rlds.source import RldsSource
 from tests.contracts.source import SourceContract
 from tests.interop.side import ROOT, read_by, side_python
 
@@ -66,6 +67,40 @@ def write_catch(log: str, episodes: int, seed: int, closed: bool = True) -> dict
         os._exit(1)
     env.close()
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def write_by_tensorflow(log: str, packages: str) -> dict[str, Any]:
+    """Catch at random by the backend that EnvLogger once had for TFDS, two episodes a file; what was done and given."""
+    import sys
+    from pathlib import Path
+
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    sys.path.append(packages)  # of the other environment; this one's own come first
+    import envlogger
+    from envlogger.backends.tfds_backend_writer import TFDSBackendWriter
+    from envlogger.testing import catch_env
+
+    Path(log).mkdir()
+    features = tfds.rlds.rlds_base.DatasetConfig(
+        name="catch",
+        observation_info=tfds.features.Tensor(shape=(10, 5), dtype=tf.float32),
+        action_info=tf.int64,
+        reward_info=tf.float64,
+        discount_info=tf.float64,
+    )
+    backend = TFDSBackendWriter(data_directory=log, split_name="train", max_episodes_per_file=2, ds_config=features)
+    rng, actions, rewards = np.random.default_rng(7), [], []
+    with envlogger.EnvLogger(catch_env.Catch(seed=7), backend=backend) as env:
+        for _ in range(5):
+            timestep = env.reset()
+            while not timestep.last():
+                actions.append(int(rng.integers(3)))
+                timestep = env.step(actions[-1])
+                rewards.append(timestep.reward)
+    return {"actions": np.array(actions), "rewards": np.array(rewards)}
 
 
 def write_nested(log: str) -> dict[str, Any]:
@@ -230,6 +265,16 @@ def test_a_log_without_its_close_gives_its_other_shards_and_says_so(tmp_path):
     assert "1 shard has no step that can be read" in str(kept["said"])
     read_by("envlogger", write_catch, log, 2, 4)  # the same folder again, after the crash
     assert len(read(log)[0]) == 8
+
+
+def test_a_log_of_the_backend_for_tensorflow_datasets_comes_in_as_rlds(tmp_path):
+    (packages,) = side_python("envlogger").parents[1].glob("lib/python*/site-packages")
+    played = read_by("tfds", write_by_tensorflow, tmp_path / "log", packages)
+    episodes = list(RldsSource(str(tmp_path / "log")).episodes("dmc", "catch"))
+    assert [(each.length, each.end_reason) for each in episodes] == [(9, "terminated")] * 5
+    for name in ("action", "reward"):
+        kept = np.concatenate([each.steps[name][:-1] for each in episodes])
+        np.testing.assert_array_equal(kept, played[f"{name}s"])
 
 
 def test_damage_to_a_shard_is_counted_and_what_is_whole_is_read(tmp_path):
