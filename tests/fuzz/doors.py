@@ -56,6 +56,7 @@ from tests.lerobot_files import LeRobotFiles
 from tests.lram_files import write_game
 from tests.pipeline.policies.agents import FORCE, MOVES, Small, trained
 from tests.pipeline.sources.dqn_replay.readings import stored
+from tests.pipeline.sources.envlogger.sent import read_sent, write_sent
 from tests.rlds_files import write_pictures
 from tests.rlhf_blender_files import Walk, recorded, write_run
 
@@ -337,6 +338,7 @@ DOORS: dict[str, Door] = {
     "d4rl": Door(lambda folder: write_d4rl(folder / HDF5, d4rl_arrays()), _read_source(D4rlSource), 4),
     "d4rl-ours": Door(_write_export(D4rlFormat("none")), _read_source(D4rlSource), 4),
     "frames": Door(_write_screens, _read_screens, 6),
+    "envlogger": Door(write_sent, read_sent, 4),
     "jat-vectors": Door(lambda folder: make_jat(folder, [300, 7, 256], files=2), _read_jat("mujoco", "ant"), 14),
     "jat-screens": Door(lambda folder: make_screens(folder, [33, 7], metadata=False), _read_jat("atari", "pong"), 10),
     "jat-missions": Door(_write_missions, _read_jat("babyai", "go-to"), 10),

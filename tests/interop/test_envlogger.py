@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.interop.side import ROOT, read_by, side_python
 
 pytestmark = pytest.mark.interop
 
+PAGE = ROOT / "docs" / "sources" / "envlogger.md"
 DATASETS = ("observation", "action", "reward", "discount", "is_first", "is_last", "is_terminal")
 
 
@@ -210,6 +212,11 @@ def test_a_log_of_several_sessions_and_shards_becomes_the_kabuki_file_of_what_wa
     for name in DATASETS:
         np.testing.assert_array_equal(kept[name], np.concatenate([each[name] for each in played]))
     assert (kept["observation"].dtype, kept["action"].dtype) == (np.float32, np.int64)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names: dict[str, Any] = {"outputs": str(tmp_path / "outputs")}
+    exec(compile(code, str(PAGE), "exec"), names)
+    assert len(names["dataset"]) == 9
+    np.testing.assert_array_equal(names["first"].steps["action"], played[0]["action"][:10])
 
 
 def test_the_data_logged_beside_the_steps_and_what_the_log_says_of_itself_are_kept(tmp_path):
@@ -249,7 +256,7 @@ def test_nested_observations_and_every_kind_of_end_come_over_exactly(tmp_path):
     np.testing.assert_array_equal(episodes[0].steps["info/often"], [1, 2, 3, 0])
     np.testing.assert_array_equal(episodes[0].steps["info/7"], [1, 0, 3, 0])
     np.testing.assert_array_equal(episodes[0].steps["info_present/7"], [True, False, True, False])
-    assert quirks == {"kept_incomplete": 1, "infos_left_out": 5}
+    assert quirks == {"incomplete": 1, "infos_left_out": 5}
     assert len(read(tmp_path / "log")[0]) == 4
 
 

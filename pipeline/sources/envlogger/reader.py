@@ -81,11 +81,10 @@ class Log:
             for steps, first, begun, ended in self._pieces(shard):
                 if len(steps) < 2:
                     self._count("empty_episodes")
-                elif not (begun and ended) and not keep:
+                    continue
+                if not (begun and ended):
                     self._count("incomplete")
-                else:
-                    if not (begun and ended):
-                        self._count("kept_incomplete")
+                if keep or (begun and ended):
                     if first not in shard.starting:
                         self._count("unlisted_episodes")
                     if number >= start:

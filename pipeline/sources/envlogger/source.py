@@ -45,10 +45,12 @@ MET = {
         "",
     ),
     "incomplete": (f"{LACKING}left out.", "source.incomplete=drop", "episodes"),
-    "kept_incomplete": (f"{LACKING}kept.", "source.incomplete=keep", ""),
     "empty_episodes": ("{count} episodes have no step; they were left out.", "no step, no episode", "episodes"),
 }
 """What the counts of the reader mean: a sentence, the rule, and the unit of what was left out."""
+
+KEPT = (f"{LACKING}kept.", "source.incomplete=keep", "")
+"""What `incomplete` means where such episodes are kept."""
 
 
 class EnvLoggerSource(Source):
@@ -86,7 +88,8 @@ class EnvLoggerSource(Source):
         with closing(log_frames(self.python, log, start, self.incomplete)) as frames:
             for number, frame in enumerate(frames, start):
                 for name, count in frame.head["counts"].items():
-                    sentence, rule, unit = MET[name]
+                    kept = name == "incomplete" and self.incomplete == "keep"
+                    sentence, rule, unit = KEPT if kept else MET[name]
                     quirks.note(name, sentence, count, rule=rule, dropped=count if unit else 0, unit=unit)
                 if frame.kind == "episode":
                     yield _episode(frame, specs, quirks, f"{log}: episode {number}, in {frame.head['shard']}")

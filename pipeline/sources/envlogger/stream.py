@@ -89,7 +89,11 @@ def _frame(stream: BinaryIO) -> Frame:
         if kind in ("end", "error"):
             return Frame(kind, head)
         rows = int(head["rows"])
+        if not 0 <= rows <= len(line) + data.left:  # each row has a reward, at least
+            raise BrokenStream(f"a frame of {data.left} bytes cannot have {rows} rows")
         columns = [_leaf(each, rows, data) for each in head["columns"]]
+        if kind == "episode" and not {"ended", "shard", "counts"} <= head.keys():
+            raise BrokenStream("an episode does not say how it ended, or where it is from")
         once = [_leaf(each, 1, data) for each in head["once"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, BrokenStream):

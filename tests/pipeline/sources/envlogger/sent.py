@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import InvalidInput
+from pipeline.machine.files import is_plain_file
+from pipeline.sources.envlogger.episodes import episode_of
 from pipeline.sources.envlogger.stream import Frame, frames
+from pipeline.sources.quirks import Quirks
 
 Block = tuple[dict[str, Any], bytes]
 
@@ -58,6 +62,30 @@ def stream(*blocks: Block) -> io.BytesIO:
 def sent(*blocks: Block) -> list[Frame]:
     """What is understood of them, and of the end after them."""
     return list(frames(stream(*blocks, END)))[:-1]
+
+
+FRAMES = "frames.bin"
+
+
+def write_sent(folder: Path) -> None:
+    """Two episodes with every kind of column, and the end, as a file: real logs need the package."""
+    more = [
+        numbers(["custom", "energy"], [9, 1, 2, 3], "<i8"),
+        numbers(["custom", "late"], [5.5], "<f8", [False, False, False, True]),
+        texts(["custom", "word"], ["start", "go", None, "stop"]),
+        unfit(["custom", "raw"], "it holds bytes"),
+    ]
+    whole = stream(episode(4, steps()), episode(4, [*steps(), *more], [numbers(["episode"], [1], "|u1")]), END)
+    (folder / FRAMES).write_bytes(whole.read())
+
+
+def read_sent(folder: Path) -> None:
+    """Read all episodes of such a file."""
+    if not is_plain_file(folder / FRAMES):
+        raise InvalidInput("no reader sends that")
+    for frame in frames(io.BytesIO((folder / FRAMES).read_bytes())):
+        if frame.kind == "episode":
+            episode_of(frame, {}, Quirks()).digest()
 
 
 def log_folder(folder: Path) -> Path:

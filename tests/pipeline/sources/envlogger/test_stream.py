@@ -56,6 +56,8 @@ def test_what_a_log_says_of_itself_is_nested_as_json_holds_it():
         ([episode(1, [({"keys": ["a"], "dtype": "<f8", "shape": [1, -1]}, b"01234567")])], "longer than its frame"),
         ([episode(2, [texts(["a"], ["x"])])], "1 texts are not one for each of 2 rows"),
         ([({"kind": "episode", "rows": 1}, b"")], "a frame cannot be read"),
+        ([episode(10**12, [])], "cannot have 1000000000000 rows"),
+        ([({"kind": "episode", "rows": 1, "columns": [], "once": []}, b"")], "does not say how it ended"),
     ],
 )
 def test_a_stream_that_is_none_is_said_to_be_broken(blocks, words):
