@@ -32,7 +32,7 @@ class Unfit(Exception):
     """Values that cannot be an array or a text; the message says why."""
 
 
-class Leaf(NamedTuple):
+class StepValue(NamedTuple):
     """The values of one leaf in one step, as the message has them."""
 
     row: int
@@ -47,7 +47,7 @@ class Leaves:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._found: dict[tuple[Any, ...], list[Leaf]] = {}
+        self._found: dict[tuple[Any, ...], list[StepValue]] = {}
 
     def add(self, step: Any) -> None:
         """Another step: ((step_type, reward, discount, observation), action, custom_data)."""
@@ -86,11 +86,11 @@ class Leaves:
         return heads, data
 
 
-def _leaf(datum: Any, row: int) -> Leaf | None:
+def _leaf(datum: Any, row: int) -> StepValue | None:
     """None where it holds no value."""
     message = datum.values
     fields = message.ListFields()
-    return Leaf(row, fields[0][0].name, _shape(datum.shape), fields[0][1], message) if fields else None
+    return StepValue(row, fields[0][0].name, _shape(datum.shape), fields[0][1], message) if fields else None
 
 
 _shapes: dict[bytes, tuple[int, ...]] = {}
@@ -116,7 +116,7 @@ def _key(data: Any) -> str | int:
     return int(value) if isinstance(value, np.integer) else str(value)
 
 
-def _columns(found: list[Leaf], rows: int) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+def _columns(found: list[StepValue], rows: int) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
     """A leaf of the steps: a column of numbers, one of texts, or both where steps differ."""
     fields = {leaf.field for leaf in found}
     numbers = [leaf for leaf in found if leaf.field != TEXT] if TEXT in fields else found
@@ -143,7 +143,7 @@ def _columns(found: list[Leaf], rows: int) -> Iterator[tuple[dict[str, Any], lis
         yield head, blocks
 
 
-def _stacked(leaves: list[Leaf]) -> np.ndarray:
+def _stacked(leaves: list[StepValue]) -> np.ndarray:
     """The values of several steps as one array with a first axis for the steps. Raises Unfit."""
     if len({(leaf.field, leaf.shape) for leaf in leaves}) == 1:
         return _alike(leaves)
@@ -157,7 +157,7 @@ def _stacked(leaves: list[Leaf]) -> np.ndarray:
     return stacked
 
 
-def _alike(leaves: list[Leaf]) -> np.ndarray:
+def _alike(leaves: list[StepValue]) -> np.ndarray:
     """The same for leaves of one field and shape. Raises Unfit."""
     field, shape = leaves[0].field, leaves[0].shape
     if field in PACKED:
