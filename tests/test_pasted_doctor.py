@@ -1,14 +1,17 @@
 """What the doctor suggests, provoked and pasted into a warm shell."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
+import numpy as np
 import pytest
 
 from pipeline.command import Typed, user_typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.doctor.block import Subject
 from pipeline.doctor.commands import verify_of
+from pipeline.episode import with_last_row
 from tests.contracts.format import Listed, ingested
 from tests.pipeline.doctor.planted import healthy
 from tests.warm_shell import ROOT, shell_beside_a_dataset
@@ -38,6 +41,24 @@ def test_what_shows_a_fault_can_be_pasted(shell):
     with user_typed(Typed((*DOCTOR, "paths.root=my data"), str(ROOT / "run.py"))):
         line = verify_of(Subject("toy/corner/failed-v1", "toy", "corner", "failed-v1"))
     assert "whole" in shell.pasted(line)
+
+
+def test_episodes_with_a_fault_are_left_out_by_what_is_suggested(shell):
+    ones = {"discount": with_last_row("discount", np.ones(8))}
+    made = [*healthy(4), *healthy(1, steps=ones), *healthy(2, length=70, terminated=False, truncated=True)]
+    limited = Limited([replace(each, seed=number) for number, each in enumerate(made)])
+    ingested(limited, Workspace(str(shell.folder / "my data")), "long-v1")
+    for line in shell.suggested(*DOCTOR, "task=corner", "dataset=long-v1", "stage.doctor.only=[ends,lengths]"):
+        shell.pasted(line.replace("dataset=long-v1-selected", f"dataset=part-{line.count('episode !=')}-v1"))
+    for name, left in (("part-1-v1", 6), ("part-0-v1", 5)):
+        assert len(Workspace(str(shell.folder / "my data"))[f"toy/corner/{name}"]) == left
+
+
+class Limited(Listed):
+    """A source that states a time limit."""
+
+    def identity(self, domain, task):
+        return {**super().identity(domain, task), "max_episode_steps": 60}
 
 
 def test_missing_tasks_and_episodes_are_made_by_what_is_suggested(shell):

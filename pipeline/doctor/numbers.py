@@ -116,9 +116,9 @@ class ColumnsCheck:
         found = {}
         for name, moments in self._moments.items():
             constant = np.flatnonzero(moments.least == moments.most)
-            near = np.flatnonzero(
-                (moments.deviation < NEAR * (moments.most - moments.least)) & (moments.least != moments.most)
-            )
+            with np.errstate(invalid="ignore"):  # of columns with infinity
+                width = moments.most - moments.least
+            near = np.flatnonzero((moments.deviation < NEAR * width) & (moments.least != moments.most))
             found[name] = {"columns": len(moments.mean), "constant": constant.tolist(), "nearly": near.tolist()}
         return found
 

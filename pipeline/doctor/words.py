@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 INDENT, WIDTH = 9, 120
 """Columns before what is said of a finding, and the column after which sentences are broken."""
 
+SHOWN = 10
+"""Datasets with one fault that are shown; the JSON file has all."""
+
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
@@ -54,17 +57,36 @@ def found_words(findings: Iterable[Finding]) -> str:
     return ", ".join(how_many(count, f"{severity}s") for severity, count in severity_counts(findings).items() if count)
 
 
-def print_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """A block for each: how bad, where, what and where in it, why it matters, and the command, which is not broken."""
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """A block for each fault: how bad, what it is, why it matters; and of each dataset what and where, and a command.
+
+    Sentences are broken to fit, commands are not. The first datasets of a fault are named.
+    """
     from rich.text import Text
 
+    def say(sentence: str, width: int) -> None:
+        lines = wrap(sentence, max(width, INDENT), break_long_words=False, break_on_hyphens=False)
+        console.print(Text(indent("\n".join(lines), " " * INDENT)), soft_wrap=True)
+
     width = min(console.width, WIDTH) - INDENT
+    for same in _of_one_fault(findings):
+        first = same[0]
+        head = Text(f"{first.severity:<{INDENT}}", COLOURS[first.severity])
+        more = f" ({how_many(len(same), 'datasets')})" if len(same) > 1 else ""
+        console.print(head.append(f"{first.name}{more}", "default"), soft_wrap=True)
+        say(first.why, width)
+        for finding in same[:SHOWN]:
+            places = f" ({'; '.join(finding.examples)})" if finding.examples else ""
+            say(f"{finding.where}: {finding.what}{places}", width)
+            if finding.command:
+                console.print(Text(f"{' ' * INDENT}{finding.command}"), soft_wrap=True)
+        if len(same) > SHOWN:
+            say(f"and {len(same) - SHOWN} more: {few([each.where for each in same[SHOWN:]])}", width)
+
+
+def _of_one_fault(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Those that differ in nothing but the dataset and the numbers, together."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
-        places = f" ({'; '.join(finding.examples)})" if finding.examples else ""
-        head = Text(f"{finding.severity:<{INDENT}}", COLOURS[finding.severity])
-        console.print(head.append(f"{finding.where}: {finding.name}", "default"), soft_wrap=True)
-        for sentence in (f"{finding.what}{places}", finding.why):
-            lines = wrap(sentence, max(width, INDENT), break_long_words=False, break_on_hyphens=False)
-            console.print(Text(indent("\n".join(lines), " " * INDENT)), soft_wrap=True)
-        if finding.command:
-            console.print(Text(f"{' ' * INDENT}{finding.command}"), soft_wrap=True)
+        groups.setdefault((finding.severity, finding.name, finding.why), []).append(finding)
+    return list(groups.values())

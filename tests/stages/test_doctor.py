@@ -74,12 +74,23 @@ def test_an_error_fails_the_run_and_a_command_leaves_the_episodes_out(tmp_path, 
         examine(workspace, dataset="made-v1")
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
-        "error    toy/corner/made-v1: terminal_discount",
-        "         2 episodes terminated, and their last discount is not 0. (episode 4; episode 5)",
+        "error    terminal_discount",
         "         A value function goes on beyond the end: targets of the last state hold the value of nothing.",
+        "         toy/corner/made-v1: 2 episodes terminated, and their last discount is not 0. (episode 4; episode 5)",
         "         python run.py stage=select domain=toy task=corner dataset=made-v1-selected "
         "stage.select.of=made-v1 'stage.select.where=\"episode != 4 and episode != 5\"'",
     ]
+
+
+def test_a_fault_of_several_datasets_is_explained_once(tmp_path, capsys):
+    workspace = Workspace(str(tmp_path))
+    for task in ("corner", "maze"):
+        ingested(Listed(healthy(terminated=False)), workspace, "made-v1", task)
+    examine(workspace, dataset="made-v1", only=["ends"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "note     unknown_ends (2 datasets)"
+    assert [line.split()[0] for line in lines if "made-v1: 6 episodes" in line] == ["toy/corner/made-v1:", "toy/maze/made-v1:"]
+    assert lines[-1] == "2 datasets: 2 notes"
 
 
 def test_notes_and_warnings_do_not_fail_it(tmp_path, capsys):
