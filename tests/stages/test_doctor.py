@@ -89,7 +89,10 @@ def test_a_fault_of_several_datasets_is_explained_once(tmp_path, capsys):
     examine(workspace, dataset="made-v1", only=["ends"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "note     unknown_ends (2 datasets)"
-    assert [line.split()[0] for line in lines if "made-v1: 6 episodes" in line] == ["toy/corner/made-v1:", "toy/maze/made-v1:"]
+    assert [line.split()[0] for line in lines if "made-v1: 6 episodes" in line] == [
+        "toy/corner/made-v1:",
+        "toy/maze/made-v1:",
+    ]
     assert lines[-1] == "2 datasets: 2 notes"
 
 
