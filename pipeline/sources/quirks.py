@@ -36,7 +36,7 @@ class Quirk:
         count: how many times it was met: rows, episodes or files, as the sentence says.
         sentence: for people, with the number in it.
         rule: what decided what became of it: a setting with its value, `source.incomplete=drop`, or in a few words the
-            rule of the format or of the reader, `no step, no episode`.
+            rule of the format or of the reader, `a file is read alone`.
         dropped: how many of the `unit` were left out; 0 where nothing was lost.
         unit: of `dropped`, in the plural: `episodes`, `steps`, `arrays`; empty where nothing was lost.
     """

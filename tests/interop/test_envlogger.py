@@ -256,7 +256,7 @@ def test_nested_observations_and_every_kind_of_end_come_over_exactly(tmp_path):
     np.testing.assert_array_equal(episodes[0].steps["info/often"], [1, 2, 3, 0])
     np.testing.assert_array_equal(episodes[0].steps["info/7"], [1, 0, 3, 0])
     np.testing.assert_array_equal(episodes[0].steps["info_present/7"], [True, False, True, False])
-    assert quirks == {"incomplete": 1, "infos_left_out": 5}
+    assert quirks == {"incomplete": 1, "unread_arrays": 5}
     assert len(read(tmp_path / "log")[0]) == 4
 
 

@@ -189,7 +189,7 @@ def _named(columns: Sequence[LoggedLeaf], quirks: Quirks) -> list[tuple[str, Log
         if column.unfit or path not in names:
             why = column.unfit or "its key has no name"
             sentence = f"{shown} of {{count}} episodes is not stored: {why}."
-            quirks.count("infos_left_out", sentence, rule="numbers of one shape, or texts", dropped=1, unit="arrays")
+            quirks.count("unread_arrays", sentence, rule="numbers of one shape, or texts", dropped=1, unit="arrays")
         else:
             found.append((places[names[path]], column))
     return found

@@ -121,7 +121,7 @@ def _note_holes(frames: dict[int, str], decided: list[int], actions: int, last: 
             rule="steps follow one another",
         )
         if not last:
-            quirks.count("no_final_screen", "{count} episodes have no screen after their last action.",
+            quirks.count("no_final_observations", "{count} episodes have no screen after their last action.",
                          rule="marked as missing")  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def as_episode(rows: RecordedRows, number: int, rules: RowRules, quirks: Quirks)
     stacked = stack_infos({} if late else _rest(infos[0], rules), _step_infos(infos, rules))
     for note in stacked.notes:
         sentence = f"{note[0].upper()}{note[1:]}."
-        quirks.note("infos_left_out", sentence, rule="numbers of one shape, or texts", dropped=1, unit="infos")
+        quirks.note("unread_arrays", sentence, rule="numbers of one shape, or texts", dropped=1, unit="infos")
     first = {} if late else infos[0]
     _note_what_is_missing(rows, late, quirks)
     steps = {

@@ -99,7 +99,7 @@ def test_data_that_are_one_value_are_called_custom_and_what_is_said_of_an_episod
 
 def test_what_is_no_array_and_no_text_is_left_out_and_counted():
     _, quirks = read(with_column(unfit(["custom", "raw"], "it holds bytes")))
-    assert quirks == {"infos_left_out": "raw of 1 episode is not stored: it holds bytes."}
+    assert quirks == {"unread_arrays": "raw of 1 episode is not stored: it holds bytes."}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_each_oddity_is_counted(tmp_path: Path):
     quirks = found(tmp_path)
     assert {name: quirk.count for name, quirk in quirks.items()} == {
         **{"no_rewards": 1, "unfinished_episodes": 1, "empty_episodes": 1, "no_randomness": 1},
-        **{"frames_without_action": 3, "actions_without_frame": 1, "holes": 1, "no_final_screen": 3},
+        **{"frames_without_action": 3, "actions_without_frame": 1, "holes": 1, "no_final_observations": 3},
         **{"no_number": 1, "no_white_space": 1, "unknown_actions": 1, "other_names": 2},
     }
     assert quirks["frames_without_action"].sentence == "3 screens have no action; they were left out."
