@@ -128,7 +128,8 @@ def statistics_of(block: EpisodeBlock, chosen: Int64[np.ndarray, " k"]) -> dict[
             values = rows.astype(np.float32) if rows.dtype.kind == "f" else rows
             found[f"mean of {name}"] = values.mean(axis=1, dtype=np.float64)
             found[f"spread of {name}"] = values.std(axis=1, dtype=np.float64)
-    return {name: np.nan_to_num(values.astype(np.float32)) for name, values in found.items()}
+    with np.errstate(over="ignore"):
+        return {name: np.nan_to_num(values.astype(np.float32)) for name, values in found.items()}
 
 
 def differences_in(statistics: Mapping[str, Shaped[np.ndarray, "n columns"]]) -> tuple[list[Difference], int]:
