@@ -76,6 +76,7 @@ class ChosenEpisodes(Mapping[str, ReadableArray]):
     def __init__(self, arrays: Mapping[str, ReadableArray], chosen: Int64[np.ndarray, " n"]) -> None:
         self._arrays, self._chosen = arrays, chosen
         self._made: dict[str, ReadableArray] = {}
+        self._places: dict[str, tuple[Int64[np.ndarray, " runs"], Int64[np.ndarray, " runs"]]] = {}
 
     def __getitem__(self, name: str) -> ReadableArray:
         if name not in self._made:
@@ -97,8 +98,15 @@ class ChosenEpisodes(Mapping[str, ReadableArray]):
             return np.cumsum(np.diff(array[:], prepend=0)[self._chosen])
         if name.startswith("episodes/"):
             return array[:][self._chosen]
-        ends = self._arrays[ENDS if name.startswith(STEPS) else name.removesuffix("bytes") + "ends"][:]
-        stops = ends[self._chosen]
-        starts = stops - np.diff(ends, prepend=0)[self._chosen]
-        there = stops > starts  # a text may be empty
-        return GatheredRows(array, starts[there], stops[there])
+        starts, stops = self._runs(ENDS if name.startswith(STEPS) else name.removesuffix("bytes") + "ends")
+        return GatheredRows(array, starts, stops)
+
+    def _runs(self, name: str) -> tuple[Int64[np.ndarray, " runs"], Int64[np.ndarray, " runs"]]:
+        """Where the chosen episodes, or texts, lie in the arrays whose ends are called `name`."""
+        if name not in self._places:
+            ends = self._arrays[name][:]
+            stops = ends[self._chosen]
+            starts = stops - np.diff(ends, prepend=0)[self._chosen]
+            there = stops > starts  # a text may be empty
+            self._places[name] = starts[there], stops[there]
+        return self._places[name]

@@ -9,10 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.artifacts.artifact import PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
+from pipeline.artifacts.artifact import MANIFEST, PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
 from pipeline.artifacts.remake import again_without
-from pipeline.artifacts.store import ArtifactStore, same_content
+from pipeline.artifacts.store import ArtifactStore, artifact_in_place, same_content
 from pipeline.artifacts.whole import damage_in
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
@@ -26,7 +26,7 @@ from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import differences
 from pipeline.machine.files import file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
-from pipeline.storage.choice import open_arrays
+from pipeline.storage.choice import open_arrays, storages
 from pipeline.wording import few
 
 EPISODES_FORMAT = 1
@@ -100,9 +100,10 @@ def same_settings(store: ArtifactStore, spec: Spec, ending: str = "") -> Artifac
     `ending` is the end of its name that its stage gives to the dataset that a command names.
     """
     other_storage = None
-    for artifact in store.of_kind(spec.domain, spec.task, spec.kind):
-        if artifact.manifest.version != spec.name:
+    for folder in (store.folder(spec, storage) for storage in storages()):
+        if not (folder / MANIFEST).is_file():
             continue
+        artifact = artifact_in_place(folder)
         lines = differences(artifact.manifest.parameters, dict(spec.parameters))
         if lines:
             raise IdentityMismatch(

@@ -174,8 +174,8 @@ def _is_long(name: str, array: ReadableArray, size: int) -> bool:
 
 def split_texts(data: UInt8[np.ndarray, " bytes"], ends: Int64[np.ndarray, " n"]) -> list[str]:
     """Texts from their UTF-8 bytes, one after the other, and where each ends."""
-    starts = np.concatenate([[0], ends[:-1]])
-    return [bytes(data[start:end]).decode() for start, end in zip(starts, ends, strict=True)]
+    raw, stops = data.tobytes(), ends.tolist()  # of plain values: ten times as fast, and texts are many
+    return [raw[start:stop].decode() for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 def _joined(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:

@@ -70,6 +70,7 @@ class EpisodeDataset:
         self._folder = artifact.path if artifact else Path(folder)
         self._shares = shares_of(artifact) if artifact else own_shares(self._folder, list(parts or ()))
         self._opened: dict[int, Mapping[str, ReadableArray]] = {}
+        self._digests: dict[int, str] = {}
         total = sum(share.episodes for share in self._shares)
         if episodes is not None and episodes > total:
             raise InvalidInput(f"{folder} holds {how_many(total, 'episodes')}, {episodes} were asked for.")
@@ -99,7 +100,10 @@ class EpisodeDataset:
 
     def digest(self, episodes: int | None = None) -> str:
         """Digest of the first `episodes` episodes, the same however they are stored and cut into parts."""
-        return combine(bytes(row) for row in self.per_episode("digest")[: episodes or self._count])
+        count = episodes or self._count
+        if count not in self._digests:
+            self._digests[count] = combine([self.per_episode("digest")[:count].tobytes()])
+        return self._digests[count]
 
     def per_episode(self, name: str) -> Shaped[np.ndarray, "n ..."]:
         """A once-per-episode array over all episodes: seed, success, return, digest, ... Raises UnknownName."""

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int8, UInt8
 
 from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.dataset.columns import RowSpec, row_specs, step_arrays
+from pipeline.dataset.gathered import ChosenEpisodes
 from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.stuck import STUCK, stuck
@@ -57,6 +58,8 @@ def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
 
 def _stuck(arrays: Mapping[str, ReadableArray]) -> int | None:
     """Only of arrays in memory: screens on disk were looked at when they were written, and their part says so."""
+    if isinstance(arrays, ChosenEpisodes):
+        return None
     steps = step_arrays(arrays)
     memory = {name: array for name, array in steps.items() if isinstance(array, np.ndarray)}
     return int(stuck(memory, arrays[ENDS][:]).sum()) if len(memory) == len(steps) else None
@@ -88,7 +91,7 @@ def described(summaries: Sequence[PartSummary], parts: Sequence[Part] = ()) -> d
     rows = sum(each.rows for each in summaries)
     steps = {name: row for each in reversed(summaries) for name, row in each.steps.items()}
     return {
-        "digest": combine(bytes(row) for each in summaries for row in each.digests),
+        "digest": combine(each.digests.tobytes() for each in summaries),
         "counts": _counts(parts, summaries),
         "arrays": [
             {"name": name, "shape": [rows, *row.shape], "dtype": row.dtype.name, "unit": "as the source gave it"}
