@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
@@ -142,7 +142,5 @@ def _misplaced(values: Mapping[str, Any]) -> str:
     names = values["task"].split("/")
     if len(names) != 2 or not all(names):
         return f"its task is {values['task']!r}"
-    inside = (
-        not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts for name in values["files"]
-    )
+    inside = (not name.startswith("/") and ".." not in name.split("/") for name in values["files"])  # there are many
     return "" if all(inside) else "it lists files of other folders"
