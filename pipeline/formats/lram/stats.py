@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ def statistics(data: Outgoing) -> dict[str, Any]:
     """LRAM's keys, and ours; null where a source does not say."""
     artifact = data.dataset.artifact
     source = dict(data.provenance.get("parameters", {})).get("source", {})
-    quirks = {each["name"]: each["count"] for each in artifact.manifest.quirks} if artifact else {}
+    quirks = Counter[str]()
+    for each in artifact.manifest.quirks if artifact else []:  # a grown dataset may have one twice, with other words
+        quirks[each["name"]] = max(quirks[each["name"]], each["count"])
     checkpoints = [each[0] for each in source.get("checkpoints", [])] or None
     return {
         "slices": len(checkpoints) if checkpoints else None,
@@ -31,7 +34,7 @@ def statistics(data: Outgoing) -> dict[str, Any]:
         "selection": source.get("rows"),
         "padding_stripped": _padding(data, source),
         "incomplete_dropped": source.get("edges") in ("stitch", "drop") if checkpoints else None,
-        "missing_checkpoints": quirks.get("missing_checkpoints", 0) + quirks.get("unavailable_checkpoints", 0)
+        "missing_checkpoints": quirks["missing_checkpoints"] + quirks["unavailable_checkpoints"]
         if checkpoints
         else None,
         "source_sha256": None,
