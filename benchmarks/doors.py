@@ -7,10 +7,12 @@ them to `.npy`; and the doctor against reading a dataset once.
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,14 @@ from pipeline.machine.memory import keep_freed_memory
 from pipeline.sources.contract import Source
 from stages import ingest
 from tests.contracts.format import Listed, ingested
+from tests.interop.side import run_by, tool
 
 REPEATS = 3
 
 
 def turns(clock: str, **functions: Callable[[Path], Any]) -> dict[str, float]:
     """The shortest run of each function in seconds of a clock of `time`; they take turns, each in an empty folder."""
-    now = getattr(time, clock)
+    now = partial(_seconds_of, clock)
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(REPEATS):
         for name, function in functions.items():
@@ -45,6 +48,12 @@ def turns(clock: str, **functions: Callable[[Path], Any]) -> dict[str, float]:
                 function(Path(out))
                 best[name] = min(best[name], now() - start)
     return best
+
+
+def _seconds_of(clock: str) -> float:
+    """What a clock shows; that of this process counts the processes, too, that it started and that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN) if clock == "process_time" else None
+    return getattr(time, clock)() + (ended.ru_utime + ended.ru_stime if ended else 0.0)
 
 
 def into_store(source: Source, domain: str, task: str, outputs: Path) -> None:
@@ -100,6 +109,90 @@ def frames(clock: str) -> list[Row]:
             )
             work = f"{episodes * (steps + 1):,} screens of {game} in, {kind}"
             rows.append(Row(work, taken["ours"], "OpenCV", taken["opencv"], "Pillow", taken["pillow"]))
+    return rows
+
+
+def write_log(log: str, pixels: bool, episodes: int, steps: int) -> Mapping[str, Any]:
+    """A log of EnvLogger, by its package: screens of 84 x 84, or two vectors of a robot."""
+    from pathlib import Path
+
+    import dm_env
+    import envlogger
+    import numpy as np
+    from dm_env import specs
+
+    class Played(dm_env.Environment):
+        rng, t = np.random.default_rng(0), 0
+
+        def seen(self) -> Any:
+            if pixels:
+                return np.kron(self.rng.integers(0, 255, (12, 12)), np.ones((7, 7))).astype(np.uint8)
+            return {"position": self.rng.normal(size=13), "velocity": self.rng.normal(size=14)}
+
+        def reset(self) -> Any:
+            self.t = 0
+            return dm_env.restart(self.seen())
+
+        def step(self, action: Any) -> Any:
+            self.t += 1
+            follows = dm_env.truncation if self.t == steps else dm_env.transition
+            return follows(float(self.rng.normal()), self.seen())
+
+        def observation_spec(self) -> Any:
+            return specs.Array((2,), np.float64)
+
+        def action_spec(self) -> Any:
+            return specs.BoundedArray((6,), np.float32, -1, 1)
+
+    Path(log).mkdir()
+    with envlogger.EnvLogger(Played(), data_directory=log) as env:
+        for _ in range(episodes):
+            timestep = env.reset()
+            while not timestep.last():
+                timestep = env.step(np.ones(6, np.float32))
+    return {}
+
+
+def log_to_npy(log: str, out: str) -> Mapping[str, Any]:
+    """Every array of a log, an episode a file, by its package's own reader."""
+    import numpy as np
+    from envlogger import reader
+
+    with reader.Reader(log) as read:
+        for number, episode in enumerate(read.episodes):
+            steps = list(episode)
+            seen = [step.timestep.observation for step in steps]
+            nested = isinstance(seen[0], dict)
+            arrays = (
+                {name: np.stack([each[name] for each in seen]) for name in seen[0]} if nested else {"o": np.stack(seen)}
+            )
+            arrays["action"] = np.stack([step.action for step in steps[1:]])
+            arrays["reward"] = np.array([step.timestep.reward for step in steps[1:]])
+            arrays["discount"] = np.array([step.timestep.discount for step in steps[1:]])
+            for name, array in arrays.items():
+                np.save(f"{out}/{number}-{name}.npy", array)
+    return {}
+
+
+def envlogger(clock: str) -> list[Row]:
+    """Riegeli logs against the package's own reader, both with the start of that other Python."""
+    from pipeline.sources.envlogger.source import EnvLoggerSource
+
+    python = tool().environment("envlogger")
+    rows, episodes, steps = [], 200, 200
+    for pixels, kind in ((False, "27 numbers"), (True, "84 x 84 pixels")):
+        with tempfile.TemporaryDirectory() as place:
+            log = Path(place, "log")
+            run_by(python, write_log, log, pixels, episodes, steps)
+            source = EnvLoggerSource(str(log), str(python))
+            taken = turns(
+                clock,
+                ours=lambda out, source=source: into_store(source, "dmc", "played", out),
+                own=lambda out, log=log: run_by(python, log_to_npy, log, out),
+            )
+        rows.append(
+            Row(f"{episodes * steps:,} steps of an EnvLogger log in, {kind}", taken["ours"], "its reader", taken["own"])
+        )
     return rows
 
 
@@ -184,6 +277,7 @@ def rlhf_blender(clock: str) -> list[Row]:
 
 DOORS: dict[str, Callable[[str], list[Row]]] = {
     "doctor": doctor,
+    "envlogger": envlogger,
     "frames": frames,
     "rlhf_blender": rlhf_blender,
     "select": derive_a_million,

@@ -170,9 +170,8 @@ def main(words: list[str]) -> None:
         write({"kind": "error", "of": "import", "words": f"{type(error).__name__}: {error}"}, [])
         return
     try:
-        if words[0] == "metadata":
-            write(*log.metadata())
-        else:
+        write(*log.metadata())
+        if words[0] == "episodes":
             for head, data in log.episodes(int(words[2]), words[3] == "keep"):
                 write({**head, "counts": log.counts}, data)
         write({"kind": "end", "counts": log.counts}, [])

@@ -34,7 +34,7 @@ def log_metadata(python: Path, log: Path) -> dict[str, Any]:
 
 
 def log_frames(python: Path, log: Path, start: int, incomplete: str) -> Generator[Frame, None, None]:
-    """The frames of the episodes from number `start` on, and `end`. Raises InvalidInput."""
+    """The frames `metadata`, those of the episodes from number `start` on, and `end`. Raises InvalidInput."""
     with _reading(python, log, "episodes", str(log), str(start), incomplete) as found:
         yield from found
 

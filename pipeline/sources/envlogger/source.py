@@ -15,6 +15,7 @@ from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.secrets import values_without_secrets
 from pipeline.sources.contract import Source
 from pipeline.sources.envlogger.episodes import episode_of
+from pipeline.sources.envlogger.metadata import nested_values
 from pipeline.sources.envlogger.side import log_frames, log_metadata
 from pipeline.sources.envlogger.stream import Frame
 from pipeline.sources.files import files_identity, local_path
@@ -77,16 +78,12 @@ class EnvLoggerSource(Source):
     def episodes(self, domain: str, task: str, start: int = 0) -> Iterator[Episode]:
         self._quirks[task] = quirks = Quirks()
         log = self._log(task)
-        metadata = log_metadata(self.python, log)
-        if not metadata:
-            quirks.note(
-                "no_metadata",
-                f"{METADATA} is missing or cannot be read: nothing tells the environment's specs.",
-                rule="arrays are as they were logged",
-            )
-        specs = metadata.get("environment_specs") or {}
+        specs: Mapping[str, Any] = {}
         with closing(log_frames(self.python, log, start, self.incomplete)) as frames:
-            for number, frame in enumerate(frames, start):
+            for number, frame in enumerate(frames, start - 1):  # the first tells of the log
+                if frame.kind == "metadata":
+                    specs = _specs(frame, quirks)
+                    continue
                 for name, count in frame.head["counts"].items():
                     kept = name == "incomplete" and self.incomplete == "keep"
                     sentence, rule, unit = KEPT if kept else MET[name]
@@ -112,6 +109,19 @@ class EnvLoggerSource(Source):
 
 def _is_log(folder: Path) -> bool:
     return folder.is_dir() and ((folder / METADATA).is_file() or any(folder.glob(f"*/{STEPS}")))
+
+
+def _specs(frame: Frame, quirks: Quirks) -> Mapping[str, Any]:
+    """What the log says of its environment's arrays; nothing where it says nothing."""
+    metadata = nested_values(frame.once)
+    if not metadata:
+        quirks.note(
+            "no_metadata",
+            f"{METADATA} is missing or cannot be read: nothing tells the environment's specs.",
+            rule="arrays are as they were logged",
+        )
+    specs = metadata.get("environment_specs")
+    return specs if isinstance(specs, Mapping) else {}
 
 
 def _episode(frame: Frame, specs: Mapping[str, Any], quirks: Quirks, where: str) -> Episode:
