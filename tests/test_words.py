@@ -32,9 +32,9 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         "There is no source named npzc: what format=npzc writes comes in by source=lram.",
     ),
     (
-        ("stage=ingest", "domain=toy", "source=rlhf_blender"),
-        "format=rlhf_blender only goes out: nothing reads it as a source. "
-        "These come in again: d4rl, kabuki, lerobot, lram, minari, ogbench, rlds.\n",
+        ("stage=ingest", "domain=toy", "source=bagel"),
+        "format=bagel only goes out: nothing reads it as a source. "
+        "These come in again: d4rl, frames, kabuki, lerobot, lram, minari, ogbench, rlds, rlhf_blender.\n",
     ),
     (("stage=ingest", "domain=toy", "source=kabouki"), f"There is no source named kabouki. {known('source')}"),
     (("stage=export", "format=kabuki"), "export failed: stage=export needs a domain: domain=NAME\n"),
