@@ -27,7 +27,7 @@ from pipeline.doctor.reading import foreign_blocks, stored_blocks
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.doctor.words import all_findings, found_words, print_findings, report_json, verdict_words
 from pipeline.domains.domain import Domain
-from pipeline.errors import InvalidInput, PipelineError
+from pipeline.errors import DamagedArtifact, InvalidInput, PipelineError
 from pipeline.machine.files import write_json
 from pipeline.machine.secrets import without_secrets
 from pipeline.machine.threads import available_cores
@@ -70,16 +70,22 @@ def run(
     found.
     """
     names = chosen_checks(only, skip)
+    place = _place(json) if json else None
     wider = Wider(names, against or (), replay, workers)
     across: list[Finding] = []
     if source is None:
         examinations = []
         asked = [dataset] if datasets is None else datasets
         for subject, artifact in _stored(domain, only_tasks, asked, episodes, workspace):
-            blocks = stored_blocks(EpisodeDataset.of(artifact))
-            seen = examine(subject, blocks, checks_of(names, subject, thresholds))
             assert domain is not None
-            examinations.append(wider.of_stored(seen, artifact, domain, workspace))
+            seen = Examination.of_nothing(subject)
+            try:
+                blocks = stored_blocks(EpisodeDataset.of(artifact))
+                seen = examine(subject, blocks, checks_of(names, subject, thresholds))
+                seen = wider.of_stored(seen, artifact, domain, workspace)
+            except DamagedArtifact as error:  # of this one, or of one that it is compared with; the others are examined
+                seen = seen.cut_short(error)
+            examinations.append(seen)
         if domain and only_tasks in (None, ALL) and ALL not in asked:
             named = [asked] if isinstance(asked, str) else asked
             across += [finding for name in named for finding in wider.of_tasks(domain, name, workspace)]
@@ -93,8 +99,8 @@ def run(
             seen = examine(subject, blocks, checks_of(names, subject, thresholds))
             examinations.append(wider.of_foreign(seen, workspace))
     _show(examinations, across)
-    if json:
-        write_json(Path(json).expanduser(), report_json(examinations, across))
+    if place:
+        write_json(place, report_json(examinations, across))
         log.info("doctor: written to %s", json)
     errors = [finding for finding in all_findings(examinations, across) if finding.severity == "error"]
     if errors:
@@ -109,35 +115,46 @@ def _stored(
     episodes: int | None,
     workspace: Workspace,
 ) -> Iterator[tuple[Subject, Artifact]]:
-    """The datasets of ours. Raises InvalidInput where there are none of them."""
+    """The datasets of ours. Raises InvalidInput where one that was named is nowhere, or none is there."""
     if domain is None:
         raise needs_domain(["doctor"], workspace)
     names = [datasets] if isinstance(datasets, str) else datasets
     tasks = chosen_tasks(domain, asked)
-    others: dict[str, None] = {}
-    found = False
-    for task in domain.tasks if tasks is None else tasks:
-        there = dict.fromkeys(each.manifest.version for each in workspace.of_kind(domain.name, task, EPISODES))
-        others |= there
-        for name in there if ALL in names else [name for name in names if name in there]:
-            found = True
+    there = {
+        task: dict.fromkeys(each.manifest.version for each in workspace.of_kind(domain.name, task, EPISODES))
+        for task in (domain.tasks if tasks is None else tasks)
+    }
+    others = {name for names_there in there.values() for name in names_there}
+    absent = [] if ALL in names else [name for name in names if name not in others]
+    if absent or not others or not names:  # before the first is read: what was found in it would not be shown
+        raise _nothing_there(domain, tasks, absent or names, list(others), workspace)
+    for task, names_there in there.items():
+        for name in names_there if ALL in names else [name for name in names if name in names_there]:
             artifact = workspace.dataset(domain.name, task, name, episodes)
             yield subject_of(artifact, domain), artifact
-    if not found:
-        raise _nothing_there(domain, tasks, names, list(others), workspace)
 
 
 def _nothing_there(
     domain: Domain, tasks: list[str] | None, names: list[str], others: list[str], workspace: Workspace
 ) -> InvalidInput:
-    asked = f"has the dataset {' or '.join(names)}" if ALL not in names else "has a dataset"
+    asked = f"has the dataset {' or '.join(names)}" if names and ALL not in names else "has a dataset"
     message = f"No task of {domain.name} that was asked for {asked} under {workspace.root}."
     if others:
         every = again(stage__doctor__datasets=ALL)
         return InvalidInput(f"{message} There are {few(sorted(others))}.\nExamine them all: {every}")
-    name = "scripted-v1" if ALL in names else names[0]
+    name = "scripted-v1" if ALL in names or not names else names[0]
     command = making(name, (tasks or list(domain.tasks))[0], domain.words)
     return InvalidInput(f"{message}\nMake one first: {command.line()}")
+
+
+def _place(json: str) -> Path:
+    """The file for programs. Raises InvalidInput, before anything is read, for a folder or one that is not there."""
+    place = Path(json).expanduser()
+    if place.is_dir():
+        raise InvalidInput(f"stage.doctor.json={json} is a folder; name a file in it.")
+    if not place.parent.is_dir():
+        raise InvalidInput(f"stage.doctor.json={json} cannot be written: there is no folder {place.parent}.")
+    return place
 
 
 def _typed_place() -> str:

@@ -26,9 +26,10 @@ NAME = "stitched-v1"
 log = logging.getLogger(__name__)
 
 
-def reads(*, datasets: Sequence[str] | None, domain: Domain, workspace: Workspace) -> Sequence[str]:
+def reads(*, datasets: Sequence[str] | str | None, domain: Domain, workspace: Workspace) -> Sequence[str]:
     """The datasets that are stitched, in their order. Raises InvalidInput for fewer than two."""
-    names = [check_dataset_name(str(each)) for each in datasets or ()]
+    given = [datasets] if isinstance(datasets, str) else datasets or ()
+    names = [check_dataset_name(str(each)) for each in given]
     if len(names) < 2:
         there = dataset_names(workspace, domain.name)
         known = f"Datasets of {domain.name}: {few(there)}.\n" if there else ""

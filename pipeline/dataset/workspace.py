@@ -82,9 +82,11 @@ def _too_few(dataset: Artifact, message: str, episodes: int) -> PipelineError:
     return ArtifactNotFound(message, larger(dataset, episodes))
 
 
-def check_dataset_name(name: str) -> str:
+def check_dataset_name(name: object) -> str:
     """A dataset's name is the name of its folder. Raises InvalidInput."""
     suffixes = tuple(storage.suffix for storage in storages() if storage.suffix)
+    if not isinstance(name, str):
+        raise InvalidInput(f"{name} cannot name a dataset: it was read as a number. Add a letter, such as v{name}.")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name.endswith(suffixes):
         raise InvalidInput(
             f"{name!r} cannot name a dataset: use letters, digits, - _ and ., not ending in {' or '.join(suffixes)}."

@@ -18,7 +18,7 @@ from pipeline.doctor.rewards import ReturnsCheck, RewardsCheck
 from pipeline.doctor.screens import ScreensCheck
 from pipeline.doctor.seeds import SeedsCheck
 from pipeline.doctor.thresholds import Thresholds
-from pipeline.errors import unknown_name
+from pipeline.errors import InvalidInput, unknown_name
 
 DOCTOR_FORMAT = 1
 """Raised whenever a check finds something else than before."""
@@ -49,12 +49,18 @@ ACROSS: tuple[str, ...] = BEYOND
 
 
 def chosen_checks(only: Sequence[str] | None, skip: Sequence[str] | None) -> list[str]:
-    """The names of the checks to make, in order. Raises UnknownName with the nearest of those there are."""
+    """The names of the checks to make, in order.
+
+    Raises UnknownName with the nearest of those there are, InvalidInput where none is left.
+    """
     known = [*OF_ONE, *ACROSS]
     for name in (*(only or ()), *(skip or ())):
         if name not in known:
             raise unknown_name("check", str(name), known)
-    return [name for name in known if (not only or name in only) and name not in (skip or ())]
+    chosen = [name for name in known if (not only or name in only) and name not in (skip or ())]
+    if not chosen:
+        raise InvalidInput("stage.doctor.only and stage.doctor.skip leave no check to make.")
+    return chosen
 
 
 def checks_of(names: Iterable[str], subject: Subject, thresholds: Thresholds) -> list[Check]:

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out
 from pipeline.doctor.findings import Finding, Severity
+from pipeline.doctor.lengths import time_limit
 from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 
@@ -73,7 +74,7 @@ class EndsCheck:
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
         self._subject = subject
-        self._limit = subject.environment.get("max_steps")
+        self._limit = time_limit(subject)
         self._found = {name: FaultTally() for name in WORDS}
         self._ended = dict.fromkeys(("terminated", "truncated", "neither"), 0)
         self._reasons: dict[str, int] = {}

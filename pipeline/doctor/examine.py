@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding, worst_first
-from pipeline.errors import PipelineError
+from pipeline.errors import DamagedArtifact, PipelineError
 from pipeline.machine.progress import progress
 
 
@@ -33,6 +33,25 @@ class Examination:
     facts: dict[str, Any] = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
     made: tuple[Check, ...] = ()
+
+    @staticmethod
+    def of_nothing(subject: Subject) -> Examination:
+        """That of a dataset of which nothing was read yet."""
+        return Examination(subject, 0, 0, 0.0, (), [])
+
+    def cut_short(self, error: DamagedArtifact) -> Examination:
+        """The same, with a finding that damaged files ended it, and the command that makes them again."""
+        what, _, advice = str(error).partition("\n")
+        damage = Finding(
+            "unreadable",
+            "error",
+            self.subject.where,
+            1,
+            f"After {self.episodes:,} episodes it could not be examined further: {what}",
+            "What was not read may hold any fault, and what trains on it fails there, too.",
+            advice.partition(": ")[2],
+        )
+        return replace(self, findings=worst_first([*self.findings, damage]))
 
     def check(self, name: str) -> Check | None:
         """One of the checks, which has seen all blocks; None where it was not made."""

@@ -112,7 +112,15 @@ class LengthsCheck:
 def time_limit(subject: Subject) -> int | None:
     """The most steps of an episode that a manifest states; None where it states none."""
     source = dict(subject.parameters.get("source") or {})
-    for place, name in ((subject.environment, "max_steps"), (source, "max_episode_steps"), (source, "max_steps")):
+    facts = subject.parameters.get("facts")  # of a log that a program kept of its own environment
+    logged = facts.get("environment") if isinstance(facts, Mapping) else None
+    logged = logged if isinstance(logged, Mapping) else {}
+    for place, name in (
+        (subject.environment, "max_steps"),
+        (source, "max_episode_steps"),
+        (source, "max_steps"),
+        (logged, "max_episode_steps"),
+    ):
         if isinstance(limit := place.get(name), int) and limit > 0:
             return limit
     return None

@@ -49,8 +49,8 @@ class FiniteCheck:
                 "warning" if info else "error",
                 self._subject.where,
                 tally.count,
-                f"{name} holds {how_many(tally.count, 'values')} that are NaN or infinite, in "
-                f"{how_many(tally.within, 'episodes')}.",
+                f"{name} holds {how_many(tally.count, 'values')} that {'is' if tally.count == 1 else 'are'} NaN or "
+                f"infinite, in {how_many(tally.within, 'episodes')}.",
                 "A trainer that reads this info gets NaN."
                 if info
                 else "One such number in a batch makes a network's weights NaN.",

@@ -36,8 +36,9 @@ class ReturnsCheck:
         reward, stored = block.steps["reward"], block.once("return")
         if not len(stored):
             return
-        sums = np.add.reduceat(reward, block.starts)
-        size = np.add.reduceat(np.abs(reward), block.starts)
+        with np.errstate(invalid="ignore", over="ignore"):  # of NaN and infinity, which have a finding of their own
+            sums = np.add.reduceat(reward, block.starts)
+            size = np.add.reduceat(np.abs(reward), block.starts)
         far = ~(np.abs(sums - stored) <= CLOSE * np.maximum(size, np.finfo(np.float64).tiny))
         for number in np.flatnonzero(far).tolist():  # sums of many rewards round: those few are summed exactly
             own = reward[block.starts[number] : block.ends[number]]
@@ -98,7 +99,8 @@ class RewardsCheck:
         self._states += len(reward)
         self._episodes += len(block.ends)
         self._nonzero += int(np.count_nonzero(reward))
-        self._least, self._most = min(self._least, float(reward.min())), max(self._most, float(reward.max()))
+        if len(finite := reward[np.isfinite(reward)]):
+            self._least, self._most = min(self._least, float(finite.min())), max(self._most, float(finite.max()))
         if self._small:
             self._small = bool(np.isin(reward, (-1.0, 0.0, 1.0)).all())
         rewards, longer = block.steps["reward"], block.lengths >= 2
@@ -223,10 +225,11 @@ class RewardsCheck:
             )
 
     def facts(self) -> Mapping[str, Any]:
-        """Least and greatest reward, and how many are not 0."""
+        """Least and greatest reward that is a number, None where none is, and how many are not 0."""
         if not self._states:
             return {}
-        return {"least": self._least, "most": self._most, "nonzero_share": self._nonzero / self._states}
+        least, most = (each if np.isfinite(each) else None for each in (self._least, self._most))
+        return {"least": least, "most": most, "nonzero_share": self._nonzero / self._states}
 
     def unchecked(self) -> str:
         """All can be looked at."""

@@ -20,6 +20,7 @@ from pipeline.sources.contract import BulkSource
 from pipeline.sources.kabuki import KabukiSource
 from pipeline.sources.minari.source import MinariSource
 from stages import doctor
+from stages import split as splitting
 from tests.conftest import toy_domain
 from tests.contracts.format import Listed, exported, ingested, place_of
 from tests.minari_files import arrays, write_hdf5
@@ -108,6 +109,8 @@ def test_only_and_skip_choose_checks_and_a_misspelt_one_is_named(toys, capsys):
     assert "checked: ends)" in capsys.readouterr().out
     with pytest.raises(UnknownName, match="Known: |Nearest: rewards"):
         examine(toys, only=["reward"])
+    with pytest.raises(InvalidInput, match="leave no check"):
+        examine(toys, only=["ends"], skip=["ends"])
 
 
 def test_a_name_that_no_task_has_says_what_there_is(toys):
@@ -120,6 +123,65 @@ def test_a_name_that_no_task_has_says_what_there_is(toys):
         examine(toys, only_tasks="key")
     with pytest.raises(InvalidInput, match="needs a domain"):
         examine(toys, domain=None)
+
+
+def test_a_damaged_dataset_is_a_finding_and_the_others_are_examined(tmp_path, capsys):
+    workspace = Workspace(str(tmp_path))
+    for task in ("corner", "maze", "key"):
+        ingested(Listed(healthy()), workspace, "made-v1", task)
+    damaged = workspace.dataset("toy", "maze", "made-v1").path
+    (one,) = [path for path in damaged.glob("parts/*/steps/reward/*") if path.name != "zarr.json"]
+    one.write_bytes(one.read_bytes() + b"x")
+    with pytest.raises(doctor.FaultyData, match=r"1 error in toy/maze/made-v1"):
+        examine(workspace, dataset="made-v1", json=str(tmp_path / "found.json"))
+    found = {each["where"]: each for each in json.loads((tmp_path / "found.json").read_text())["datasets"]}
+    (finding,) = found["toy/maze/made-v1"]["findings"]
+    assert finding["name"] == "unreadable"
+    assert finding["command"].startswith(f"rm -r {damaged} && python run.py stage=ingest ")
+    assert "bytes, the manifest says" in finding["what"]
+    assert [found[f"toy/{task}/made-v1"]["episodes"] for task in ("corner", "maze", "key")] == [6, 0, 6]
+
+
+def test_what_refers_to_a_dataset_that_is_gone_says_what_makes_that_again(tmp_path, capsys):
+    workspace = Workspace(str(tmp_path))
+    ingested(Listed(healthy()), workspace, "made-v1")
+    split = {"parts": {"train": 0.5, "test": 0.5}, "by": "episode", "seed": 0, "dataset": None, "episodes": None}
+    splitting.run(domain=toy_domain(), task="corner", workspace=workspace, of="made-v1", force=False, **split)
+    shutil.rmtree(workspace.dataset("toy", "corner", "made-v1").path)
+    with pytest.raises(doctor.FaultyData):
+        examine(workspace, only_tasks="corner", dataset="made-v1-train")
+    commands = [line.strip() for line in capsys.readouterr().out.splitlines() if "python run.py" in line]
+    assert [line.split(" dataset=made-v1")[0] for line in commands] == [
+        "python run.py stage=collect domain=toy task=corner"
+    ]
+
+
+def test_a_damaged_dataset_that_another_is_compared_with_hides_nothing_of_that(tmp_path, capsys):
+    workspace = Workspace(str(tmp_path))
+    ingested(broken(), workspace, "made-train")
+    ingested(Listed(healthy(3, length=5)), workspace, "made-test")
+    (one,) = workspace.dataset("toy", "corner", "made-test").path.glob("parts/*/steps/action/c*")
+    one.write_bytes(b"")
+    with pytest.raises(doctor.FaultyData):
+        examine(workspace, dataset="made-train", only=["ends", "leaks"])
+    text = capsys.readouterr().out
+    assert "terminal_discount" in text
+    assert "unreadable" in text
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(toys, tmp_path, capsys):
+    for place, words in ((tmp_path, "is a folder"), (tmp_path / "none" / "a.json", "there is no folder")):
+        with pytest.raises(InvalidInput, match=words):
+            examine(toys, json=str(place))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_name_among_others_that_no_task_has_is_refused_before_anything_is_read(toys, capsys):
+    with pytest.raises(InvalidInput, match="has the dataset scriptd-v1 under"):
+        examine(toys, only_tasks="corner", datasets=["scripted-v1", "scriptd-v1"])
+    with pytest.raises(InvalidInput, match="has a dataset under"):
+        examine(toys, datasets=[])
+    assert capsys.readouterr().out == ""
 
 
 def test_foreign_data_are_read_by_their_door_without_a_domain_and_nothing_is_stored(tmp_path, capsys):

@@ -16,6 +16,11 @@ def test_a_dataset_is_opened_by_its_name(made):
     assert dataset.digest() == workspace.dataset("toy", "corner", "scripted-v1").manifest.digest
 
 
+def test_a_number_is_no_name_of_a_dataset():
+    with pytest.raises(InvalidInput, match=r"^7 cannot name a dataset: it was read as a number\. .* v7\.$"):
+        check_dataset_name(7)
+
+
 @pytest.mark.parametrize("name", ["toy/corner", "toy/corner/other-v1", "scripted-v1", "a/b/c/d", ""])
 def test_an_unknown_name_lists_what_is_there(made, name):
     _, workspace = made

@@ -22,6 +22,13 @@ def test_episodes_longer_than_the_limit_are_an_error_and_cut_before_it_a_warning
     }
 
 
+def test_the_limit_of_a_log_is_that_of_its_environment():
+    facts = {"facts": {"agent": "mine", "environment": {"id": "CartPole-v1", "max_episode_steps": 7}}}
+    assert found_in(healthy(**CUT), parameters=facts)["longer_than_limit"].count == 6
+    for nothing in ({"facts": {"environment": "mine"}}, {"facts": {}}):
+        assert "no time limit is stated" in examined_made(healthy(), parameters=nothing).unchecked
+
+
 def test_a_limit_that_nobody_states_is_told():
     assert "no time limit is stated" in examined_made(healthy()).unchecked
 

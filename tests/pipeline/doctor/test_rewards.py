@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.episode import with_last_row
-from tests.pipeline.doctor.planted import found_in, healthy, walked
+from tests.pipeline.doctor.planted import examined_made, found_in, healthy, walked
 
 LENGTH = 8
 
@@ -90,3 +90,20 @@ def test_a_first_reward_that_is_always_zero_among_dense_ones_is_a_warning():
     found = found_in(rewarded(lambda rng: np.concatenate([[0], rng.normal(size=LENGTH - 1)])))
     assert {name: each.severity for name, each in found.items()} == {"first_rewards_zero": "warning"}
     assert found_in(rewarded(lambda rng: np.concatenate([[0, 0], rng.normal(size=LENGTH - 2)]))) == {}
+
+
+def test_rewards_that_are_no_numbers_are_not_the_least_or_the_most():
+    def spoilt(arrays):
+        arrays["steps/reward"][:3] = (np.nan, np.inf, -np.inf)
+
+    facts = examined_made(healthy(), spoilt).facts["rewards"]
+    assert -5 < facts["least"] < facts["most"] < 5
+
+    def none(arrays):
+        arrays["steps/reward"][:] = np.nan
+
+    assert examined_made(healthy(), none).facts["rewards"] | {"nonzero_share": 1} == {
+        "least": None,
+        "most": None,
+        "nonzero_share": 1,
+    }
