@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.artifact import PARTS, WHOLE_SOURCE, Artifact
+from pipeline.artifacts.derived import referred_to
 from pipeline.dataset.parts import ENDS, facts_in
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.shares import shares_of
-from pipeline.dataset.summary import described, summarise, summary_of
+from pipeline.dataset.references import references_of, summary_of_chosen
+from pipeline.dataset.summary import described, summarise
 from pipeline.storage.choice import open_arrays
 
 
@@ -23,7 +24,9 @@ def wrong_episodes(artifact: Artifact) -> Iterator[str]:
     lie.
     """
     if artifact.is_derived:
-        yield from _other_summary(artifact, described([summary_of(share.open()) for share in shares_of(artifact)]))
+        EpisodeDataset.of(artifact)  # raises where an episode is not the one that it refers to
+        parents = [EpisodeDataset.of(each) for each in referred_to(artifact)]
+        yield from _other_summary(artifact, described([summary_of_chosen(parents, references_of(artifact))]))
         return
     wrong = list(_wrong_parts(artifact))
     yield from wrong

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Manifest, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
@@ -17,12 +17,13 @@ from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.grow import same_settings
 from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.shares import DIGEST, NUMBER, OWNER, chosen_shares, shares_of
-from pipeline.dataset.summary import described, summary_of
+from pipeline.dataset.shares import DIGEST, NUMBER, OWNER
+from pipeline.dataset.summary import PartSummary, described
 from pipeline.episode import INFO, PRESENT
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
+from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import write_arrays
 
 DERIVED_FORMAT = 1
@@ -143,20 +144,8 @@ def _written(
 ) -> Manifest:
     """Write the references and the manifest into the draft."""
     folder = draft.path / REFERENCES
-    digests = np.concatenate([dataset.per_episode(DIGEST) for dataset in datasets])
-    firsts = np.cumsum([0, *(len(dataset) for dataset in datasets)])
-    write_arrays(
-        store.storage,
-        folder,
-        {
-            OWNER: references.owners,
-            NUMBER: references.numbers,
-            DIGEST: digests[firsts[references.owners] + references.numbers],
-        },
-    )
-    of_each = [shares_of(_artifact(dataset)) for dataset in datasets]
-    shares = chosen_shares(of_each, references.owners, references.numbers)
-    facts = described([summary_of(share.open()) for share in shares])
+    summary = summary_of_chosen(datasets, references)
+    write_arrays(store.storage, folder, {OWNER: references.owners, NUMBER: references.numbers, DIGEST: summary.digests})
     for parent in spec.parents:
         parent.require_whole()
     sync_tree(folder)
@@ -169,12 +158,49 @@ def _written(
         parents=[parent.as_json() for parent in spec.parents],
         parameters=dict(spec.parameters),
         files=file_table(folder, draft.path),
-        **facts,
+        **described([summary]),
         **stopwatch.record(),
     )
     manifest.write(draft.path)
     sync_tree(draft.path)
     return manifest
+
+
+def summary_of_chosen(datasets: Sequence[EpisodeDataset], references: References) -> PartSummary:
+    """What the manifest of a derived dataset says of its episodes; opens no step array.
+
+    Its step arrays are those of the datasets, as their manifests list them: an info may be in none of its episodes.
+    """
+    places = np.cumsum([0, *(len(dataset) for dataset in datasets)])[references.owners] + references.numbers
+
+    def chosen(read: Callable[[EpisodeDataset], Shaped[np.ndarray, "episodes ..."]]) -> Shaped[np.ndarray, "n ..."]:
+        return np.concatenate([read(dataset) for dataset in datasets])[places]
+
+    steps: dict[str, RowSpec] = {}
+    for each in (entry for dataset in datasets for entry in _artifact(dataset).manifest.arrays):
+        steps.setdefault(each["name"], RowSpec(np.dtype(each["dtype"]), tuple(each["shape"][1:])))
+    return PartSummary(
+        returns=chosen(lambda dataset: dataset.per_episode("return")),
+        success=chosen(lambda dataset: dataset.per_episode("success")),
+        digests=chosen(lambda dataset: dataset.per_episode(DIGEST)),
+        gave_up=int(chosen(_gave_up).sum()),
+        stuck=None,
+        rows=int(chosen(lambda dataset: dataset.lengths + 1).sum()),
+        steps=steps,
+    )
+
+
+def _gave_up(dataset: EpisodeDataset) -> Bool[np.ndarray, " n"]:
+    """Which episodes the policy gave up; the texts are read only where the manifest counts some."""
+    if not _artifact(dataset).manifest.counts.get("gave_up"):
+        return np.zeros(len(dataset), np.bool_)
+    return np.array(dataset.texts("end_reason")) == "gave_up"
+
+
+def references_of(artifact: Artifact) -> References:
+    """Those of a derived dataset."""
+    arrays = open_arrays(artifact.path / REFERENCES)
+    return References(arrays[OWNER][:], arrays[NUMBER][:])
 
 
 def _artifact(dataset: EpisodeDataset) -> Artifact:

@@ -12,7 +12,6 @@ from jaxtyping import Float64, Int8, UInt8
 
 from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.dataset.columns import RowSpec, row_specs, step_arrays
-from pipeline.dataset.gathered import ChosenEpisodes
 from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.stuck import STUCK, stuck
@@ -58,8 +57,6 @@ def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
 
 def _stuck(arrays: Mapping[str, ReadableArray]) -> int | None:
     """Only of arrays in memory: screens on disk were looked at when they were written, and their part says so."""
-    if isinstance(arrays, ChosenEpisodes):
-        return None
     steps = step_arrays(arrays)
     memory = {name: array for name, array in steps.items() if isinstance(array, np.ndarray)}
     return int(stuck(memory, arrays[ENDS][:]).sum()) if len(memory) == len(steps) else None
