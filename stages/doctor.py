@@ -105,7 +105,8 @@ def run(
     errors = [finding for finding in all_findings(examinations, across) if finding.severity == "error"]
     if errors:
         where = dict.fromkeys(finding.where for finding in errors)
-        raise FaultyData(f"{how_many(len(errors), 'errors')} in {few(list(where))}. They stand above.")
+        stand = "It stands" if len(errors) == 1 else "They stand"
+        raise FaultyData(f"{how_many(len(errors), 'errors')} in {few(list(where))}. {stand} above.")
 
 
 def _stored(

@@ -117,6 +117,10 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         'dataset="a cannot be read. Put a text with special characters into quotes: \'dataset="\\"a"\'',
     ),
     (
+        (*COLLECT, 'dataset="a == "b""'),
+        'dataset="a == "b"" cannot be read. Put a text with special characters into quotes: \'dataset="a == \\"b\\""\'',
+    ),
+    (
         ("stage=collect domain=toy",),
         "'stage=collect domain=toy' is one word for the shell. Put each setting into quotes of its own: "
         "stage=collect domain=toy",

@@ -19,6 +19,16 @@ def derived_by(dataset: Artifact) -> str:
     return next((stage for stage in DERIVED_BY if stage in dataset.manifest.parameters and dataset.is_derived), "")
 
 
+def is_stitched(dataset: Artifact) -> bool:
+    """Whether a dataset, or one that it was derived from, was stitched; of what is gone nothing is known."""
+    if STITCH in dataset.manifest.parameters:
+        return True
+    try:
+        return bool(derived_by(dataset)) and any(map(is_stitched, referred_to(dataset)))
+    except DamagedArtifact:
+        return False
+
+
 def referred_to(dataset: Artifact) -> list[Artifact]:
     """The datasets that a derived one refers to, in the order of its parents, limited to what it was derived from.
 

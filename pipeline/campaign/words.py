@@ -183,7 +183,8 @@ def unreadable(word: str, words: Sequence[str], choices: Choices) -> str:
         one = f"{shlex.quote(word)} is one word for the shell. Put each setting into quotes of its own: {word}"
         return _instead([word], several, one)
     if equals:
-        text = value.replace("\\", "\\\\").replace('"', '\\"')
+        inner = value[1:-1] if re.fullmatch(r'"[^\\]+"', value) else value  # quotes inside of quotes
+        text = inner.replace("\\", "\\\\").replace('"', '\\"')
         quoted = f'{key}="{text}"'
         return _instead(
             [word],

@@ -146,8 +146,8 @@ def _starts(where: str, prints: Prints, other: Other, found: Int64[np.ndarray, "
         "note",
         where,
         len(found),
-        f"{how_many(len(found), 'episodes')} of {len(prints.seeds):,} start from a seed of {other.name}, {other.why}, "
-        "and go on otherwise.",
+        f"{how_many(len(found), 'episodes')} of {len(prints.seeds):,} {_start(found)} a seed of {other.name}, "
+        f"{other.why}, and {'goes' if len(found) == 1 else 'go'} on otherwise.",
         "A policy that is tested from starts on which it was trained is not tested on new ones.",
         examples=_named(found),
         numbers=(("share", len(found) / len(prints.seeds)),),
@@ -170,6 +170,10 @@ def _named(found: Int64[np.ndarray, "k 2"]) -> tuple[str, ...]:
 
 def _are(found: Int64[np.ndarray, "k 2"]) -> str:
     return "is" if len(found) == 1 else "are"
+
+
+def _start(found: Int64[np.ndarray, "k 2"]) -> str:
+    return "starts from" if len(found) == 1 else "start from"
 
 
 def _of_one_split(one: Artifact, other: Artifact, there: Mapping[str, Artifact]) -> bool:

@@ -29,6 +29,7 @@ class Subject:
         foreign: read by a door, and not stored here.
         simulator: the domain of the command, where it has this task.
         episodes: how many there are, where that is known.
+        stitched: it, or a dataset that it was derived from, joins several datasets.
     """
 
     where: str
@@ -39,6 +40,7 @@ class Subject:
     foreign: bool = False
     simulator: Domain | None = None
     episodes: int | None = None
+    stitched: bool = False
 
     @property
     def environment(self) -> Mapping[str, Any]:

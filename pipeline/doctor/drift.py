@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped
 
-from pipeline.artifacts.derived import STITCH
 from pipeline.dataset.pictures import is_picture
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding
@@ -64,7 +63,7 @@ class DriftCheck(Check):
     name = "drift"
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
-        self._where, self._stitched = subject.where, STITCH in subject.parameters
+        self._where, self._stitched = subject.where, subject.stitched
         self._stride = max(1, (subject.episodes or 0) // MOST_EPISODES)
         self._kept: list[dict[str, Float32[np.ndarray, "n columns"]]] = []
         self._numbers: list[Int64[np.ndarray, " n"]] = []

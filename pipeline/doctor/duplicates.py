@@ -76,7 +76,7 @@ def _copies(subject: Subject, prints: Prints, groups: list[Group]) -> Finding:
         "error" if known else "warning",
         subject.where,
         number,
-        f"{how_many(number, 'episodes')} of {total:,} {_are(number)} copies of others, to the last bit"
+        f"{how_many(number, 'episodes')} of {total:,} {_copy(number)}, to the last bit"
         + (", seeds too." if known else "; the source kept no seeds, so it may have played them twice."),
         "A copied episode counts twice in training and in every mean; a split can put one copy on either side.",
         command=leave_out(subject, _later(groups), number),
@@ -127,8 +127,8 @@ def _listed(group: Group) -> str:
     return f"episodes {shown}" + (f" and {len(group) - SHOWN} more" if len(group) > SHOWN else "")
 
 
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
+def _copy(number: int) -> str:
+    return "is a copy of another one" if number == 1 else "are copies of others"
 
 
 def _repeat(number: int) -> str:

@@ -12,6 +12,7 @@ from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding, worst_first
 from pipeline.errors import DamagedArtifact, PipelineError
 from pipeline.machine.progress import progress
+from pipeline.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,6 @@ def _unreadable(subject: Subject, episodes: int, error: PipelineError) -> Findin
         "error",
         subject.where,
         1,
-        f"After {episodes:,} episodes the door cannot read on: {error}",
+        f"After {how_many(episodes, 'episodes')} the door cannot read on: {error}",
         "What follows was not examined, and cannot be ingested.",
     )

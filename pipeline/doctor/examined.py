@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.derived import is_stitched
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.doctor.block import Subject
 from pipeline.doctor.checks import checks_of, chosen_checks
@@ -25,6 +26,7 @@ def subject_of(artifact: Artifact, simulator: Domain | None = None) -> Subject:
         manifest.parameters,
         simulator=simulator if simulator and artifact.task in simulator.tasks else None,
         episodes=artifact.episodes or int(manifest.counts["episodes"]),
+        stitched=is_stitched(artifact),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.artifacts.artifact import WHOLE_SOURCE, Artifact
 from pipeline.artifacts.remake import larger
-from pipeline.command import making
+from pipeline.command import MADE_BY, making
 from pipeline.doctor.findings import Finding
 from pipeline.domains.domain import Domain
 from pipeline.wording import few, how_many
@@ -34,7 +34,7 @@ def tasks_without(domain: Domain, dataset: str, there: Mapping[str, Artifact]) -
     where = f"{domain.name}/{dataset}"
     lacking = [task for task in domain.tasks if task not in there]
     if lacking and there:
-        yield _lacking(where, domain, dataset, lacking)
+        yield _lacking(where, domain, dataset, lacking, there)
     yield from _fewer(where, there)
 
 
@@ -66,8 +66,11 @@ def too_few(dataset: Artifact) -> Iterator[Finding]:
         )
 
 
-def _lacking(where: str, domain: Domain, dataset: str, lacking: list[str]) -> Finding:
+def _lacking(where: str, domain: Domain, dataset: str, lacking: list[str], there: Mapping[str, Artifact]) -> Finding:
     total = len(domain.tasks)
+    # Under the name of what came in by a door or was derived, a policy must play nothing.
+    known = dataset in MADE_BY or all(_is_collected(each) for each in there.values())
+    making_them = making(dataset, "", domain.words, {"task": lacking if len(lacking) > 1 else lacking[0]}).line()
     return Finding(
         "missing_tasks",
         "warning" if 2 * len(lacking) <= total else "note",
@@ -75,7 +78,7 @@ def _lacking(where: str, domain: Domain, dataset: str, lacking: list[str]) -> Fi
         len(lacking),
         f"{how_many(len(lacking), 'tasks')} of {total:,} {_have(lacking)} no dataset {dataset}.",
         "A mean over the tasks of a domain is not what others report for it where some are missing.",
-        command=making(dataset, "", domain.words, {"task": lacking if len(lacking) > 1 else lacking[0]}).line(),
+        command=making_them if known else "",
         examples=(few(lacking, SHOWN),),
         numbers=(("share", len(lacking) / total),),
     )
@@ -115,6 +118,10 @@ def _fewer(where: str, there: Mapping[str, Artifact]) -> Iterator[Finding]:
             examples=(f"{least}: {states[least]:,}", f"{most}: {states[most]:,}"),
             numbers=(("times", states[most] / max(1, states[least])),),
         )
+
+
+def _is_collected(dataset: Artifact) -> bool:
+    return "source" not in dataset.manifest.parameters and not dataset.is_derived
 
 
 def _have(tasks: list[str]) -> str:

@@ -16,6 +16,7 @@ from pipeline.dataset.parts import ENDS, PART_EPISODES, READ_BYTES, pack, runs_o
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.doctor.block import EpisodeBlock
 from pipeline.episode import Episode
+from pipeline.errors import PipelineError
 from pipeline.machine.ahead import ahead
 from pipeline.sources.contract import BulkSource, Source
 from pipeline.storage.choice import open_arrays
@@ -64,14 +65,20 @@ def _wanted(episodes: Iterable[Episode], amount: Amount) -> Iterator[Episode]:
 def _packed(episodes: Iterable[Episode]) -> Iterator[EpisodeBlock]:
     """BlockStream of about as many bytes as are read of a part at a time."""
     first, number, size, waiting = 0, 0, 0, list[Episode]()
-    for episode in episodes:
-        waiting.append(episode)
-        size += episode.nbytes
-        if size >= BLOCK_BYTES or len(waiting) >= PART_EPISODES:
-            yield EpisodeBlock(first, number, pack(waiting))
-            first, number, size, waiting = first + len(waiting), number + 1, 0, []
-    if waiting:
+    broken: PipelineError | None = None
+    try:
+        for episode in episodes:
+            waiting.append(episode)
+            size += episode.nbytes
+            if size >= BLOCK_BYTES or len(waiting) >= PART_EPISODES:
+                yield EpisodeBlock(first, number, pack(waiting))
+                first, number, size, waiting = first + len(waiting), number + 1, 0, []
+    except PipelineError as error:
+        broken = error
+    if waiting:  # what was read before a fault is looked at, too
         yield EpisodeBlock(first, number, pack(waiting))
+    if broken:
+        raise broken
 
 
 def _of_parts(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int, Int64, UInt8, UInt64
 
-from pipeline.artifacts.derived import STITCH
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.prints import repeated
@@ -25,7 +24,7 @@ class SeedsCheck(Check):
     name = "seeds"
 
     def __init__(self, subject: Subject, thresholds: Thresholds) -> None:
-        self._where, self._stitched = subject.where, STITCH in subject.parameters
+        self._where, self._stitched = subject.where, subject.stitched
         self._seeds: list[Int64[np.ndarray, " n"]] = []
         self._contents: list[UInt64[np.ndarray, " n"]] = []
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.derived import is_stitched
 from pipeline.artifacts.exported import place_in
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -74,6 +75,11 @@ def test_a_stitched_dataset_has_all_episodes_of_its_datasets_in_their_order(deri
     each = derived.by_name
     assert digests(each["mixed-v1"]) == digests(each["scripted-v1"]) + digests(each["random-v1"])
     assert EpisodeDataset.of(each["mixed-v1"]).datasets() == ["scripted-v1"] * 8 + ["random-v1"] * 4
+
+
+def test_what_was_derived_from_a_stitched_dataset_is_known_as_stitched(derived: Derived):
+    stitched = {name for name, each in derived.by_name.items() if is_stitched(each)}
+    assert stitched == {"mixed-v1", "good-v1", "mixed-v1-train", "mixed-v1-test"}
 
 
 def test_a_selected_dataset_has_the_episodes_that_its_expression_chooses(derived: Derived):

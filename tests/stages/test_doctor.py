@@ -204,6 +204,8 @@ def test_faults_of_foreign_data_are_found_and_unreadable_ones_are_a_finding(tmp_
     text = " ".join(capsys.readouterr().out.split())
     assert "unreadable" in text
     assert "NaN" in text
+    assert "After 2 episodes" in text
+    assert "(2 episodes, 12 states;" in text
 
 
 def test_every_task_of_a_folder_is_examined_without_being_named(tmp_path, capsys):

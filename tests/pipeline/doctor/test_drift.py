@@ -40,7 +40,7 @@ def test_a_shifted_column_is_named_with_the_size_of_the_shift(rng: np.random.Gen
 
 
 def test_drift_of_a_stitched_dataset_is_a_note(rng: np.random.Generator):
-    subject = Subject(WHERE, parameters={"stitch": {}})
+    subject = Subject(WHERE, stitched=True)
     assert found_by(DriftCheck(subject, Thresholds()), drifting(rng, 90, 5.0))["drift"].severity == "note"
 
 

@@ -38,12 +38,18 @@ def test_a_domain_with_equal_datasets_is_no_finding(dataset: Artifact):
 
 
 def test_a_task_without_the_dataset_is_named_with_the_command_that_makes_it(dataset: Artifact):
-    there = dict.fromkeys(("corner", "maze"), dataset)
+    collected = replace(dataset, manifest=replace(dataset.manifest, parameters={}))
+    there = dict.fromkeys(("corner", "maze"), collected)
     finding = by_name(tasks_without(toy_domain(), "scripted-v1", there))["missing_tasks"]
     assert (finding.severity, finding.where, finding.count) == ("warning", "toy/scripted-v1", 1)
     assert finding.what == "1 task of 3 has no dataset scripted-v1."
     assert finding.examples == ("key",)
     assert finding.command == "python run.py stage=collect domain=toy task=key dataset=scripted-v1"
+
+
+def test_no_policy_is_to_play_under_the_name_of_what_came_in_by_a_door(dataset: Artifact):
+    finding = by_name(tasks_without(toy_domain(), "x-v1", {"corner": dataset}))["missing_tasks"]
+    assert finding.command == ""
 
 
 def test_where_most_tasks_are_missing_it_is_a_note(dataset: Artifact):

@@ -47,6 +47,6 @@ def test_copies_of_an_episode_are_left_to_the_check_of_duplicates(episodes: list
 
 
 def test_stitched_datasets_may_share_seeds(episodes: list[Episode]):
-    subject = Subject(WHERE, parameters={"stitch": {}})
+    subject = Subject(WHERE, stitched=True)
     again = [*episodes, replace(episodes[0], seed=4)]
     assert found_by(SeedsCheck(subject, Thresholds()), again)["repeated_seeds"].severity == "note"
