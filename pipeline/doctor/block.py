@@ -49,13 +49,17 @@ class Subject:
 
 
 class Moments(NamedTuple):
-    """Of each column of a vector, over some rows: how many, mean, squared distances from it, least and greatest."""
+    """Of each column of a vector, over some rows: how many, mean, squared distances from it, least and greatest.
+
+    `others` is the sum of all numbers of the rows between them, finite only where each of those is.
+    """
 
     rows: int
     mean: Float64[np.ndarray, " columns"]
     squares: Float64[np.ndarray, " columns"]
     least: Float64[np.ndarray, " columns"]
     most: Float64[np.ndarray, " columns"]
+    others: float
 
     def joined(self, other: Moments) -> Moments:
         """Those of both together (Chan, Golub and LeVeque)."""
@@ -70,6 +74,7 @@ class Moments(NamedTuple):
                 self.squares + other.squares + away**2 * (self.rows * other.rows / count),
                 np.minimum(self.least, other.least),
                 np.maximum(self.most, other.most),
+                self.others + other.others,
             )
 
     @property
@@ -191,9 +196,10 @@ def moments_of(rows: Num[np.ndarray, "rows columns"], use: Bool[np.ndarray, " ro
     """Of each column over the rows that are used, in one pass over them."""
     count = int(np.count_nonzero(use))
     shift = rows[int(np.argmax(use))].astype(np.float64) if len(rows) else np.zeros(rows.shape[1])
-    sums, squares, least, most = sums_of(rows, use, shift)
+    sums, squares, least, most, others = sums_of(rows, use, shift)
     with np.errstate(invalid="ignore", over="ignore"):
-        return Moments(count, shift + sums / max(1, count), squares - sums**2 / max(1, count), least, most)
+        mean, distances = shift + sums / max(1, count), squares - sums**2 / max(1, count)
+    return Moments(count, mean, distances, least, most, others)
 
 
 class Check(Protocol):

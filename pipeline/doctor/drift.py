@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64, Int64, Shaped
 from pipeline.dataset.pictures import is_picture
 from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.findings import Finding
+from pipeline.doctor.kernels import spread_of
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
 
@@ -125,10 +126,10 @@ def statistics_of(block: EpisodeBlock, chosen: Int64[np.ndarray, " k"]) -> dict[
             continue
         with np.errstate(over="ignore", invalid="ignore"):
             values = rows.astype(np.float32) if rows.dtype.kind == "f" else rows
-            found[f"mean of {name}"] = values.mean(axis=1, dtype=np.float64)
-            found[f"spread of {name}"] = values.std(axis=1, dtype=np.float64)
+            found[f"mean of {name}"], found[f"spread of {name}"] = spread_of(values)
     with np.errstate(over="ignore"):
-        return {name: np.nan_to_num(values.astype(np.float32)) for name, values in found.items()}
+        single = {name: values.astype(np.float32) for name, values in found.items()}
+    return {name: values if np.isfinite(values).all() else np.nan_to_num(values) for name, values in single.items()}
 
 
 def differences_in(statistics: Mapping[str, Shaped[np.ndarray, "n columns"]]) -> tuple[list[Difference], int]:

@@ -112,7 +112,9 @@ class EndsCheck:
         wrong = np.zeros(len(block.ends), np.bool_)
         for name, array in block.steps.items():
             if name.split("/")[0] in ("action", "reward", "discount"):
-                wrong |= (array[block.lasts] != 0).reshape(len(wrong), -1).any(axis=1)
+                rows = array[block.lasts]
+                if rows.any():  # mostly not, which is known sooner of all together
+                    wrong |= (rows != 0).reshape(len(wrong), -1).any(axis=1)
         return wrong
 
     def _inner(self, block: EpisodeBlock) -> np.ndarray:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.dataset.pictures import is_picture
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
 from pipeline.doctor.findings import Finding, Severity
+from pipeline.doctor.kernels import SAME, SAME_BEFORE, ZERO, ZERO_BEFORE, finals_of
 from pipeline.doctor.tally import FaultTally
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
@@ -47,10 +47,11 @@ class FinalsCheck:
             return
         observed = [each for name, each in block.steps.items() if name.split("/")[0] == "observation"]
         self._pictures |= any(is_picture(each.shape[1:], each.dtype) for each in observed)
-        last, before, earlier = (_rows(block, np.maximum(block.lasts - back, 0)) for back in range(3))
-        self._zero.of_episodes(block, there & _are_zero(last) & ~_are_zero(before))
-        self._repeated.of_episodes(block, there & _are_same(last, before))
-        self._before += int((there & _are_same(before, earlier)).sum())
+        looks = [finals_of(each, block.lasts) for each in block.vectors("observation").values()]
+        every = np.bitwise_and.reduce(looks)
+        self._zero.of_episodes(block, there & (every & ZERO > 0) & (every & ZERO_BEFORE == 0))
+        self._repeated.of_episodes(block, there & (every & SAME > 0))
+        self._before += int((there & (every & SAME_BEFORE > 0)).sum())
 
     def findings(self) -> Iterable[Finding]:
         """Missing ones; and those that nearly all episodes have wrong."""
@@ -98,18 +99,3 @@ class FinalsCheck:
     def unchecked(self) -> str:
         """All can be looked at."""
         return ""
-
-
-def _rows(block: EpisodeBlock, rows: Int64[np.ndarray, " n"]) -> list[Shaped[np.ndarray, "n columns"]]:
-    """These rows of each array of the observation, flattened."""
-    return [array[rows] for array in block.vectors("observation").values()]
-
-
-def _are_zero(arrays: list[Shaped[np.ndarray, "n columns"]]) -> Bool[np.ndarray, " n"]:
-    return np.logical_and.reduce([~array.any(axis=1) for array in arrays])
-
-
-def _are_same(
-    arrays: list[Shaped[np.ndarray, "n _"]], others: list[Shaped[np.ndarray, "n _"]]
-) -> Bool[np.ndarray, " n"]:
-    return np.logical_and.reduce([(one == other).all(axis=1) for one, other in zip(arrays, others, strict=True)])

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Num, Shaped, UInt8
 
 from pipeline.machine.compiled import compiled
 
 BLACK, ONE_VALUE, REPEATED = 1, 2, 4
-"""Bits of what `screens` says of a row."""
+"""Bits of what `looks_of` says of a row."""
+
+ZERO, ZERO_BEFORE, SAME, SAME_BEFORE = 1, 2, 4, 8
+"""Bits of what `finals_of` says of an episode."""
 
 STRIDE = 32
 """Words that are compared before the result is looked at."""
+
+LINE = 128
+"""Numbers, about, that are added up beside each other."""
 
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 
@@ -81,14 +89,31 @@ def _are_equal(row: np.ndarray, other: np.ndarray) -> bool:
     return True
 
 
+class Sums(NamedTuple):
+    """Of each column over the rows that are used: sum and sum of squares of what is above a shift, least, greatest.
+
+    `others` is the sum of all values of the other rows, which tells whether all of those are finite.
+    """
+
+    sums: Float64[np.ndarray, " columns"]
+    squares: Float64[np.ndarray, " columns"]
+    least: Float64[np.ndarray, " columns"]
+    most: Float64[np.ndarray, " columns"]
+    others: float
+
+
 def sums_of(
     rows: Num[np.ndarray, "rows columns"], use: Bool[np.ndarray, " rows"], shift: Float64[np.ndarray, " columns"]
-) -> tuple[Float64[np.ndarray, " columns"], ...]:
-    """Of each column over the rows that are used: sum and sum of squares of what is above `shift`, least, greatest."""
+) -> Sums:
+    """Of each column, in one pass over all rows."""
     columns = rows.shape[1]
-    out = (np.zeros(columns), np.zeros(columns), np.full(columns, np.inf), np.full(columns, -np.inf))
-    _sums(_compilable(rows), use, shift, *out)
-    return out
+    beside = max(1, LINE // max(1, columns))  # so many rows as one long one, which the machine adds up at once
+    sums, squares = np.zeros((2, beside * columns))
+    least, most = np.full((2, beside * columns), [[np.inf], [-np.inf]])
+    others = _sums(_compilable(rows).reshape(-1), columns, use, np.tile(shift, beside), sums, squares, least, most)
+    sums, squares, least, most = (each.reshape(beside, columns) for each in (sums, squares, least, most))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Sums(sums.sum(axis=0), squares.sum(axis=0), least.min(axis=0), most.max(axis=0), others)
 
 
 def _compilable(rows: Num[np.ndarray, "rows columns"]) -> Num[np.ndarray, "rows columns"]:
@@ -105,23 +130,36 @@ def _compilable(rows: Num[np.ndarray, "rows columns"]) -> Num[np.ndarray, "rows 
 
 @compiled()
 def _sums(
-    rows: np.ndarray,
+    values: np.ndarray,
+    columns: int,
     use: np.ndarray,
     shift: np.ndarray,
     sums: np.ndarray,
     squares: np.ndarray,
     least: np.ndarray,
     most: np.ndarray,
-) -> None:
-    for row in range(rows.shape[0]):
-        if use[row]:
-            for column in range(rows.shape[1]):
-                value = np.float64(rows[row, column])
-                above = value - shift[column]
-                sums[column] += above
-                squares[column] += above * above
-                least[column] = min(least[column], value)
-                most[column] = max(most[column], value)
+) -> float:
+    """Each run of used rows, as many at a time as lie beside each other in `sums`; gives the sum of the other rows."""
+    row, rows, beside, others = 0, len(use), len(sums) // columns, 0.0
+    while row < rows:
+        if not use[row]:
+            for at in range(row * columns, (row + 1) * columns):
+                others += np.float64(values[at])
+            row += 1
+            continue
+        stop = row + 1
+        while stop < rows and stop < row + beside and use[stop]:
+            stop += 1
+        line = values[row * columns : stop * columns]
+        for at in range(len(line)):
+            value = np.float64(line[at])
+            above = value - shift[at]
+            sums[at] += above
+            squares[at] += above * above
+            least[at] = min(least[at], value)
+            most[at] = max(most[at], value)
+        row = stop
+    return others
 
 
 def on_bounds(
@@ -148,3 +186,53 @@ def _on_bounds(
                 value = rows[row, column]
                 on[column] += value == low[column] or value == high[column]
                 outside[column] += value < low[column] or value > high[column]
+
+
+def finals_of(rows: Num[np.ndarray, "rows columns"], lasts: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, " n"]:
+    """Of each episode: whether its last row is zero, and the one before; whether those are equal, and the two before.
+
+    Before the first of all rows stands that row once more.
+    """
+    found = np.zeros(len(lasts), np.uint8)
+    known = rows.view(np.int64) if rows.dtype == np.uint64 else _compilable(rows)
+    _finals(known, lasts, found)
+    return found
+
+
+@compiled()
+def _finals(rows: np.ndarray, lasts: np.ndarray, found: np.ndarray) -> None:
+    for number in range(len(lasts)):
+        last = lasts[number]
+        before, earlier = max(last - 1, 0), max(last - 2, 0)
+        zero = zero_before = same = same_before = True
+        for column in range(rows.shape[1]):
+            zero &= rows[last, column] == 0
+            zero_before &= rows[before, column] == 0
+            same &= rows[last, column] == rows[before, column]
+            same_before &= rows[before, column] == rows[earlier, column]
+            if not (zero or zero_before or same or same_before):
+                break
+        found[number] = zero * ZERO + zero_before * ZERO_BEFORE + same * SAME + same_before * SAME_BEFORE
+
+
+def spread_of(rows: Num[np.ndarray, "k samples columns"]) -> Float64[np.ndarray, "2 k columns"]:
+    """Mean and standard deviation of each column over the samples."""
+    out = np.zeros((2, len(rows), rows.shape[2]))
+    _spread(np.ascontiguousarray(rows, np.float64), out[0], out[1])
+    return out
+
+
+@compiled()
+def _spread(rows: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
+    samples = rows.shape[1]
+    for number in range(rows.shape[0]):
+        for sample in range(samples):
+            for column in range(rows.shape[2]):
+                mean[number, column] += rows[number, sample, column]
+        for column in range(rows.shape[2]):
+            mean[number, column] /= samples
+        for sample in range(samples):
+            for column in range(rows.shape[2]):
+                deviation[number, column] += (rows[number, sample, column] - mean[number, column]) ** 2
+        for column in range(rows.shape[2]):
+            deviation[number, column] = np.sqrt(deviation[number, column] / samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -72,7 +73,8 @@ def _sums_are_finite(block: EpisodeBlock, name: str) -> bool:
     array = block.steps[name]
     with np.errstate(invalid="ignore", over="ignore"):
         if array.size and name.split("/")[0] in ("observation", "action"):
-            return bool(np.isfinite(block.moments(name).mean).all() and np.isfinite(array[block.lasts].sum()))
+            moments = block.moments(name)
+            return bool(np.isfinite(moments.mean).all() and math.isfinite(moments.others))
         return bool(np.isfinite(array.sum()))
 
 

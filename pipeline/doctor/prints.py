@@ -168,7 +168,9 @@ def _plain(arrays: list[Shaped[np.ndarray, "rows ..."]], rows: int) -> UInt8[np.
     """Rows as bytes that are the same for the same numbers in another type: as float32, or as int64 where whole."""
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is equal there, no more
         plain = [
-            array.astype(np.float32, copy=False) + np.float32(0) if array.dtype.kind == "f" else array.astype(np.int64)
+            np.add(array, np.float32(0), dtype=np.float32, casting="same_kind")  # -0 is 0
+            if array.dtype.kind == "f"
+            else array.astype(np.int64)
             for array in arrays
         ]
     flat = [np.ascontiguousarray(array).reshape(rows, -1).view(np.uint8) for array in plain if array.size]
