@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from pipeline.dataset.expression import RESET_INFO
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.resets import ARRAYS, PRESENT
-from pipeline.episode import SUMMARY, TEXTS
+from pipeline.episode import RESET, SUMMARY, TEXTS
 from pipeline.errors import unknown_name
 
 NUMBER, TRUTH, TEXT = "a number", "true or false", "a text"
@@ -62,8 +61,8 @@ class EpisodeFacts:
         if name not in self._read:
             if name in self._once:
                 self._read[name] = self._once[name]()
-            elif name in self._resets():
-                self._read[name] = self._reset(name.removeprefix(f"{RESET_INFO}.").replace(".", "/"))
+            elif name in (resets := self._resets()):
+                self._read[name] = self._reset(resets[name])
             else:
                 names = self.names()
                 there = f"There are: {', '.join(names)}." if len(names) > 12 else ""
@@ -88,10 +87,10 @@ class EpisodeFacts:
         common = ", ".join(f"{value!r} ({count:,})" for value, count in counts[:COMMON])
         return f"{name}: {common}{f' and {len(counts) - COMMON:,} more' if len(counts) > COMMON else ''}{missing}"
 
-    def _resets(self) -> list[str]:
-        """`reset_info.NAME` of each info of a reset that is one number."""
-        specs = self._dataset.reset_specs()
-        return sorted(name.replace("/", ".") for name, row in specs.items() if row.shape == ())
+    def _resets(self) -> dict[str, str]:
+        """`reset_info.NAME` of each info of a reset that is one number, and its array; a key may hold a dot itself."""
+        arrays = sorted(name for name, row in self._dataset.reset_specs().items() if row.shape == ())
+        return {name.replace("/", "."): name.removeprefix(RESET) for name in arrays}
 
     def _reset(self, name: str) -> FactColumn:
         values: list[np.ndarray] = []

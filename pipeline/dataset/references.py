@@ -216,9 +216,8 @@ def _shared(all_parameters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     shared: dict[str, Any] = {}
     for key, value in first.items():
         values = [value, *(each.get(key) for each in others)]
-        if all(isinstance(each, Mapping) for each in values):
-            if common := _shared(values):
-                shared[key] = common
-        elif all(each == value for each in values):
+        if all(each == value for each in values):  # an empty mapping, too: it says that there was nothing
             shared[key] = value
+        elif all(isinstance(each, Mapping) for each in values) and (common := _shared(values)):
+            shared[key] = common
     return shared

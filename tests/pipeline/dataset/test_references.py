@@ -45,8 +45,8 @@ def store(tmp_path, request):
 @pytest.fixture
 def pair(store):
     return [
-        put(store, "first-v1", FIRST, environment={"simulator": "toy", "steps": 9}, seed=0),
-        put(store, "second-v1", SECOND, environment={"simulator": "toy", "steps": 9}, seed=1),
+        put(store, "first-v1", FIRST, environment={"simulator": "toy", "kwargs": {}}, seed=0),
+        put(store, "second-v1", SECOND, environment={"simulator": "toy", "kwargs": {}}, seed=1),
     ]
 
 
@@ -103,7 +103,7 @@ def test_what_was_derived_can_be_derived_from(store, pair):
 
 def test_its_parameters_are_those_that_its_parents_agree_on(store, pair):
     manifest = derived(store, pair, [0, 1], [0, 0]).manifest
-    assert manifest.parameters["environment"] == {"simulator": "toy", "steps": 9}
+    assert manifest.parameters["environment"] == {"simulator": "toy", "kwargs": {}}
     assert "seed" not in manifest.parameters
     assert [each["dataset"] for each in manifest.parameters["stitch"]["of"]] == ["first-v1", "second-v1"]
     assert manifest.counts["episodes"] == 2

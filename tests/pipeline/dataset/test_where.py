@@ -34,7 +34,8 @@ def made_up() -> list[Episode]:
             end_reason=str(rng.choice(["terminated", "time_limit"])),
             mission=str(rng.choice(MISSIONS)),
             has_final_reward=bool(number % 5),
-            reset_info={"pos/x": np.float32(number / 4)} | ({"level": np.int16(number % 4)} if number % 3 else {}),
+            reset_info={"pos/x": np.float32(number / 4), "level.one": np.int8(number % 2)}
+            | ({"level": np.int16(number % 4)} if number % 3 else {}),
         )
         for number in range(COUNT)
     ]
@@ -123,6 +124,10 @@ def test_what_an_episode_does_not_have_is_never_true(dataset: EpisodeDataset):
         n for n, e in level.items() if e == 3
     ]
     assert numbers("1 / (episode - 3) > 0.2", dataset) == [4, 5, 6, 7]
+
+
+def test_a_key_of_a_reset_may_hold_a_dot(dataset: EpisodeDataset):
+    assert numbers("reset_info.level.one == 1", dataset) == list(range(1, COUNT, 2))
 
 
 def test_ranks_and_quantiles_are_over_all_episodes(dataset: EpisodeDataset):
