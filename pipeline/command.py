@@ -23,10 +23,15 @@ COLLECT, INGEST = DOORS = ("collect", "ingest")
 DERIVING = ("stitch", "select", "split")
 """The stages that make datasets of others."""
 
+SOURCES = (
+    *("d4rl", "dqn_replay", "envlogger", "frames", "jat", "kabuki", "lerobot", "lram", "minari", "ogbench", "rlds"),
+    "rlhf_blender",
+)
+"""The doors, as conf/source has them."""
+
 MADE_BY: dict[str, tuple[str, dict[str, str]]] = {
     "random-v1": (COLLECT, {"policy": "random"}),
-    "jat-v1": (INGEST, {"source": "jat"}),
-    "dqn_replay-v1": (INGEST, {"source": "dqn_replay"}),
+    **{f"{source.replace('_', '-')}-v1": (INGEST, {"source": source}) for source in SOURCES},
 }
 """What makes the datasets whose names the program itself gives; `scripted-v1` is what the default policy makes."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline.command import Command, Typed, again, making, typed, user_typed
+from pipeline.command import SOURCES, Command, Typed, again, making, typed, user_typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound, unknown_name
 
@@ -69,7 +69,7 @@ def test_without_a_command_line_it_says_what_the_code_knows():
     [
         ("random-v1", ["stage=collect", "domain=toy", "task=maze", "dataset=random-v1", "policy=random"]),
         ("jat-v1", ["stage=ingest", "domain=toy", "task=maze", "dataset=jat-v1", "source=jat"]),
-        ("dqn_replay-v1", ["stage=ingest", "domain=toy", "task=maze", "dataset=dqn_replay-v1", "source=dqn_replay"]),
+        ("dqn-replay-v1", ["stage=ingest", "domain=toy", "task=maze", "dataset=dqn-replay-v1", "source=dqn_replay"]),
         ("scripted-v1", ["stage=collect", "domain=toy", "task=maze", "dataset=scripted-v1"]),
     ],
 )
@@ -81,6 +81,10 @@ def test_a_dataset_is_made_by_what_its_name_says(dataset, words, tmp_path):
         assert making("random-v1", "maze", "domain=toy").words() == [
             *("stage=collect", "domain=toy", "task=maze", "dataset=random-v1", "policy=callable")
         ]
+
+
+def test_each_door_is_known_by_the_name_that_its_datasets_have():
+    assert set(SOURCES) == {path.stem for path in (CONF / "source").glob("*.yaml")}
 
 
 def test_what_makes_a_dataset_is_also_said_where_all_is_made_on_the_way(tmp_path):
