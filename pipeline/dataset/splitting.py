@@ -27,7 +27,7 @@ def parts_of(dataset: EpisodeDataset, parts: Mapping[str, float], by: str, seed:
     """The number of the part, in the order of `parts`, of each of n episodes.
 
     Sizes are the shares of n, rounded by largest remainder, exactly so by episode where no two are equal; groups stay
-    whole, so by mission or seed they are near that. No part is empty. Nothing but the episodes' content, their order,
+    whole, so by mission or seed they are near that. No part is empty. Nothing but the episodes' content,
     `by` and the seed matters.
 
     Raises InvalidInput as `check_parts`; where there are fewer episodes (missions, seeds) than parts; and where no

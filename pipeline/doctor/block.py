@@ -157,7 +157,8 @@ class EpisodeBlock:
         data, ends = np.asarray(self.arrays[f"texts/{name}/bytes"]), np.asarray(self.arrays[f"texts/{name}/ends"])
         if len(ends) and data.size == len(ends) * int(ends[0]):  # mostly all are the same, or empty
             first = data[: int(ends[0])]
-            if (data.reshape(len(ends), -1) == first).all():
+            alike = np.array_equal(ends, ends[0] * np.arange(1, len(ends) + 1))
+            if alike and (data.reshape(len(ends), -1) == first).all():
                 return [bytes(first).decode()], np.zeros(len(ends), np.int64)
         numbers: dict[str, int] = {}
         places = [numbers.setdefault(text, len(numbers)) for text in split_texts(data, ends)]
