@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import io
 import pickle
-import pickletools
-import re
 from typing import Any
 
 import numpy as np
 
-_NUMBERS = {dtype.__name__ for dtype in np.sctypeDict.values()}
+from pipeline.machine.pickles import check_pickle
+from pipeline.machine.plain_pickle import stand_in
 
-_PLAIN = {
-    ("collections", "OrderedDict"),
-    ("_codecs", "encode"),  # how Python 2's byte strings are written
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"),
-    *(("numpy", name) for name in _NUMBERS),
-}
-"""What is really called: it makes arrays, numbers and mappings, and nothing else."""
+_NUMBERS = {dtype.__name__: dtype for dtype in np.sctypeDict.values()}
+"""NumPy's types of numbers by their names, which make numbers and nothing else."""
 
 
 class Opaque:
@@ -62,69 +52,10 @@ def read_opaque(data: bytes) -> Any:
     return _Reader(io.BytesIO(data)).load()
 
 
-def check_pickle(data: bytes) -> None:
-    """Raises ValueError for a pickle that remembers more objects than it has bytes: Python would make room for them."""
-    if not _is_common(data):
-        _check_each(data)
-
-
-def _check_each(data: bytes) -> None:
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None and argument > len(data):
-            raise ValueError(f"a pickle of {len(data):,} bytes has no object {argument:,}")
-
-
-def _is_common(data: bytes) -> bool:
-    """Whether a pickle is one that `_check_each` lets pass, where a glance shows that; a fourth of the time."""
-    if len(data) < SHORT:
-        return False
-    end = 0
-    while (at := _COMMON.match(data, end).end()) < len(data):  # type: ignore[union-attr]  # it matches nothing, too
-        code = data[at : at + 1]
-        if code == pickle.STOP:
-            return True
-        if (width := _SIZED.get(code)) is None:
-            return False
-        begin = at + 1 + width
-        end = begin + int.from_bytes(data[at + 1 : begin], "little")
-        if end > len(data) or (code in _TEXTS and not data[begin:end].isascii()):
-            return False
-    return False
-
-
-SHORT = 256
-"""Bytes of a pickle in which BINPUT, of which the argument is one byte, may name an object that it does not have."""
-
-_TEXTS = {pickle.SHORT_BINUNICODE: 1, pickle.BINUNICODE: 4, pickle.BINUNICODE8: 8}
-_SIZED = {pickle.SHORT_BINBYTES: 1, pickle.BINBYTES: 4, pickle.BINBYTES8: 8, pickle.BYTEARRAY8: 8, **_TEXTS}
-"""Opcodes that say how many bytes follow, and in how many bytes they say it."""
-
-
-def _common() -> re.Pattern[bytes]:
-    """Any number of opcodes that need no look: of a fixed size, with a few bytes or ASCII letters, or a plain name."""
-    by_width: dict[int, bytes] = {}
-    for each in pickletools.opcodes:
-        width = each.arg.n if each.arg else 0
-        if width >= 0 and each.name not in ("STOP", "LONG_BINPUT"):
-            by_width[width] = by_width.get(width, b"") + re.escape(each.code.encode("latin-1"))
-    codes = [b"[%b].{%d}" % (codes, width) for width, codes in by_width.items()]
-    few = range(16)
-    codes += [b"X(?:%b)" % b"|".join(b"%c\0\0\0[\0-\x7f]{%d}" % (count, count) for count in few)]
-    codes += [b"\x8c(?:%b)" % b"|".join(b"%c[\0-\x7f]{%d}" % (count, count) for count in few)]
-    codes += [b"C(?:%b)" % b"|".join(b"%c.{%d}" % (count, count) for count in few)]
-    return re.compile(b"(?:%b)*+" % b"|".join([*codes, rb"c[\w.]*+\n[\w.]*+\n"]), re.DOTALL)
-
-
-_COMMON = _common()
-
-
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        old = module.replace("numpy._core", "numpy.core", 1)
-        if (old, name) in _PLAIN:
-            # numpy 2 moved its insides, and warns under their old names
-            return super().find_class(old.replace("numpy.core", _CORE, 1), name)
+        if (plain := stand_in(module, name)) is not None:
+            return plain
+        if module == "numpy" and name in _NUMBERS:
+            return _NUMBERS[name]
         return type(name, (Opaque,), {"__module__": module})
-
-
-_CORE = "numpy._core" if int(np.__version__.split(".")[0]) >= 2 else "numpy.core"

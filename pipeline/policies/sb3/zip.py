@@ -16,8 +16,9 @@ from typing import Any
 
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.files import check_unpacked, is_plain_file
+from pipeline.machine.pickles import check_pickle
 from pipeline.policies.normalize import numbered
-from pipeline.policies.opaque import check_pickle, read_opaque
+from pipeline.policies.opaque import read_opaque
 from pipeline.policies.spaces import Space, read_space
 from pipeline.wording import error_text, first_line, json_words
 

@@ -22,8 +22,8 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import STORED_KINDS, WIDEST, exactly
 from pipeline.machine.files import human_bytes, is_plain_file
 from pipeline.machine.npy import read_npy_header
+from pipeline.machine.plain_pickle import NeedsCode, load_any, read_plain
 from pipeline.sources.rlhf_blender.names import REWARDS, UNCERTAINTY
-from pipeline.sources.rlhf_blender.plain_pickle import NeedsCode, load_any, read_plain
 from pipeline.sources.rlhf_blender.tree import CheckpointFolder
 from pipeline.sources.unpacking import can_unpack
 from pipeline.wording import error_text, few

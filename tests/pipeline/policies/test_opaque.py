@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
-from pipeline.policies.opaque import Opaque, check_pickle, read_opaque
+from pipeline.machine.pickles import check_pickle
+from pipeline.policies.opaque import Opaque, read_opaque
 from pipeline.policies.spaces import gymnasium_space, read_space
 
 SPACES = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.policies.opaque import check_pickle
+from pipeline.machine.pickles import check_pickle
 
 _KIND = re.compile(r"[<>=|]?([biufcSUO])(\d{1,6})")
 _ORDERS = ("<", ">", "=", "|")
@@ -43,10 +43,9 @@ def load_any(data: bytes) -> Any:
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _STAND_INS[module.replace("numpy._core", "numpy.core", 1), name]
-        except KeyError:
-            raise NeedsCode(f"{module}.{name}"[:80]) from None
+        if (plain := stand_in(module, name)) is None:
+            raise NeedsCode(f"{module}.{name}"[:80])
+        return plain
 
     def persistent_load(self, pid: Any) -> Any:
         raise NeedsCode("what lies in another file")
@@ -145,6 +144,11 @@ _STAND_INS: Mapping[tuple[str, str], Any] = {
     ("__builtin__", "bytes"): _StandIn(_no_bytes),
     ("collections", "OrderedDict"): _StandIn(dict),
 }
+
+
+def stand_in(module: str, name: str) -> Any:
+    """What is called in the place of what a pickle names; None where that makes no plain value."""
+    return _STAND_INS.get((module.replace("numpy._core", "numpy.core", 1), name))
 
 
 def _require_bounded(value: Any, size: int) -> None:
