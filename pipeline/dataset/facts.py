@@ -94,11 +94,12 @@ class EpisodeFacts:
 
     def _reset(self, name: str) -> FactColumn:
         values: list[np.ndarray] = []
+        dtype = self._dataset.reset_specs()[f"{RESET}{name}"].dtype
         unknown: list[np.ndarray] = []
         for numbers, arrays in self._dataset.parts_between(0, len(self._dataset)):
             have = arrays.get(f"{ARRAYS}{name}")
             present = arrays.get(f"{PRESENT}{name}")
-            values.append(np.zeros(len(numbers)) if have is None else have[:])
+            values.append(np.zeros(len(numbers), dtype) if have is None else have[:])
             lacking = np.full(len(numbers), have is None)
             unknown.append(lacking if have is None or present is None else ~present[:])
         count = len(self._dataset)

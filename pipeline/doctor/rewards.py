@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from pipeline.dataset.rewards import reward_clipping
+from pipeline.dataset.rewards import has_rewards, reward_clipping
 from pipeline.doctor.block import EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of, verify_of
 from pipeline.doctor.findings import Finding
@@ -131,7 +131,7 @@ class RewardsCheck:
         """What the counts say."""
         yield from self._shifted()
         where, limits = self._subject.where, self._limits
-        if self._lost and not self._has_none:
+        if self._lost and has_rewards(self._subject.parameters):
             share = self._lost.count / self._episodes
             yield Finding(
                 "final_rewards_lost",
@@ -181,13 +181,8 @@ class RewardsCheck:
                 )
                 return
 
-    @property
-    def _has_none(self) -> bool:
-        """Whether the source says that it has no rewards."""
-        return dict(self._subject.parameters.get("source") or {}).get("has_rewards") is False
-
     def _without_rewards(self) -> Iterable[Finding]:
-        declared = self._has_none
+        declared = not has_rewards(self._subject.parameters)
         if declared or self._states >= self._limits.states:
             yield Finding(
                 "no_rewards" if declared else "rewards_zero",

@@ -249,6 +249,18 @@ def test_an_expression_that_chooses_nothing_says_how_the_facts_are_distributed(d
     assert lines[3] == "  reset_info.level: 0 to 3, half of them up to 1.5; 14 episodes do not have it"
 
 
+def test_an_info_of_a_reset_keeps_its_kind_where_a_part_lacks_it_and_its_name_where_that_has_a_dot(tmp_path: Path):
+    resets: list[dict[str, np.generic]] = [{"easy": np.bool_(True), "a.b": np.int64(2**60 + 1)}, {}]
+    rng = np.random.default_rng(0)
+    episodes = [made_episode(rng, 3, reset_info=reset) for reset in resets]
+    parts = written(tmp_path, episodes, "bin", part_bytes=1)
+    dataset = EpisodeDataset(tmp_path, parts)
+    assert len(parts) == 2
+    assert numbers("reset_info.easy", dataset) == [0]
+    assert numbers(f"reset_info.a.b == {2**60 + 1}", dataset) == [0]
+    assert numbers("episode == 1 or not reset_info.easy", dataset) == [1]
+
+
 def test_only_the_facts_that_are_named_are_read(dataset: EpisodeDataset, tmp_path: Path):
     parts = written(tmp_path, made_up(), "bin")
     own = EpisodeDataset(tmp_path, parts)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.pipeline.doctor.planted import examined_made, found_in, healthy, walked
+from tests.pipeline.doctor.planted import blocks, examined_made, found_in, healthy, walked
 
 
 def test_healthy_episodes_give_no_finding():
@@ -78,3 +78,10 @@ def test_both_ends_before_the_time_limit_are_a_warning_and_at_it_nothing():
     assert list(found_in(episodes, parameters={"environment": {"max_steps": 8}})) == []
     found = found_in(episodes, parameters={"environment": {"max_steps": 9}})
     assert {name: each.severity for name, each in found.items()} == {"both_ends": "warning"}
+
+
+def test_texts_that_repeat_one_letter_are_told_apart():
+    missions = ["a", "aa", ""]
+    (block,) = blocks([walked(np.random.default_rng(0), mission=mission) for mission in missions], each=3)
+    texts, places = block.texts("mission")
+    assert [texts[place] for place in places] == missions

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.dataset.origin import MADE_FROM
 from pipeline.episode import with_last_row
 from tests.pipeline.doctor.planted import examined_made, found_in, healthy, walked
 
@@ -77,8 +78,10 @@ def test_clipping_that_the_source_states_is_a_note():
 def test_rewards_that_are_all_zero_are_a_warning_or_a_note_where_the_source_has_none():
     zeros = rewarded(np.zeros(LENGTH))
     assert {name: each.severity for name, each in found_in(zeros).items()} == {"rewards_zero": "warning"}
-    found = found_in(zeros, parameters={"source": {"source": "frames", "has_rewards": False}})
-    assert {name: each.severity for name, each in found.items()} == {"no_rewards": "note"}
+    without = {"source": {"source": "frames", "has_rewards": False}}
+    for parameters in (without, {"source": {"source": "minari", MADE_FROM: {"parameters": without}}}):
+        found = found_in(zeros, parameters=parameters)
+        assert {name: each.severity for name, each in found.items()} == {"no_rewards": "note"}
 
 
 def test_lost_last_rewards_are_a_warning():
