@@ -141,16 +141,13 @@ def _without_keywords(line: str) -> str:
     out, before = list(line), ""
     try:
         for token in tokenize.generate_tokens(io.StringIO(line).readline):
-            if token.type == tokenize.NAME and (token.string == "return" or (before == "." and _is_word(token.string))):
+            is_word = keyword.iskeyword(token.string)
+            if token.type == tokenize.NAME and (token.string == "return" or (before == "." and is_word)):
                 out[token.start[1] : token.end[1]] = "_" * len(token.string)
             before = token.string
     except (tokenize.TokenError, SyntaxError):  # the parser says it better
         return line
     return "".join(out)
-
-
-def _is_word(name: str) -> bool:
-    return keyword.iskeyword(name)
 
 
 def _check(expression: WhereExpression) -> None:

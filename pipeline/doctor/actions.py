@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Num
 
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out, report_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.kernels import on_bounds
@@ -24,7 +24,7 @@ FEW_OF, FEW = 6, 2
 """So few of so many discrete actions, or more, are few."""
 
 
-class ActionsCheck:
+class ActionsCheck(Check):
     """Each dimension of the actions against its bounds; how often each discrete action was taken."""
 
     name = "actions"

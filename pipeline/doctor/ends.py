@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out
 from pipeline.doctor.findings import Finding, Severity
 from pipeline.doctor.lengths import time_limit
@@ -67,7 +67,7 @@ WORDS: dict[str, tuple[Severity, str, str]] = {
 """Severity, what is said of episodes with the fault, and why it matters."""
 
 
-class EndsCheck:
+class EndsCheck(Check):
     """Flags, discounts and end reasons against each other."""
 
     name = "ends"
@@ -152,10 +152,6 @@ class EndsCheck:
     def facts(self) -> Mapping[str, Any]:
         """How many ended how."""
         return {"ended": dict(self._ended), "end_reasons": dict(sorted(self._reasons.items()))}
-
-    def unchecked(self) -> str:
-        """All can be looked at."""
-        return ""
 
 
 def _sentence(count: int, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.pictures import is_picture
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
 from pipeline.doctor.findings import Finding, Severity
 from pipeline.doctor.kernels import SAME, SAME_BEFORE, ZERO, ZERO_BEFORE, finals_of
@@ -23,7 +23,7 @@ SOMETIMES = 0.5
 """Share of episodes whose two observations before the last are equal, too, from which on that is how they are."""
 
 
-class FinalsCheck:
+class FinalsCheck(Check):
     """Whether the last observation is there, and is one."""
 
     name = "final_observations"
@@ -95,7 +95,3 @@ class FinalsCheck:
     def facts(self) -> Mapping[str, Any]:
         """How many episodes end in the observation before."""
         return {"missing": self._missing.count, "zero": self._zero.count, "repeated": self._repeated.count}
-
-    def unchecked(self) -> str:
-        """All can be looked at."""
-        return ""

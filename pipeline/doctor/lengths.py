@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of, select_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.tally import FaultTally
@@ -13,7 +13,7 @@ from pipeline.doctor.thresholds import Thresholds
 from pipeline.wording import how_many
 
 
-class LengthsCheck:
+class LengthsCheck(Check):
     """Episodes longer than the limit, and cut before it."""
 
     name = "lengths"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.pictures import is_picture
-from pipeline.doctor.block import EpisodeBlock, Moments, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Moments, Subject
 from pipeline.doctor.commands import leave_out, report_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.tally import FaultTally
@@ -21,7 +21,7 @@ NEAR = 1e-6
 """A column whose standard deviation is less than this share of its range is nearly constant."""
 
 
-class FiniteCheck:
+class FiniteCheck(Check):
     """NaN and infinity in arrays of real numbers."""
 
     name = "finite"
@@ -59,14 +59,6 @@ class FiniteCheck:
                 tuple(tally.examples),
             )
 
-    def facts(self) -> Mapping[str, Any]:
-        """Nothing besides."""
-        return {}
-
-    def unchecked(self) -> str:
-        """All can be looked at."""
-        return ""
-
 
 def _sums_are_finite(block: EpisodeBlock, name: str) -> bool:
     """Whether sums of all values of an array are finite; those of observations and actions others need, too."""
@@ -78,7 +70,7 @@ def _sums_are_finite(block: EpisodeBlock, name: str) -> bool:
         return bool(np.isfinite(array.sum()))
 
 
-class ColumnsCheck:
+class ColumnsCheck(Check):
     """Columns of observations that never change."""
 
     name = "columns"
@@ -123,7 +115,3 @@ class ColumnsCheck:
             near = np.flatnonzero((moments.deviation < NEAR * width) & (moments.least != moments.most))
             found[name] = {"columns": len(moments.mean), "constant": constant.tolist(), "nearly": near.tolist()}
         return found
-
-    def unchecked(self) -> str:
-        """All can be looked at."""
-        return ""

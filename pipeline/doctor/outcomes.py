@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import leave_out, report_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.tally import FaultTally
@@ -20,7 +20,7 @@ SUCCESS_INFOS = (f"{INFO}success", f"{INFO}is_success")
 LIVES = f"{INFO}lives"
 
 
-class SuccessCheck:
+class SuccessCheck(Check):
     """Success of episodes: none at all, and success that no step shows."""
 
     name = "success"
@@ -69,12 +69,8 @@ class SuccessCheck:
         """How many say whether they succeeded, and how many did."""
         return {"known": self._known, "successes": self._successes}
 
-    def unchecked(self) -> str:
-        """Nothing is told of tasks without success."""
-        return ""
 
-
-class LivesCheck:
+class LivesCheck(Check):
     """Episodes that end although lives are left: each life was made an episode."""
 
     name = "lives"
@@ -110,7 +106,3 @@ class LivesCheck:
     def facts(self) -> Mapping[str, Any]:
         """The most lives that were seen."""
         return {"most": self._most} if self._terminated else {}
-
-    def unchecked(self) -> str:
-        """Nothing is told of tasks without lives."""
-        return ""

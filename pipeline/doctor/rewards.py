@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from pipeline.dataset.rewards import has_rewards, reward_clipping
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of, verify_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.tally import FaultTally
@@ -23,7 +23,7 @@ CLOSE = 1e-9
 """Share of the sum of all absolute rewards by which a sum may differ that was made in another order."""
 
 
-class ReturnsCheck:
+class ReturnsCheck(Check):
     """The stored return of each episode against the sum of its rewards."""
 
     name = "returns"
@@ -59,14 +59,6 @@ class ReturnsCheck:
                 tuple(self._wrong.examples),
             )
 
-    def facts(self) -> Mapping[str, Any]:
-        """Nothing besides."""
-        return {}
-
-    def unchecked(self) -> str:
-        """All can be looked at."""
-        return ""
-
 
 @dataclass
 class _Fit:
@@ -76,7 +68,7 @@ class _Fit:
     same: dict[int, int] = field(default_factory=lambda: dict.fromkeys((-1, 0, 1), 0))
 
 
-class RewardsCheck:
+class RewardsCheck(Check):
     """Rewards that belong to another row, are clipped, all zero, or were lost."""
 
     name = "rewards"
@@ -225,10 +217,6 @@ class RewardsCheck:
             return {}
         least, most = (each if np.isfinite(each) else None for each in (self._least, self._most))
         return {"least": least, "most": most, "nonzero_share": self._nonzero / self._states}
-
-    def unchecked(self) -> str:
-        """All can be looked at."""
-        return ""
 
 
 RAW = ("raw_reward", "unclipped_reward", "original_reward")

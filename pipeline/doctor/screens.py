@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from pipeline.dataset.pictures import is_picture
-from pipeline.doctor.block import EpisodeBlock, Subject
+from pipeline.doctor.block import Check, EpisodeBlock, Subject
 from pipeline.doctor.commands import report_of
 from pipeline.doctor.findings import Finding, Severity
 from pipeline.doctor.kernels import BLACK, ONE_VALUE, REPEATED, looks_of
@@ -29,7 +29,7 @@ class _Seen:
         self.black, self.one_value, self.repeated, self.stuck = FaultTally(), FaultTally(), FaultTally(), FaultTally()
 
 
-class ScreensCheck:
+class ScreensCheck(Check):
     """Black and single-coloured screens, repeated ones, and episodes that stand still."""
 
     name = "screens"
@@ -122,10 +122,6 @@ class ScreensCheck:
             }
             for name, seen in self._seen.items()
         }
-
-    def unchecked(self) -> str:
-        """Nothing is said of tasks without pictures."""
-        return ""
 
 
 def _run_lengths(marked: Bool[np.ndarray, " n"]) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from pipeline.doctor.block import EpisodeBlock
-from pipeline.wording import how_many
 
 SHOWN = 5
 """Places that a finding names."""
@@ -62,7 +61,3 @@ class FaultTally:
         self.within += len(numbers)
         self.episodes += [block.first + n for n in numbers[: KEPT - len(self.episodes)].tolist()]
         self.examples += examples[: SHOWN - len(self.examples)]
-
-    def words(self, things: str) -> str:
-        """`3 episodes`, or `7 rows of 2 episodes`."""
-        return how_many(self.count, things)

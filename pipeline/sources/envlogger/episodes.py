@@ -21,10 +21,8 @@ from pipeline.observation import observation_names
 from pipeline.sources.envlogger.stream import Frame, LoggedLeaf
 from pipeline.sources.quirks import Quirks
 
-ACTION, REWARD, DISCOUNT, OBSERVATION, CUSTOM, EPISODE = (
-    *("action", "reward", "discount", "observation"),
-    *("custom", "episode"),
-)
+ACTION, REWARD, DISCOUNT, OBSERVATION = "action", "reward", "discount", "observation"
+CUSTOM, EPISODE = "custom", "episode"
 
 Specs = Mapping[str, Any]
 """`environment_specs` of the log: what its environment said of its arrays."""

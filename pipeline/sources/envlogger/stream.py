@@ -48,11 +48,6 @@ class LoggedLeaf:
     python: bool = False
     unfit: str = ""
 
-    @property
-    def everywhere(self) -> bool:
-        """Whether each row has it."""
-        return bool(self.present.all())
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -62,11 +57,6 @@ class Frame:
     head: Mapping[str, Any]
     columns: Sequence[LoggedLeaf] = field(default_factory=list)
     once: Sequence[LoggedLeaf] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """How many time steps the episode has."""
-        return int(self.head["rows"])
 
 
 def frames(stream: BinaryIO) -> Iterator[Frame]:
