@@ -16,13 +16,13 @@ from pipeline.command import again, making, typed
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
-from pipeline.doctor.beyond import Wider
 from pipeline.doctor.block import Subject
 from pipeline.doctor.checks import checks_of, chosen_checks
 from pipeline.doctor.examine import Examination, examine
 from pipeline.doctor.examined import subject_of
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.foreign import foreign_tasks
+from pipeline.doctor.outside import OutsideChecks
 from pipeline.doctor.reading import foreign_blocks, stored_blocks
 from pipeline.doctor.thresholds import Thresholds
 from pipeline.doctor.words import all_findings, found_words, print_findings, report_json, verdict_words
@@ -71,7 +71,7 @@ def run(
     """
     names = chosen_checks(only, skip)
     place = _place(json) if json else None
-    wider = Wider(names, against or (), replay, workers)
+    outside = OutsideChecks(names, against or (), replay, workers)
     across: list[Finding] = []
     if source is None:
         examinations = []
@@ -82,13 +82,13 @@ def run(
             try:
                 blocks = stored_blocks(EpisodeDataset.of(artifact))
                 seen = examine(subject, blocks, checks_of(names, subject, thresholds))
-                seen = wider.of_stored(seen, artifact, domain, workspace)
+                seen = outside.of_stored(seen, artifact, domain, workspace)
             except DamagedArtifact as error:  # of this one, or of one that it is compared with; the others are examined
                 seen = seen.cut_short(error)
             examinations.append(seen)
         if domain and only_tasks in (None, ALL) and ALL not in asked:
             named = [asked] if isinstance(asked, str) else asked
-            across += [finding for name in named for finding in wider.of_tasks(domain, name, workspace)]
+            across += [finding for name in named for finding in outside.of_tasks(domain, name, workspace)]
     else:
         amount, cores = Amount(episodes), workers or available_cores()
         tasks = None if only_tasks in (None, ALL) else chosen_tasks(domain, only_tasks)
@@ -97,7 +97,7 @@ def run(
             subject = each.subject(source, domain, _typed_place(), amount)
             blocks = foreign_blocks(source, each.domain, each.task, amount, workspace.storage, cores)
             seen = examine(subject, blocks, checks_of(names, subject, thresholds))
-            examinations.append(wider.of_foreign(seen, workspace))
+            examinations.append(outside.of_foreign(seen, workspace))
     _show(examinations, across)
     if place:
         write_json(place, report_json(examinations, across))

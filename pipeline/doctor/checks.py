@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.doctor.actions import ActionsCheck
-from pipeline.doctor.beyond import BEYOND
 from pipeline.doctor.block import Check, Subject
 from pipeline.doctor.drift import DriftCheck
 from pipeline.doctor.duplicates import DuplicatesCheck
@@ -14,6 +13,7 @@ from pipeline.doctor.finals import FinalsCheck
 from pipeline.doctor.lengths import LengthsCheck
 from pipeline.doctor.numbers import ColumnsCheck, FiniteCheck
 from pipeline.doctor.outcomes import LivesCheck, SuccessCheck
+from pipeline.doctor.outside import OUTSIDE
 from pipeline.doctor.rewards import ReturnsCheck, RewardsCheck
 from pipeline.doctor.screens import ScreensCheck
 from pipeline.doctor.seeds import SeedsCheck
@@ -44,16 +44,13 @@ OF_ONE: dict[str, Callable[[Subject, Thresholds], Check]] = {
 }
 """Checks of one dataset, which see each of its blocks once."""
 
-ACROSS: tuple[str, ...] = BEYOND
-"""Names of the checks that look at several datasets together, or into the simulator."""
-
 
 def chosen_checks(only: Sequence[str] | None, skip: Sequence[str] | None) -> list[str]:
     """The names of the checks to make, in order.
 
     Raises UnknownName with the nearest of those there are, InvalidInput where none is left.
     """
-    known = [*OF_ONE, *ACROSS]
+    known = [*OF_ONE, *OUTSIDE]
     for name in (*(only or ()), *(skip or ())):
         if name not in known:
             raise unknown_name("check", str(name), known)

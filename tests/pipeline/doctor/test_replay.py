@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.workspace import Workspace
-from pipeline.doctor.beyond import Wider
+from pipeline.doctor.outside import OutsideChecks
 from pipeline.doctor.replay import replayed
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
@@ -66,4 +66,4 @@ def test_what_cannot_be_stepped_again_is_a_note_that_says_why(workspace: Workspa
 
 def test_fewer_than_no_episodes_are_refused():
     with pytest.raises(InvalidInput, match="stage.doctor.replay=-1"):
-        Wider(("replay",), replay=-1)
+        OutsideChecks(("replay",), replay=-1)

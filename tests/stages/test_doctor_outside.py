@@ -23,7 +23,7 @@ from tests.stages.test_doctor import examine
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two tasks of three have `x-v1`, `y-v1` shares two episodes with it."""
-    workspace = Workspace(str(tmp_path_factory.mktemp("wider")))
+    workspace = Workspace(str(tmp_path_factory.mktemp("outside")))
     rng = np.random.default_rng(4)
     made = [made_episode(rng, 6, seed=number) for number in range(12)]
     stored(workspace, "x-v1", made[:8])

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pipeline.artifacts.artifact import EPISODES, Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
-from pipeline.doctor.across import Other, compared, leaks
 from pipeline.doctor.block import Subject
 from pipeline.doctor.duplicates import DuplicatesCheck
 from pipeline.doctor.examine import Examination
 from pipeline.doctor.findings import Finding, worst_first
+from pipeline.doctor.leaks import Other, compared, leaks
 from pipeline.doctor.missing import tasks_without, too_few
 from pipeline.doctor.prints import Prints, prints_of
 from pipeline.doctor.replay import not_replayed, replayed
@@ -20,12 +20,12 @@ from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.machine.threads import available_cores
 
-LEAKS, MISSING, REPLAY = BEYOND = ("leaks", "missing", "replay")
+LEAKS, MISSING, REPLAY = OUTSIDE = ("leaks", "missing", "replay")
 """The names of these checks."""
 
 
 @dataclass(frozen=True)
-class Wider:
+class OutsideChecks:
     """What is asked besides one pass over each dataset.
 
     Attributes:
@@ -50,8 +50,8 @@ class Wider:
 
     @property
     def made(self) -> tuple[str, ...]:
-        """Those of the checks beyond one pass that are made of a single dataset."""
-        return tuple(name for name in BEYOND if name in self.names and (name != REPLAY or self.replay))
+        """Those of these checks that are made of a single dataset."""
+        return tuple(name for name in OUTSIDE if name in self.names and (name != REPLAY or self.replay))
 
     def of_stored(
         self, examination: Examination, artifact: Artifact, domain: Domain, workspace: Workspace

@@ -12,8 +12,8 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.workspace import Workspace
-from pipeline.doctor.across import Other, compared, leaks
 from pipeline.doctor.findings import Finding
+from pipeline.doctor.leaks import Other, compared, leaks
 from pipeline.doctor.prints import Prints, prints_of, trajectories_in
 from pipeline.episode import Episode
 from pipeline.errors import ArtifactNotFound
