@@ -48,6 +48,8 @@ class FinalsCheck(Check):
         observed = [each for name, each in block.steps.items() if name.split("/")[0] == "observation"]
         self._pictures |= any(is_picture(each.shape[1:], each.dtype) for each in observed)
         looks = [finals_of(each, block.lasts) for each in block.vectors("observation").values()]
+        if not looks:  # observations of no column
+            return
         every = np.bitwise_and.reduce(looks)
         self._zero.of_episodes(block, there & (every & ZERO > 0) & (every & ZERO_BEFORE == 0))
         self._repeated.of_episodes(block, there & (every & SAME > 0))

@@ -23,6 +23,13 @@ def test_any_dataset_is_examined(episodes):
     assert not wrong & {finding.name for finding in examination.findings}
 
 
+def test_observations_without_a_column_are_examined():
+    def empty(arrays):
+        arrays["steps/observation"] = arrays["steps/observation"][:, :0]
+
+    assert examined_made(healthy(), empty).episodes == len(healthy())
+
+
 def test_what_is_found_does_not_depend_on_how_the_episodes_lie_in_blocks():
     def spoil(arrays):
         arrays["steps/reward"][[3, 30]] = math.nan
