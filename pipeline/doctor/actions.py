@@ -122,7 +122,7 @@ class ActionsCheck(Check):
             )
 
     def _continuous(self) -> Iterable[Finding]:
-        if all((self._least[name] == self._most[name]).all() for name in self._least):
+        if self._least and all((self._least[name] == self._most[name]).all() for name in self._least):
             yield self._finding(
                 "one_action",
                 self._states,

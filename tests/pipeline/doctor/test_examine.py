@@ -23,11 +23,12 @@ def test_any_dataset_is_examined(episodes):
     assert not wrong & {finding.name for finding in examination.findings}
 
 
-def test_observations_without_a_column_are_examined():
+def test_arrays_without_a_column_are_examined_and_are_no_finding():
     def empty(arrays):
-        arrays["steps/observation"] = arrays["steps/observation"][:, :0]
+        for name in ("steps/observation", "steps/action"):
+            arrays[name] = arrays[name][:, :0]
 
-    assert examined_made(healthy(), empty).episodes == len(healthy())
+    assert examined_made(healthy(), empty).findings == []
 
 
 def test_what_is_found_does_not_depend_on_how_the_episodes_lie_in_blocks():
