@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 
@@ -14,6 +14,7 @@ from pipeline.campaign.stage import StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
+from pipeline.dataset.origin import MADE_FROM
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
@@ -29,16 +30,46 @@ from pipeline.wording import few, how_many
 
 log = logging.getLogger(__name__)
 
+NO_TASK = "no-task"
+"""Asked for, it brings out whether data know the names of their tasks."""
+
 CORES_PER_PIECE = 2
 """A piece that is being read keeps about so many cores busy: one decodes, the others write."""
 
 
 def tasks(*, domain: Domain, source: Source | BulkSource | None) -> Sequence[str] | None:
-    """The domain's tasks that the source can have, where it can tell without reading its data."""
+    """The domain's tasks that the source has, where nobody names one.
+
+    Raises InvalidInput where its data are of one of several tasks and nothing says of which.
+    """
     if source is None or (known := source.tasks(domain.name)) is not None:
         return None if source is None else known
     there = source.present(domain.name)
+    if there is None and len(domain.tasks) > 1:
+        there = _answering(source, domain)
     return None if there is None else _known_among(there, domain)
+
+
+def _answering(source: Source | BulkSource, domain: Domain) -> Sequence[str]:
+    """The tasks of data that know their names, or whose export says of which they are.
+
+    Others answer to any name: they would become every task of the domain. Raises InvalidInput.
+    """
+    try:
+        made_from = source.identity(domain.name, NO_TASK).get(MADE_FROM)
+    except UnknownName as error:
+        if not error.known:
+            raise
+        return [name.removeprefix(f"{domain.name}/") for name in error.known]
+    origins = made_from if isinstance(made_from, list) else [made_from]
+    said = [each["task"] for each in origins if isinstance(each, Mapping) and each.get("domain") == domain.name]
+    if said:
+        return said
+    several = f"{domain.name} has {how_many(len(domain.tasks), 'tasks')}"
+    raise InvalidInput(
+        f"Nothing in these data says of which task they are, and {several}. Say it with task=NAME.\n"
+        f"Such as: {again(task=domain.tasks[0])}"
+    )
 
 
 def _known_among(there: Sequence[str], domain: Domain) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.frame_files import screens, write_episode
+from tests.kabuki_files import kabuki_arrays, write_kabuki
 from tests.rlhf_blender_files import Walk, boxed, recorded, write_run
 from tests.warm_shell import WarmShell
 
@@ -56,3 +57,10 @@ def test_folders_of_screens(shell):
     (command,) = shell.suggested("stage=export", "domain=atari", "task=pong", "dataset=frames-v1", "format=bagel")
     assert "format=simple" in shlex.split(command)
     assert "export atari built" in shell.pasted(command)
+
+
+def test_data_of_which_nobody_says_the_task(shell):
+    write_kabuki(shell.folder / "a log.hdf5", kabuki_arrays())
+    (command,) = shell.suggested("stage=ingest", "domain=toy", "source=kabuki", "source.path=a log.hdf5")
+    assert "task=corner" in shlex.split(command)
+    assert "ingest toy/corner built" in shell.pasted(command)

@@ -137,6 +137,7 @@ PLACES = {
     "stages/export.py foresee_several": "test_one_file_for_several_tasks_is_mended_by_its_suggestion",
     "stages/export.py run": "test_an_export_is_mended_by_its_suggestion",
     "stages/gc.py run": "test_garbage_goes_and_an_empty_place_is_begun",
+    "stages/ingest.py _answering": "test_data_of_which_nobody_says_the_task",
     "stages/ingest.py foresee": "test_no_source_and_too_few_episodes_of_one",
     "stages/ingest.py run": "test_a_source_with_too_few_episodes",
     "stages/register.py foresee": "test_a_tree_where_none_can_be",

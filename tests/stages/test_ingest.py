@@ -11,12 +11,15 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.atari import LEVELS
 from pipeline.domains.domain import Domain, Regent
 from pipeline.errors import IdentityMismatch, InvalidInput
+from pipeline.formats.kabuki import KabukiFormat
 from pipeline.regent.chain import bins_name
 from pipeline.sources.jat.maps import mission_maps, row_maps, write_maps
 from pipeline.sources.jat.source import JatSource
-from stages import ingest
-from tests.conftest import derived
+from pipeline.sources.kabuki import KabukiSource
+from stages import export, ingest
+from tests.conftest import collected, derived
 from tests.jat_files import make_jat, make_missions, make_screens, restack
+from tests.kabuki_files import kabuki_arrays, write_kabuki
 from tests.manifests import as_before
 
 LENGTHS = [300, 256, 1, 257, 90, 512, 40, 31]
@@ -138,3 +141,31 @@ def test_babyai_rows_become_episodes_with_missions_and_all_their_integers(worksp
     again = other(Workspace(str(tmp_path / "again")), "babyai", "go-to", JatSource(str(jat.folder)))
     assert again.manifest.digest == artifact.manifest.digest
     assert again.manifest.parameters == artifact.manifest.parameters
+
+
+def test_data_without_a_name_are_of_no_task_until_somebody_says_so(tmp_path):
+    several = Domain("toy", None, 5, dict, ["corner", "maze", "key"], Regent(32, 5, 20, 100))
+    file = write_kabuki(tmp_path / "log.hdf5", kabuki_arrays())
+    with pytest.raises(InvalidInput, match=r"(?s)of which task they are, and toy has 3 tasks.*task=corner"):
+        ingest.tasks(domain=several, source=KabukiSource(str(file)))
+    assert ingest.tasks(domain=domain(), source=KabukiSource(str(file))) is None  # a domain of one task
+    (tmp_path / "logs").mkdir()
+    for name in ("maze", "key", "other"):
+        write_kabuki(tmp_path / "logs" / f"{name}.hdf5", kabuki_arrays())
+    assert ingest.tasks(domain=several, source=KabukiSource(str(tmp_path / "logs"))) == ["key", "maze"]
+
+
+def test_an_export_of_ours_says_of_which_task_it_is(toy, workspace, tmp_path):
+    collected(toy, workspace, task="maze", episodes=2)
+    common = {"strict": False, "final_observation": None, "link": False, "force": False, "episodes": None}
+    file = tmp_path / "some.hdf5"
+    export.run(
+        domain=toy,
+        task="maze",
+        workspace=workspace,
+        dataset="scripted-v1",
+        format=KabukiFormat(),
+        out=str(file),
+        **common,
+    )
+    assert ingest.tasks(domain=toy, source=KabukiSource(str(file))) == ["maze"]
