@@ -62,9 +62,9 @@ def _answering(source: Source | BulkSource, domain: Domain) -> Sequence[str]:
             raise
         return [name.removeprefix(f"{domain.name}/") for name in error.known]
     origins = made_from if isinstance(made_from, list) else [made_from]
-    said = [each["task"] for each in origins if isinstance(each, Mapping) and each.get("domain") == domain.name]
-    if said:
-        return said
+    exported = [each["task"] for each in origins if isinstance(each, Mapping) and each.get("domain") == domain.name]
+    if exported:
+        return exported
     several = f"{domain.name} has {how_many(len(domain.tasks), 'tasks')}"
     raise InvalidInput(
         f"Nothing in these data says of which task they are, and {several}. Say it with task=NAME.\n"

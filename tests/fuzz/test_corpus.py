@@ -24,6 +24,7 @@ CORPUS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("door", sorted({recipe["door"] for recipe in CORPUS}))
 def test_what_once_failed_is_refused_or_read(door: str):
+    measured(door, [])  # what is imported and compiled at first is no fault of the files
     assert measured(door, []).kind == "accepted", "the valid files themselves"
     for recipe in CORPUS:
         if recipe["door"] == door:
