@@ -50,17 +50,17 @@ def tasks(*, domain: Domain, source: Source | BulkSource | None) -> Sequence[str
     return None if there is None else _known_among(there, domain)
 
 
-def _answering(source: Source | BulkSource, domain: Domain) -> Sequence[str]:
-    """The tasks of data that know their names, or whose export says of which they are.
+def _answering(source: Source | BulkSource, domain: Domain) -> Sequence[str] | None:
+    """The tasks of data that know their names, or whose export says of which they are; None where they cannot be read.
 
     Others answer to any name: they would become every task of the domain. Raises InvalidInput.
     """
     try:
         made_from = source.identity(domain.name, NO_TASK).get(MADE_FROM)
     except UnknownName as error:
-        if not error.known:
-            raise
-        return [name.removeprefix(f"{domain.name}/") for name in error.known]
+        return [name.removeprefix(f"{domain.name}/") for name in error.known] or None
+    except InvalidInput:  # such as a folder that is not there: the first task says so, in words of its own
+        return None
     origins = made_from if isinstance(made_from, list) else [made_from]
     exported = [each["task"] for each in origins if isinstance(each, Mapping) and each.get("domain") == domain.name]
     if exported:
