@@ -14,6 +14,7 @@ from benchmarks import (
     chain,
     collection,
     distances,
+    doors,
     dqn_replay,
     embedding,
     formats,
@@ -41,6 +42,7 @@ MODULES = (
     formats,
     image_text,
     blender,
+    doors,
 )
 
 RESULTS = Path(__file__).parent / "results.md"
