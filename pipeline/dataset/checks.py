@@ -26,7 +26,10 @@ def wrong_episodes(artifact: Artifact) -> Iterator[str]:
     if artifact.is_derived:
         EpisodeDataset.of(artifact)  # raises where an episode is not the one that it refers to
         parents = [EpisodeDataset.of(each) for each in referred_to(artifact)]
-        yield from _other_summary(artifact, described([summary_of_chosen(parents, references_of(artifact))]))
+        found = described([summary_of_chosen(parents, references_of(artifact))])
+        listed = {each["name"] for each in artifact.manifest.arrays}
+        found["arrays"] = [each for each in found["arrays"] if each["name"] in listed]  # parents that grow may get more
+        yield from _other_summary(artifact, found)
         return
     wrong = list(_wrong_parts(artifact))
     yield from wrong

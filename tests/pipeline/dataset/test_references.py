@@ -118,6 +118,15 @@ def test_it_does_not_change_when_a_parent_grows(tmp_path):
     assert [each.digest() for each in EpisodeDataset.of(artifact)] == [FIRST[n].digest() for n in (0, 4, 6)]
 
 
+def test_it_is_whole_where_a_parent_grew_by_episodes_with_another_info(tmp_path):
+    store = Workspace(str(tmp_path), "zarr")
+    parent = put(store, "grown-v1", [with_infos([{}, {}])])
+    artifact = derived(store, [parent], [0], [0], "some-v1", "select")
+    grown = put(store, "grown-v1", [with_infos([{}, {}]), with_infos([{"x": 1.5}, {"x": 2.5}])])
+    assert "info/x" in grown.array_names()
+    assert list(wrong_episodes(artifact)) == []
+
+
 def test_a_parent_with_other_episodes_is_noticed(store, pair):
     artifact = derived(store, pair, [0, 1], [5, 5])
     other = store.dataset("toy", "corner", "second-v1")
