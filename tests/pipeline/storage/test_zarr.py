@@ -7,6 +7,7 @@ import zarr
 
 import pipeline.storage.contract
 from pipeline.errors import DamagedArtifact
+from pipeline.machine.files import read_json
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import block_rows, write_arrays
 from pipeline.storage.zarr import ZarrStorage
@@ -98,3 +99,13 @@ def test_small_arrays_are_one_file_beside_their_metadata(tmp_path, rng):
     write_arrays(ZarrStorage(), tmp_path, {"a": rng.normal(size=(40, 3)), "b": np.zeros(0, np.int64)})
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["c.0.0", "zarr.json"]
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["zarr.json"]
+
+
+@pytest.mark.parametrize("shape", [(1000, 8), (50_000, 8)])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_every_chunk_is_followed_by_its_crc(tmp_path, rng, shape, dtype):
+    write_arrays(ZarrStorage(), tmp_path, {"a": rng.integers(0, 100, shape).astype(dtype)})
+    codecs = read_json(tmp_path / "a" / "zarr.json")["codecs"]
+    inner = codecs[0]["configuration"]["codecs"] if codecs[0]["name"] == "sharding_indexed" else codecs
+    assert inner[-1] == {"name": "crc32c"}
+    assert not inner[1]["configuration"].get("checksum")
