@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from pipeline.live.vector import RecordVectorEpisodes
     from pipeline.search.index import ExactIndex
     from pipeline.views.contexts import Contexts
+    from pipeline.views.windows import Windows
 
 __all__ = [
     "Contexts",
@@ -77,6 +78,7 @@ __all__ = [
     "RecordDmEpisodes",
     "RecordEpisodes",
     "RecordVectorEpisodes",
+    "Windows",
     "Workspace",
     "environment_facts",
 ]
@@ -91,6 +93,7 @@ _MODULES = {
     "RecordDmEpisodes": "pipeline.live.dm",
     "RecordEpisodes": "pipeline.live.single",
     "RecordVectorEpisodes": "pipeline.live.vector",
+    "Windows": "pipeline.views.windows",
     "Workspace": "pipeline.dataset.workspace",
     "environment_facts": "pipeline.live.facts",
 }

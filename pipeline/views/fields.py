@@ -1,0 +1,203 @@
+"""What a view gives of each state: arrays of the dataset, frame stacks, and what is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64, Shaped
+
+from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.domains.atari import minimal_actions
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.formats.lram.arrays import joystick
+from pipeline.views.rows import RETURN_TO_GO, RowReader
+from pipeline.views.view import Batch
+from pipeline.wording import check_count
+
+COMPUTED = {
+    "mask": RowSpec(np.dtype(np.bool_), ()),
+    "timestep": RowSpec(np.dtype(np.int64), ()),
+    RETURN_TO_GO: RowSpec(np.dtype(np.float64), ()),
+    "terminated": RowSpec(np.dtype(np.bool_), ()),
+    "truncated": RowSpec(np.dtype(np.bool_), ()),
+    "episode": RowSpec(np.dtype(np.int64), ()),
+}
+"""Fields that no array holds:
+
+* `mask`: whether a row is a state of the episode, and no padding
+* `timestep`: the state's number in its episode
+* `return_to_go`: the sum of discounted rewards from the state to the end of its episode
+* `terminated`, `truncated`: whether the step from this state ended the episode so
+* `episode`: its number in the dataset, once a sample
+"""
+
+REPEAT, ZEROS = "repeat", "zeros"
+
+
+class Fields:
+    """The fields of a view over one dataset.
+
+    Args:
+        dataset: whose arrays are read.
+        names: of the fields; `observation` stands for all arrays of a nested observation.
+        frame_stack: observations that are given together, the newest last.
+        discount: of `return_to_go`.
+        full_actions: actions of an Atari game become their places among all 18.
+        float64: whether float64 stays so.
+
+    Raises UnknownName for a field that there is not, InvalidInput for what cannot be made.
+    """
+
+    def __init__(
+        self,
+        dataset: EpisodeDataset,
+        names: Sequence[str],
+        frame_stack: int = 1,
+        discount: float = 1.0,
+        full_actions: bool = False,
+        float64: bool = False,
+    ) -> None:
+        check_count("frame_stack", frame_stack)
+        self.dataset, self._reader = dataset, RowReader(dataset)
+        self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
+        self.names = [each for name in names for each in self._named(name)]
+        source = self._reader.parameters().get("source", {})
+        stack = source.get("frame_stack", {}) if isinstance(source, dict) else {}
+        self._padding = stack.get("padding", REPEAT)
+        self._table = _table_of(dataset, self._reader.parameters()) if full_actions else None
+
+    def spec(self, name: str) -> RowSpec:
+        """The dtype and shape of one row of a field, as the view gives it."""
+        row = COMPUTED.get(name) or self._reader.spec(name)
+        dtype = np.dtype(np.float32) if row.dtype == np.float64 and not self._float64 else row.dtype
+        if name == "action" and self._table is not None:
+            return RowSpec(self._table.dtype, row.shape)
+        return RowSpec(dtype, (self.frame_stack, *row.shape) if self._stacks(name) else row.shape)
+
+    def read(self, episodes: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, "n length"]) -> Batch:
+        """The fields at some rows of some episodes: (n, length, ...) each, `episode` (n,).
+
+        Rows that are no states of the episode are zeros.
+        """
+        there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
+        return {name: self._read(name, episodes, rows, there) for name in self.names}
+
+    def identity(self) -> dict[str, Any]:
+        """Which episodes the samples are made of."""
+        return {"dataset": self.dataset.name, "episodes": len(self.dataset), "digest": self.dataset.digest()}
+
+    def _read(
+        self,
+        name: str,
+        episodes: Int64[np.ndarray, " n"],
+        rows: Int64[np.ndarray, "n length"],
+        there: Bool[np.ndarray, "n length"],
+    ) -> Shaped[np.ndarray, "n ..."]:
+        if name == "mask":
+            return there
+        if name == "episode":
+            return episodes
+        if name == "timestep":
+            return np.where(there, rows, 0)
+        if name in ("terminated", "truncated"):
+            last = rows == (self._reader.lengths[episodes] - 1)[:, None]
+            return last & there & self._reader.per_episode(name)[episodes][:, None]
+        spec = self.spec(name)
+        out = np.empty((*rows.shape, *spec.shape), spec.dtype)
+        if self._stacks(name):
+            self._fill_stacks(name, out, episodes, rows, there)
+        else:
+            self._fill(name, out, episodes, rows, there)
+        if not there.all():
+            out[~there] = 0
+        return out
+
+    def _fill(
+        self,
+        name: str,
+        out: Shaped[np.ndarray, "n length ..."],
+        episodes: Int64[np.ndarray, " n"],
+        rows: Int64[np.ndarray, "n length"],
+        there: Bool[np.ndarray, "n length"],
+    ) -> None:
+        sample, column = np.nonzero(there & ~_follows(rows, there))
+        ends = np.nonzero(there & ~_precedes(rows, there))[1]
+        counts = ends - column + 1
+        at = sample * rows.shape[1] + column
+        self._copy(name, episodes[sample], rows[sample, column], counts, _flat(out, 2), at)
+
+    def _fill_stacks(
+        self,
+        name: str,
+        out: Shaped[np.ndarray, "n length stack ..."],
+        episodes: Int64[np.ndarray, " n"],
+        rows: Int64[np.ndarray, "n length"],
+        there: Bool[np.ndarray, "n length"],
+    ) -> None:
+        sample, column = np.nonzero(there)
+        newest, size = rows[sample, column], self.frame_stack
+        counts = np.minimum(newest + 1, size)
+        at = (sample * rows.shape[1] + column) * size
+        flat = _flat(out, 3)
+        self._copy(name, episodes[sample], newest - counts + 1, counts, flat, at + size - counts)
+        short = np.flatnonzero(counts < size)
+        for each, missing in zip(short.tolist(), (size - counts[short]).tolist(), strict=True):
+            place = int(at[each])
+            flat[place : place + missing] = flat[place + missing] if self._padding == REPEAT else 0
+
+    def _copy(
+        self,
+        name: str,
+        episodes: Int64[np.ndarray, " runs"],
+        starts: Int64[np.ndarray, " runs"],
+        counts: Int64[np.ndarray, " runs"],
+        out: Shaped[np.ndarray, "rows ..."],
+        at: Int64[np.ndarray, " runs"],
+    ) -> None:
+        if name == RETURN_TO_GO:
+            self._reader.read_returns(self._discount, episodes, starts, counts, out, at)
+        elif name == "action" and self._table is not None:
+            own = np.zeros(out.shape, self._reader.spec(name).dtype)
+            self._reader.read(name, episodes, starts, counts, own, at)
+            out[:] = self._table[own]
+        else:
+            self._reader.read(name, episodes, starts, counts, out, at)
+
+    def _stacks(self, name: str) -> bool:
+        return self.frame_stack > 1 and name.split("/")[0] == "observation"
+
+    def _named(self, name: str) -> list[str]:
+        known = self._reader.names()
+        if name in COMPUTED or name in known:
+            return [name]
+        if inside := [each for each in known if each.startswith(f"{name}/")]:
+            return inside
+        raise unknown_name(f"field of {self.dataset.name}", name, [*known, *COMPUTED])
+
+
+def _follows(rows: Int64[np.ndarray, "n length"], there: Bool[np.ndarray, "n length"]) -> Bool[np.ndarray, "n length"]:
+    """Whether each row is the one after the row before it in its sample."""
+    out = np.zeros(rows.shape, np.bool_)
+    out[:, 1:] = (np.diff(rows, axis=1) == 1) & there[:, :-1]
+    return out
+
+
+def _precedes(rows: Int64[np.ndarray, "n length"], there: Bool[np.ndarray, "n length"]) -> Bool[np.ndarray, "n length"]:
+    """Whether each row is the one before the row after it in its sample."""
+    out = np.zeros(rows.shape, np.bool_)
+    out[:, :-1] = (np.diff(rows, axis=1) == 1) & there[:, 1:]
+    return out
+
+
+def _flat(out: Shaped[np.ndarray, "..."], axes: int) -> Shaped[np.ndarray, "rows ..."]:
+    return out.reshape(-1, *out.shape[axes:])
+
+
+def _table_of(dataset: EpisodeDataset, parameters: dict[str, Any]) -> Int64[np.ndarray, " actions"]:
+    """Of each action of an Atari game its place among all 18. Raises InvalidInput for another domain."""
+    if dataset.artifact is None or dataset.artifact.domain != "atari":
+        raise InvalidInput(f"full_actions=True is for Atari games; {dataset.name} is none.")
+    return np.asarray(joystick(parameters) or minimal_actions(dataset.artifact.task), np.int64)

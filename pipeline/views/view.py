@@ -1,0 +1,63 @@
+"""What every view is: samples of a dataset, by number, in an order that follows from the seed alone."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from pipeline.views.order import Order
+
+Batch = dict[str, Shaped[np.ndarray, "n ..."]]
+"""Arrays of n samples by the name of their field."""
+
+
+class View(ABC):
+    """Samples of a dataset by number: `view[3]` is one, `view.batch(numbers)` many in one read.
+
+    Numbers count on through the epochs: `len(view) * e + i` is sample i of epoch e. A subclass says what lies at a
+    place; places count in natural order, episode by episode, state by state.
+
+    Attributes:
+        order: turns numbers into places.
+    """
+
+    order: Order
+    _epoch = 0
+
+    @abstractmethod
+    def gather(self, places: Int64[np.ndarray, " n"]) -> Batch:
+        """The samples at these places, which may be in any order and repeat."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides which samples there are and in which order: a state that is loaded must agree on it."""
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def batch(self, numbers: Int64[np.ndarray, " n"]) -> Batch:
+        """The samples of these numbers, with an axis in front."""
+        return self.gather(self.order.places(np.asarray(numbers, np.int64) + self._epoch * len(self)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let number 0 be the first sample of this epoch: for a plain `DataLoader`, before each of its iterations.
+
+        Worker processes that outlive an epoch do not see it; `Loader` needs no such call.
+        """
+        self._epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of {self}, which has {len(self):,}")
+        return {name: array[0] for name, array in self.batch(np.array([number % len(self)])).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Some samples, gathered together: what a torch `DataLoader` asks for."""
+        batch = self.batch(np.asarray(indices, np.int64))
+        return [{name: array[i] for name, array in batch.items()} for i in range(len(indices))]

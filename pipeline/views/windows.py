@@ -1,0 +1,127 @@
+"""Windows of a fixed length over the states of a dataset's episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
+from pipeline.errors import InvalidInput
+from pipeline.views.fields import Fields
+from pipeline.views.order import Order
+from pipeline.views.view import Batch, View
+from pipeline.wording import check_choice, check_count
+
+LEFT, RIGHT = "left", "right"
+
+
+class Windows(View):
+    """Windows of `length` states of one episode, every `skip`-th of them.
+
+    Without padding there is a window for each start at which a whole one fits. With `padding="right"` one begins at
+    each state, with `padding="left"` one ends at each state; rows that no state has are zeros, and `mask` is False.
+
+    Args:
+        root: the folder that holds `artifacts`, such as `outputs`; or a workspace.
+        dataset: `domain/task/dataset`.
+        length: rows of a window.
+        fields: step arrays by name, and what is computed: see `pipeline.views.fields`.
+        frame_stack: each observation together with those before it, so many in all, the newest last.
+        skip: the rows of a window lie so many states apart.
+        padding: None, "left" or "right".
+        discount: of `return_to_go`.
+        full_actions: an Atari game's actions by their place among all 18.
+        weights: of episodes; see `Order`.
+        samples: of an epoch, with weights.
+        float64: keep what is float64 so; otherwise it comes as float32.
+        seed: decides the order; None gives the natural one.
+        rank, world_size: of a distributed training; see `Order`.
+        episodes: the first so many alone.
+        storage: `zarr` or `bin`: which of two equal ones is read.
+
+    Raises InvalidInput where no window fits, and for settings that contradict each other.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | Workspace,
+        dataset: str,
+        *,
+        episodes: int | None = None,
+        storage: str = "zarr",
+        **settings: Any,
+    ) -> None:
+        self._set_up(opened(root, dataset, episodes, storage), **settings)
+
+    @classmethod
+    def of(cls, dataset: EpisodeDataset, **settings: Any) -> Windows:
+        """The windows of a dataset that is open already; the settings are those of the class."""
+        view = cls.__new__(cls)
+        view._set_up(dataset, **settings)
+        return view
+
+    def _set_up(
+        self,
+        dataset: EpisodeDataset,
+        *,
+        length: int,
+        fields: Sequence[str] = ("observation", "action", "reward"),
+        frame_stack: int = 1,
+        skip: int = 1,
+        padding: str | None = None,
+        discount: float = 1.0,
+        full_actions: bool = False,
+        weights: Float64[np.ndarray, " n"] | None = None,
+        samples: int | None = None,
+        float64: bool = False,
+        seed: int | None = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        check_count("length", length)
+        check_count("skip", skip)
+        check_choice("padding", padding or "None", ("None", LEFT, RIGHT))
+        self.length, self.skip, self.padding = length, skip, padding
+        self.span = (length - 1) * skip + 1
+        self.fields = Fields(dataset, fields, frame_stack, discount, full_actions, float64)
+        lengths = dataset.lengths
+        starts = lengths if padding else np.maximum(lengths - self.span + 1, 0)
+        if not starts.any():
+            raise InvalidInput(
+                f"No episode of {dataset.name} has {self.span} states, which a window of length={length} with "
+                f"skip={skip} needs; the longest has {lengths.max(initial=0)}. Take a shorter one, or padding='left'."
+            )
+        self.order = Order(np.cumsum(starts), seed, rank, world_size, weights, samples)
+        self._settings = {
+            "length": length, "fields": list(fields), "frame_stack": frame_stack, "skip": skip, "padding": padding,
+            "discount": discount, "full_actions": full_actions, "float64": float64,
+        }  # fmt: skip
+
+    def gather(self, places: Int64[np.ndarray, " n"]) -> Batch:
+        ends = self.order.ends
+        episodes = np.searchsorted(ends, places, "right")
+        begins = places - np.where(episodes > 0, ends[episodes - 1], 0)
+        if self.padding == LEFT:
+            begins = begins - (self.span - 1)
+        rows = begins[:, None] + np.arange(self.length) * self.skip
+        return self.fields.read(episodes, rows)
+
+    def identity(self) -> dict[str, Any]:
+        return {"view": "Windows", **self._settings, **self.fields.identity(), **self.order.identity()}
+
+    def __repr__(self) -> str:
+        return f"Windows({self.fields.dataset.name}: {len(self):,} of length {self.length})"
+
+
+def opened(root: str | Path | Workspace, dataset: str, episodes: int | None, storage: str) -> EpisodeDataset:
+    """A dataset by name, limited to its first `episodes`."""
+    workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
+    found = workspace[dataset]
+    if episodes is None or found.artifact is None:
+        return found
+    return EpisodeDataset(found.artifact.path, None, episodes, found.artifact)
