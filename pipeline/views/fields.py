@@ -14,7 +14,7 @@ from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.formats.lram.arrays import joystick
 from pipeline.views.rows import RETURN_TO_GO, RowReader
-from pipeline.views.view import Batch
+from pipeline.views.view import Samples
 from pipeline.wording import check_count
 
 COMPUTED = {
@@ -77,7 +77,7 @@ class Fields:
             return RowSpec(self._table.dtype, row.shape)
         return RowSpec(dtype, (self.frame_stack, *row.shape) if self._stacks(name) else row.shape)
 
-    def read(self, episodes: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, "n length"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, "n length"]) -> Samples:
         """The fields at some rows of some episodes: (n, length, ...) each, `episode` (n,).
 
         Rows that are no states of the episode are zeros.

@@ -65,7 +65,7 @@ class RowReader:
             episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
         ):
             rewards = self.dataset.episode_rows("reward", episode, start, int(self.lengths[episode]))
-            out[place : place + count] = returns_to_go(rewards, discount)[:count]
+            out[place : place + count] = discounted_returns(rewards, discount)[:count]
 
     def per_episode(self, name: str) -> Shaped[np.ndarray, "n ..."]:
         """A once-per-episode array over all episodes."""
@@ -76,10 +76,10 @@ class RowReader:
         return self.dataset.artifact.manifest.parameters if self.dataset.artifact else {}
 
 
-def returns_to_go(rewards: Shaped[np.ndarray, " n"], discount: float) -> Shaped[np.ndarray, " n"]:
+def discounted_returns(rewards: Shaped[np.ndarray, " n"], discount: float) -> Shaped[np.ndarray, " n"]:
     """(n,) rewards -> (n,) float64 sums of discount**k times the reward k steps later.
 
-    >>> returns_to_go(np.array([1.0, 0.0, 2.0]), 0.5).tolist()
+    >>> discounted_returns(np.array([1.0, 0.0, 2.0]), 0.5).tolist()
     [1.5, 1.0, 2.0]
     """
     out, later = np.empty(len(rewards)), 0.0

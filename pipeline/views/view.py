@@ -12,7 +12,7 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.views.order import Order
 
-Batch = dict[str, Shaped[np.ndarray, "n ..."]]
+Samples = dict[str, Shaped[np.ndarray, "n ..."]]
 """Arrays of n samples by the name of their field."""
 
 
@@ -30,7 +30,7 @@ class View(ABC):
     _epoch = 0
 
     @abstractmethod
-    def gather(self, places: Int64[np.ndarray, " n"]) -> Batch:
+    def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
         """The samples at these places, which may be in any order and repeat."""
 
     @abstractmethod
@@ -40,7 +40,7 @@ class View(ABC):
     def __len__(self) -> int:
         return len(self.order)
 
-    def batch(self, numbers: Int64[np.ndarray, " n"]) -> Batch:
+    def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
         """The samples of these numbers, with an axis in front."""
         return self.gather(self.order.places(np.asarray(numbers, np.int64) + self._epoch * len(self)))
 

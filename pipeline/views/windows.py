@@ -14,7 +14,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.views.fields import Fields
 from pipeline.views.order import Order
-from pipeline.views.view import Batch, View
+from pipeline.views.view import Samples, View
 from pipeline.wording import check_choice, check_count
 
 LEFT, RIGHT = "left", "right"
@@ -56,7 +56,7 @@ class Windows(View):
         storage: str = "zarr",
         **settings: Any,
     ) -> None:
-        self._set_up(opened(root, dataset, episodes, storage), **settings)
+        self._set_up(open_dataset(root, dataset, episodes, storage), **settings)
 
     @classmethod
     def of(cls, dataset: EpisodeDataset, **settings: Any) -> Windows:
@@ -102,7 +102,7 @@ class Windows(View):
             "discount": discount, "full_actions": full_actions, "float64": float64,
         }  # fmt: skip
 
-    def gather(self, places: Int64[np.ndarray, " n"]) -> Batch:
+    def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
         ends = self.order.ends
         episodes = np.searchsorted(ends, places, "right")
         begins = places - np.where(episodes > 0, ends[episodes - 1], 0)
@@ -118,7 +118,7 @@ class Windows(View):
         return f"Windows({self.fields.dataset.name}: {len(self):,} of length {self.length})"
 
 
-def opened(root: str | Path | Workspace, dataset: str, episodes: int | None, storage: str) -> EpisodeDataset:
+def open_dataset(root: str | Path | Workspace, dataset: str, episodes: int | None, storage: str) -> EpisodeDataset:
     """A dataset by name, limited to its first `episodes`."""
     workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
     found = workspace[dataset]

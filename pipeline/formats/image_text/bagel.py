@@ -16,7 +16,7 @@ from pipeline.formats.image_text.labels import Labels
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer import TrainerFormat, label_of
 from pipeline.formats.image_text.trainer_rows import TaskRows, in_lists
-from pipeline.formats.image_text.windows import RowSpans, Windows
+from pipeline.formats.image_text.windows import RowSpans, EpisodeRows
 from pipeline.formats.image_text.wordings import checked_wordings, longest_text, require_actions
 from pipeline.formats.image_text.words import ActionTexts
 
@@ -79,7 +79,7 @@ class BagelFormat(TrainerFormat):
             return {INSTRUCTIONS: in_lists(wordings, starts - first, spans.texts)}
 
         absent = ~data.dataset.per_episode("has_final_observation")
-        windows = Windows(data.dataset.lengths - absent, frames, True)
+        windows = EpisodeRows(data.dataset.lengths - absent, frames, True)
         if not windows.rows:
             raise CannotHold(
                 f"Of the {len(data)} episodes of {label_of([data])} none has two pictures, and the trainer learns from "

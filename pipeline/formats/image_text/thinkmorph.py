@@ -18,7 +18,7 @@ from pipeline.formats.image_text.names import title
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer import TrainerFormat, label_of
 from pipeline.formats.image_text.trainer_rows import TaskRows, in_lists
-from pipeline.formats.image_text.windows import RowSpans, Windows
+from pipeline.formats.image_text.windows import RowSpans, EpisodeRows
 from pipeline.formats.image_text.wordings import longest_text
 
 PROMPT, OUTPUTS = "instruction_list", "output_text_list"
@@ -55,7 +55,7 @@ class ThinkMorphFormat(TrainerFormat):
                 OUTPUTS: in_lists(names, starts - first, spans.texts),
             }
 
-        return TaskRows(data, labels, Windows(data.dataset.lengths, frames, False), tokens, texts)
+        return TaskRows(data, labels, EpisodeRows(data.dataset.lengths, frames, False), tokens, texts)
 
     def _frames(self, data: Outgoing, tokens: PictureTokens, prompt: int, text: int) -> int:
         """Pictures of a row. Raises CannotHold where so many, or two, have too many tokens for the trainer."""

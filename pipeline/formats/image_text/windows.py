@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 
 @dataclass(frozen=True)
-class Windows:
+class EpisodeRows:
     """The rows of one task.
 
     Attributes:
