@@ -56,7 +56,7 @@ class Windows(View):
         storage: str = "zarr",
         **settings: Any,
     ) -> None:
-        self._set_up(open_dataset(root, dataset, episodes, storage), **settings)
+        self._set_up(dataset_named(root, dataset, episodes, storage), **settings)
 
     @classmethod
     def of(cls, dataset: EpisodeDataset, **settings: Any) -> Windows:
@@ -118,7 +118,7 @@ class Windows(View):
         return f"Windows({self.fields.dataset.name}: {len(self):,} of length {self.length})"
 
 
-def open_dataset(root: str | Path | Workspace, dataset: str, episodes: int | None, storage: str) -> EpisodeDataset:
+def dataset_named(root: str | Path | Workspace, dataset: str, episodes: int | None, storage: str) -> EpisodeDataset:
     """A dataset by name, limited to its first `episodes`."""
     workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
     found = workspace[dataset]

@@ -16,7 +16,7 @@ from pipeline.formats.image_text.labels import Labels
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer import TrainerFormat, label_of
 from pipeline.formats.image_text.trainer_rows import TaskRows, in_lists
-from pipeline.formats.image_text.windows import RowSpans, EpisodeRows
+from pipeline.formats.image_text.windows import EpisodeRows, RowSpans
 from pipeline.formats.image_text.wordings import checked_wordings, longest_text, require_actions
 from pipeline.formats.image_text.words import ActionTexts
 

@@ -18,7 +18,7 @@ from pipeline.formats.image_text.names import title
 from pipeline.formats.image_text.tokens import PictureTokens
 from pipeline.formats.image_text.trainer import TrainerFormat, label_of
 from pipeline.formats.image_text.trainer_rows import TaskRows, in_lists
-from pipeline.formats.image_text.windows import RowSpans, EpisodeRows
+from pipeline.formats.image_text.windows import EpisodeRows, RowSpans
 from pipeline.formats.image_text.wordings import longest_text
 
 PROMPT, OUTPUTS = "instruction_list", "output_text_list"

@@ -14,7 +14,7 @@ from pipeline.formats.image_text.labels import BlockLabels, Labels
 from pipeline.formats.image_text.rows import picture_array
 from pipeline.formats.image_text.sharing import RowGroups
 from pipeline.formats.image_text.tokens import PictureTokens
-from pipeline.formats.image_text.windows import RowSpans, EpisodeRows
+from pipeline.formats.image_text.windows import EpisodeRows, RowSpans
 from pipeline.frames.store import PictureBlock
 
 PICTURES = "image_list"
