@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Int64, Shaped
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.formats.lram.arrays import joystick
+from pipeline.views.places import Places, Runs
 from pipeline.views.rows import RETURN_TO_GO, RowReader
 from pipeline.views.view import Samples
 from pipeline.wording import check_count
@@ -83,19 +84,15 @@ class Fields:
         Rows that are no states of the episode are zeros.
         """
         there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
-        return {name: self._read(name, episodes, rows, there) for name in self.names}
+        places = Places(episodes, rows, there, self.frame_stack, self._padding == REPEAT)
+        return {name: self._read(name, places) for name in self.names}
 
     def identity(self) -> dict[str, Any]:
         """Which episodes the samples are made of."""
         return {"dataset": self.dataset.name, "episodes": len(self.dataset), "digest": self.dataset.digest()}
 
-    def _read(
-        self,
-        name: str,
-        episodes: Int64[np.ndarray, " n"],
-        rows: Int64[np.ndarray, "n length"],
-        there: Bool[np.ndarray, "n length"],
-    ) -> Shaped[np.ndarray, "n ..."]:
+    def _read(self, name: str, places: Places) -> Shaped[np.ndarray, "n ..."]:
+        episodes, rows, there = places.episodes, places.rows, places.there
         if name == "mask":
             return there
         if name == "episode":
@@ -108,63 +105,24 @@ class Fields:
         spec = self.spec(name)
         out = np.empty((*rows.shape, *spec.shape), spec.dtype)
         if self._stacks(name):
-            self._fill_stacks(name, out, episodes, rows, there)
+            flat = out.reshape(-1, *spec.shape[1:])
+            self._copy(name, places.stacked_runs, flat)
+            places.fill_stacks(flat)
         else:
-            self._fill(name, out, episodes, rows, there)
-        if not there.all():
+            self._copy(name, places.runs, out.reshape(-1, *spec.shape))
+        if not places.whole:
             out[~there] = 0
         return out
 
-    def _fill(
-        self,
-        name: str,
-        out: Shaped[np.ndarray, "n length ..."],
-        episodes: Int64[np.ndarray, " n"],
-        rows: Int64[np.ndarray, "n length"],
-        there: Bool[np.ndarray, "n length"],
-    ) -> None:
-        sample, column = np.nonzero(there & ~_follows(rows, there))
-        ends = np.nonzero(there & ~_precedes(rows, there))[1]
-        counts = ends - column + 1
-        at = sample * rows.shape[1] + column
-        self._copy(name, episodes[sample], rows[sample, column], counts, _flat(out, 2), at)
-
-    def _fill_stacks(
-        self,
-        name: str,
-        out: Shaped[np.ndarray, "n length stack ..."],
-        episodes: Int64[np.ndarray, " n"],
-        rows: Int64[np.ndarray, "n length"],
-        there: Bool[np.ndarray, "n length"],
-    ) -> None:
-        sample, column = np.nonzero(there)
-        newest, size = rows[sample, column], self.frame_stack
-        counts = np.minimum(newest + 1, size)
-        at = (sample * rows.shape[1] + column) * size
-        flat = _flat(out, 3)
-        self._copy(name, episodes[sample], newest - counts + 1, counts, flat, at + size - counts)
-        short = np.flatnonzero(counts < size)
-        for each, missing in zip(short.tolist(), (size - counts[short]).tolist(), strict=True):
-            place = int(at[each])
-            flat[place : place + missing] = flat[place + missing] if self._padding == REPEAT else 0
-
-    def _copy(
-        self,
-        name: str,
-        episodes: Int64[np.ndarray, " runs"],
-        starts: Int64[np.ndarray, " runs"],
-        counts: Int64[np.ndarray, " runs"],
-        out: Shaped[np.ndarray, "rows ..."],
-        at: Int64[np.ndarray, " runs"],
-    ) -> None:
+    def _copy(self, name: str, runs: Runs, out: Shaped[np.ndarray, "rows ..."]) -> None:
         if name == RETURN_TO_GO:
-            self._reader.read_returns(self._discount, episodes, starts, counts, out, at)
+            self._reader.read_returns(self._discount, *runs.before(out))
         elif name == "action" and self._table is not None:
             own = np.zeros(out.shape, self._reader.spec(name).dtype)
-            self._reader.read(name, episodes, starts, counts, own, at)
+            self._reader.read(name, *runs.before(own))
             out[:] = self._table[own]
         else:
-            self._reader.read(name, episodes, starts, counts, out, at)
+            self._reader.read(name, *runs.before(out))
 
     def _stacks(self, name: str) -> bool:
         return self.frame_stack > 1 and name.split("/")[0] == "observation"
@@ -176,24 +134,6 @@ class Fields:
         if inside := [each for each in known if each.startswith(f"{name}/")]:
             return inside
         raise unknown_name(f"field of {self.dataset.name}", name, [*known, *COMPUTED])
-
-
-def _follows(rows: Int64[np.ndarray, "n length"], there: Bool[np.ndarray, "n length"]) -> Bool[np.ndarray, "n length"]:
-    """Whether each row is the one after the row before it in its sample."""
-    out = np.zeros(rows.shape, np.bool_)
-    out[:, 1:] = (np.diff(rows, axis=1) == 1) & there[:, :-1]
-    return out
-
-
-def _precedes(rows: Int64[np.ndarray, "n length"], there: Bool[np.ndarray, "n length"]) -> Bool[np.ndarray, "n length"]:
-    """Whether each row is the one before the row after it in its sample."""
-    out = np.zeros(rows.shape, np.bool_)
-    out[:, :-1] = (np.diff(rows, axis=1) == 1) & there[:, 1:]
-    return out
-
-
-def _flat(out: Shaped[np.ndarray, "..."], axes: int) -> Shaped[np.ndarray, "rows ..."]:
-    return out.reshape(-1, *out.shape[axes:])
 
 
 def _table_of(dataset: EpisodeDataset, parameters: dict[str, Any]) -> Int64[np.ndarray, " actions"]:

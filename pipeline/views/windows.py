@@ -28,7 +28,7 @@ class Windows(View):
 
     Args:
         root: the folder that holds `artifacts`, such as `outputs`; or a workspace.
-        dataset: `domain/task/dataset`.
+        dataset: `domain/task/dataset`; or one that is open already.
         length: rows of a window.
         fields: step arrays by name, and what is computed: see `pipeline.views.fields`.
         frame_stack: each observation together with those before it, so many in all, the newest last.
@@ -50,24 +50,7 @@ class Windows(View):
     def __init__(
         self,
         root: str | Path | Workspace,
-        dataset: str,
-        *,
-        episodes: int | None = None,
-        storage: str = "zarr",
-        **settings: Any,
-    ) -> None:
-        self._set_up(dataset_named(root, dataset, episodes, storage), **settings)
-
-    @classmethod
-    def of(cls, dataset: EpisodeDataset, **settings: Any) -> Windows:
-        """The windows of a dataset that is open already; the settings are those of the class."""
-        view = cls.__new__(cls)
-        view._set_up(dataset, **settings)
-        return view
-
-    def _set_up(
-        self,
-        dataset: EpisodeDataset,
+        dataset: str | EpisodeDataset,
         *,
         length: int,
         fields: Sequence[str] = ("observation", "action", "reward"),
@@ -82,18 +65,21 @@ class Windows(View):
         seed: int | None = 0,
         rank: int = 0,
         world_size: int = 1,
+        episodes: int | None = None,
+        storage: str = "zarr",
     ) -> None:
+        found = dataset_named(root, dataset, episodes, storage)
         check_count("length", length)
         check_count("skip", skip)
         check_choice("padding", padding or "None", ("None", LEFT, RIGHT))
         self.length, self.skip, self.padding = length, skip, padding
         self.span = (length - 1) * skip + 1
-        self.fields = Fields(dataset, fields, frame_stack, discount, full_actions, float64)
-        lengths = dataset.lengths
+        self.fields = Fields(found, fields, frame_stack, discount, full_actions, float64)
+        lengths = found.lengths
         starts = lengths if padding else np.maximum(lengths - self.span + 1, 0)
         if not starts.any():
             raise InvalidInput(
-                f"No episode of {dataset.name} has {self.span} states, which a window of length={length} with "
+                f"No episode of {found.name} has {self.span} states, which a window of length={length} with "
                 f"skip={skip} needs; the longest has {lengths.max(initial=0)}. Take a shorter one, or padding='left'."
             )
         self.order = Order(np.cumsum(starts), seed, rank, world_size, weights, samples)
@@ -101,6 +87,11 @@ class Windows(View):
             "length": length, "fields": list(fields), "frame_stack": frame_stack, "skip": skip, "padding": padding,
             "discount": discount, "full_actions": full_actions, "float64": float64,
         }  # fmt: skip
+
+    @classmethod
+    def of(cls, dataset: EpisodeDataset, **settings: Any) -> Windows:
+        """The windows of a dataset that is open already; the settings are those of the class."""
+        return cls("", dataset, **settings)
 
     def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
         ends = self.order.ends
@@ -118,10 +109,13 @@ class Windows(View):
         return f"Windows({self.fields.dataset.name}: {len(self):,} of length {self.length})"
 
 
-def dataset_named(root: str | Path | Workspace, dataset: str, episodes: int | None, storage: str) -> EpisodeDataset:
-    """A dataset by name, limited to its first `episodes`."""
-    workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
-    found = workspace[dataset]
-    if episodes is None or found.artifact is None:
-        return found
-    return EpisodeDataset(found.artifact.path, None, episodes, found.artifact)
+def dataset_named(
+    root: str | Path | Workspace, dataset: str | EpisodeDataset, episodes: int | None, storage: str
+) -> EpisodeDataset:
+    """A dataset by name, or one that is open already, limited to its first `episodes`."""
+    if isinstance(dataset, str):
+        workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
+        dataset = workspace[dataset]
+    if episodes is None or dataset.artifact is None:
+        return dataset
+    return EpisodeDataset(dataset.artifact.path, None, episodes, dataset.artifact)
