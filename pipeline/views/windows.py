@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
+from numpy.typing import ArrayLike
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -36,7 +37,7 @@ class Windows(View):
         padding: None, "left" or "right".
         discount: of `return_to_go`.
         full_actions: an Atari game's actions by their place among all 18.
-        weights: of episodes; see `Order`.
+        weights: (n,) of episodes, or "return"; see `Order`.
         samples: of an epoch, with weights.
         float64: keep what is float64 so; otherwise it comes as float32.
         seed: decides the order; None gives the natural one.
@@ -59,7 +60,7 @@ class Windows(View):
         padding: str | None = None,
         discount: float = 1.0,
         full_actions: bool = False,
-        weights: Float64[np.ndarray, " n"] | None = None,
+        weights: str | ArrayLike | None = None,
         samples: int | None = None,
         float64: bool = False,
         seed: int | None = 0,
@@ -82,7 +83,9 @@ class Windows(View):
                 f"No episode of {found.name} has {self.span} states, which a window of length={length} with "
                 f"skip={skip} needs; the longest has {lengths.max(initial=0)}. Take a shorter one, or padding='left'."
             )
-        self.order = Order(np.cumsum(starts), seed, rank, world_size, weights, samples)
+        self.order = Order.of(
+            found, np.cumsum(starts), seed=seed, rank=rank, world_size=world_size, weights=weights, samples=samples
+        )
         self._settings = {
             "length": length, "fields": list(fields), "frame_stack": frame_stack, "skip": skip, "padding": padding,
             "discount": discount, "full_actions": full_actions, "float64": float64,
