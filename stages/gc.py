@@ -11,8 +11,8 @@ from pathlib import Path
 from beartype import beartype
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, PARTS, Artifact
+from pipeline.artifacts.beside import forget, left_alone
 from pipeline.artifacts.claim import DRAFT, LEASES, STALE, lease_of
-from pipeline.artifacts.whole import memory_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
@@ -40,8 +40,8 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
         total, found = total + size, True
         log.info("%s %s (%s, %s)", "removed" if delete else "would remove", path, why, human_bytes(size))
         if delete:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-            memory_of(path).unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            forget(path)
     if found and not delete:
         command = Command("gc", settings={"stage.gc.delete": True})
         log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
@@ -72,6 +72,8 @@ def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
     abandoned = [path for path in sorted(folder.glob(LEASES)) if is_abandoned(path)]
     for path in abandoned:
         yield path, "a lock that names no process"
+    for path in left_alone(folder):
+        yield path, "what was remembered of an artifact that is gone"
     for path in sorted(folder.iterdir()):
         if path.name.startswith(STALE):
             yield path, "an unfinished run with other settings"

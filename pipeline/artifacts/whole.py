@@ -6,15 +6,17 @@ and inodes of its files, and their checksums. Whatever writes into a file change
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
+from pipeline.artifacts.beside import CHECKED, beside
 from pipeline.digest import digest_file
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json, write_atomic
@@ -27,6 +29,9 @@ TICK_NS = 100_000_000
 
 SECOND_NS = 1_000_000_000
 
+KEPT_EVERY_S = 10.0
+"""What is found whole group by group is remembered at most so often: all of it is written each time."""
+
 log = logging.getLogger(__name__)
 
 _read_here: dict[tuple[Path, str], str] = {}
@@ -34,8 +39,8 @@ _read_here: dict[tuple[Path, str], str] = {}
 
 
 def memory_of(folder: Path) -> Path:
-    """Where an artifact's stamps are kept: beside its folder, so that the folder holds what the manifest lists."""
-    return folder.parent / f".{folder.name}.checked"
+    """Where an artifact's stamps are kept."""
+    return beside(folder, CHECKED)
 
 
 def damage_in(folder: Path, groups: Mapping[str, Files], fresh: bool = False) -> list[str]:
@@ -45,17 +50,65 @@ def damage_in(folder: Path, groups: Mapping[str, Files], fresh: bool = False) ->
     """
     known = {} if fresh else _remembered(folder)
     learnt: dict[str, str] = {}
-    found: list[str] = []
-    for group, files in groups.items():
-        stamp, newest, wrong = _stamp(folder, files)
-        if not wrong and stamp not in (_read_here.get((folder, group)), known.get(group)):
-            wrong = [f"{name} has other bytes than when it was made" for name in _changed(folder, files)]
-            if not wrong and _is_settled(newest):
-                _read_here[folder, group] = learnt[group] = stamp
-        found += wrong
+    found = [wrong for group, files in groups.items() for wrong in _damage(folder, group, files, known, learnt)]
     if learnt:
         _remember(folder, _remembered(folder) | learnt)
     return found
+
+
+def changed_in(folder: Path, files: Files) -> list[str]:
+    """The files that are missing or changed. All are read now: what a few small ones hold, no stamp remembers."""
+    _, _, wrong = _stamp(folder, files)
+    return wrong or _other_bytes(folder, files)
+
+
+class OneByOne:
+    """Checks groups of an artifact's files each before it is read first: what is remembered is read and kept seldom.
+
+    A dataset may have a hundred thousand parts, and a trainer begins with the first batch.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Any] | None = None
+        self._learnt: dict[str, str] = {}
+        self._kept = time.monotonic()
+        self._whole: set[str] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OneByOne, (self._folder,)
+
+    def damage(self, group: str, files: Callable[[], Files]) -> list[str]:
+        """The files of a group that are missing or changed; those of a group that was whole are not looked at again."""
+        if group in self._whole:
+            return []
+        if self._known is None:
+            self._known = _remembered(self._folder)
+            atexit.register(self.keep)
+        if wrong := _damage(self._folder, group, files(), self._known, self._learnt):
+            return wrong
+        self._whole.add(group)
+        if self._learnt and time.monotonic() - self._kept > KEPT_EVERY_S:
+            self.keep()
+        return []
+
+    def keep(self) -> None:
+        """Remember for other processes what was found whole since the last time."""
+        if self._learnt and self._folder.is_dir():
+            _remember(self._folder, _remembered(self._folder) | self._learnt)
+        self._learnt, self._kept = {}, time.monotonic()
+
+
+def _damage(
+    folder: Path, group: str, files: Files, known: Mapping[str, Any], learnt: MutableMapping[str, str]
+) -> list[str]:
+    """What is wrong with a group; `learnt` gets its stamp where it had to be read, and was whole."""
+    stamp, newest, wrong = _stamp(folder, files)
+    if not wrong and stamp not in (_read_here.get((folder, group)), known.get(group)):
+        wrong = _other_bytes(folder, files)
+        if not wrong and _is_settled(newest):
+            _read_here[folder, group] = learnt[group] = stamp
+    return wrong
 
 
 def table_digest(groups: Iterable[Files]) -> str:
@@ -80,8 +133,9 @@ def _stamp(folder: Path, files: Files) -> tuple[str, int, list[str]]:
     return blake3(json.dumps(rows).encode()).hexdigest(16), newest, wrong
 
 
-def _changed(folder: Path, files: Files) -> list[str]:
-    return [name for name, record in sorted(files.items()) if digest_file(folder / name) != record["blake3"]]
+def _other_bytes(folder: Path, files: Files) -> list[str]:
+    changed = (name for name, record in sorted(files.items()) if digest_file(folder / name) != record["blake3"])
+    return [f"{name} has other bytes than when it was made" for name in changed]
 
 
 def _is_settled(newest: int) -> bool:

@@ -16,6 +16,7 @@ from pipeline.artifacts.store import ArtifactStore, artifact_in_place, same_cont
 from pipeline.artifacts.whole import damage_in
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
+from pipeline.dataset.indexing import keep_index
 from pipeline.dataset.origin import changed_since_export
 from pipeline.dataset.parts import FileTable, unpack
 from pipeline.dataset.reader import EpisodeDataset
@@ -263,8 +264,10 @@ def commit(
     if existing:
         manifest.write(folder)
         draft.discard()
+        keep_index(Artifact(folder, manifest))
         return
     manifest.write(folder)
     sync_tree(folder)
     draft.commit()
+    keep_index(Artifact(draft.final, manifest))
     (draft.final / IDENTITY).unlink()  # last: a draft without it would not be taken over after a kill

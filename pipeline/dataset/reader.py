@@ -16,6 +16,9 @@ from jaxtyping import Int64, Shaped
 from pipeline.artifacts.artifact import EPISODES, Artifact, Part, artifact_at
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, mask_of, step_arrays
 from pipeline.dataset.ends import own_discounts
+from pipeline.dataset.episode_slice import EpisodeSlice, no_episode
+from pipeline.dataset.index import DatasetIndex
+from pipeline.dataset.indexing import index_of, require_listed
 from pipeline.dataset.parts import ENDS, runs_of, some_of, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.shares import own_shares, shares_of
@@ -30,6 +33,8 @@ from pipeline.wording import how_many
 OPEN_PARTS = 4
 """So many parts a reader keeps open."""
 
+MANY_PARTS = 2000
+"""Of so many parts the files are checked when each part is opened, of fewer all when the dataset is."""
 
 PER_EPISODE = (*SUMMARY, "return", "digest")
 """What `EpisodeDataset.per_episode` knows."""
@@ -75,11 +80,15 @@ class EpisodeDataset:
         if episodes is not None and episodes > total:
             raise InvalidInput(f"{folder} holds {how_many(total, 'episodes')}, {episodes} were asked for.")
         self._count = total if episodes is None else episodes
-        if artifact is not None and not artifact.is_derived:  # of a derived one, the shares are known to be whole
-            artifact.require_whole(artifact.groups(self._count))
         self._first = np.cumsum([0, *(share.episodes for share in self._shares)])
-        rows = np.concatenate([np.diff(self._ends(p), prepend=0) for p in self._used()] or [np.zeros(0, np.int64)])
-        self.lengths = rows[: self._count] - 1
+        self._index: DatasetIndex | None = None
+        self._checks_parts = False
+        if artifact is not None and not artifact.is_derived:  # of a derived one, the shares are known to be whole
+            self._checks_parts = len(self._used()) > MANY_PARTS
+            if not self._checks_parts:
+                artifact.require_whole(artifact.groups(self._count))
+            self._index = self._indexed(artifact)
+        self.lengths = self._index.lengths if self._index else self._lengths()
         self.state_ends = np.cumsum(self.lengths)
 
     @staticmethod
@@ -126,6 +135,8 @@ class EpisodeDataset:
 
     def array_names(self) -> list[str]:
         """Names of the step arrays."""
+        if self._index:
+            return sorted(self._index.stored)
         return sorted({name for part in self._used() for name in step_arrays(self._open(part))})
 
     def reset_specs(self) -> dict[str, RowSpec]:
@@ -137,6 +148,8 @@ class EpisodeDataset:
 
         Among them is a mask for each info that only some steps have; `beside` gives an episode in these arrays.
         """
+        if self._index:
+            return dict(self._index.specs)
         parts = [step_arrays(self._open(part)) for part in self._used()]
         rows = {name: RowSpec.of(array) for part in reversed(parts) for name, array in part.items()}
         for name in [name for name in rows if name.startswith(INFO) and any(name not in part for part in parts)]:
@@ -211,7 +224,7 @@ class EpisodeDataset:
             return EpisodeSlice(self, range(self._count)[index])
         number = operator.index(index)
         if not -self._count <= number < self._count:
-            raise _no_episode(number, self.name, self._count)
+            raise no_episode(number, self.name, self._count)
         number %= self._count
         part = int(np.searchsorted(self._first, number, "right")) - 1
         return unpack(some_of(self._open(part), of_part := number - int(self._first[part]), of_part + 1))[0]
@@ -225,7 +238,7 @@ class EpisodeDataset:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open files: each process opens its own."""
-        return {**self.__dict__, "_opened": {}}
+        return {**self.__dict__, "_opened": {}, "_index": self._index if self._checks_parts else None}
 
     def parts_between(self, start: int, stop: int) -> Iterator[tuple[range, Mapping[str, ReadableArray]]]:
         """The parts that hold the episodes [start, stop): the numbers of each one's episodes, and its arrays.
@@ -275,7 +288,9 @@ class EpisodeDataset:
         return rows[keep]
 
     def _row(self, name: str) -> RowSpec:
-        for part in self._used():
+        if self._index and name in self._index.stored:
+            return self._index.stored[name]
+        for part in self._used() if self._index is None else ():
             if (array := self._open(part).get(f"{STEPS}{name}")) is not None:
                 return RowSpec.of(array)
         once = {**dict.fromkeys(PER_EPISODE, "per_episode"), **dict.fromkeys(TEXTS, "texts")}.get(name)
@@ -289,60 +304,33 @@ class EpisodeDataset:
     def _used(self) -> range:
         return range(int(np.searchsorted(self._first, self._count, "left")))
 
+    def _indexed(self, artifact: Artifact) -> DatasetIndex | None:
+        """The index of these episodes; None where there is none because parts behind them are damaged."""
+        try:
+            return index_of(artifact).first(self._count)
+        except DamagedArtifact:
+            if len(self._used()) == len(self._shares):
+                raise
+            return None
+
+    def _lengths(self) -> Int64[np.ndarray, " n"]:
+        rows = [np.diff(self._ends(part), prepend=0) for part in self._used()]
+        return np.concatenate(rows or [np.zeros(0, np.int64)])[: self._count] - 1
+
     def _ends(self, part: int) -> Int64[np.ndarray, " episodes"]:
         ends, share = self._open(part)[ENDS][:], self._shares[part]
-        if share.chosen is not None:
-            return ends
-        listed = share.part
-        if len(ends) != listed.episodes or (len(ends) and int(ends[-1]) != listed.states + listed.episodes):
-            raise DamagedArtifact(
-                f"{share.folder} has {how_many(len(ends), 'episodes')}; {listed.episodes} with "
-                f"{how_many(listed.states, 'states')} are listed."
-            )
+        if share.chosen is None:
+            require_listed(share.folder, share.part, ends)
         return ends
 
     def _open(self, part: int) -> Mapping[str, ReadableArray]:
         """The arrays of a part; the least recently used part is closed where too many are open."""
         arrays = self._opened.pop(part, None)
         if arrays is None:
+            if self._checks_parts and self._index:
+                self._index.require_part(part)
             arrays = self._shares[part].open()
         self._opened[part] = arrays
         if len(self._opened) > OPEN_PARTS:
             del self._opened[next(iter(self._opened))]
         return arrays
-
-
-class EpisodeSlice(Sequence[Episode]):
-    """Some episodes of a dataset, in the order of `numbers`; each is read when it is asked for."""
-
-    def __init__(self, dataset: EpisodeDataset, numbers: range) -> None:
-        self._dataset, self._numbers = dataset, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-    @overload
-    def __getitem__(self, index: slice) -> EpisodeSlice: ...
-    def __getitem__(self, index: int | slice) -> Episode | EpisodeSlice:
-        if isinstance(index, slice):
-            return EpisodeSlice(self._dataset, self._numbers[index])
-        if not -len(self) <= index < len(self):
-            raise _no_episode(index, repr(self), len(self))
-        return self._dataset[self._numbers[index]]
-
-    def __iter__(self) -> Iterator[Episode]:
-        if self._numbers.step == 1:
-            return self._dataset._between(self._numbers.start, self._numbers.stop)
-        return (self._dataset[number] for number in self._numbers)
-
-    def __repr__(self) -> str:
-        numbers = self._numbers
-        return f"{self._dataset.name}[{numbers.start}:{numbers.stop}{f':{numbers.step}' if numbers.step != 1 else ''}]"
-
-
-def _no_episode(index: int, where: str, count: int) -> IndexError:
-    return IndexError(
-        f"episode {index} of {where}, which has {f'{count}: {-count} to {count - 1}' if count else 'none'}"
-    )

@@ -15,6 +15,7 @@ from pipeline.artifacts.derived import DERIVED_BY, REFERENCES
 from pipeline.artifacts.store import ArtifactStore, same_content
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.grow import same_settings
+from pipeline.dataset.indexing import keep_index
 from pipeline.dataset.prefix import episodes_parent
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.shares import DIGEST, NUMBER, OWNER
@@ -108,6 +109,7 @@ def derive(
             return same_content(existing, manifest.digest)
         draft.commit()
         (draft.final / IDENTITY).unlink(missing_ok=True)
+        keep_index(Artifact(draft.final, manifest))
     return Artifact(draft.final, manifest, built=True)
 
 
