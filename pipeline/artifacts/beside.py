@@ -19,7 +19,7 @@ CHECKED, INDEX, ROWS = KEPT = ("checked", "index", "rows")
 """Stamps of files that were found whole; a dataset's index; its small rows, decoded."""
 
 
-def beside(folder: Path, ending: str) -> Path:
+def hidden_beside(folder: Path, ending: str) -> Path:
     """Where something of an artifact is kept: `.NAME.ending` beside its folder."""
     return folder.parent / f".{folder.name}.{ending}"
 
@@ -38,9 +38,9 @@ def private_place(folder: Path, ending: str) -> Path | None:
     return own / f"{name}.{ending}"
 
 
-def places_of(folder: Path, ending: str) -> Iterator[Path]:
+def hidden_places(folder: Path, ending: str) -> Iterator[Path]:
     """Where it may be kept, the first choice first."""
-    yield beside(folder, ending)
+    yield hidden_beside(folder, ending)
     if (path := private_place(folder, ending)) is not None:
         yield path
 
@@ -48,7 +48,7 @@ def places_of(folder: Path, ending: str) -> Iterator[Path]:
 def forget(folder: Path) -> None:
     """Remove all that is kept beside an artifact's folder, which is gone."""
     for ending in KEPT:
-        remove(beside(folder, ending))
+        remove(hidden_beside(folder, ending))
 
 
 def remove(path: Path) -> None:

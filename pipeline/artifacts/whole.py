@@ -16,7 +16,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from pipeline.artifacts.beside import CHECKED, beside
+from pipeline.artifacts.beside import CHECKED, hidden_beside
 from pipeline.digest import digest_file
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json, write_atomic
@@ -40,7 +40,7 @@ _read_here: dict[tuple[Path, str], str] = {}
 
 def memory_of(folder: Path) -> Path:
     """Where an artifact's stamps are kept."""
-    return beside(folder, CHECKED)
+    return hidden_beside(folder, CHECKED)
 
 
 def damage_in(folder: Path, groups: Mapping[str, Files], fresh: bool = False) -> list[str]:

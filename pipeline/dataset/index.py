@@ -16,18 +16,20 @@ import numpy as np
 from blake3 import blake3
 from jaxtyping import Bool, Int64, Shaped
 
-from pipeline.artifacts.artifact import PARTS
+from pipeline.artifacts.artifact import PARTS, Part
+from pipeline.artifacts.beside import INDEX, hidden_beside
 from pipeline.artifacts.store import artifact_in_place
 from pipeline.artifacts.whole import Files, OneByOne
 from pipeline.dataset.columns import STEPS, RowSpec, mask_of
-from pipeline.episode import INFO
+from pipeline.digest import combine
+from pipeline.episode import INFO, PRESENT, SUMMARY
 from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
 from pipeline.wording import few, how_many
 
 INDEX_VERSION = 1
 
-ONCE = ("return", "terminated", "truncated")
-"""Once-per-episode arrays that an index holds: what views draw episodes by, and say of their last states."""
+ONCE = ("return", *SUMMARY, "digest")
+"""Once-per-episode arrays that an index holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,25 @@ class DatasetIndex:
         """Rows of all episodes."""
         return int(self.ends[-1]) if self.count else 0
 
-    def once(self, name: str) -> Shaped[np.ndarray, " n"]:
-        """`return`, `terminated` or `truncated` of each episode."""
+    def once(self, name: str) -> Shaped[np.ndarray, "n ..."]:
+        """An array of `ONCE` over all episodes."""
         return self.arrays[name][: self.count]
+
+    def digest(self, episodes: int) -> str:
+        """The digest of the first `episodes` episodes, as a manifest of them alone would say it.
+
+        Raises DamagedArtifact where what is kept of the episodes does not give what the manifest says of all of them.
+        """
+        if episodes == len(self.arrays["digest"]):
+            return str(self.values["digest"])
+        if combine([self.arrays["digest"].tobytes()]) != self.values["digest"]:
+            raise self._damaged()
+        return combine([self.arrays["digest"][:episodes].tobytes()])
+
+    @property
+    def parts(self) -> int:
+        """How many parts all owners have."""
+        return sum(len(owner.arrays["part_names"]) for owner in self.owners)
 
     def first(self, episodes: int) -> DatasetIndex:
         """The index of the first `episodes`. Raises InvalidInput where there are fewer."""
@@ -102,18 +120,16 @@ class DatasetIndex:
 
     @cached_property
     def stored(self) -> dict[str, RowSpec]:
-        """One row of each step array that lies in some part, by name; of a derived dataset, in one of its parents."""
+        """One row of each step array that any part has in which some episode lies, by name."""
         stored = {name: RowSpec(np.dtype(dtype), tuple(shape)) for name, dtype, shape in self.values["arrays"]}
-        if self.others:
-            return stored
-        return {name: row for name, row in stored.items() if self.has(name)[: self.used_parts].any()}
+        return {name: row for name, row in stored.items() if not _may_lack(name) or self._having(name).any()}
 
     @cached_property
     def specs(self) -> dict[str, RowSpec]:
-        """One row of each step array that any episode has, by name, and of the mask of each info that some lack."""
+        """`stored`, and a mask for each info that some parts lack."""
         specs = dict(self.stored)
         for name in [name for name in specs if name.startswith(INFO)]:
-            if not all(owner.has(name)[: owner.used_parts].all() for owner in self.owners):
+            if not self._having(name).all():
                 specs.setdefault(mask_of(name), RowSpec(np.dtype(np.bool_), ()))
         return dict(sorted(specs.items()))
 
@@ -132,18 +148,24 @@ class DatasetIndex:
         """The part of an owner in which each row lies."""
         return np.searchsorted(self.arrays["part_rows"], rows, "right") - 1
 
+    def part(self, part: int) -> Part:
+        """An owner's part, of which its bytes and facts are not known."""
+        firsts, rows = (self.arrays[name][part : part + 2].tolist() for name in ("part_firsts", "part_rows"))
+        episodes = firsts[1] - firsts[0]
+        return Part(self.arrays["part_names"][part].decode(), episodes, rows[1] - rows[0] - episodes, 0)
+
     def part_folder(self, part: int) -> Path:
         """The folder of an owner's part."""
         return self.folder / self._group(part)
 
     def has(self, name: str) -> Bool[np.ndarray, " parts"]:
         """Which of an owner's parts have a step array."""
-        if name not in self._having:
+        if name not in self._had:
             offsets, files = self.arrays["file_offsets"], self.arrays["file_names"]
             wanted = [self._file_numbers.get(each, -1) for each in (f"{STEPS}{name}/zarr.json", f"{STEPS}{name}.bin")]
             before = np.concatenate([[0], np.cumsum(np.isin(files, wanted))])
-            self._having[name] = np.diff(before[offsets]) > 0
-        return self._having[name]
+            self._had[name] = np.diff(before[offsets]) > 0
+        return self._had[name]
 
     def files(self, part: int) -> Files:
         """Size and checksum of the files of an owner's part, by their path below its folder."""
@@ -159,9 +181,7 @@ class DatasetIndex:
             )
         ]
         if check_of(rows) != self.arrays["part_checks"][part].tobytes():
-            raise DamagedArtifact(
-                f"The index of {self.folder} is damaged.", f"rm {self.folder.parent}/.{self.folder.name}.index"
-            )
+            raise self._damaged()
         group = self._group(part)
         return {f"{group}/{name}": {"size": size, "blake3": digest} for name, size, digest in rows}
 
@@ -189,7 +209,7 @@ class DatasetIndex:
             parts = max(owner.used_parts - 1, 0)  # the last one may have been replaced by a larger one
             hasher.update(owner.arrays["part_checks"][:parts].tobytes())
             hasher.update(owner.ends[owner.arrays["part_firsts"][parts] :].tobytes())
-        for each in ("owner", "first") if self.others else ():
+        for each in ("owner", "first", "ends") if self.others else ():
             hasher.update(self.arrays[each][: self.count].tobytes())
         return hasher.digest(16)
 
@@ -198,12 +218,28 @@ class DatasetIndex:
 
         return reopened, (self.folder, self.values["manifest"], self.count, self.likeness())
 
+    def _damaged(self) -> DamagedArtifact:
+        path = hidden_beside(self.folder, INDEX)
+        return DamagedArtifact(f"The index {path} is damaged. It is made again where it is removed.", f"rm {path}")
+
     @cached_property
     def _checks(self) -> OneByOne:
         return OneByOne(self.folder)
 
+    def _having(self, name: str) -> Bool[np.ndarray, " parts"]:
+        """Of the parts in which some episode lies, whatever owner has them: which have a step array."""
+        return np.concatenate([owner.has(name)[used] for owner, used in zip(self.owners, self._used, strict=True)])
+
     @cached_property
-    def _having(self) -> dict[str, Bool[np.ndarray, " parts"]]:
+    def _used(self) -> list[Shaped[np.ndarray, " used"]]:
+        """Of each owner, the parts in which some episode lies."""
+        if not self.others:
+            return [np.arange(self.used_parts)]
+        of, firsts = self.places(np.arange(self.count))
+        return [np.unique(owner.part_of(firsts[of == number])) for number, owner in enumerate(self.others)]
+
+    @cached_property
+    def _had(self) -> dict[str, Bool[np.ndarray, " parts"]]:
         return {}
 
     @cached_property
@@ -212,6 +248,10 @@ class DatasetIndex:
 
     def _group(self, part: int) -> str:
         return f"{PARTS}/{self.arrays['part_names'][part].decode()}"
+
+
+def _may_lack(name: str) -> bool:
+    return name.startswith((INFO, PRESENT))
 
 
 def check_of(files: list[tuple[str, int, str]]) -> bytes:

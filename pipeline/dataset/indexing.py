@@ -15,16 +15,17 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.artifacts.artifact import MANIFEST, PARTS, Artifact, Part
-from pipeline.artifacts.beside import INDEX, places_of
+from pipeline.artifacts.beside import INDEX, hidden_places
 from pipeline.artifacts.derived import REFERENCES, referred_to
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import artifact_in_place
 from pipeline.artifacts.whole import Files, changed_in
 from pipeline.dataset.index import INDEX_VERSION, ONCE, DatasetIndex, check_of
 from pipeline.dataset.parts import ENDS
-from pipeline.dataset.sections import Sections, read_sections, write_sections
+from pipeline.dataset.sections import SectionArrays, Sections, read_sections, write_sections
 from pipeline.dataset.shares import NUMBER, OWNER, shares_of
-from pipeline.digest import digest_file
+from pipeline.digest import DIGEST_BYTES, digest_file
+from pipeline.episode import SUMMARY
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.progress import progress
 from pipeline.storage.choice import open_arrays
@@ -41,11 +42,19 @@ LONG = 500
 READ = (ENDS, *(f"episodes/{name}" for name in ONCE))
 """The arrays of a part that an index is made of."""
 
+LATER = ("file_names", "file_sizes", "file_digests", "digest")
+"""Long arrays that are checked where they are used: by `part_checks`, and by the digest of all episodes."""
+
 MARKERS = ("zarr.json", "shapes.json", "episodes/zarr.json")
 
 log = logging.getLogger(__name__)
 
-Arrays = dict[str, Shaped[np.ndarray, "..."]]
+NO_EPISODE: SectionArrays = {
+    "return": np.zeros(0, np.float64),
+    **{name: np.zeros(0, dtype) for name, dtype in SUMMARY.items()},
+    "digest": np.zeros((0, DIGEST_BYTES), np.uint8),
+}
+
 Tables = dict[str, list[tuple[str, int, str]]]
 """Name, size and checksum of the files of each part."""
 
@@ -80,6 +89,12 @@ def index_of(artifact: Artifact) -> DatasetIndex:
     """The index of a dataset as its manifest was when that was read. Raises as `opened_index`."""
     identity = artifact.manifest.checksum or manifest_identity(artifact.path)
     return _kept(artifact.path, identity) or _made_and_kept(artifact, identity)
+
+
+def kept_index(folder: Path) -> DatasetIndex | None:
+    """The index of a folder's dataset where it lies there, whole and of its manifest."""
+    folder = folder.absolute()
+    return _kept(folder, manifest_identity(folder))
 
 
 def keep_index(artifact: Artifact) -> None:
@@ -126,7 +141,7 @@ def _with_owners(folder: Path, sections: Sections) -> DatasetIndex | None:
 
 
 def _kept_sections(folder: Path) -> Iterator[Sections]:
-    for path in places_of(folder, INDEX):
+    for path in hidden_places(folder, INDEX):
         try:
             found = read_sections(path)
         except (OSError, ValueError) as error:
@@ -149,7 +164,7 @@ def _keep(index: DatasetIndex) -> None:
         name: array for name, array in index.arrays.items() if name in ("file_names", "file_sizes", "file_digests")
     }
     checked = {name: array for name, array in index.arrays.items() if name not in later}
-    for path in places_of(index.folder, INDEX):
+    for path in hidden_places(index.folder, INDEX):
         try:
             write_sections(path, index.values, checked, later)
             return
@@ -187,7 +202,7 @@ def _file_tables(artifact: Artifact) -> Tables:
     return {part: sorted(table) for part, table in tables.items()}
 
 
-def _arrays_of_files(tables: Tables, files: list[str]) -> Arrays:
+def _arrays_of_files(tables: Tables, files: list[str]) -> SectionArrays:
     numbers = {name: number for number, name in enumerate(files)}
     rows = [row for table in tables.values() for row in table]
     try:
@@ -203,7 +218,7 @@ def _arrays_of_files(tables: Tables, files: list[str]) -> Arrays:
     }
 
 
-def _arrays_of_parts(artifact: Artifact, tables: Tables, before: Sections | None) -> Arrays:
+def _arrays_of_parts(artifact: Artifact, tables: Tables, before: Sections | None) -> SectionArrays:
     """Where the episodes lie: as an index of before says of the parts that are still the same, the others are read."""
     parts = artifact.manifest.parts
     known = _known_parts(before)
@@ -225,11 +240,11 @@ def _arrays_of_parts(artifact: Artifact, tables: Tables, before: Sections | None
         "part_firsts": np.cumsum([0, *(part.episodes for part in parts)], dtype=np.int64),
         "part_rows": rows,
         "ends": np.concatenate(ends or [np.zeros(0, np.int64)]),
-        **{name: np.concatenate([piece[name] for piece in pieces] or [np.zeros(0)]) for name in ONCE},
+        **{name: np.concatenate([piece[name] for piece in pieces] or [NO_EPISODE[name]]) for name in ONCE},
     }
 
 
-def _known_parts(before: Sections | None) -> dict[tuple[bytes, bytes], Arrays]:
+def _known_parts(before: Sections | None) -> dict[tuple[bytes, bytes], SectionArrays]:
     """What an earlier index says of each part, by the part's name and the checksum of its files."""
     if before is None or "part_names" not in before.arrays:
         return {}
@@ -242,7 +257,7 @@ def _known_parts(before: Sections | None) -> dict[tuple[bytes, bytes], Arrays]:
     }
 
 
-def _read_part(artifact: Artifact, part: Part, table: list[tuple[str, int, str]]) -> Arrays:
+def _read_part(artifact: Artifact, part: Part, table: list[tuple[str, int, str]]) -> SectionArrays:
     """What the index must know of a part; the files that say so are checked."""
     folder = artifact.path / PARTS / part.name
     files: Files = {
@@ -276,9 +291,9 @@ def _of_derived(artifact: Artifact, values: dict[str, Any], check: bool) -> Data
     parents = [index_of(each) for each in referred_to(artifact)]
     owners = list({owner.folder: owner for parent in parents for owner in parent.owners}.values())
     place = {owner.folder: number for number, owner in enumerate(owners)}
-    arrays: Arrays = {"owner": np.zeros(len(of), np.int32), "first": np.zeros(len(of), np.int64)}
+    arrays: SectionArrays = {"owner": np.zeros(len(of), np.int32), "first": np.zeros(len(of), np.int64)}
     rows = np.zeros(len(of), np.int64)
-    arrays |= {name: np.zeros(len(of), np.float64 if name == "return" else np.bool_) for name in ONCE}
+    arrays |= {name: np.zeros((len(of), *none.shape[1:]), none.dtype) for name, none in NO_EPISODE.items()}
     for number, parent in enumerate(parents):
         own = np.flatnonzero(of == number)
         owner, arrays["first"][own] = parent.places(numbers[own])

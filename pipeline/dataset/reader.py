@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, count
 from pathlib import Path
@@ -14,27 +15,23 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Part, artifact_at
+from pipeline.artifacts.store import artifact_in_place
 from pipeline.dataset.columns import STEPS, RowSpec, absent, listed, mask_of, step_arrays
 from pipeline.dataset.ends import own_discounts
 from pipeline.dataset.episode_slice import EpisodeSlice, no_episode
 from pipeline.dataset.index import DatasetIndex
-from pipeline.dataset.indexing import index_of, require_listed
-from pipeline.dataset.parts import ENDS, runs_of, some_of, split_texts, unpack
+from pipeline.dataset.indexing import index_of
+from pipeline.dataset.open_parts import MANY_PARTS, OpenParts, index_of_first, open_parts_of
+from pipeline.dataset.parts import runs_of, some_of, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
-from pipeline.dataset.shares import own_shares, shares_of
+from pipeline.dataset.shares import indexed_shares, own_shares
 from pipeline.digest import combine
 from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
-from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
+from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.ahead import ahead
 from pipeline.storage.choice import without_suffix
 from pipeline.storage.contract import ReadableArray
 from pipeline.wording import how_many
-
-OPEN_PARTS = 4
-"""So many parts a reader keeps open."""
-
-MANY_PARTS = 2000
-"""Of so many parts the files are checked when each part is opened, of fewer all when the dataset is."""
 
 PER_EPISODE = (*SUMMARY, "return", "digest")
 """What `EpisodeDataset.per_episode` knows."""
@@ -51,7 +48,6 @@ class EpisodeDataset:
     What is read never changes: parts are immutable, and a dataset that grows is opened again to see more.
 
     Attributes:
-        artifact: where it is from; None where it was opened without a manifest.
         lengths: states of each episode.
         state_ends: cumulative states.
 
@@ -61,6 +57,8 @@ class EpisodeDataset:
 
     lengths: Int64[np.ndarray, " n"]
     state_ends: Int64[np.ndarray, " n"]
+    _artifact: Artifact | None = None
+    _index: DatasetIndex | None = None
 
     def __init__(
         self,
@@ -71,25 +69,35 @@ class EpisodeDataset:
     ) -> None:
         if parts is None:  # as the folder's manifest lists them
             artifact = artifact or artifact_at(folder, EPISODES)
-        self.artifact = artifact
-        self._folder = artifact.path if artifact else Path(folder)
-        self._shares = shares_of(artifact) if artifact else own_shares(self._folder, list(parts or ()))
-        self._opened: dict[int, Mapping[str, ReadableArray]] = {}
-        self._digests: dict[int, str] = {}
-        total = sum(share.episodes for share in self._shares)
-        if episodes is not None and episodes > total:
-            raise InvalidInput(f"{folder} holds {how_many(total, 'episodes')}, {episodes} were asked for.")
-        self._count = total if episodes is None else episodes
-        self._first = np.cumsum([0, *(share.episodes for share in self._shares)])
-        self._index: DatasetIndex | None = None
-        self._checks_parts = False
+        stored = open_parts_of(artifact) if artifact else OpenParts(own_shares(Path(folder), list(parts or ())))
+        if episodes is not None and episodes > stored.episodes:
+            raise InvalidInput(f"{folder} holds {how_many(stored.episodes, 'episodes')}, {episodes} were asked for.")
+        self._begin(artifact.path if artifact else Path(folder), stored.episodes if episodes is None else episodes)
+        self._artifact, self._parts = artifact, stored
         if artifact is not None and not artifact.is_derived:  # of a derived one, the shares are known to be whole
-            self._checks_parts = len(self._used()) > MANY_PARTS
-            if not self._checks_parts:
+            if len(stored.shares) <= MANY_PARTS:
                 artifact.require_whole(artifact.groups(self._count))
-            self._index = self._indexed(artifact)
-        self.lengths = self._index.lengths if self._index else self._lengths()
-        self.state_ends = np.cumsum(self.lengths)
+            self._index = index_of_first(artifact, stored, self._count)
+        self._count_states(self._index.lengths if self._index else stored.lengths(self._count))
+
+    def _begin(self, folder: Path, count: int) -> None:
+        self._folder, self._count = folder, count
+        self._digests: dict[int, str] = {}
+
+    def _count_states(self, lengths: Int64[np.ndarray, " n"]) -> None:
+        self.lengths, self.state_ends = lengths, np.cumsum(lengths)
+
+    @staticmethod
+    def indexed(index: DatasetIndex) -> EpisodeDataset:
+        """The dataset of an index, which is known at once: each part is checked when it is opened.
+
+        Its `artifact` reads the manifest, which may be long, when it is asked for.
+        """
+        dataset = EpisodeDataset.__new__(EpisodeDataset)
+        dataset._begin(index.folder, len(index))
+        dataset._index = index
+        dataset._count_states(index.lengths)
+        return dataset
 
     @staticmethod
     def of(artifact: Artifact) -> EpisodeDataset:
@@ -98,8 +106,24 @@ class EpisodeDataset:
         return EpisodeDataset(artifact.path, None, artifact.episodes, artifact)
 
     @property
+    def artifact(self) -> Artifact | None:
+        """Where it is from; None where it was opened without a manifest."""
+        if self._artifact is None and self._index is not None:
+            self._artifact = replace(artifact_in_place(self._folder), episodes=self._count)
+        return self._artifact
+
+    @property
+    def index(self) -> DatasetIndex | None:
+        """Where its episodes lie; None where it was opened without a manifest."""
+        if self._index is None and self._artifact is not None:
+            self._index = index_of(self._artifact).first(self._count)
+        return self._index
+
+    @property
     def name(self) -> str:
         """`domain/task/dataset`, as `Workspace` opens it; the folder where it was opened without a manifest."""
+        if self._index:
+            return self._index.name
         return f"{self.artifact.manifest.task}/{self.artifact.manifest.version}" if self.artifact else str(self._folder)
 
     @property
@@ -110,6 +134,8 @@ class EpisodeDataset:
     def digest(self, episodes: int | None = None) -> str:
         """Digest of the first `episodes` episodes, the same however they are stored and cut into parts."""
         count = episodes or self._count
+        if self._index:
+            return self._index.digest(count)
         if count not in self._digests:
             self._digests[count] = combine([self.per_episode("digest")[:count].tobytes()])
         return self._digests[count]
@@ -118,6 +144,8 @@ class EpisodeDataset:
         """A once-per-episode array over all episodes: seed, success, return, digest, ... Raises UnknownName."""
         if name not in PER_EPISODE:
             raise unknown_name("once-per-episode array", name, PER_EPISODE)
+        if self._index:
+            return self._index.once(name).copy()
         return np.concatenate([self._open(p)[f"episodes/{name}"][:] for p in self._used()])[: self._count]
 
     def texts(self, name: str) -> list[str]:
@@ -130,7 +158,7 @@ class EpisodeDataset:
 
     def datasets(self) -> list[str]:
         """Of each episode, the name of the dataset that it lies in: this one, or one that this one refers to."""
-        names = ((without_suffix(share.folder.parents[1].name), share.episodes) for share in self._shares)
+        names = ((without_suffix(share.folder.parents[1].name), share.episodes) for share in self._parts.shares)
         return [name for name, episodes in names for _ in range(episodes)][: self._count]
 
     def array_names(self) -> list[str]:
@@ -197,7 +225,7 @@ class EpisodeDataset:
                 f"rows {start} to {stop} of episode {index} of {self.name}, which has the rows 0 to {rows}"
             )
         row = self._row(name)
-        part = int(np.searchsorted(self._first, index, "right")) - 1
+        part = int(np.searchsorted(self._parts.firsts, index, "right")) - 1
         arrays = self._open(part)
         if (array := arrays.get(f"{STEPS}{name}")) is None:
             return absent(name, row, step_arrays(arrays), stop - start)
@@ -226,8 +254,8 @@ class EpisodeDataset:
         if not -self._count <= number < self._count:
             raise no_episode(number, self.name, self._count)
         number %= self._count
-        part = int(np.searchsorted(self._first, number, "right")) - 1
-        return unpack(some_of(self._open(part), of_part := number - int(self._first[part]), of_part + 1))[0]
+        part = int(np.searchsorted(self._parts.firsts, number, "right")) - 1
+        return unpack(some_of(self._open(part), of_part := number - int(self._parts.firsts[part]), of_part + 1))[0]
 
     __contains__ = None  # a TypeError; otherwise `in` reads all episodes and answers False
 
@@ -238,7 +266,8 @@ class EpisodeDataset:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open files: each process opens its own."""
-        return {**self.__dict__, "_opened": {}, "_index": self._index if self._checks_parts else None}
+        own = {name: each for name, each in self.__dict__.items() if name != "_parts"}
+        return own if self._artifact is None and self._index else {**own, "_index": None, "_parts": copy(self._parts)}
 
     def parts_between(self, start: int, stop: int) -> Iterator[tuple[range, Mapping[str, ReadableArray]]]:
         """The parts that hold the episodes [start, stop): the numbers of each one's episodes, and its arrays.
@@ -246,7 +275,7 @@ class EpisodeDataset:
         For readers of whole parts; what the arrays are, `pipeline.dataset.parts.pack` says.
         """
         for part in self._used():
-            first, last = (int(self._first[each]) for each in (part, part + 1))
+            first, last = (int(self._parts.firsts[each]) for each in (part, part + 1))
             if start < last and first < stop:
                 yield range(first, last), self._open(part)
 
@@ -272,8 +301,8 @@ class EpisodeDataset:
     def _block(self, name: str, start: int, stop: int) -> Shaped[np.ndarray, "states ..."]:
         """The states from `start` on that lie in the same part: one read, minus the last row of each episode."""
         episode = int(np.searchsorted(self.state_ends, start, "right"))
-        part = int(np.searchsorted(self._first, episode, "right")) - 1
-        last = int(min(self._first[part + 1], self._count))
+        part = int(np.searchsorted(self._parts.firsts, episode, "right")) - 1
+        last = int(min(self._parts.firsts[part + 1], self._count))
         stop = int(min(stop, self.state_ends[last - 1]))
         # Each earlier episode has one row more than it has states.
         begin, end = start + episode, stop - 1 + int(np.searchsorted(self.state_ends, stop - 1, "right")) + 1
@@ -298,39 +327,15 @@ class EpisodeDataset:
         raise unknown_name(f"array of {self.name}", name, self.array_names(), hint)
 
     def _row_offset(self, part: int) -> int:
-        first = int(self._first[part])
+        first = int(self._parts.firsts[part])
         return 0 if first == 0 else int(self.state_ends[first - 1]) + first
 
     def _used(self) -> range:
-        return range(int(np.searchsorted(self._first, self._count, "left")))
-
-    def _indexed(self, artifact: Artifact) -> DatasetIndex | None:
-        """The index of these episodes; None where there is none because parts behind them are damaged."""
-        try:
-            return index_of(artifact).first(self._count)
-        except DamagedArtifact:
-            if len(self._used()) == len(self._shares):
-                raise
-            return None
-
-    def _lengths(self) -> Int64[np.ndarray, " n"]:
-        rows = [np.diff(self._ends(part), prepend=0) for part in self._used()]
-        return np.concatenate(rows or [np.zeros(0, np.int64)])[: self._count] - 1
-
-    def _ends(self, part: int) -> Int64[np.ndarray, " episodes"]:
-        ends, share = self._open(part)[ENDS][:], self._shares[part]
-        if share.chosen is None:
-            require_listed(share.folder, share.part, ends)
-        return ends
+        return self._parts.used(self._count)
 
     def _open(self, part: int) -> Mapping[str, ReadableArray]:
-        """The arrays of a part; the least recently used part is closed where too many are open."""
-        arrays = self._opened.pop(part, None)
-        if arrays is None:
-            if self._checks_parts and self._index:
-                self._index.require_part(part)
-            arrays = self._shares[part].open()
-        self._opened[part] = arrays
-        if len(self._opened) > OPEN_PARTS:
-            del self._opened[next(iter(self._opened))]
-        return arrays
+        return self._parts.open(part)
+
+    @cached_property
+    def _parts(self) -> OpenParts:
+        return OpenParts(indexed_shares(self._index) if self._index else [])

@@ -18,7 +18,7 @@ MAGIC = b"repertoire arrays 1\n".ljust(32)
 ALIGNED = 64
 """Bytes; each array begins at a multiple of them."""
 
-Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
+SectionArrays = dict[str, Shaped[np.ndarray, "..."]]
 
 
 class Sections(NamedTuple):
@@ -30,10 +30,10 @@ class Sections(NamedTuple):
     """
 
     values: Mapping[str, Any]
-    arrays: Arrays
+    arrays: SectionArrays
 
 
-def write_sections(path: Path, values: Mapping[str, Any], checked: Arrays, later: Arrays) -> None:
+def write_sections(path: Path, values: Mapping[str, Any], checked: SectionArrays, later: SectionArrays) -> None:
     """Write the file; it appears in one step. The arrays `later` have no checksum: their reader has one for each piece.
 
     Nothing is flushed: what a power cut tears gives another checksum.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.artifacts.artifact import PARTS, Artifact, Part
 from pipeline.artifacts.derived import REFERENCES, referred_to
 from pipeline.artifacts.remake import remake
 from pipeline.dataset.gathered import ChosenEpisodes
+from pipeline.dataset.index import DatasetIndex
 from pipeline.errors import DamagedArtifact
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
@@ -29,11 +31,13 @@ class Share:
         folder: of the part.
         part: as the manifest of its dataset lists it.
         chosen: numbers of those meant among the part's; None for all.
+        check: raises DamagedArtifact where the part's files are not what they were; None where they were looked at.
     """
 
     folder: Path
     part: Part
     chosen: Int64[np.ndarray, " n"] | None = None
+    check: Callable[[], None] | None = None
 
     @property
     def episodes(self) -> int:
@@ -41,6 +45,8 @@ class Share:
 
     def open(self) -> Mapping[str, ReadableArray]:
         """The arrays of a part that holds only these episodes; no rows are read yet."""
+        if self.check:
+            self.check()
         arrays = open_arrays(self.folder)
         return arrays if self.chosen is None else ChosenEpisodes(arrays, self.chosen)
 
@@ -92,10 +98,40 @@ def chosen_shares(
         share = np.searchsorted(first, numbers[of_owner], "right") - 1
         which[of_owner], within[of_owner] = share + offsets[owner], numbers[of_owner] - first[share]
     all_shares = [share for shares in of_each for share in shares]
+    yield from _runs_of(which, within, all_shares.__getitem__)
+
+
+def indexed_shares(index: DatasetIndex) -> list[Share]:
+    """The shares of a dataset by its index: nothing is opened, and each part is checked when it is."""
+    owners = index.owners
+    offsets = np.cumsum([0, *(len(owner.arrays["part_names"]) for owner in owners)])
+
+    def share(number: int) -> Share:
+        owner = int(np.searchsorted(offsets, number, "right")) - 1
+        part = number - int(offsets[owner])
+        check = partial(owners[owner].require_part, part)
+        return Share(owners[owner].part_folder(part), owners[owner].part(part), None, check)
+
+    if not index.others:
+        return [share(part) for part in range(index.used_parts)]
+    of, firsts = index.places(np.arange(len(index)))
+    which, within = np.empty_like(of), np.empty_like(of)
+    for number, owner in enumerate(owners):
+        own = of == number
+        part = owner.part_of(firsts[own])
+        which[own] = part + offsets[number]
+        within[own] = np.searchsorted(owner.arrays["ends"], firsts[own], "right") - owner.arrays["part_firsts"][part]
+    return list(_runs_of(which, within, share))
+
+
+def _runs_of(
+    which: Int64[np.ndarray, " n"], within: Int64[np.ndarray, " n"], share: Callable[[int], Share]
+) -> Iterator[Share]:
+    """The shares of episodes by the number of the part of each and its number there."""
     breaks = np.flatnonzero((np.diff(which) != 0) | (np.diff(within) <= 0)) + 1
     for run, of_run in zip(_cut(which, breaks), _cut(within, breaks), strict=True):
         if len(run):
-            yield all_shares[int(run[0])].only(of_run)
+            yield share(int(run[0])).only(of_run)
 
 
 def _cut(values: Int64[np.ndarray, " n"], breaks: Int64[np.ndarray, " b"]) -> list[Shaped[np.ndarray, " each"]]:

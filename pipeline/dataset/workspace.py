@@ -11,6 +11,8 @@ from pipeline.artifacts.remake import larger
 from pipeline.artifacts.store import ArtifactStore, artifact_in_place
 from pipeline.command import again, making
 from pipeline.dataset.amount import Amount
+from pipeline.dataset.indexing import kept_index
+from pipeline.dataset.open_parts import MANY_PARTS
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.errors import ArtifactNotFound, InvalidInput, PipelineError, unknown_name
 from pipeline.storage.choice import storages, without_suffix
@@ -32,8 +34,21 @@ class Workspace(ArtifactStore):
             of_task = [each for each in known if each.startswith(f"{name}/")]
             hint = f"A name is domain/task/dataset, below {self.root}.\nWhat is there: {self._catalog().line()}"
             raise unknown_name("dataset", str(name), of_task or known, hint)
+        return self.opened(name)
+
+    def opened(self, name: str, episodes: int | None = None) -> EpisodeDataset:
+        """The dataset `domain/task/dataset`, or its first `episodes`.
+
+        One of many parts is known by its index, without reading its manifest. Raises as `dataset`.
+        """
         domain, task, dataset = name.split("/")
-        return EpisodeDataset.of(self.dataset(domain, task, dataset))
+        spec = Spec(domain, task, EPISODES, 0, {}, name=dataset)
+        folders = (self.folder(spec, storage) for storage in (self.storage, *storages()))
+        folder = next((each for each in folders if (each / MANIFEST).is_file()), None)
+        index = kept_index(folder) if folder else None
+        if index and index.parts > MANY_PARTS and index.name == name and (episodes or 1) <= len(index):
+            return EpisodeDataset.indexed(index.first(episodes or len(index)))
+        return EpisodeDataset.of(self.dataset(domain, task, dataset, episodes))
 
     def __iter__(self) -> Iterator[str]:
         """The names of all datasets, sorted."""
