@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 from pathlib import Path
 
@@ -152,7 +151,7 @@ def test_where_a_folder_can_only_be_read_the_index_is_private(own, monkeypatch, 
     assert place is not None
     assert place.is_file()
     assert kept_index(own.path) is not None
-    os.chmod(place.parent, 0o777)  # somebody else could have written it
+    place.parent.chmod(0o777)  # somebody else could have written it
     assert private_place(own.path, INDEX) is None
     assert kept_index(own.path) is None
 
