@@ -61,7 +61,7 @@ def chosen(rng, count):
 
 
 def test_it_reads_as_a_dataset_of_the_same_episodes(store, pair):
-    assert len(pair[0]._shares) > 3
+    assert len(pair[0]._parts.shares) > 3
     for seed in range(2):
         owners, numbers = chosen(np.random.default_rng(seed), 30)
         artifact = derived(store, pair, owners, numbers, f"both-v{seed}")
