@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from pipeline.live.vector import RecordVectorEpisodes
     from pipeline.search.index import ExactIndex
     from pipeline.views.contexts import Contexts
+    from pipeline.views.episodes import Episodes
+    from pipeline.views.transitions import Transitions
     from pipeline.views.windows import Windows
 
 __all__ = [
@@ -73,11 +75,13 @@ __all__ = [
     "Episode",
     "EpisodeDataset",
     "EpisodeLog",
+    "Episodes",
     "ExactIndex",
     "Frames",
     "RecordDmEpisodes",
     "RecordEpisodes",
     "RecordVectorEpisodes",
+    "Transitions",
     "Windows",
     "Workspace",
     "environment_facts",
@@ -88,11 +92,13 @@ _MODULES = {
     "Episode": "pipeline.episode",
     "EpisodeDataset": "pipeline.dataset.reader",
     "EpisodeLog": "pipeline.live.log",
+    "Episodes": "pipeline.views.episodes",
     "ExactIndex": "pipeline.search.index",
     "Frames": "pipeline.frames.store",
     "RecordDmEpisodes": "pipeline.live.dm",
     "RecordEpisodes": "pipeline.live.single",
     "RecordVectorEpisodes": "pipeline.live.vector",
+    "Transitions": "pipeline.views.transitions",
     "Windows": "pipeline.views.windows",
     "Workspace": "pipeline.dataset.workspace",
     "environment_facts": "pipeline.live.facts",

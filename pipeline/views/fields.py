@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
@@ -48,6 +48,7 @@ class Fields:
         discount: of `return_to_go`.
         full_actions: actions of an Atari game become their places among all 18.
         float64: whether float64 stays so.
+        also: names that the view itself knows, for the message of an unknown one.
 
     Raises UnknownName for a field that there is not, InvalidInput for what cannot be made.
     """
@@ -60,13 +61,19 @@ class Fields:
         discount: float = 1.0,
         full_actions: bool = False,
         float64: bool = False,
+        also: Sequence[str] = (),
     ) -> None:
         check_count("frame_stack", frame_stack)
+        self._also = tuple(also)
         self.dataset, self._reader = dataset, RowReader(dataset)
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
         self.names = [each for name in names for each in self._named(name)]
-        source = self._reader.parameters().get("source", {})
-        stack = source.get("frame_stack", {}) if isinstance(source, dict) else {}
+        stack = _recorded_stack(self._reader.parameters())
+        if frame_stack > 1 and stack.get("stored") == "stacks":
+            raise InvalidInput(
+                f"The observations of {dataset.name} are stacks of {stack.get('frames', 'several')} frames already, as "
+                f"its source gave them: frame_stack={frame_stack} would stack them once more. Leave it out."
+            )
         self._padding = stack.get("padding", REPEAT)
         self._table = _table_of(dataset, self._reader.parameters()) if full_actions else None
 
@@ -78,12 +85,19 @@ class Fields:
             return RowSpec(self._table.dtype, row.shape)
         return RowSpec(dtype, (self.frame_stack, *row.shape) if self._stacks(name) else row.shape)
 
-    def read(self, episodes: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, "n length"]) -> Samples:
+    def read(
+        self,
+        episodes: Int64[np.ndarray, " n"],
+        rows: Int64[np.ndarray, "n length"],
+        there: Bool[np.ndarray, "n length"] | None = None,
+    ) -> Samples:
         """The fields at some rows of some episodes: (n, length, ...) each, `episode` (n,).
 
-        Rows that are no states of the episode are zeros.
+        Rows that are not `there` are zeros; None stands for the rows that are states. The last row of an episode, which
+        is none, is read where it is said to be there.
         """
-        there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
+        if there is None:
+            there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
         places = Places(episodes, rows, there, self.frame_stack, self._padding == REPEAT)
         return {name: self._read(name, places) for name in self.names}
 
@@ -102,16 +116,18 @@ class Fields:
         if name in ("terminated", "truncated"):
             last = rows == (self._reader.lengths[episodes] - 1)[:, None]
             return last & there & self._reader.per_episode(name)[episodes][:, None]
+        if name == RETURN_TO_GO and (beyond := rows >= self._reader.lengths[episodes][:, None]).any():
+            places = Places(episodes, rows, there & ~beyond)
         spec = self.spec(name)
         out = np.empty((*rows.shape, *spec.shape), spec.dtype)
         if self._stacks(name):
-            flat = out.reshape(-1, *spec.shape[1:])
+            flat = out.reshape(rows.size * self.frame_stack, *spec.shape[1:])
             self._copy(name, places.stacked_runs, flat)
             places.fill_stacks(flat)
         else:
-            self._copy(name, places.runs, out.reshape(-1, *spec.shape))
+            self._copy(name, places.runs, out.reshape(rows.size, *spec.shape))
         if not places.whole:
-            out[~there] = 0
+            out[~places.there] = 0
         return out
 
     def _copy(self, name: str, runs: Runs, out: Shaped[np.ndarray, "rows ..."]) -> None:
@@ -133,7 +149,28 @@ class Fields:
             return [name]
         if inside := [each for each in known if each.startswith(f"{name}/")]:
             return inside
-        raise unknown_name(f"field of {self.dataset.name}", name, [*known, *COMPUTED])
+        computed = [*COMPUTED, *self._also]
+        there = f"Arrays of the dataset: {', '.join(known)}.\nFields that are computed: {', '.join(computed)}."
+        raise unknown_name(f"field of {self.dataset.name}", name, [*known, *computed], there)
+
+
+def check_fields(fields: Sequence[str]) -> None:
+    """Raises InvalidInput for fields that are none, a text, or named twice."""
+    if isinstance(fields, str):
+        raise InvalidInput(f"fields={fields!r} is a text. Name fields in a list: fields=({fields!r},).")
+    if not fields:
+        raise InvalidInput("fields=() names no field; such as fields=('observation', 'action').")
+    if twice := sorted({name for name in fields if list(fields).count(name) > 1}):
+        raise InvalidInput(f"fields names {twice[0]} more than once.")
+
+
+def _recorded_stack(parameters: dict[str, Any]) -> dict[str, Any]:
+    """What the source or the simulator says of its stacks of frames."""
+    for key in ("source", "environment"):
+        facts = parameters.get(key)
+        if isinstance(facts, dict) and isinstance(stack := facts.get("frame_stack"), dict):
+            return stack
+    return {}
 
 
 def _table_of(dataset: EpisodeDataset, parameters: dict[str, Any]) -> Int64[np.ndarray, " actions"]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
-from pipeline.views.fields import Fields
+from pipeline.views.fields import Fields, check_fields
 from pipeline.views.order import Order
 from pipeline.views.view import Samples, View
 from pipeline.wording import check_choice, check_count
@@ -70,6 +70,7 @@ class Windows(View):
         storage: str = "zarr",
     ) -> None:
         found = dataset_named(root, dataset, episodes, storage)
+        check_fields(fields)
         check_count("length", length)
         check_count("skip", skip)
         check_choice("padding", padding or "None", ("None", LEFT, RIGHT))

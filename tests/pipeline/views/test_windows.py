@@ -2,72 +2,80 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
+from pipeline.views.view import View
 from pipeline.views.windows import Windows
-from tests.conftest import collected, toy_domain
+from tests.contracts.view import ViewContract
+from tests.pipeline.views import loops
+from tests.pipeline.views.loops import Sample
+from tests.pipeline.views.stored import LISTED, episode_of, stored
+
+FIELDS = ("observation", "action", "reward", "mask", "episode", "timestep")
+
+
+class TestWindows(ViewContract):
+    defaults: ClassVar[Mapping[str, Any]] = {"length": 3, "fields": FIELDS}
+
+    def view(self, workspace: Workspace, dataset: str, **settings: Any) -> View:
+        return Windows(workspace, dataset, **settings)
+
+    def loop(self, dataset: EpisodeDataset, **settings: Any) -> Iterable[Sample]:
+        return loops.windows(dataset, **settings)
+
+    def choices(self, dataset: EpisodeDataset) -> st.SearchStrategy[dict[str, Any]]:
+        infos = tuple(name for name in dataset.array_names() if name.startswith("info"))
+        return st.fixed_dictionaries(
+            {
+                "length": st.integers(1, int(dataset.lengths.max()) + 1),
+                "fields": st.sampled_from([FIELDS, (*infos, "return_to_go", "terminated", "truncated", "discount")]),
+                "skip": st.integers(1, 3),
+                "padding": st.sampled_from([None, "left", "right"]),
+                "frame_stack": st.integers(1, 3),
+                "discount": st.sampled_from([1.0, 0.5]),
+                "float64": st.booleans(),
+            }
+        )
 
 
 @pytest.fixture
-def dataset(workspace):
-    collected(toy_domain(), workspace)
-    return workspace["toy/corner/scripted-v1"]
+def shelf(tmp_path, rng) -> Workspace:
+    workspace = Workspace(str(tmp_path), "bin")
+    stored(workspace, [episode_of(rng, length) for length in (4, 2, 6)])
+    return workspace
 
 
-def plain(dataset, length, skip, padding, stack):
-    """Sample by sample, state by state."""
-    span = (length - 1) * skip + 1
-    for number, episode in enumerate(dataset):
-        for anchor in range(episode.length if padding else max(0, episode.length - span + 1)):
-            begin = anchor - span + 1 if padding == "left" else anchor
-            rows = [begin + skip * i for i in range(length)]
-            mask = [0 <= row < episode.length for row in rows]
-            steps = episode.steps
-            seen = [
-                [steps["observation"][max(row - k, 0)] for k in range(stack - 1, -1, -1)]
-                for row in rows
-                if 0 <= row < episode.length
-            ]
-            observation = np.zeros((length, stack, *steps["observation"].shape[1:]), steps["observation"].dtype)
-            observation[mask] = seen
-            reward = np.float32([steps["reward"][row] if there else 0 for row, there in zip(rows, mask, strict=True)])
-            to_go = np.float32(
-                [steps["reward"][row:].sum() if there else 0 for row, there in zip(rows, mask, strict=True)]
-            )
-            yield {
-                "observation": observation if stack > 1 else observation[:, 0],
-                "reward": reward,
-                "mask": np.array(mask),
-                "return_to_go": to_go,
-                "timestep": np.array([row if there else 0 for row, there in zip(rows, mask, strict=True)]),
-                "terminated": np.array([row == episode.length - 1 and episode.terminated for row in rows]),
-                "episode": number,
-            }
+def test_a_window_longer_than_every_episode_is_refused_with_what_fits(shelf):
+    with pytest.raises(InvalidInput, match=r"has 7 states.* the longest has 6\. Take a shorter one, or padding='left'"):
+        Windows(shelf, LISTED, length=3, skip=3)
+    assert len(Windows(shelf, LISTED, length=3, skip=3, padding="left")) == 12
 
 
 @pytest.mark.parametrize(
-    ("length", "skip", "padding", "stack"), [(3, 1, None, 1), (4, 2, "left", 3), (5, 1, "right", 2)]
+    ("setting", "word"),
+    [({"length": 0}, "length=0"), ({"skip": 0}, "skip=0"), ({"padding": "both"}, "left"), ({"length": True}, "length")],
 )
-def test_windows_equal_a_plain_loop(dataset, length, skip, padding, stack):
-    fields = ("observation", "reward", "mask", "return_to_go", "timestep", "terminated", "episode")
-    view = Windows.of(dataset, length=length, skip=skip, padding=padding, frame_stack=stack, fields=fields, seed=None)
-    wanted = list(plain(dataset, length, skip, padding, stack))
-    assert len(view) == len(wanted)
-    batch = view.batch(np.arange(len(view)))
-    for name in fields:
-        np.testing.assert_array_equal(batch[name], np.stack([each[name] for each in wanted]), err_msg=name)
+def test_settings_that_are_none_are_refused_by_name(shelf, setting, word):
+    with pytest.raises(InvalidInput, match=word):
+        Windows(shelf, LISTED, **{"length": 2, **setting})
 
 
-def test_each_window_comes_once_an_epoch_in_an_order_of_its_own(dataset):
-    view = Windows.of(dataset, length=3, fields=("episode", "timestep"), seed=1)
-    epochs = [view.batch(np.arange(len(view)) + epoch * len(view)) for epoch in (0, 1)]
-    starts = [list(zip(each["episode"].tolist(), each["timestep"][:, 0].tolist(), strict=True)) for each in epochs]
-    assert sorted(starts[0]) == sorted(starts[1]) == sorted(set(starts[0]))
-    assert starts[0] != starts[1] != sorted(starts[1])
+def test_what_is_a_stack_already_is_not_stacked_once_more(tmp_path, rng):
+    workspace = Workspace(str(tmp_path), "bin")
+    source = {"frame_stack": {"frames": 4, "stored": "stacks"}}
+    stored(workspace, [episode_of(rng, 4)], source=source)
+    with pytest.raises(InvalidInput, match="stacks of 4 frames already"):
+        Windows(workspace, LISTED, length=2, frame_stack=4)
+    assert Windows(workspace, LISTED, length=2)[0]["observation/image"].shape == (2, 4, 5)
 
 
-def test_a_window_longer_than_every_episode_is_refused(dataset):
-    with pytest.raises(InvalidInput, match=r"the longest has \d+. Take a shorter one"):
-        Windows.of(dataset, length=10_000)
+def test_a_window_of_a_short_vector_can_be_a_stack_too(shelf):
+    item = Windows(shelf, LISTED, length=2, frame_stack=3, fields=("observation/state",), seed=None)[0]
+    assert item["observation/state"].shape == (2, 3, 3)

@@ -1,0 +1,243 @@
+"""Transitions: from one state to another, with what was done, what it brought, and how to go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from numpy.typing import ArrayLike
+
+from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.workspace import Workspace
+from pipeline.errors import InvalidInput, unknown_name
+from pipeline.views.fields import Fields, check_fields
+from pipeline.views.goals import Goal, Goals
+from pipeline.views.order import Order
+from pipeline.views.view import Samples, View
+from pipeline.views.windows import dataset_named
+from pipeline.wording import check_choice, check_count, how_many
+
+REWARD, BOOTSTRAP, STEPS, TERMINATED, TRUNCATED = OWN = ("reward", "bootstrap", "steps", "terminated", "truncated")
+GOAL, GOAL_OFFSET, NEXT = "goal", "goal_offset", "next_"
+DEFAULT = ("observation", "action", REWARD, "next_observation", BOOTSTRAP)
+DROP, REPEAT, ZERO = FINAL_OBSERVATIONS = ("drop", "repeat", "zero")
+SPARSE = "sparse"
+_OTHERS = (*OWN, "next_observation", GOAL, GOAL_OFFSET)
+
+
+class Transitions(View):
+    """Transitions of `n_step` steps, one from each state; they end early where their episode does.
+
+    Fields, besides step arrays by name and what `pipeline.views.fields` computes, all of the state they begin at:
+
+    * `reward` float: the sum of the rewards of its k steps, each times the discounts of the steps before it. A step's
+      discount is `discount` times the one in the dataset, which is 1 almost everywhere
+    * `bootstrap` float: what the value of `next_observation` is to be multiplied with: the product of the k discounts;
+      0 where the episode terminated in these steps. A target is `reward + bootstrap * value(next_observation)`
+    * `next_observation`, and `next_` before any step array: k steps later. Of arrays that are no observations, an
+      episode's last row is zeros
+    * `steps` int64: k
+    * `terminated`, `truncated` bool: whether the episode ended so in these steps
+    * `goal`: an observation; `goal_offset` int64: so many steps after the first one, -1 where it is a random one
+
+    Where the source dropped an episode's last observation, `next_observation` is zeros if the episode terminated there:
+    `bootstrap` is 0. Otherwise the last step is left out, as if the episode had been cut before it; or
+    `final_observation="repeat"` gives the observation before, "zero" zeros, for every such episode. With goals the last
+    step is left out in either case: there is no later observation to be the goal.
+
+    Args:
+        root: the folder that holds `artifacts`, such as `outputs`; or a workspace.
+        dataset: `domain/task/dataset`; or one that is open already.
+        n_step: steps of a transition.
+        discount: of one step, in [0, 1].
+        fields: None for observation, action, reward, next_observation and bootstrap, and goal and goal_offset if there
+            are goals.
+        goals: `future`, `final`, `geometric`, `current`, `random`, or the share of each: `pipeline.views.goals`. They
+            are drawn anew in each epoch.
+        goal_discount: of `geometric`; None for `discount`.
+        goal_reward: None leaves rewards as they are. "sparse": each step brings -1 until the goal is reached, the step
+            that reaches it 0; `bootstrap` is 0 then. Rewards of the dataset are not used.
+        final_observation: `drop`, `repeat` or `zero`, see above.
+        frame_stack, full_actions, weights, samples, float64, seed, rank, world_size, episodes, storage: as of
+            `Windows`. Of `next_observation` and `goal` stacks are given, too.
+
+    Raises UnknownName for a field that there is not, InvalidInput for settings that contradict each other, and where no
+    transition is left.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | Workspace,
+        dataset: str | EpisodeDataset,
+        *,
+        n_step: int = 1,
+        discount: float = 0.99,
+        fields: Sequence[str] | None = None,
+        goals: str | Mapping[str, float] | None = None,
+        goal_discount: float | None = None,
+        goal_reward: str | None = None,
+        final_observation: str = DROP,
+        frame_stack: int = 1,
+        full_actions: bool = False,
+        weights: str | ArrayLike | None = None,
+        samples: int | None = None,
+        float64: bool = False,
+        seed: int | None = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        episodes: int | None = None,
+        storage: str = "zarr",
+    ) -> None:
+        found = dataset_named(root, dataset, episodes, storage)
+        names = (DEFAULT if goals is None else (*DEFAULT, GOAL, GOAL_OFFSET)) if fields is None else fields
+        check_fields(names)
+        check_count("n_step", n_step)
+        check_choice("final_observation", final_observation, FINAL_OBSERVATIONS)
+        _check_goals(discount, goals, goal_reward, names)
+        self.n_step, self.discount = n_step, discount
+        self._goal_reward, self._repeats, self._float64 = goal_reward, final_observation == REPEAT, float64
+        self._ends = {name: found.per_episode(name) for name in (TERMINATED, TRUNCATED)}
+        self._lost = ~found.per_episode("has_final_observation")
+        lasts = found.lengths - self._lost
+        dropped = self._lost & ((final_observation == DROP) & ~self._ends[TERMINATED] | (goals is not None))
+        self._usable = found.lengths - dropped
+        self._goals = None
+        if goals is not None:
+            self._goals = Goals(goals, discount if goal_discount is None else goal_discount, lasts, seed or 0)
+        self._choose(found, names, {"frame_stack": frame_stack, "discount": discount, "float64": float64}, full_actions)
+        if not self._usable.any():
+            raise InvalidInput(
+                f"No transition of {found.name} has an observation that it leads to: its source dropped the last one "
+                f"of each of its {how_many(len(found), 'episodes')}, which have one step. Let the one before stand "
+                "for it: final_observation='repeat'."
+            )
+        self.order = Order.of(
+            found,
+            np.cumsum(self._usable),
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            weights=weights,
+            samples=samples,
+        )
+        self._settings = {
+            "n_step": n_step, "discount": discount, "fields": list(names), "goals": self._goals and self._goals.shares,
+            "goal_discount": goal_discount, "goal_reward": goal_reward, "final_observation": final_observation,
+            "frame_stack": frame_stack, "full_actions": full_actions, "float64": float64,
+        }  # fmt: skip
+
+    def _choose(
+        self, dataset: EpisodeDataset, names: Sequence[str], settings: Mapping[str, Any], full_actions: bool
+    ) -> None:
+        """Sort the fields by where they are read: where a transition begins, where it leads to, at its goal."""
+        of_next = [name.removeprefix(NEXT) for name in names if name.startswith(NEXT)]
+        of_goal = [name for name in names if name.split("/")[0] == GOAL]
+        here = [name for name in names if name not in (*OWN, GOAL_OFFSET, *of_goal) and not name.startswith(NEXT)]
+        known = dataset.array_names()
+        if wrong := [
+            name for name in of_next if not any(each == name or each.startswith(f"{name}/") for each in known)
+        ]:
+            raise unknown_name(f"field of {dataset.name}", f"{NEXT}{wrong[0]}", [f"{NEXT}{each}" for each in known])
+        self._asked = [name for name in names if name in (*OWN, GOAL_OFFSET)]
+        self.fields = Fields(dataset, here, full_actions=full_actions, also=_OTHERS, **settings)
+        self._next = Fields(dataset, of_next, full_actions=full_actions, **settings)
+        self._goal = Fields(dataset, [name.replace(GOAL, "observation", 1) for name in of_goal], **settings)
+        self._paid = Fields(dataset, (REWARD, "discount"), float64=True)
+
+    @classmethod
+    def of(cls, dataset: EpisodeDataset, **settings: Any) -> Transitions:
+        """The transitions of a dataset that is open already; the settings are those of the class."""
+        return cls("", dataset, **settings)
+
+    def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
+        numbers = np.asarray(numbers, np.int64) + self._epoch * len(self)
+        return self._gather(self.order.places(numbers), self._counters(numbers))
+
+    def _counters(self, numbers: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Numbers of samples -> a number that no other sample has, of any rank or epoch: it draws the goal."""
+        epochs, within = np.divmod(numbers, len(self))
+        return epochs * self.order.samples + within * self.order.world_size + self.order.rank
+
+    def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
+        return self._gather(places, places)
+
+    def _gather(self, places: Int64[np.ndarray, " n"], counters: Int64[np.ndarray, " n"]) -> Samples:
+        """The transitions at these places; the counters draw their goals."""
+        episodes = np.searchsorted(self.order.ends, places, "right")
+        begins = places - (self.order.ends - self._usable)[episodes]
+        stops = np.minimum(begins + self.n_step, self._usable[episodes])
+        batch = _only(self.fields.read(episodes, begins[:, None]))
+        batch |= {f"{NEXT}{name}": array for name, array in self._following(episodes, stops).items()}
+        own: Samples = {STEPS: stops - begins}
+        finished = stops == self.fields.dataset.lengths[episodes]
+        own |= {name: finished & of[episodes] for name, of in self._ends.items()}
+        goal = None if self._goals is None else self._goals.draw(counters, episodes, begins)
+        if goal is not None:
+            own[GOAL_OFFSET] = goal.offsets
+            found = _only(self._goal.read(goal.episodes, goal.rows[:, None], np.ones((len(places), 1), np.bool_)))
+            batch |= {name.replace("observation", GOAL, 1): array for name, array in found.items()}
+        if REWARD in self._asked or BOOTSTRAP in self._asked:
+            own |= self._returns(episodes, begins, stops, own[TERMINATED], goal)
+        return batch | {name: own[name] for name in self._asked}
+
+    def _following(self, episodes: Int64[np.ndarray, " n"], stops: Int64[np.ndarray, " n"]) -> Samples:
+        """What lies at the rows that transitions lead to."""
+        batch = _only(self._next.read(episodes, stops[:, None], np.ones((len(stops), 1), np.bool_)))
+        lost = np.flatnonzero(self._lost[episodes] & (stops == self.fields.dataset.lengths[episodes]))
+        if self._repeats and len(lost):
+            before = _only(self._next.read(episodes[lost], stops[lost, None] - 1))
+            for name in (each for each in batch if each.split("/")[0] == "observation"):
+                batch[name][lost] = before[name]
+        return batch
+
+    def _returns(
+        self,
+        episodes: Int64[np.ndarray, " n"],
+        begins: Int64[np.ndarray, " n"],
+        stops: Int64[np.ndarray, " n"],
+        terminated: Bool[np.ndarray, " n"],
+        goal: Goal | None,
+    ) -> Samples:
+        """`reward` and `bootstrap` of transitions."""
+        rows = begins[:, None] + np.arange(self.n_step)
+        there = rows < stops[:, None]
+        paid = self._paid.read(episodes, rows, there)
+        products = np.cumprod(np.where(there, self.discount * paid["discount"], 1.0), axis=1)
+        before = np.concatenate([np.ones((len(rows), 1)), products[:, :-1]], axis=1)
+        bootstrap = np.where(terminated, 0.0, products[:, -1])
+        if goal is None or self._goal_reward is None:
+            reward = (before * paid[REWARD]).sum(axis=1)
+        else:
+            apart = np.where(
+                goal.offsets < 0, self.n_step + 1, goal.offsets
+            )  # steps to the goal, as far as they matter
+            reward = -(before * (there & (np.arange(self.n_step) + 1 < apart[:, None]))).sum(axis=1)
+            bootstrap = np.where(apart <= stops - begins, 0.0, bootstrap)
+        dtype = np.float64 if self._float64 else np.float32
+        return {REWARD: reward.astype(dtype), BOOTSTRAP: bootstrap.astype(dtype)}
+
+    def identity(self) -> dict[str, Any]:
+        return {"view": "Transitions", **self._settings, **self.fields.identity(), **self.order.identity()}
+
+    def __repr__(self) -> str:
+        return f"Transitions({self.fields.dataset.name}: {len(self):,} of up to {how_many(self.n_step, 'steps')})"
+
+
+def _only(batch: Samples) -> Samples:
+    """Windows of one row each -> the rows; `episode` has no axis of rows."""
+    return {name: array if name == "episode" else array[:, 0] for name, array in batch.items()}
+
+
+def _check_goals(discount: float, goals: object, goal_reward: str | None, names: Sequence[str]) -> None:
+    """Raises InvalidInput for settings that contradict each other."""
+    if not 0 <= discount <= 1:
+        raise InvalidInput(f"discount={discount:g} must lie between 0 and 1.")
+    if goal_reward is not None:
+        check_choice("goal_reward", goal_reward, (SPARSE,))
+    asked = [f"field {name}" for name in names if name.split("/")[0] in (GOAL, GOAL_OFFSET)]
+    asked += ["goal_reward='sparse'"] if goal_reward else []
+    if asked and goals is None:
+        raise InvalidInput(f"{asked[0]} needs goals: set goals='future', or another kind of pipeline.views.goals.")
