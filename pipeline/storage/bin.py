@@ -113,9 +113,7 @@ class BinStorage:
         (folder / SHAPES).write_text(json.dumps(shapes, indent=1) + "\n")
 
     def resume(self, folder: Path, name: str) -> WritableArray:
-        array = _arrays(folder).get(name)
-        if array is None:
-            raise MissingArray(f"{folder / SHAPES} names no array {name}.")
+        array = bin_array(folder, name)
         array.check()
         path = folder / f"{name}.bin"
         copy = path.with_suffix(".copy")
@@ -134,12 +132,20 @@ class BinStorage:
             copy.unlink()
 
 
-def _arrays(folder: Path) -> dict[str, BinArray]:
-    """The arrays that `shapes.json` names. Raises DamagedArtifact where it does not describe arrays."""
+def bin_array(folder: Path, name: str) -> BinArray:
+    """One array of a folder; its file is not looked at. Raises MissingArray, or DamagedArtifact."""
+    if (array := _arrays(folder, name).get(name)) is None:
+        raise MissingArray(f"{folder / SHAPES} names no array {name}.")
+    return array
+
+
+def _arrays(folder: Path, only: str | None = None) -> dict[str, BinArray]:
+    """The arrays that `shapes.json` names, or one of them. Raises DamagedArtifact where it does not describe arrays."""
     try:
         return {
             name: BinArray(folder / f"{name}.bin", _shape(entry["shape"]), _dtype(entry["dtype"]))
             for name, entry in read_json(folder / SHAPES).items()
+            if only in (None, name)
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedArtifact(f"{folder / SHAPES} does not describe arrays: {error}") from error

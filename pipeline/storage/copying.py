@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int64, Shaped, UInt64
+from jaxtyping import Int, Int64, UInt64
 
 from pipeline.storage.contract import Rows
 
@@ -28,7 +28,9 @@ def copy_rows(
     copy_runs(addresses(source.ctypes.data, starts, size), counts * size, addresses(out.ctypes.data, at, size))
 
 
-def copy_runs(sources: UInt64[np.ndarray, " n"], sizes: Int[np.ndarray, " n"], targets: UInt64[np.ndarray, " n"]) -> None:
+def copy_runs(
+    sources: UInt64[np.ndarray, " n"], sizes: Int[np.ndarray, " n"], targets: UInt64[np.ndarray, " n"]
+) -> None:
     """Copy runs of bytes between addresses. Nothing is checked; the memory must stay where it is meanwhile."""
     from pipeline.storage.moves import move_runs  # numba is loaded when something is copied
 
@@ -51,7 +53,7 @@ def require_rows(
 
 
 def require_target(out: Rows, dtype: np.dtype[Any], counts: Int[np.ndarray, " n"], at: Int[np.ndarray, " n"]) -> int:
-    """Bytes of a row of `out`. Raises ValueError where rows of that dtype cannot be copied to it, IndexError for runs."""
+    """Bytes of a row of `out`. Raises ValueError where rows cannot be copied to it, IndexError for runs beyond it."""
     if not (out.flags.c_contiguous and out.flags.writeable) or out.dtype != dtype:
         raise ValueError(f"rows of {dtype} go into an array of that dtype in C order, not {out.dtype} {out.shape}")
     require_rows(at, counts, len(out))

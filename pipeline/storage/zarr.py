@@ -26,12 +26,10 @@ from pipeline.storage.contract import (
     chunk_rows,
     require_slice,
 )
+from pipeline.storage.layout import EVERY_CHUNK, ZARR_JSON
 from pipeline.wording import few
 
-ZARR_JSON = "zarr.json"
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
-EVERY_CHUNK = "every_chunk_is_stored"
-"""Attribute of an array: a chunk without a file is damage. Older arrays leave chunks of zeros out."""
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 CRC = {"name": "crc32c"}
 ZSTD_LEVEL = 1

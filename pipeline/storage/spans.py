@@ -1,0 +1,150 @@
+"""Reading many runs of rows at random places of many stored arrays at once, in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from pipeline.errors import DamagedArtifact
+from pipeline.storage.choice import storage_of
+from pipeline.storage.chunks import ChunkedRows, Span, chunked_rows, fill
+from pipeline.storage.contract import ReadableArray, Rows
+from pipeline.storage.copying import addresses, copy_runs, require_target
+from pipeline.storage.maps import MappedRows
+from pipeline.storage.recent import Recent
+
+Numbers = Int[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class SlicedRows:
+    """An array that is stored in a way of which nothing is known here: read run by run, as its storage does."""
+
+    array: ReadableArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+
+Stored = MappedRows | ChunkedRows | SlicedRows
+"""Memory to copy from, chunks to decode, or slices."""
+
+
+class Spans:
+    """Rows of the array `name` of many folders of arrays, such as the parts of a dataset.
+
+    Files are opened when they are first read, by each process for itself. It may be sent to other processes and used
+    after a fork. Several threads may read at the same time.
+
+    Args:
+        folder: of a number, the folder of arrays; picklable where the spans are to be.
+        name: of the array in each of these folders, in whichever storage they are.
+        shape: of one row.
+        dtype: of its numbers.
+        threads: that decode chunks. None: as many as there are cores, and one in a process that multiprocessing
+            started, because there are others beside it.
+    """
+
+    def __init__(
+        self,
+        folder: Callable[[int], Path],
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        threads: int | None = None,
+    ) -> None:
+        self._folder, self._name, self._threads = folder, name, threads
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Spans, (self._folder, self._name, self.shape, self.dtype, self._threads)
+
+    def read(self, parts: Numbers, starts: Numbers, counts: Numbers, out: Rows, at: Numbers) -> None:
+        """Copy rows [start, start + count) of the array in folder number `part` to out[at : at + count], for each run.
+
+        `out` lies in C order and has rows of this shape and dtype, in either byte order. What it holds elsewhere stays.
+        After an error it may hold some of the rows.
+
+        Raises DamagedArtifact with a path where files are missing, cut or changed, or hold fewer rows than are wanted;
+        MissingArray where a folder has no such array; IndexError for runs beyond `out`, ValueError for another `out`.
+        """
+        if out.shape[1:] != self.shape or not same_numbers(out.dtype, self.dtype):
+            raise ValueError(f"rows {self.dtype} {self.shape} are read; there is place for {out.dtype} {out.shape[1:]}")
+        size = require_target(out, out.dtype, counts, at)
+        numbers, which = np.unique(parts, return_inverse=True)
+        arrays = [self._recent.get(number, self._open) for number in numbers.tolist()]
+        self._require_rows(numbers, arrays, which, starts, counts)
+        if size:
+            self._read(arrays, which, starts, counts, out, at, size)
+            if out.dtype != out.dtype.newbyteorder("<"):
+                for first, count in zip(at.tolist(), counts.tolist(), strict=True):
+                    out[first : first + count].byteswap(inplace=True)
+
+    @cached_property
+    def _recent(self) -> Recent[Stored]:
+        return Recent()
+
+    def _open(self, number: int) -> Stored:
+        folder = self._folder(number)
+        array = _stored(folder, self._name)
+        if array.shape[1:] != self.shape or not same_numbers(array.dtype, self.dtype):
+            raise DamagedArtifact(
+                f"{self._name} of {folder} has rows {array.dtype} {array.shape[1:]}, not {self.dtype} {self.shape}."
+            )
+        return array
+
+    def _require_rows(
+        self, numbers: Numbers, arrays: list[Stored], which: Numbers, starts: Numbers, counts: Numbers
+    ) -> None:
+        """Raises DamagedArtifact for rows that an array does not have: whoever asks knows how many were written."""
+        there = np.array([array.shape[0] for array in arrays], np.int64)[which]
+        wrong = np.flatnonzero((starts < 0) | (counts < 0) | (starts + counts > there))
+        if len(wrong):
+            first = int(wrong[0])
+            folder = self._folder(int(numbers[which[first]]))
+            raise DamagedArtifact(
+                f"{self._name} of {folder} has {there[first]} rows; "
+                f"{starts[first]} to {starts[first] + counts[first]} were wanted."
+            )
+
+    def _read(
+        self, arrays: list[Stored], which: Numbers, starts: Numbers, counts: Numbers, out: Rows, at: Numbers, size: int
+    ) -> None:
+        mapped = np.array([isinstance(array, MappedRows) for array in arrays], np.bool_)[which]
+        if mapped.any():
+            bases = np.array([getattr(array, "address", 0) for array in arrays], np.uint64)[which[mapped]]
+            sources, targets = addresses(bases, starts[mapped], size), addresses(out.ctypes.data, at[mapped], size)
+            copy_runs(sources, counts[mapped] * size, targets)
+        spans: list[Span] = []
+        for run, start, count, to in zip(*(each.tolist() for each in (which, starts, counts, at)), strict=True):
+            array = arrays[run]
+            if isinstance(array, ChunkedRows):
+                spans.append((array, start, count, to))
+            elif isinstance(array, SlicedRows):
+                out[to : to + count] = array.array[start : start + count]
+        if spans:
+            fill(spans, out.reshape(-1).view(np.uint8).reshape(len(out), size), self._threads)
+
+
+def same_numbers(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
+    """Whether two dtypes are the same but for the order of their bytes."""
+    return bool(a.newbyteorder("<") == b.newbyteorder("<"))
+
+
+def _stored(folder: Path, name: str) -> Stored:
+    storage = storage_of(folder)
+    if storage.name == "bin":
+        return MappedRows(folder, name)
+    known = chunked_rows(folder, name) if storage.name == "zarr" else None
+    return known or SlicedRows(storage.open(folder)[name])
