@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from pipeline.search.index import ExactIndex
     from pipeline.views.contexts import Contexts
     from pipeline.views.episodes import Episodes
+    from pipeline.views.mixture import Mixture
     from pipeline.views.transitions import Transitions
     from pipeline.views.windows import Windows
 
@@ -78,6 +79,7 @@ __all__ = [
     "Episodes",
     "ExactIndex",
     "Frames",
+    "Mixture",
     "RecordDmEpisodes",
     "RecordEpisodes",
     "RecordVectorEpisodes",
@@ -95,6 +97,7 @@ _MODULES = {
     "Episodes": "pipeline.views.episodes",
     "ExactIndex": "pipeline.search.index",
     "Frames": "pipeline.frames.store",
+    "Mixture": "pipeline.views.mixture",
     "RecordDmEpisodes": "pipeline.live.dm",
     "RecordEpisodes": "pipeline.live.single",
     "RecordVectorEpisodes": "pipeline.live.vector",

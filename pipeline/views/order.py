@@ -143,10 +143,12 @@ def checked_weights(weights: ArrayLike, count: int, things: str) -> Float64[np.n
         raise InvalidInput(f"weights= needs {count:,} numbers, one for each of the {things}; it is {there}.")
     real = array.astype(np.float64)
     if (wrong := np.flatnonzero(~(np.isfinite(real) & (real >= 0)))).size:
-        raise InvalidInput(f"weights[{wrong[0]}] is {real[wrong[0]]}; weights are finite and not below 0.")
+        value = real[wrong[0]]
+        what = "NaN" if np.isnan(value) else "infinite" if np.isinf(value) else f"negative: {value:g}"
+        raise InvalidInput(f"weights[{wrong[0]}] is {what}. Weights are numbers from 0 on.")
     if not 0 < real.sum() < np.inf:
-        what = "They are all 0" if not real.any() else "Their sum is not finite"
-        raise InvalidInput(f"weights= must have a finite sum above 0. {what}.")
+        what = "They are all 0" if not real.any() else "Their sum is infinite"
+        raise InvalidInput(f"weights= needs a sum above 0. {what}.")
     return real
 
 

@@ -40,6 +40,11 @@ class View(ABC):
     def __len__(self) -> int:
         return len(self.order)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the datasets whose samples these are."""
+        return (self.identity()["dataset"],)
+
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
         """The samples of these numbers, with an axis in front."""
         return self.gather(self.order.places(np.asarray(numbers, np.int64) + self._epoch * len(self)))

@@ -78,8 +78,8 @@ def test_a_place_weighs_as_its_episode_whatever_its_length(dataset):
     [
         ({"weights": [0, 0, 0, 0]}, "They are all 0"),
         ({"weights": [1, 1, 1]}, r"needs 4 numbers, one for each of the episodes; it is int64\[3\]"),
-        ({"weights": [1, 1, -1, 1]}, r"weights\[2\] is -1.0"),
-        ({"weights": [1, np.nan, 1, 1]}, r"weights\[1\] is nan"),
+        ({"weights": [1, 1, -1, 1]}, r"weights\[2\] is negative: -1"),
+        ({"weights": [1, np.nan, 1, 1]}, r"weights\[1\] is NaN"),
         ({"weights": [0, 1, 0, 0]}, "no episode that is long enough"),
         ({"weights": [1, 1, 1, 1], "seed": None}, "needs a seed"),
         ({"samples": 10}, "length of an epoch with weights="),

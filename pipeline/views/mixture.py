@@ -1,0 +1,154 @@
+"""Several tasks at once: samples of some views, each with its share of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+from numpy.typing import ArrayLike
+
+from pipeline.dataset.columns import RowSpec
+from pipeline.errors import InvalidInput
+from pipeline.views.mixing import MixtureOrder
+from pipeline.views.view import Samples, View
+from pipeline.wording import how_many
+
+TASK = "task"
+"""The field that says which of the `tasks` a sample is of."""
+
+
+class Mixture(View):
+    """Samples of several views: of different tasks, or of different datasets of one.
+
+    Each view keeps its own order and gives no sample twice before it is through. How many of a batch are of which view
+    hardly varies: see `pipeline.views.mixing.MixtureOrder`. A batch is one read of each view that has a part in it.
+
+    All views give the same fields, of one shape and dtype; `task` (int64) is added, a place in `tasks`. A mixture may
+    be one of the views: its tasks stand in the place of one.
+
+    Args:
+        views: what is mixed.
+        weights: (k,) how often each comes, compared with the others; None: in proportion to their lengths, so that an
+            epoch has each sample of each view once.
+        seed: decides whose turn it is; the views have seeds of their own. None: one view after the other.
+        samples: of an epoch of all ranks together; None for as many as the views have together.
+        rank, world_size: of a distributed training, as of `Windows`; given here, the views do not have them.
+
+    Attributes:
+        tasks: names of the datasets.
+
+    Raises InvalidInput for views that cannot stand in one batch, and weights that do not fit.
+
+    >>> names = "atari/pong/random-v1", "atari/alien/random-v1"
+    >>> views = [Windows("outputs", name, length=32, full_actions=True) for name in names]  # doctest: +SKIP
+    >>> Mixture(views, weights=[1, 3]).batch(np.arange(128))["task"].mean()  # doctest: +SKIP
+    0.75
+    """
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        weights: ArrayLike | None = None,
+        seed: int | None = 0,
+        *,
+        samples: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.views = list(views)
+        if not self.views:
+            raise InvalidInput("A Mixture needs views, such as Mixture([Windows(...), Windows(...)]); there is none.")
+        self._check_ranks(world_size)
+        self._check_fields()
+        self.order: MixtureOrder = MixtureOrder(
+            np.array([len(view) for view in self.views]), [view.order for view in self.views],
+            seed, rank, world_size, weights, samples,
+        )  # fmt: skip
+        self._first_tasks = np.cumsum([0, *(len(view.tasks) for view in self.views)])
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(task for view in self.views for task in view.tasks)
+
+    def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
+        picked = self.order.pick(np.asarray(numbers, np.int64))
+        return self._joined(picked.views, lambda view, here: self.views[view].batch(picked.numbers[here]))
+
+    def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
+        ends = self.order.ends
+        views = np.searchsorted(ends, places, "right")
+        begins = ends - np.diff(ends, prepend=0)
+        return self._joined(views, lambda view, here: self.views[view].gather(places[here] - begins[view]))
+
+    def identity(self) -> dict[str, Any]:
+        views = [view.identity() for view in self.views]
+        return {"view": "Mixture", "dataset": "+".join(self.tasks), **self.order.identity(), "views": views}
+
+    def __repr__(self) -> str:
+        return f"Mixture({how_many(len(self.tasks), 'tasks')}: {len(self):,} samples)"
+
+    def _joined(
+        self, views: Int64[np.ndarray, " n"], read: Callable[[int, Int64[np.ndarray, " k"]], Samples]
+    ) -> Samples:
+        """One read of each view that some of n samples are of; `here` are these samples' places in the batch."""
+        parts = []
+        for view in np.unique(views).tolist() or [0]:
+            here = np.flatnonzero(views == view)
+            part = read(view, here)
+            tasks = part.get(TASK, np.zeros(len(here), np.int64)) + self._first_tasks[view]
+            parts.append((here, {**part, TASK: tasks}))
+        if len(parts) == 1:
+            return parts[0][1]
+        return {name: _spread([(here, part[name]) for here, part in parts], len(views)) for name in self._specs}
+
+    def _check_fields(self) -> None:
+        """Raises InvalidInput where a view gives other fields than the first, or others of that name."""
+        found = [
+            {name: RowSpec.of(array) for name, array in view.gather(np.zeros(0, np.int64)).items()}
+            for view in self.views
+        ]
+        self._specs = {**found[0], TASK: RowSpec(np.dtype(np.int64), ())}
+        for number, specs in enumerate(found):
+            for name in sorted({*self._specs, *specs} - {TASK}):
+                have, want = specs.get(name), self._specs.get(name)
+                if have != want:
+                    raise InvalidInput(
+                        f"Views of a mixture give the same fields. {name} of view {number}, {self._name(number)}, is "
+                        f"{have or 'not there'}; of view 0, {self._name(0)}, it is {want or 'not there'}. "
+                        f"{_advice(name, have, want)}"
+                    )
+
+    def _check_ranks(self, world_size: int) -> None:
+        for number, view in enumerate(self.views):
+            if view.order.world_size > 1 and world_size > 1:
+                raise InvalidInput(
+                    f"View {number}, {self._name(number)}, has rank={view.order.rank} and world_size="
+                    f"{view.order.world_size} already. Give them to the views or to the mixture, not to both."
+                )
+
+    def _name(self, number: int) -> str:
+        return ", ".join(self.views[number].tasks)
+
+
+def _spread(
+    parts: list[tuple[Int64[np.ndarray, " k"], Shaped[np.ndarray, "k ..."]]], count: int
+) -> Shaped[np.ndarray, "n ..."]:
+    """The samples of all parts at their places. Where some are shorter, as padded episodes are, zeros follow."""
+    shapes = [array.shape[1:] for _, array in parts]
+    shape = tuple(max(sides) for sides in zip(*shapes, strict=True))
+    alike = all(each == shape for each in shapes)
+    out = (np.empty if alike else np.zeros)((count, *shape), parts[0][1].dtype)
+    for here, array in parts:
+        room = out if alike else out[(slice(None), *map(slice, array.shape[1:]))]
+        room[here] = array
+    return out
+
+
+def _advice(name: str, have: RowSpec | None, want: RowSpec | None) -> str:
+    if have is None or want is None:
+        return "Choose those that all have by fields=."
+    if name == "action":
+        return "Atari's actions become the same 18 by full_actions=True; or leave action out of fields=."
+    return f"Leave {name} out of fields=, or give the views settings that make it the same."
