@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from pipeline.search.index import ExactIndex
     from pipeline.views.contexts import Contexts
     from pipeline.views.episodes import Episodes
+    from pipeline.views.loader import Loader
     from pipeline.views.mixture import Mixture
     from pipeline.views.transitions import Transitions
     from pipeline.views.windows import Windows
@@ -79,6 +80,7 @@ __all__ = [
     "Episodes",
     "ExactIndex",
     "Frames",
+    "Loader",
     "Mixture",
     "RecordDmEpisodes",
     "RecordEpisodes",
@@ -97,6 +99,7 @@ _MODULES = {
     "Episodes": "pipeline.views.episodes",
     "ExactIndex": "pipeline.search.index",
     "Frames": "pipeline.frames.store",
+    "Loader": "pipeline.views.loader",
     "Mixture": "pipeline.views.mixture",
     "RecordDmEpisodes": "pipeline.live.dm",
     "RecordEpisodes": "pipeline.live.single",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from pipeline.views.collate import SampleList, know_samples
 from pipeline.views.order import Order
 
 Samples = dict[str, Shaped[np.ndarray, "n ..."]]
@@ -47,12 +48,13 @@ class View(ABC):
 
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
         """The samples of these numbers, with an axis in front."""
-        return self.gather(self.order.places(np.asarray(numbers, np.int64) + self._epoch * len(self)))
+        return self.gather(self.order.places(np.asarray(numbers, np.int64)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Let number 0 be the first sample of this epoch: for a plain `DataLoader`, before each of its iterations.
+        """Let `view[0]` be the first sample of this epoch: for a plain `DataLoader`, before each of its iterations.
 
-        Worker processes that outlive an epoch do not see it; `Loader` needs no such call.
+        `batch` goes by its numbers alone. Worker processes that outlive an epoch do not see it; `Loader` needs no such
+        call.
         """
         self._epoch = epoch
 
@@ -60,9 +62,11 @@ class View(ABC):
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f"sample {number} of {self}, which has {len(self):,}")
-        return {name: array[0] for name, array in self.batch(np.array([number % len(self)])).items()}
+        batch = self.batch(np.array([number % len(self) + self._epoch * len(self)]))
+        return {name: array[0] for name, array in batch.items()}
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Some samples, gathered together: what a torch `DataLoader` asks for."""
-        batch = self.batch(np.asarray(indices, np.int64))
-        return [{name: array[i] for name, array in batch.items()} for i in range(len(indices))]
+    def __getitems__(self, indices: Sequence[int]) -> SampleList:
+        """Some samples, read together: what a torch `DataLoader` asks for, whose `default_collate` copies nothing."""
+        know_samples()
+        numbers = np.asarray(indices, np.int64) + self._epoch * len(self)
+        return SampleList(self.batch(numbers), len(numbers))
