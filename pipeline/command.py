@@ -53,7 +53,9 @@ STAGES_OF: dict[str, tuple[str, ...]] = {
     "source": (INGEST, "doctor"),
     **dict.fromkeys(("states", "trust"), DOORS),
     "workers": (*DOORS, "frames", "verify", "doctor"),
-    **dict.fromkeys(("dataset", "episodes"), (*DOORS, *DERIVING, "frames", "export", "doctor", *CHAIN)),
+    **dict.fromkeys(
+        ("dataset", "episodes"), (*DOORS, *DERIVING, "frames", "export", "doctor", "bench_loading", *CHAIN)
+    ),
     "retrieval": CHAIN,
     "embedding": (*CHAIN, "fetch"),
     **dict.fromkeys(("tokenizer", "bins"), ("bins", "parquet", "publish", "plan")),

@@ -22,7 +22,7 @@ CONF = Path(__file__).parent.parent / "conf"
 FUNCTIONS = (
     *("collect", "ingest", "frames", "embeddings", "retrieval", "distances", "bins", "parquet"),
     *("plan", "publish", "fetch", "report", "report_index", "catalog", "verify", "gc", "export"),
-    *("register", "doctor", "stitch", "select", "split"),
+    *("register", "doctor", "stitch", "select", "split", "bench_loading"),
 )
 REGENT = ["embeddings", "retrieval", "distances", "bins", "parquet"]
 FILE = "policy.file=${oc.env:REPERTOIRE_PROJECT}/agent.zip"

@@ -123,6 +123,20 @@ def bars(names: Sequence[str], counts: Sequence[int], summary: str) -> str:
     return _svg(summary, "".join(drawn) + axis, WIDTH, len(names) * BAR_ROW + 2)
 
 
+def measures(names: Sequence[str], values: Sequence[float], labels: Sequence[str], summary: str) -> str:
+    """A bar for each name, one below the other, as long as its value, with the label beside it."""
+    left = 16 + LETTER * max(map(len, names))
+    width = left + WIDTH
+    along = Axis(0, max(*values, 1e-9), left, width - BAR_RIGHT, "")
+    drawn = []
+    for row, (name, value, label) in enumerate(zip(names, values, labels, strict=True)):
+        top, end = row * BAR_ROW, max(along.at(value), left + 1)
+        drawn += [_text(left - 8, top + 15, name, "end", "label"), _text(end + 6, top + 15, label, "start")]
+        drawn.append(f'<path class="bars" d="M{left} {top + 4}H{end:g}V{top + 18}H{left}Z"/>')
+    axis = f'<path class="axis" d="M{left} 0V{len(names) * BAR_ROW}"/>'
+    return _svg(summary, "".join(drawn) + axis, width, len(names) * BAR_ROW + 2)
+
+
 def lines(curves: Sequence[tuple[str, Sequence[int], Sequence[float]]], label: str, counted: str, summary: str) -> str:
     """A line for each (class of the style sheet, places, values)."""
     values = [value for _, _, held in curves for value in held]
