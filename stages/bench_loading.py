@@ -30,7 +30,7 @@ from pipeline.machine.progress import progress
 from pipeline.machine.provenance import Stopwatch
 from pipeline.report.index import FIGURES, INDEX, PAGE
 from pipeline.report.loading import COLUMNS, LoadingFigures, loading_cells, loading_page, machine_words
-from pipeline.views.bench_places import READERS, Share, leading
+from pipeline.views.bench_places import READERS, LoadingData, leading
 from pipeline.views.bench_run import LoadingBench
 
 KIND = "bench_loading"
@@ -109,7 +109,7 @@ def run(
         TemporaryDirectory(dir=workspace.root.parent, prefix=f".{KIND}-") as work,
         progress(KIND, label, "readers", len(wanted) + ("view" in wanted)) as advance,
     ):
-        share = Share(limited, domain, workspace, length, Path(work))
+        share = LoadingData(limited, domain, workspace, length, Path(work))
         bench.measure(share, wanted, small, advance)
     read = EpisodeDataset.of(limited)
     figures = LoadingFigures(

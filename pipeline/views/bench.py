@@ -45,7 +45,7 @@ class ViewFeed:
         """Batches of `size` windows, read by so many worker processes, in this one where there are none."""
         view = self.make()
         if workers:
-            yield from _by_loader(view, size, workers, Counted(size, len(view)))
+            yield from _by_loader(view, size, workers, CountedBatches(size, len(view)))
         start = 0
         while not workers:
             yield view.batch(np.arange(start, start + size))
@@ -68,7 +68,9 @@ class PlaceFeed:
         """As those of `ViewFeed`."""
         reader, rng = self.make(), np.random.default_rng(0)
         if workers:
-            yield from _by_loader(ReadBatches(reader, self.draws), size, workers, Drawn(size, len(self.draws)), _first)
+            yield from _by_loader(
+                ReadBatches(reader, self.draws), size, workers, RandomBatches(size, len(self.draws)), _first
+            )
         while not workers:
             yield reader.read(*self.draws.random(rng, size))
 
@@ -91,7 +93,7 @@ class ReadBatches:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RandomBatches:
     """Endless batches of random places, for a loader."""
 
     size: int
@@ -104,7 +106,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedBatches:
     """Endless batches of numbers from 0 on, in an epoch of so many samples, for a loader."""
 
     size: int
@@ -187,7 +189,7 @@ def measured_cold(feed: Feed, size: int, seconds: float, length: int) -> Loading
     of them, or `seconds` are over. None where this system keeps them in memory.
     """
     gc.collect()  # what is still mapped stays
-    if not forget(feed.places):
+    if not drop_cached(feed.places):
         return None
     with closing(feed.batches(size, 0)) as batches:  # type: ignore[type-var]
         windows, spent, nbytes = _timed(batches, seconds, max(feed.states // length // 2, size))
@@ -215,7 +217,7 @@ def files_of(places: Sequence[Path]) -> list[Path]:
     return [path for paths in below for path in paths if path.is_file()]
 
 
-def forget(places: Sequence[Path]) -> bool:
+def drop_cached(places: Sequence[Path]) -> bool:
     """Drop files from the page cache; False where they, or the largest of them, stay there all the same."""
     files = files_of(places)
     for path in files:

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Int64
 
-    from pipeline.views.bench_readers import Batch, PlaceReader
+    from pipeline.views.bench_readers import PlaceReader, WindowBatch
 
 
 class Hdf5Reader:
@@ -28,7 +28,7 @@ class Hdf5Reader:
         self._files = [str(Path(place, f"{stem}.hdf5")) for stem in stems]
         self._length = length
 
-    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> WindowBatch:
         """As `PlaceReader`."""
         import h5py
 
@@ -47,7 +47,7 @@ class MinariReader:
         self._place, self._length = place, length
         self._opened: Any = None
 
-    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> WindowBatch:
         """As `PlaceReader`."""
         windows = []
         for episode, start in zip(episodes.tolist(), starts.tolist(), strict=True):
@@ -79,7 +79,7 @@ class LeRobotReader:
         self._place, self._length = place, length
         self._opened: Any = None
 
-    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> WindowBatch:
         """As `PlaceReader`."""
         dataset, first = self._dataset()
         windows = []
@@ -112,7 +112,7 @@ class D3rlpyReader:
         self._place, self._length = place, length
         self._opened: Any = None
 
-    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> WindowBatch:
         """As `PlaceReader`, but that the episodes and rows are d3rlpy's own choice."""
         read = self._dataset().sample_trajectory_batch(len(episodes), self._length)
         return {name: np.asarray(getattr(read, name)) for name in ("observations", "actions", "rewards")}
@@ -156,7 +156,7 @@ def _leaves(held: Any, path: str = "") -> list[tuple[str, Any]]:
     return [leaf for key, each in held.items() for leaf in _leaves(each, f"{path}/{key}")]
 
 
-def _stacked(windows: list[dict[str, Any]]) -> Batch:
+def _stacked(windows: list[dict[str, Any]]) -> WindowBatch:
     """A batch of windows, as a default collate makes it."""
     return {name: np.stack([window[name] for window in windows]) for name in windows[0]}
 

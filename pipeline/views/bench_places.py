@@ -46,7 +46,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Share:
+class LoadingData:
     """The first episodes of a dataset, which all readers read.
 
     Attributes:
@@ -91,7 +91,7 @@ class Share:
         dataset = self._stored(storage)
         assert dataset.artifact is not None
         words = {"memmap": "a loop over memory maps, bin"}.get(name, f"{name}, window by window")
-        reader = partial(ArrayReader, dataset, nested(dataset, FIELDS), self.length, opening)
+        reader = partial(ArrayReader, dataset, arrays_of(dataset, FIELDS), self.length, opening)
         return PlaceFeed(
             name, words, (dataset.artifact.path,), _states(dataset.artifact), Draws(dataset.lengths, self.length),
             reader, in_workers=name != "tensorstore",
@@ -160,7 +160,7 @@ class Share:
         return folder / str(export.place)
 
 
-def nested(dataset: EpisodeDataset, fields: Sequence[str]) -> tuple[str, ...]:
+def arrays_of(dataset: EpisodeDataset, fields: Sequence[str]) -> tuple[str, ...]:
     """The step arrays of some fields: of nested observations all of them."""
     names = dataset.array_names()
     return tuple(name for each in fields for name in names if name == each or name.startswith(f"{each}/"))
@@ -168,7 +168,7 @@ def nested(dataset: EpisodeDataset, fields: Sequence[str]) -> tuple[str, ...]:
 
 def leading(dataset: EpisodeDataset, megabytes: float, length: int) -> int:
     """How many of the first episodes hold so many megabytes in the arrays that are read, and at least one window."""
-    specs = [dataset.spec(name) for name in nested(dataset, FIELDS)]
+    specs = [dataset.spec(name) for name in arrays_of(dataset, FIELDS)]
     row = sum(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for shape, dtype in specs)
     enough = int(np.searchsorted(dataset.state_ends * row, megabytes * 1e6)) + 1
     first = int(np.argmax(dataset.lengths >= length)) + 1

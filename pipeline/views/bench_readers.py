@@ -13,13 +13,13 @@ from pipeline.artifacts.artifact import PARTS
 from pipeline.dataset.columns import STEPS
 from pipeline.dataset.reader import EpisodeDataset
 
-Batch = dict[str, Shaped[np.ndarray, "n length ..."]]
+WindowBatch = dict[str, Shaped[np.ndarray, "n length ..."]]
 
 
 class PlaceReader(Protocol):
     """Reads windows of `length` states by the episode and the row at which each begins. It can be pickled."""
 
-    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> WindowBatch:
         """The windows, with an axis in front: (n, length, ...)."""
 
 
@@ -72,7 +72,7 @@ class ArrayReader:
         self._length, self._open_array = length, open_array
         self._opened: dict[tuple[int, str], Any] = {}
 
-    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> Batch:
+    def read(self, episodes: Int64[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]) -> WindowBatch:
         """As `PlaceReader`."""
         parts = np.searchsorted(self._first, episodes, "right") - 1
         rows = self._row[episodes] + starts

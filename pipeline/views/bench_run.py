@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from pipeline.views.bench import Feed, Loading, measured, measured_cold
-from pipeline.views.bench_places import LeftOut, Share
+from pipeline.views.bench_places import LeftOut, LoadingData
 from pipeline.views.bench_training import Trainer
 
 
@@ -37,7 +37,7 @@ class LoadingBench:
     step_seconds: float | None = None
     device: str = ""
 
-    def measure(self, share: Share, wanted: Sequence[str], small: int, advance: Callable[[int], object]) -> None:
+    def measure(self, share: LoadingData, wanted: Sequence[str], small: int, advance: Callable[[int], object]) -> None:
         """Measure the wanted readers; of the forms of others, the first `small` episodes of the share."""
         for make in share.feeds(wanted, small):
             feed = make()

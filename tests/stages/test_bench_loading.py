@@ -14,7 +14,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, InvalidInput, UnknownName
 from pipeline.views.bench import PlaceFeed, ViewFeed, measured
-from pipeline.views.bench_places import FIELDS, READERS, LeftOut, Share, leading
+from pipeline.views.bench_places import FIELDS, READERS, LeftOut, LoadingData, leading
 from pipeline.views.bench_readers import Draws
 from pipeline.views.bench_training import Trainer
 from stages import bench_loading, select, verify
@@ -47,13 +47,13 @@ def benched(root: Path, **asked: object) -> Artifact:
     return bench_loading.run(domain=toy_domain(), task="corner", workspace=Workspace(str(root)), **settings)  # type: ignore[arg-type]
 
 
-def share(root: Path, work: Path, name: str = "scripted-v1") -> Share:
+def share(root: Path, work: Path, name: str = "scripted-v1") -> LoadingData:
     work.mkdir()
     artifact = Workspace(str(root)).dataset("toy", "corner", name, 6)
-    return Share(artifact, toy_domain(), Workspace(str(root)), LENGTH, work)
+    return LoadingData(artifact, toy_domain(), Workspace(str(root)), LENGTH, work)
 
 
-def feeds(shared: Share, *wanted: str) -> list[ViewFeed | PlaceFeed | LeftOut]:
+def feeds(shared: LoadingData, *wanted: str) -> list[ViewFeed | PlaceFeed | LeftOut]:
     return [make() for make in shared.feeds(wanted, 6)]
 
 
