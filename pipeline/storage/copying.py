@@ -29,12 +29,20 @@ def copy_rows(
 
 
 def copy_runs(
-    sources: UInt64[np.ndarray, " n"], sizes: Int[np.ndarray, " n"], targets: UInt64[np.ndarray, " n"]
+    sources: UInt64[np.ndarray, " n"],
+    sizes: Int[np.ndarray, " n"],
+    targets: UInt64[np.ndarray, " n"],
+    streamed: bool | None = None,
 ) -> None:
-    """Copy runs of bytes between addresses. Nothing is checked; the memory must stay where it is meanwhile."""
+    """Copy runs of bytes between addresses. Nothing is checked; the memory must stay where it is meanwhile.
+
+    Args:
+        streamed: whether long runs go past the caches; None: where they are many.
+    """
     from pipeline.storage.moves import move_runs  # numba is loaded when something is copied
 
-    move_runs(sources, sizes.astype(np.int64, copy=False), targets, bool(sizes.sum() >= STREAMED))
+    past = bool(sizes.sum() >= STREAMED) if streamed is None else streamed
+    move_runs(sources, sizes.astype(np.int64, copy=False), targets, past)
 
 
 def addresses(base: int | UInt64[np.ndarray, " n"], rows: Int[np.ndarray, " n"], size: int) -> UInt64[np.ndarray, " n"]:

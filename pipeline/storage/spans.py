@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Int
 
 from pipeline.errors import DamagedArtifact
 from pipeline.storage.choice import storage_of
-from pipeline.storage.chunks import ChunkedRows, Span, chunked_rows, fill
+from pipeline.storage.chunks import ChunkedRows, chunked_rows
 from pipeline.storage.contract import ReadableArray, Rows
 from pipeline.storage.copying import addresses, copy_runs, require_target
+from pipeline.storage.decoded import copy_decoded, decoding_jobs
 from pipeline.storage.maps import MappedRows
 from pipeline.storage.recent import Recent
 
@@ -39,6 +40,8 @@ class SlicedRows:
 
 Stored = MappedRows | ChunkedRows | SlicedRows
 """Memory to copy from, chunks to decode, or slices."""
+
+KINDS = (MappedRows, ChunkedRows, SlicedRows)
 
 
 class Spans:
@@ -121,20 +124,20 @@ class Spans:
     def _read(
         self, arrays: list[Stored], which: Numbers, starts: Numbers, counts: Numbers, out: Rows, at: Numbers, size: int
     ) -> None:
-        mapped = np.array([isinstance(array, MappedRows) for array in arrays], np.bool_)[which]
-        if mapped.any():
+        kinds = np.array([KINDS.index(type(array)) for array in arrays])[which]
+        mapped, chunked, sliced = (np.flatnonzero(kinds == kind) for kind in range(len(KINDS)))
+        targets = addresses(out.ctypes.data, at, size)
+        if len(mapped):
             bases = np.array([getattr(array, "address", 0) for array in arrays], np.uint64)[which[mapped]]
-            sources, targets = addresses(bases, starts[mapped], size), addresses(out.ctypes.data, at[mapped], size)
-            copy_runs(sources, counts[mapped] * size, targets)
-        spans: list[Span] = []
-        for run, start, count, to in zip(*(each.tolist() for each in (which, starts, counts, at)), strict=True):
-            array = arrays[run]
-            if isinstance(array, ChunkedRows):
-                spans.append((array, start, count, to))
-            elif isinstance(array, SlicedRows):
-                out[to : to + count] = array.array[start : start + count]
-        if spans:
-            fill(spans, out.reshape(-1).view(np.uint8).reshape(len(out), size), self._threads)
+            copy_runs(addresses(bases, starts[mapped], size), counts[mapped] * size, targets[mapped])
+        if len(chunked):
+            numbers, which_chunked = np.unique(which[chunked], return_inverse=True)
+            decoded = [cast(ChunkedRows, arrays[number]) for number in numbers.tolist()]
+            jobs = decoding_jobs(decoded, which_chunked, starts[chunked], counts[chunked], targets[chunked], size)
+            copy_decoded(jobs, size, self._threads)
+        for run in sliced:
+            array, start, count, to = cast(SlicedRows, arrays[which[run]]), starts[run], counts[run], at[run]
+            out[to : to + count] = array.array[start : start + count]
 
 
 def same_numbers(a: np.dtype[Any], b: np.dtype[Any]) -> bool:

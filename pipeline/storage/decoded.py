@@ -1,0 +1,132 @@
+"""Rows at many places of zarr arrays: which chunks they lie in, and decoding each of those once, by several threads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Int, Int64, UInt64
+
+from pipeline.machine.threads import available_cores
+from pipeline.storage.chunks import ChunkedRows
+from pipeline.storage.copying import STREAMED, addresses, copy_runs
+
+SCRATCH = 2**20
+"""Bytes in which neighbouring chunks are decoded before their rows are copied: they stay in a core's own cache."""
+
+
+@dataclass(frozen=True)
+class DecodingJob:
+    """Neighbouring chunks of one file, and the runs of their rows that are wanted.
+
+    Attributes:
+        sources: bytes from the beginning of the first chunk, in decoded chunks that lie one after the other.
+        sizes: bytes of each run.
+        targets: addresses.
+    """
+
+    array: ChunkedRows
+    chunks: Sequence[int]
+    sources: UInt64[np.ndarray, " runs"]
+    sizes: Int64[np.ndarray, " runs"]
+    targets: UInt64[np.ndarray, " runs"]
+
+
+def copy_decoded(jobs: Sequence[DecodingJob], row_bytes: int, threads: int | None = None) -> None:
+    """Decode the chunks of all jobs and copy their rows to where they are wanted.
+
+    Args:
+        threads: None: as many as there are cores, and one in a process that multiprocessing started.
+    """
+    left = iter(jobs)  # all threads take from it; no two get the same
+    count = min(threads or _usual_threads(), len(jobs))
+    streamed = sum(int(job.sizes.sum()) for job in jobs) >= STREAMED
+    others = [_pool(os.getpid()).submit(_work, left, row_bytes, streamed) for _ in range(count - 1)]
+    try:
+        _work(left, row_bytes, streamed)
+    finally:
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)  # afterwards nobody writes to the targets any more
+    for other in begun:
+        other.result()
+
+
+def decoding_jobs(
+    arrays: Sequence[ChunkedRows],
+    which: Int[np.ndarray, " n"],
+    starts: Int[np.ndarray, " n"],
+    counts: Int[np.ndarray, " n"],
+    targets: UInt64[np.ndarray, " n"],
+    row_bytes: int,
+) -> list[DecodingJob]:
+    """Jobs, in the order of the files, for rows [start, start + count) of `arrays[which]`, which go to an address each.
+
+    Each chunk is in one job, however many runs want rows of it.
+    """
+    chunk_rows, chunks_in_file = (
+        np.array([getattr(array.layout, name) for array in arrays], np.int64)
+        for name in ("chunk_rows", "chunks_in_file")
+    )
+    rows = chunk_rows[which]
+    first = starts // rows
+    pieces = np.where(counts > 0, (starts + counts - 1) // rows - first + 1, 0)
+    run = np.repeat(np.arange(len(starts)), pieces)
+    chunk = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    order = np.lexsort((chunk, which[run]))
+    run, chunk = run[order], chunk[order]
+    array, rows = which[run], rows[run]
+    begin = np.maximum(starts[run], chunk * rows)
+    stop = np.minimum((starts + counts)[run], (chunk + 1) * rows)
+
+    together = np.maximum(1, SCRATCH // (chunk_rows * row_bytes))[array]
+    is_new = _changes(array) | _changes(chunk)
+    apart = is_new & (_changes(array) | (np.diff(chunk, prepend=0) != 1) | (chunk % chunks_in_file[array] == 0))
+    number = np.cumsum(is_new) - 1
+    place = number - np.maximum.accumulate(np.where(apart, number, 0))  # among its neighbours
+    begins = np.flatnonzero(is_new & (apart | (place % together == 0)))
+
+    sources = addresses(0, place % together * rows + begin - chunk * rows, row_bytes)
+    sizes = (stop - begin) * row_bytes
+    places = targets[run] + addresses(0, begin - starts[run], row_bytes)
+    return [
+        DecodingJob(arrays[array[a]], np.unique(chunk[a:b]).tolist(), sources[a:b], sizes[a:b], places[a:b])
+        for a, b in pairwise([*begins.tolist(), len(run)])
+    ]
+
+
+def _work(left: Iterator[DecodingJob], row_bytes: int, streamed: bool) -> None:
+    scratch = np.empty(0, np.uint8)
+    try:
+        for job in left:
+            size = job.array.layout.chunk_rows * row_bytes
+            if len(scratch) < size * len(job.chunks):
+                scratch = np.empty(max(SCRATCH, size * len(job.chunks)), np.uint8)
+            job.array.decode(job.chunks, scratch[: size * len(job.chunks)].reshape(-1, size))
+            copy_runs(np.uint64(scratch.ctypes.data) + job.sources, job.sizes, job.targets, streamed)
+    except BaseException:
+        for _ in left:  # the others need not go on
+            pass
+        raise
+
+
+def _changes(values: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether each is another one than that before it."""
+    changes = np.ones(len(values), np.bool_)
+    changes[1:] = values[1:] != values[:-1]
+    return changes
+
+
+def _usual_threads() -> int:
+    return available_cores() if multiprocessing.parent_process() is None else 1
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads of this process: those of the one that it was forked from did not come along."""
+    return ThreadPoolExecutor(available_cores(), f"chunks-{process}")
