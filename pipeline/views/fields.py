@@ -13,6 +13,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.formats.lram.arrays import joystick
+from pipeline.views.buffers import Buffers
 from pipeline.views.places import Places, Runs
 from pipeline.views.rows import RETURN_TO_GO, RowReader
 from pipeline.views.view import Samples
@@ -65,7 +66,7 @@ class Fields:
     ) -> None:
         check_count("frame_stack", frame_stack)
         self._also = tuple(also)
-        self.dataset, self._reader = dataset, RowReader(dataset)
+        self.dataset, self._reader, self._buffers = dataset, RowReader(dataset), Buffers()
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
         self.names = [each for name in names for each in self._named(name)]
         stack = _recorded_stack(self._reader.parameters())
@@ -99,13 +100,15 @@ class Fields:
         if there is None:
             there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
         places = Places(episodes, rows, there, self.frame_stack, self._padding == REPEAT)
-        return {name: self._read(name, places) for name in self.names}
+        specs = {name: self.spec(name) for name in self.names if name not in COMPUTED or name == RETURN_TO_GO}
+        arrays = self._buffers.take({name: ((*rows.shape, *row.shape), row.dtype) for name, row in specs.items()})
+        return {name: self._read(name, places, arrays) for name in self.names}
 
     def identity(self) -> dict[str, Any]:
         """Which episodes the samples are made of."""
         return {"dataset": self.dataset.name, "episodes": len(self.dataset), "digest": self.dataset.digest()}
 
-    def _read(self, name: str, places: Places) -> Shaped[np.ndarray, "n ..."]:
+    def _read(self, name: str, places: Places, arrays: Samples) -> Shaped[np.ndarray, "n ..."]:
         episodes, rows, there = places.episodes, places.rows, places.there
         if name == "mask":
             return there
@@ -119,7 +122,7 @@ class Fields:
         if name == RETURN_TO_GO and (beyond := rows >= self._reader.lengths[episodes][:, None]).any():
             places = Places(episodes, rows, there & ~beyond)
         spec = self.spec(name)
-        out = np.empty((*rows.shape, *spec.shape), spec.dtype)
+        out = arrays[name]
         if self._stacks(name):
             flat = out.reshape(rows.size * self.frame_stack, *spec.shape[1:])
             self._copy(name, places.stacked_runs, flat)

@@ -153,7 +153,7 @@ class Transitions(View):
         return cls("", dataset, **settings)
 
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
-        numbers = np.asarray(numbers, np.int64) + self._epoch * len(self)
+        numbers = np.asarray(numbers, np.int64)
         return self._gather(self.order.places(numbers), self._counters(numbers))
 
     def _counters(self, numbers: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
