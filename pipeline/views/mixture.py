@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.errors import InvalidInput
+from pipeline.views.buffers import Buffers
 from pipeline.views.mixing import MixtureOrder
 from pipeline.views.view import Samples, View
 from pipeline.wording import how_many
@@ -57,7 +58,7 @@ class Mixture(View):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.views = list(views)
+        self.views, self._buffers = list(views), Buffers()
         if not self.views:
             raise InvalidInput("A Mixture needs views, such as Mixture([Windows(...), Windows(...)]); there is none.")
         self._check_ranks(world_size)
@@ -101,7 +102,10 @@ class Mixture(View):
             parts.append((here, {**part, TASK: tasks}))
         if len(parts) == 1:
             return parts[0][1]
-        return {name: _spread([(here, part[name]) for here, part in parts], len(views)) for name in self._specs}
+        arrays = self._buffers.take(
+            {name: _spec([part[name] for _, part in parts], len(views)) for name in self._specs}
+        )
+        return {name: _spread([(here, part[name]) for here, part in parts], arrays[name]) for name in self._specs}
 
     def _check_fields(self) -> None:
         """Raises InvalidInput where a view gives other fields than the first, or others of that name."""
@@ -132,14 +136,19 @@ class Mixture(View):
         return ", ".join(self.views[number].tasks)
 
 
+def _spec(parts: list[Shaped[np.ndarray, "k ..."]], count: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array that holds the samples of all parts."""
+    shapes = (array.shape[1:] for array in parts)
+    return (count, *(max(sides) for sides in zip(*shapes, strict=True))), parts[0].dtype
+
+
 def _spread(
-    parts: list[tuple[Int64[np.ndarray, " k"], Shaped[np.ndarray, "k ..."]]], count: int
+    parts: list[tuple[Int64[np.ndarray, " k"], Shaped[np.ndarray, "k ..."]]], out: Shaped[np.ndarray, "n ..."]
 ) -> Shaped[np.ndarray, "n ..."]:
     """The samples of all parts at their places. Where some are shorter, as padded episodes are, zeros follow."""
-    shapes = [array.shape[1:] for _, array in parts]
-    shape = tuple(max(sides) for sides in zip(*shapes, strict=True))
-    alike = all(each == shape for each in shapes)
-    out = (np.empty if alike else np.zeros)((count, *shape), parts[0][1].dtype)
+    alike = all(array.shape[1:] == out.shape[1:] for _, array in parts)
+    if not alike:
+        out[...] = 0
     for here, array in parts:
         room = out if alike else out[(slice(None), *map(slice, array.shape[1:]))]
         room[here] = array
