@@ -68,7 +68,7 @@ class Fields:
         self._also = tuple(also)
         self.dataset, self._reader, self._buffers = dataset, RowReader(dataset), Buffers()
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
-        self.names = [each for name in names for each in self._named(name)]
+        self.names = [each for name in names for each in self.named(name)]
         stack = _recorded_stack(self._reader.parameters())
         if frame_stack > 1 and stack.get("stored") == "stacks":
             raise InvalidInput(
@@ -91,8 +91,9 @@ class Fields:
         episodes: Int64[np.ndarray, " n"],
         rows: Int64[np.ndarray, "n length"],
         there: Bool[np.ndarray, "n length"] | None = None,
+        names: Sequence[str] | None = None,
     ) -> Samples:
-        """The fields at some rows of some episodes: (n, length, ...) each, `episode` (n,).
+        """The fields at some rows of some episodes, all or those of these `names`: (n, length, ...), `episode` (n,).
 
         Rows that are not `there` are zeros; None stands for the rows that are states. The last row of an episode, which
         is none, is read where it is said to be there.
@@ -100,9 +101,10 @@ class Fields:
         if there is None:
             there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
         places = Places(episodes, rows, there, self.frame_stack, self._padding == REPEAT)
-        specs = {name: self.spec(name) for name in self.names if name not in COMPUTED or name == RETURN_TO_GO}
+        names = self.names if names is None else names
+        specs = {name: self.spec(name) for name in names if name not in COMPUTED or name == RETURN_TO_GO}
         arrays = self._buffers.take({name: ((*rows.shape, *row.shape), row.dtype) for name, row in specs.items()})
-        return {name: self._read(name, places, arrays) for name in self.names}
+        return {name: self._read(name, places, arrays) for name in names}
 
     def identity(self) -> dict[str, Any]:
         """Which episodes the samples are made of."""
@@ -146,7 +148,8 @@ class Fields:
     def _stacks(self, name: str) -> bool:
         return self.frame_stack > 1 and name.split("/")[0] == "observation"
 
-    def _named(self, name: str) -> list[str]:
+    def named(self, name: str) -> list[str]:
+        """The field of this name; of a nested observation all those inside. Raises UnknownName."""
         known = self._reader.names()
         if name in COMPUTED or name in known:
             return [name]

@@ -107,7 +107,9 @@ class Transitions(View):
         self._goals = None
         if goals is not None:
             self._goals = Goals(goals, discount if goal_discount is None else goal_discount, lasts, seed or 0)
-        self._choose(found, names, {"frame_stack": frame_stack, "discount": discount, "float64": float64}, full_actions)
+        self._choose(
+            found, names, frame_stack=frame_stack, discount=discount, full_actions=full_actions, float64=float64
+        )
         if not self._usable.any():
             raise InvalidInput(
                 f"No transition of {found.name} has an observation that it leads to: its source dropped the last one "
@@ -129,23 +131,36 @@ class Transitions(View):
             "frame_stack": frame_stack, "full_actions": full_actions, "float64": float64,
         }  # fmt: skip
 
-    def _choose(
-        self, dataset: EpisodeDataset, names: Sequence[str], settings: Mapping[str, Any], full_actions: bool
-    ) -> None:
+    def _choose(self, dataset: EpisodeDataset, names: Sequence[str], **settings: Any) -> None:
         """Sort the fields by where they are read: where a transition begins, where it leads to, at its goal."""
-        of_next = [name.removeprefix(NEXT) for name in names if name.startswith(NEXT)]
-        of_goal = [name for name in names if name.split("/")[0] == GOAL]
-        here = [name for name in names if name not in (*OWN, GOAL_OFFSET, *of_goal) and not name.startswith(NEXT)]
+        following = [name.removeprefix(NEXT) for name in names if name.startswith(NEXT)]
         known = dataset.array_names()
-        if wrong := [
-            name for name in of_next if not any(each == name or each.startswith(f"{name}/") for each in known)
-        ]:
-            raise unknown_name(f"field of {dataset.name}", f"{NEXT}{wrong[0]}", [f"{NEXT}{each}" for each in known])
-        self._asked = [name for name in names if name in (*OWN, GOAL_OFFSET)]
-        self.fields = Fields(dataset, here, full_actions=full_actions, also=_OTHERS, **settings)
-        self._next = Fields(dataset, of_next, full_actions=full_actions, **settings)
-        self._goal = Fields(dataset, [name.replace(GOAL, "observation", 1) for name in of_goal], **settings)
+        for name in following:
+            if not any(each == name or each.startswith(f"{name}/") for each in known):
+                raise unknown_name(f"field of {dataset.name}", f"{NEXT}{name}", [f"{NEXT}{each}" for each in known])
+        goals = [name.replace(GOAL, "observation", 1) for name in names if name.split("/")[0] == GOAL]
+        self._own = [name for name in names if name in (*OWN, GOAL_OFFSET)]
+        here = [
+            name for name in names if name not in self._own and name.split("/")[0] != GOAL and not name.startswith(NEXT)
+        ]
+        self.fields = Fields(dataset, [*here, *following, *goals], also=_OTHERS, **settings)
+        self._here, self._next, self._goal = (
+            [each for name in some for each in self.fields.named(name)] for some in (here, following, goals)
+        )
+        self.names = [each for name in names for each in self._shown(name)]
+        self._both = [name for name in self._here if name in self._next]
         self._paid = Fields(dataset, (REWARD, "discount"), float64=True)
+
+    def _shown(self, name: str) -> list[str]:
+        """The fields of a batch that a name stands for."""
+        if name in self._own:
+            return [name]
+        if name.startswith(NEXT):
+            return [f"{NEXT}{each}" for each in self.fields.named(name.removeprefix(NEXT))]
+        if name.split("/")[0] == GOAL:
+            inside = self.fields.named(name.replace(GOAL, "observation", 1))
+            return [each.replace("observation", GOAL, 1) for each in inside]
+        return self.fields.named(name)
 
     @classmethod
     def of(cls, dataset: EpisodeDataset, **settings: Any) -> Transitions:
@@ -169,29 +184,53 @@ class Transitions(View):
         episodes = np.searchsorted(self.order.ends, places, "right")
         begins = places - (self.order.ends - self._usable)[episodes]
         stops = np.minimum(begins + self.n_step, self._usable[episodes])
-        batch = _only(self.fields.read(episodes, begins[:, None]))
-        batch |= {f"{NEXT}{name}": array for name, array in self._following(episodes, stops).items()}
-        own: Samples = {STEPS: stops - begins}
-        finished = stops == self.fields.dataset.lengths[episodes]
-        own |= {name: finished & of[episodes] for name, of in self._ends.items()}
+        batch = self._ends_of(episodes, begins, stops)
         goal = None if self._goals is None else self._goals.draw(counters, episodes, begins)
         if goal is not None:
-            own[GOAL_OFFSET] = goal.offsets
-            found = _only(self._goal.read(goal.episodes, goal.rows[:, None], np.ones((len(places), 1), np.bool_)))
+            found = self._rows(goal.episodes, goal.rows, self._goal)
             batch |= {name.replace("observation", GOAL, 1): array for name, array in found.items()}
-        if REWARD in self._asked or BOOTSTRAP in self._asked:
-            own |= self._returns(episodes, begins, stops, own[TERMINATED], goal)
-        return batch | {name: own[name] for name in self._asked}
+        batch |= self._computed(episodes, begins, stops, goal)
+        return {name: batch[name] for name in self.names}
 
-    def _following(self, episodes: Int64[np.ndarray, " n"], stops: Int64[np.ndarray, " n"]) -> Samples:
-        """What lies at the rows that transitions lead to."""
-        batch = _only(self._next.read(episodes, stops[:, None], np.ones((len(stops), 1), np.bool_)))
+    def _ends_of(
+        self, episodes: Int64[np.ndarray, " n"], begins: Int64[np.ndarray, " n"], stops: Int64[np.ndarray, " n"]
+    ) -> Samples:
+        """The fields where transitions begin, and those where they lead to: what is wanted of both in one read."""
+        count = len(episodes)
+        rows = np.concatenate([begins, stops])
+        both = self._rows(np.concatenate([episodes, episodes]), rows, self._both)
+        here = {name: array[:count] for name, array in both.items()}
+        following = {name: array[count:] for name, array in both.items()}
+        here |= self._rows(episodes, begins, [name for name in self._here if name not in both])
+        following |= self._rows(episodes, stops, [name for name in self._next if name not in both])
         lost = np.flatnonzero(self._lost[episodes] & (stops == self.fields.dataset.lengths[episodes]))
         if self._repeats and len(lost):
-            before = _only(self._next.read(episodes[lost], stops[lost, None] - 1))
-            for name in (each for each in batch if each.split("/")[0] == "observation"):
-                batch[name][lost] = before[name]
-        return batch
+            seen = [name for name in self._next if name.split("/")[0] == "observation"]
+            for name, array in self._rows(episodes[lost], stops[lost] - 1, seen).items():
+                following[name][lost] = array
+        return here | {f"{NEXT}{name}": array for name, array in following.items()}
+
+    def _rows(self, episodes: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, " n"], names: Sequence[str]) -> Samples:
+        """Fields at one row of each of some episodes, which may be the last one."""
+        read = self.fields.read(episodes, rows[:, None], np.ones((len(rows), 1), np.bool_), names)
+        return {name: array if name == "episode" else array[:, 0] for name, array in read.items()}
+
+    def _computed(
+        self,
+        episodes: Int64[np.ndarray, " n"],
+        begins: Int64[np.ndarray, " n"],
+        stops: Int64[np.ndarray, " n"],
+        goal: Goal | None,
+    ) -> Samples:
+        """The fields that are of the transition itself."""
+        finished = stops == self.fields.dataset.lengths[episodes]
+        own: Samples = {name: finished & of[episodes] for name, of in self._ends.items()}
+        own[STEPS] = stops - begins
+        if goal is not None:
+            own[GOAL_OFFSET] = goal.offsets
+        if REWARD in self._own or BOOTSTRAP in self._own:
+            own |= self._returns(episodes, begins, stops, own[TERMINATED], goal)
+        return own
 
     def _returns(
         self,
@@ -224,11 +263,6 @@ class Transitions(View):
 
     def __repr__(self) -> str:
         return f"Transitions({self.fields.dataset.name}: {len(self):,} of up to {how_many(self.n_step, 'steps')})"
-
-
-def _only(batch: Samples) -> Samples:
-    """Windows of one row each -> the rows; `episode` has no axis of rows."""
-    return {name: array if name == "episode" else array[:, 0] for name, array in batch.items()}
 
 
 def _check_goals(discount: float, goals: object, goal_reward: str | None, names: Sequence[str]) -> None:

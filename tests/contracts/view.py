@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -64,6 +65,13 @@ def same_batch(got: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) 
     for name, array in got.items():
         assert array.dtype == wanted[name].dtype
         np.testing.assert_array_equal(array, wanted[name], name)
+
+
+def without_rank(identity: Any) -> Any:
+    """An identity without the number of its rank."""
+    if isinstance(identity, dict):
+        return {name: without_rank(value) for name, value in identity.items() if name != "rank"}
+    return [without_rank(value) for value in identity] if isinstance(identity, list) else identity
 
 
 class ViewContract:
@@ -134,6 +142,17 @@ class ViewContract:
 
     def test_both_storages_give_the_same(self, shelf: Shelf, zarr_shelf: Shelf):
         same_batch(self.of(shelf).batch(np.arange(20)), self.of(zarr_shelf).batch(np.arange(20)))
+
+    def test_its_identity_is_json_and_the_same_in_both_storages_and_in_all_ranks_but_for_their_number(
+        self, shelf: Shelf, zarr_shelf: Shelf
+    ):
+        identity = self.of(shelf).identity()
+        assert json.loads(json.dumps(identity)) == identity == self.of(zarr_shelf).identity()
+        ranks = [self.of(shelf, rank=rank, world_size=2).identity() for rank in range(2)]
+        assert without_rank(ranks[0]) == without_rank(ranks[1])
+        assert ranks[0] != ranks[1]
+        for changed in ({"seed": 1}, {"episodes": 5}, {"float64": True}):
+            assert self.of(shelf, **changed).identity() != identity
 
     def test_no_places_give_empty_arrays_of_the_same_fields(self, shelf: Shelf):
         view = self.of(shelf)
