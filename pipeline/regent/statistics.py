@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt32
 
 from pipeline.machine.compiled import compiled
+from pipeline.machine.moments import mean_and_deviation
 
 PERCENTILES = (80, 85, 90, 95, 99)
 
@@ -108,19 +108,8 @@ class _Tally:
 
     def moments(self) -> tuple[float, float]:
         """Mean and population standard deviation."""
-        total = squares = Fraction(0)
-        for exponent, (mantissas, low, high) in enumerate(self._sums.tolist()):
-            unit = Fraction(2) ** (max(exponent, 1) - 150)
-            total += mantissas * unit
-            squares += (low + (high << 24)) * unit * unit
-        mean = total / self.n
-        return float(mean), _root(squares / self.n - mean * mean)
-
-
-def _root(value: Fraction) -> float:
-    """The square root, correct to the last bit or the one next to it also where float64 would under- or overflow."""
-    shift = 128 - (value.numerator.bit_length() - value.denominator.bit_length()) // 2
-    return float(Fraction(math.isqrt(math.floor(value * Fraction(4) ** shift)), 1) / Fraction(2) ** shift)
+        sums = enumerate(self._sums.tolist())
+        return mean_and_deviation(self.n, ((max(e, 1) - 150, m, low + (high << 24)) for e, (m, low, high) in sums))
 
 
 def _bits(block: Float32[np.ndarray, "*shape"]) -> UInt32[np.ndarray, "values"]:
