@@ -15,8 +15,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
-CHECKED, INDEX, ROWS = KEPT = ("checked", "index", "rows")
-"""Stamps of files that were found whole; a dataset's index; its small rows, decoded."""
+CHECKED, INDEX, ROWS, STATISTICS = KEPT = ("checked", "index", "rows", "statistics")
+"""Stamps of files that were found whole; a dataset's index; its small rows, decoded; means and deviations of arrays."""
 
 
 def hidden_beside(folder: Path, ending: str) -> Path:

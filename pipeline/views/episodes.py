@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.views.fields import Fields, check_fields
+from pipeline.views.normalize import FieldStatistics, chosen_statistics
 from pipeline.views.order import Order
 from pipeline.views.view import Samples, View
 from pipeline.views.windows import dataset_named
@@ -41,8 +42,8 @@ class Episodes(View):
             `has_final_observation`, once an episode.
         final_observation: whether the row after the last action is given.
         padding: `batch`, or `dataset` for the length of the longest episode of all: every batch has the same shape.
-        frame_stack, discount, full_actions, weights, samples, float64, seed, rank, world_size, episodes, storage: as
-            of `Windows`.
+        frame_stack, discount, full_actions, weights, samples, normalize, float64, seed, rank, world_size, episodes,
+            storage: as of `Windows`.
 
     Raises UnknownName for a field that there is not, InvalidInput for settings that contradict each other.
     """
@@ -60,6 +61,7 @@ class Episodes(View):
         full_actions: bool = False,
         weights: str | ArrayLike | None = None,
         samples: int | None = None,
+        normalize: Sequence[str] | Mapping[str, FieldStatistics] = (),
         float64: bool = False,
         seed: int | None = 0,
         rank: int = 0,
@@ -73,7 +75,8 @@ class Episodes(View):
         self.padding, self.final_observation = padding, final_observation
         self._once = [name for name in fields if name in ONCE]
         rows = [name for name in fields if name not in ONCE]
-        self.fields = Fields(found, rows, frame_stack, discount, full_actions, float64, also=ONCE)
+        self.statistics = chosen_statistics(found, normalize, rows)
+        self.fields = Fields(found, rows, frame_stack, discount, full_actions, float64, ONCE, self.statistics)
         self._known = found.per_episode(HAS_FINAL)
         self.order = Order.of(
             found,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.formats.lram.arrays import joystick
 from pipeline.views.buffers import Buffers
+from pipeline.views.normalize import FieldStatistics, normalize_rows, statistics_identity
 from pipeline.views.places import Places, Runs
 from pipeline.views.rows import RETURN_TO_GO, RowReader
 from pipeline.views.view import Samples
@@ -50,6 +51,7 @@ class Fields:
         full_actions: actions of an Atari game become their places among all 18.
         float64: whether float64 stays so.
         also: names that the view itself knows, for the message of an unknown one.
+        statistics: by which arrays are normalised: see `pipeline.views.normalize`.
 
     Raises UnknownName for a field that there is not, InvalidInput for what cannot be made.
     """
@@ -63,9 +65,10 @@ class Fields:
         full_actions: bool = False,
         float64: bool = False,
         also: Sequence[str] = (),
+        statistics: Mapping[str, FieldStatistics] | None = None,
     ) -> None:
         check_count("frame_stack", frame_stack)
-        self._also = tuple(also)
+        self._also, self._statistics = tuple(also), dict(statistics or {})
         self.dataset, self._reader, self._buffers = dataset, RowReader(dataset), Buffers()
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
         self.names = [each for name in names for each in self.named(name)]
@@ -77,11 +80,14 @@ class Fields:
             )
         self._padding = stack.get("padding", REPEAT)
         self._table = _table_of(dataset, self._reader.parameters()) if full_actions else None
+        if self._table is not None and "action" in self._statistics:
+            raise InvalidInput("Actions by their place among all 18 have no mean: leave action out of normalize=.")
 
     def spec(self, name: str) -> RowSpec:
         """The dtype and shape of one row of a field, as the view gives it."""
         row = COMPUTED.get(name) or self._reader.spec(name)
-        dtype = np.dtype(np.float32) if row.dtype == np.float64 and not self._float64 else row.dtype
+        real = np.dtype(np.float64 if self._float64 else np.float32)
+        dtype = real if row.dtype == np.float64 or name in self._statistics else row.dtype
         if name == "action" and self._table is not None:
             return RowSpec(self._table.dtype, row.shape)
         return RowSpec(dtype, (self.frame_stack, *row.shape) if self._stacks(name) else row.shape)
@@ -108,7 +114,10 @@ class Fields:
 
     def identity(self) -> dict[str, Any]:
         """Which episodes the samples are made of."""
-        return {"dataset": self.dataset.name, "episodes": len(self.dataset), "digest": self.dataset.digest()}
+        return {
+            "dataset": self.dataset.name, "episodes": len(self.dataset), "digest": self.dataset.digest(),
+            "normalize": statistics_identity(self._statistics),
+        }  # fmt: skip
 
     def _read(self, name: str, places: Places, arrays: Samples) -> Shaped[np.ndarray, "n ..."]:
         episodes, rows, there = places.episodes, places.rows, places.there
@@ -124,16 +133,20 @@ class Fields:
         if name == RETURN_TO_GO and (beyond := rows >= self._reader.lengths[episodes][:, None]).any():
             places = Places(episodes, rows, there & ~beyond)
         spec = self.spec(name)
-        out = arrays[name]
+        given = arrays[name]
+        statistics = self._statistics.get(name)
+        out = given if statistics is None else np.empty(given.shape, self._reader.spec(name).dtype)
         if self._stacks(name):
             flat = out.reshape(rows.size * self.frame_stack, *spec.shape[1:])
             self._copy(name, places.stacked_runs, flat)
             places.fill_stacks(flat)
         else:
             self._copy(name, places.runs, out.reshape(rows.size, *spec.shape))
+        if statistics is not None:
+            normalize_rows(out, statistics, given)
         if not places.whole:
-            out[~places.there] = 0
-        return out
+            given[~places.there] = 0
+        return given
 
     def _copy(self, name: str, runs: Runs, out: Shaped[np.ndarray, "rows ..."]) -> None:
         if name == RETURN_TO_GO:

@@ -15,6 +15,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.views.fields import Fields, check_fields
 from pipeline.views.goals import Goal, Goals
+from pipeline.views.normalize import FieldStatistics, chosen_statistics
 from pipeline.views.order import Order
 from pipeline.views.view import Samples, View
 from pipeline.views.windows import dataset_named
@@ -61,8 +62,8 @@ class Transitions(View):
         goal_reward: None leaves rewards as they are. "sparse": each step brings -1 until the goal is reached, the step
             that reaches it 0; `bootstrap` is 0 then. Rewards of the dataset are not used.
         final_observation: `drop`, `repeat` or `zero`, see above.
-        frame_stack, full_actions, weights, samples, float64, seed, rank, world_size, episodes, storage: as of
-            `Windows`. Of `next_observation` and `goal` stacks are given, too.
+        frame_stack, full_actions, weights, samples, normalize, float64, seed, rank, world_size, episodes, storage: as
+            of `Windows`. Of `next_observation` and `goal` stacks are given, too, and they are normalised alike.
 
     Raises UnknownName for a field that there is not, InvalidInput for settings that contradict each other, and where no
     transition is left.
@@ -84,6 +85,7 @@ class Transitions(View):
         full_actions: bool = False,
         weights: str | ArrayLike | None = None,
         samples: int | None = None,
+        normalize: Sequence[str] | Mapping[str, FieldStatistics] = (),
         float64: bool = False,
         seed: int | None = 0,
         rank: int = 0,
@@ -107,9 +109,11 @@ class Transitions(View):
         self._goals = None
         if goals is not None:
             self._goals = Goals(goals, discount if goal_discount is None else goal_discount, lasts, seed or 0)
+        self.statistics = chosen_statistics(found, normalize, [name for name in names if name not in OWN])
         self._choose(
-            found, names, frame_stack=frame_stack, discount=discount, full_actions=full_actions, float64=float64
-        )
+            found, names, frame_stack=frame_stack, discount=discount, full_actions=full_actions, float64=float64,
+            statistics=self.statistics,
+        )  # fmt: skip
         if not self._usable.any():
             raise InvalidInput(
                 f"No transition of {found.name} has an observation that it leads to: its source dropped the last one "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.views.fields import Fields, check_fields
+from pipeline.views.normalize import FieldStatistics, chosen_statistics
 from pipeline.views.order import Order
 from pipeline.views.view import Samples, View
 from pipeline.wording import check_choice, check_count
@@ -39,6 +40,8 @@ class Windows(View):
         full_actions: an Atari game's actions by their place among all 18.
         weights: (n,) of episodes, or "return"; see `Order`.
         samples: of an epoch, with weights.
+        normalize: names of arrays that come without mean and deviation, of all states of this dataset; or the
+            `statistics` of another view, as a test set has those of its training set. See `pipeline.views.normalize`.
         float64: keep what is float64 so; otherwise it comes as float32.
         seed: decides the order; None gives the natural one.
         rank, world_size: of a distributed training; see `Order`.
@@ -62,6 +65,7 @@ class Windows(View):
         full_actions: bool = False,
         weights: str | ArrayLike | None = None,
         samples: int | None = None,
+        normalize: Sequence[str] | Mapping[str, FieldStatistics] = (),
         float64: bool = False,
         seed: int | None = 0,
         rank: int = 0,
@@ -76,7 +80,8 @@ class Windows(View):
         check_choice("padding", padding or "None", ("None", LEFT, RIGHT))
         self.length, self.skip, self.padding = length, skip, padding
         self.span = (length - 1) * skip + 1
-        self.fields = Fields(found, fields, frame_stack, discount, full_actions, float64)
+        self.statistics = chosen_statistics(found, normalize, fields)
+        self.fields = Fields(found, fields, frame_stack, discount, full_actions, float64, statistics=self.statistics)
         lengths = found.lengths
         starts = lengths if padding else np.maximum(lengths - self.span + 1, 0)
         if not starts.any():
