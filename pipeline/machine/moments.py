@@ -19,7 +19,7 @@ _SUMS = 8
 """Of the high and the low halves of mantissas, and of the two halves of each of their three products."""
 
 
-class Moments:
+class ExactMoments:
     """Exact sums of columns of real numbers.
 
     A float64 is m * 2^s with a whole m below 2^53, so the sums of m and m^2 for each s are whole numbers. They are

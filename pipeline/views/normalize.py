@@ -18,7 +18,7 @@ from pipeline.errors import InvalidInput, unknown_name
 from pipeline.exact import exactly
 from pipeline.machine.compiled import compiled
 from pipeline.machine.files import write_atomic
-from pipeline.machine.moments import Moments
+from pipeline.machine.moments import ExactMoments
 from pipeline.machine.progress import progress
 
 BLOCK_BYTES = 2**24
@@ -109,7 +109,7 @@ def _normalize(
 def _measured(dataset: EpisodeDataset, name: str) -> FieldStatistics:
     shape, dtype = dataset.spec(name)
     columns = int(np.prod(shape, dtype=np.int64))
-    moments, step = Moments(columns), max(1, BLOCK_BYTES // max(1, columns * dtype.itemsize))
+    moments, step = ExactMoments(columns), max(1, BLOCK_BYTES // max(1, columns * dtype.itemsize))
     with progress("statistics", f"{dataset.name} {name}", "states", dataset.states) as advance:
         for block in _blocks(dataset, name, step):
             real = exactly(block, np.float64)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from pipeline.machine.moments import Moments
+from pipeline.machine.moments import ExactMoments
 
 
 @settings(max_examples=60)
@@ -24,7 +24,7 @@ from pipeline.machine.moments import Moments
     st.integers(1, 4),
 )
 def test_means_and_deviations_are_those_of_fractions(values, pieces):
-    moments = Moments(values.shape[1])
+    moments = ExactMoments(values.shape[1])
     for block in np.array_split(values, pieces):
         moments.add(block)
     means, deviations = moments.means_and_deviations()
@@ -40,7 +40,7 @@ def test_means_and_deviations_are_those_of_fractions(values, pieces):
 
 def test_a_large_offset_hides_no_deviation():
     values = np.arange(1000, dtype=np.float32)[:, None] / 1000 + 2**20
-    moments = Moments(1)
+    moments = ExactMoments(1)
     moments.add(values)
     exact = [Fraction(value) for value in values[:, 0].tolist()]
     mean = sum(exact) / 1000
@@ -51,4 +51,4 @@ def test_a_large_offset_hides_no_deviation():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_has_no_mean(value):
     with pytest.raises(ValueError, match="NaN or infinite"):
-        Moments(1).add(np.array([[1.0], [value]]))
+        ExactMoments(1).add(np.array([[1.0], [value]]))
