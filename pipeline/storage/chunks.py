@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import UInt8, UInt64
 
 from pipeline.errors import DamagedArtifact
-from pipeline.storage.contract import MissingArray
 from pipeline.storage.decoding import CRC_BYTES, decompress, gives_its_crc
-from pipeline.storage.layout import ZARR_JSON, ChunkLayout
+from pipeline.storage.layout import ChunkLayout
 
 ABSENT = 2**64 - 1
 """Offset and size of a chunk that a shard does not have."""
@@ -87,15 +86,13 @@ class ChunkedRows:
         return f"rows {first} to {min(first + self.layout.chunk_rows, self.shape[0])}"
 
 
-def chunked_rows(folder: Path, name: str) -> ChunkedRows | None:
-    """An array of a group; None where it is stored in a way that only zarr's own readers know.
+def chunked_rows(folder: Path) -> ChunkedRows | None:
+    """The zarr array in that folder; None where it is stored in a way that only zarr's own readers know.
 
-    Raises MissingArray, or DamagedArtifact where its metadata do not describe an array.
+    Raises DamagedArtifact where its metadata do not describe an array.
     """
-    if not (folder / name / ZARR_JSON).is_file():
-        raise MissingArray(f"{folder} holds no array {name}: {folder / name / ZARR_JSON} is missing.")
-    layout = ChunkLayout.of(folder / name)
-    return ChunkedRows(f"{folder / name}", layout) if layout else None
+    layout = ChunkLayout.of(folder)
+    return ChunkedRows(str(folder), layout) if layout else None
 
 
 def _index(name: str, file: int, chunks: int) -> UInt64[np.ndarray, "chunks 2"]:
@@ -107,8 +104,9 @@ def _index(name: str, file: int, chunks: int) -> UInt64[np.ndarray, "chunks 2"]:
     if not gives_its_crc(data):
         raise DamagedArtifact(f"{name} was cut or changed: its index does not give its checksum.")
     places = np.frombuffer(data, "<u8", 2 * chunks).reshape(-1, 2)
-    stored = places[(places != ABSENT).any(axis=1)]
-    if (stored > there).any() or (stored.sum(axis=1) > there).any():
+    offsets, sizes = places[:, 0], places[:, 1]
+    absent = (offsets == ABSENT) & (sizes == ABSENT)
+    if not (absent | ((sizes <= there) & (offsets <= there - np.minimum(sizes, there)))).all():
         raise DamagedArtifact(f"{name} has {there} bytes, its index names chunks beyond.")
     return places
 

@@ -6,11 +6,11 @@ import ctypes
 import functools
 import math
 import os
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.errors import DamagedArtifact
-from pipeline.storage.bin import bin_array
 
 PROT_READ, MAP_SHARED = 1, 1
 """The same on Linux and macOS."""
@@ -18,49 +18,35 @@ PROT_READ, MAP_SHARED = 1, 1
 FAILED = ctypes.c_void_p(-1).value
 
 
-class MappedFile:
-    """A whole file, mapped for reading until nobody holds this object. Python's own `mmap` keeps a descriptor open.
+class MappedRows:
+    """One bin array as a whole, mapped for reading until nobody holds this object.
+
+    Python's own `mmap` keeps a descriptor open, of which a process may have a thousand.
 
     Attributes:
-        address: where it begins; 0 for an empty one.
+        address: of its first row; 0 where it has no bytes.
 
-    Raises DamagedArtifact where the file is missing or has another size than `size`.
+    Raises DamagedArtifact where the file is missing or has another size.
     """
 
-    def __init__(self, path: str | Path, size: int) -> None:
-        self.address, self._size = 0, size
+    def __init__(self, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype, self.address = shape, dtype, 0
+        self._size = math.prod(shape) * dtype.itemsize
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise DamagedArtifact(f"{path} should have {size} bytes, but the file is missing.") from error
+            raise DamagedArtifact(f"{path} should have {self._size} bytes, but the file is missing.") from error
         try:
-            if (have := os.fstat(file).st_size) != size:
-                raise DamagedArtifact(f"{path} should have {size} bytes, but it has {have} bytes.")
-            if size:
-                self.address = _mapped(file, size)
+            if (have := os.fstat(file).st_size) != self._size:
+                raise DamagedArtifact(f"{path} should have {self._size} bytes, but it has {have} bytes.")
+            if self._size:
+                self.address = _mapped(file, self._size)
         finally:
             os.close(file)
 
     def __del__(self) -> None:
         if self.address:
             _library().munmap(self.address, self._size)
-
-
-class MappedRows:
-    """One bin array, mapped as a whole.
-
-    Attributes:
-        address: of its first row.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        array = bin_array(folder, name)
-        self.shape, self.dtype, self.path = array.shape, array.dtype, f"{folder}/{name}.bin"
-        self._file = MappedFile(self.path, math.prod(self.shape) * self.dtype.itemsize)
-        self.address = self._file.address
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
 
 def _mapped(file: int, size: int) -> int:

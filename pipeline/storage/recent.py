@@ -8,8 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-OPENED = 8192
-"""Stored arrays that a process keeps open: half a terabyte of frames, whose page tables take a gigabyte at most."""
+OPENED = 16_384
+"""Stored arrays that a process keeps open: a terabyte of frames. Raw ones have page tables of 2 GB when all is read,
+those of zarr 0.2 GB of places of chunks; what was opened longest ago is closed for more.
+"""
 
 _T = TypeVar("_T")
 

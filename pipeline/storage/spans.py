@@ -12,11 +12,13 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.errors import DamagedArtifact
+from pipeline.storage.bin import BinStorage, bin_array
 from pipeline.storage.choice import storage_of
 from pipeline.storage.chunks import ChunkedRows, chunked_rows
 from pipeline.storage.contract import ReadableArray, Rows
 from pipeline.storage.copying import addresses, copy_runs, require_target
 from pipeline.storage.decoded import copy_decoded, decoding_jobs
+from pipeline.storage.layout import ZARR_JSON
 from pipeline.storage.maps import MappedRows
 from pipeline.storage.recent import Recent
 
@@ -57,6 +59,8 @@ class Spans:
         dtype: of its numbers.
         threads: that decode chunks. None: as many as there are cores, and one in a process that multiprocessing
             started, because there are others beside it.
+        rows: of a number, the rows of the array in that folder, where the caller knows them: then raw files are opened
+            without their metadata.
     """
 
     def __init__(
@@ -66,12 +70,13 @@ class Spans:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         threads: int | None = None,
+        rows: Callable[[int], int] | None = None,
     ) -> None:
-        self._folder, self._name, self._threads = folder, name, threads
+        self._folder, self._name, self._threads, self._rows = folder, name, threads, rows
         self.shape, self.dtype = shape, np.dtype(dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Spans, (self._folder, self._name, self.shape, self.dtype, self._threads)
+        return Spans, (self._folder, self._name, self.shape, self.dtype, self._threads, self._rows)
 
     def read(self, parts: Numbers, starts: Numbers, counts: Numbers, out: Rows, at: Numbers) -> None:
         """Copy rows [start, start + count) of the array in folder number `part` to out[at : at + count], for each run.
@@ -99,12 +104,14 @@ class Spans:
         return Recent()
 
     def _open(self, number: int) -> Stored:
-        folder = self._folder(number)
-        array = _stored(folder, self._name)
+        folder, rows = str(self._folder(number)), self._rows(number) if self._rows else None
+        array = _stored(folder, self._name, None if rows is None else (rows, *self.shape), self.dtype)
         if array.shape[1:] != self.shape or not same_numbers(array.dtype, self.dtype):
             raise DamagedArtifact(
                 f"{self._name} of {folder} has rows {array.dtype} {array.shape[1:]}, not {self.dtype} {self.shape}."
             )
+        if rows not in (None, array.shape[0]):
+            raise DamagedArtifact(f"{self._name} of {folder} has {array.shape[0]} rows, not {rows}.")
         return array
 
     def _require_rows(
@@ -145,9 +152,15 @@ def same_numbers(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
     return bool(a.newbyteorder("<") == b.newbyteorder("<"))
 
 
-def _stored(folder: Path, name: str) -> Stored:
-    storage = storage_of(folder)
-    if storage.name == "bin":
-        return MappedRows(folder, name)
-    known = chunked_rows(folder, name) if storage.name == "zarr" else None
-    return known or SlicedRows(storage.open(folder)[name])
+def _stored(folder: str, name: str, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> Stored:
+    """An array by the files that are there. `shape` and `dtype` are those of a raw file, where `shape` is known."""
+    raw, group = f"{folder}/{name}.bin", Path(folder)
+    if shape is not None and Path(raw).is_file():
+        return MappedRows(raw, shape, dtype)
+    if (array := Path(f"{folder}/{name}")).joinpath(ZARR_JSON).is_file():
+        if known := chunked_rows(array):
+            return known
+    elif storage_of(group).name == BinStorage.name:
+        listed = bin_array(group, name)
+        return MappedRows(raw, listed.shape, listed.dtype)
+    return SlicedRows(storage_of(group).open(group)[name])

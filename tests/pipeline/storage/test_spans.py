@@ -168,6 +168,15 @@ def test_several_parts_may_be_in_several_storages(stored, tmp_path):
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+def test_rows_that_the_caller_knows_are_the_rows_that_are_there(stored, writer):
+    root, frames = stored
+    out, _ = read(spans_of(root / writer, frames, rows={0: 200}.get), frames, [(0, 150, 50)])
+    np.testing.assert_array_equal(out[1:51], frames[150:])
+    with pytest.raises(DamagedArtifact, match="not 199|318400 bytes"):
+        read(spans_of(root / writer, frames, rows={0: 199}.get), frames, [(0, 100, 50)])
+
+
+@pytest.mark.parametrize("writer", WRITERS)
 def test_as_many_files_stay_open_as_are_allowed(stored, writer, monkeypatch):
     monkeypatch.setattr(pipeline.storage.recent, "OPENED", 2)
     pipeline.storage.recent._opened.clear()
