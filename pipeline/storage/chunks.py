@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt64
 
 from pipeline.errors import DamagedArtifact
+from pipeline.storage.cold import will_need_file
 from pipeline.storage.decoding import CRC_BYTES, decompress, gives_its_crc
 from pipeline.storage.layout import ChunkLayout
 
@@ -38,35 +39,49 @@ class ChunkedRows:
     def dtype(self) -> np.dtype[Any]:
         return self.layout.dtype
 
+    def will_need(self, chunks: Sequence[int]) -> None:
+        """Have the system read chunks of one file, without waiting for it. What is wrong with them, `decode` says."""
+        name = self._file(chunks)
+        if (file := _opened(name)) is None:
+            return
+        try:
+            for chunk in chunks:
+                if found := self._place(name, file, chunk):
+                    will_need_file(file, *found)
+        finally:
+            os.close(file)
+
     def decode(self, chunks: Sequence[int], into: UInt8[np.ndarray, "places bytes"]) -> None:
         """Put chunks of one file, by their numbers in the array, into the first places, one after the other."""
-        name = f"{self.path}/{self.layout.file(chunks[0] // self.layout.chunks_in_file)}"
-        try:
-            file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
+        name = self._file(chunks)
+        if (file := _opened(name)) is None:
             if self.layout.every_chunk:
-                raise DamagedArtifact(f"{name} is missing.") from error
+                raise DamagedArtifact(f"{name} is missing.")
             into[: len(chunks)] = 0
             return
         try:
             for place, chunk in enumerate(chunks):
-                self._decode(name, chunk, self._read(name, file, chunk), into[place])
+                found = self._place(name, file, chunk)
+                self._decode(name, chunk, _exactly(name, file, *found) if found else None, into[place])
         finally:
             os.close(file)
 
-    def _read(self, name: str, file: int, chunk: int) -> bytes | None:
-        """The stored bytes of a chunk; None for one that older arrays leave out, because it is zeros."""
+    def _file(self, chunks: Sequence[int]) -> str:
+        return f"{self.path}/{self.layout.file(chunks[0] // self.layout.chunks_in_file)}"
+
+    def _place(self, name: str, file: int, chunk: int) -> tuple[int, int] | None:
+        """Offset and size of a chunk in its file; None for one that older arrays leave out, because it is zeros."""
         if not self.layout.sharded:
-            return _exactly(name, file, os.fstat(file).st_size, 0)
+            return 0, os.fstat(file).st_size
         number, within = divmod(chunk, self.layout.chunks_in_file)
         if number not in self._places:
             self._places[number] = _index(name, file, self.layout.chunks_in_file)
         offset, size = self._places[number][within].tolist()
-        if offset == size == ABSENT:
-            if self.layout.every_chunk:
-                raise DamagedArtifact(f"{name} does not hold {self._rows(chunk)}.")
-            return None
-        return _exactly(name, file, size, offset)
+        if offset != ABSENT:
+            return offset, size
+        if self.layout.every_chunk:
+            raise DamagedArtifact(f"{name} does not hold {self._rows(chunk)}.")
+        return None
 
     def _decode(self, name: str, chunk: int, data: bytes | None, into: Bytes) -> None:
         if data is None:
@@ -95,12 +110,19 @@ def chunked_rows(folder: Path) -> ChunkedRows | None:
     return ChunkedRows(str(folder), layout) if layout else None
 
 
+def _opened(name: str) -> int | None:
+    try:
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
 def _index(name: str, file: int, chunks: int) -> UInt64[np.ndarray, "chunks 2"]:
     """Where a shard's chunks lie: offset and size of each, at the end of the file, with a checksum."""
     size, there = 16 * chunks + CRC_BYTES, os.fstat(file).st_size
     if there < size:
         raise DamagedArtifact(f"{name} is cut: it has {there} bytes, its index alone has {size}.")
-    data = _exactly(name, file, size, there - size)
+    data = _exactly(name, file, there - size, size)
     if not gives_its_crc(data):
         raise DamagedArtifact(f"{name} was cut or changed: its index does not give its checksum.")
     places = np.frombuffer(data, "<u8", 2 * chunks).reshape(-1, 2)
@@ -111,7 +133,7 @@ def _index(name: str, file: int, chunks: int) -> UInt64[np.ndarray, "chunks 2"]:
     return places
 
 
-def _exactly(name: str, file: int, size: int, offset: int) -> bytes:
+def _exactly(name: str, file: int, offset: int, size: int) -> bytes:
     data = os.pread(file, size, offset)
     if len(data) != size:
         raise DamagedArtifact(f"{name} is cut: {size} bytes at {offset} are wanted, {len(data)} are there.")

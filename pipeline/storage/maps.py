@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.errors import DamagedArtifact
 
-PROT_READ, MAP_SHARED = 1, 1
+PROT_READ, MAP_SHARED, MADV_WILLNEED = 1, 1, 3
 """The same on Linux and macOS."""
 
 FAILED = ctypes.c_void_p(-1).value
@@ -57,10 +57,16 @@ def _mapped(file: int, size: int) -> int:
     return address
 
 
+def will_need_memory(begin: int, size: int) -> None:
+    """Have the system read mapped pages, without waiting for it. It is advice: what it comes to is not asked."""
+    _library().madvise(begin, size, MADV_WILLNEED)
+
+
 @functools.cache
 def _library() -> Any:
     library = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p
     library.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_longlong)
+    library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     library.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
     return library

@@ -15,6 +15,7 @@ from pipeline.errors import DamagedArtifact
 from pipeline.storage.bin import BinStorage, bin_array
 from pipeline.storage.choice import storage_of
 from pipeline.storage.chunks import ChunkedRows, chunked_rows
+from pipeline.storage.cold import Cold, will_need_mapped
 from pipeline.storage.contract import ReadableArray, Rows
 from pipeline.storage.copying import addresses, copy_runs, require_target
 from pipeline.storage.decoded import copy_decoded, decoding_jobs
@@ -94,7 +95,9 @@ class Spans:
         arrays = [self._recent.get(number, self._open) for number in numbers.tolist()]
         self._require_rows(numbers, arrays, which, starts, counts)
         if size:
+            self._cold.begin()
             self._read(arrays, which, starts, counts, out, at, size)
+            self._cold.end()
             if out.dtype != out.dtype.newbyteorder("<"):
                 for first, count in zip(at.tolist(), counts.tolist(), strict=True):
                     out[first : first + count].byteswap(inplace=True)
@@ -102,6 +105,10 @@ class Spans:
     @cached_property
     def _recent(self) -> Recent[Stored]:
         return Recent()
+
+    @cached_property
+    def _cold(self) -> Cold:
+        return Cold()
 
     def _open(self, number: int) -> Stored:
         folder, rows = str(self._folder(number)), self._rows(number) if self._rows else None
@@ -136,11 +143,17 @@ class Spans:
         targets = addresses(out.ctypes.data, at, size)
         if len(mapped):
             bases = np.array([getattr(array, "address", 0) for array in arrays], np.uint64)[which[mapped]]
-            copy_runs(addresses(bases, starts[mapped], size), counts[mapped] * size, targets[mapped])
+            sources, sizes = addresses(bases, starts[mapped], size), counts[mapped] * size
+            if self._cold.is_cold:
+                will_need_mapped(sources, sizes)
+            copy_runs(sources, sizes, targets[mapped])
         if len(chunked):
             numbers, which_chunked = np.unique(which[chunked], return_inverse=True)
             decoded = [cast(ChunkedRows, arrays[number]) for number in numbers.tolist()]
             jobs = decoding_jobs(decoded, which_chunked, starts[chunked], counts[chunked], targets[chunked], size)
+            if self._cold.is_cold:
+                for job in jobs:
+                    job.array.will_need(job.chunks)
             copy_decoded(jobs, size, self._threads)
         for run in sliced:
             array, start, count, to = cast(SlicedRows, arrays[which[run]]), starts[run], counts[run], at[run]
