@@ -37,17 +37,20 @@ class ArtifactNotFound(PipelineError, FileNotFoundError):
     """An input that no stage has made yet; `command` makes it.
 
     The command knows the domain's name alone where no command line is known; who knows more (`domain.words`) sets it
-    before the message is shown. `instead` is a last line: what can be done without that input.
+    before the message is shown. `instead` is a last line: what can be done without that input. Without a command the
+    message says all: so torch raises the error of a worker process again.
     """
 
-    def __init__(self, message: str, command: Command, instead: str = "") -> None:
+    def __init__(self, message: str, command: Command | None = None, instead: str = "") -> None:
         super().__init__(message)
-        self.command, self.instead = command, instead
+        self.command, self.instead = command or Command(), instead
 
     def __reduce__(self) -> tuple[type[ArtifactNotFound], tuple[str, Command, str]]:
         return type(self), (str(self.args[0]), self.command, self.instead)
 
     def __str__(self) -> str:
+        if self.command == Command():
+            return str(self.args[0])
         message = f"{self.args[0]}\nMake it first: {self.command.line()}"
         instead = f"\n{self.instead}" if self.instead else ""
         if Typed() == typed():

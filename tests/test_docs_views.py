@@ -1,0 +1,60 @@
+"""docs/views.md runs, from top to bottom."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.dataset.workspace import Workspace
+from pipeline.episode import Episode, with_last_row
+from tests.conftest import collected, toy_domain
+from tests.pipeline.views.stored import stored
+
+PAGE = (Path(__file__).parent.parent / "docs" / "views.md").read_text()
+
+
+def pong(rng: np.random.Generator, length: int = 40) -> Episode:
+    """As large as the game's."""
+    numbers = {"action": rng.integers(0, 6, length), "reward": rng.normal(size=length), "discount": np.ones(length)}
+    steps = {name: with_last_row(name, array) for name, array in numbers.items()}
+    return Episode({"observation": rng.integers(0, 255, (length + 1, 84, 84), np.uint8), **steps})
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What the page's code has made."""
+    root = tmp_path_factory.mktemp("page")
+    collected(toy_domain(), Workspace(str(root / "outputs")), episodes=8)
+    stored(
+        Workspace(str(root / "outputs"), "bin"),
+        [pong(np.random.default_rng(0))],
+        "random-v1",
+        domain="atari",
+        task="pong",
+    )
+    code = re.sub(r"(?<!num_)workers=\d", "workers=1", "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)))
+    made = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(root)
+        exec(compile(code, "views.md", "exec"), made)
+    return made
+
+
+def test_the_code_of_the_page_runs(names):
+    assert names["sample"]["observation"].shape == (6, 9)
+    assert sum(shape[0] for shape in names["shapes"]) == len(names["data"])
+
+
+def test_what_is_left_of_an_epoch_is_what_the_page_says(names):
+    assert sum(len(batch["mask"]) for batch in names["rest"]) == len(names["data"]) - 48
+
+
+def test_links_lead_somewhere():
+    titles = {
+        re.sub(r"[^\w -]", "", line[3:]).strip().lower().replace(" ", "-")
+        for line in PAGE.splitlines()
+        if line.startswith("## ")
+    }
+    for link in re.findall(r"\]\(([^)]+)\)", PAGE):
+        assert link[1:] in titles if link.startswith("#") else (Path("docs") / link.split("#")[0]).exists(), link
