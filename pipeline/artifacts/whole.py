@@ -92,6 +92,10 @@ class OneByOne:
             self.keep()
         return []
 
+    def is_whole(self, group: str) -> bool:
+        """Whether a group was found whole here."""
+        return group in self._whole
+
     def keep(self) -> None:
         """Remember for other processes what was found whole since the last time."""
         if self._learnt and self._folder.is_dir():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from blake3 import blake3
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64, Shaped
 from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.artifacts.beside import INDEX, hidden_beside
 from pipeline.artifacts.store import artifact_in_place
-from pipeline.artifacts.whole import Files, OneByOne
+from pipeline.artifacts.whole import Files, OneByOne, changed_in
 from pipeline.dataset.columns import STEPS, RowSpec, mask_of
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, SUMMARY
@@ -192,8 +192,17 @@ class DatasetIndex:
         """
         group = self._group(part)
         if found := self._checks.damage(group, lambda: self.files(part)):
-            artifact_in_place(self.folder).require_whole({group: self.files(part)})
-            raise DamagedArtifact(f"{self.folder} is damaged: {few(found)}.")
+            self._raise_damaged(part, found)
+
+    def require_array(self, part: int, name: str) -> None:
+        """As `require_part`, of the files of one step array alone, which are read now: it is short."""
+        group = self._group(part)
+        if self._checks.is_whole(group):
+            return
+        kept = (f"{group}/{STEPS}{name}/", f"{group}/{STEPS}{name}.", f"{group}/zarr.json", f"{group}/shapes.json")
+        files = {path: record for path, record in self.files(part).items() if path.startswith(kept)}
+        if found := changed_in(self.folder, files):
+            self._raise_damaged(part, found)
 
     def source_of(self, start: int, stop: int) -> bytes:
         """What the rows [start, stop) of an owner are, in 16 bytes: by the parts that hold them and their checksums."""
@@ -217,6 +226,10 @@ class DatasetIndex:
         from pipeline.dataset.indexing import reopened  # here, because it imports this module
 
         return reopened, (self.folder, self.values["manifest"], self.count, self.likeness())
+
+    def _raise_damaged(self, part: int, found: list[str]) -> NoReturn:
+        artifact_in_place(self.folder).require_whole({self._group(part): self.files(part)})
+        raise DamagedArtifact(f"{self.folder} is damaged: {few(found)}.")  # whole again meanwhile
 
     def _damaged(self) -> DamagedArtifact:
         path = hidden_beside(self.folder, INDEX)

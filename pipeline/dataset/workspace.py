@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.artifacts.artifact import EPISODES, MANIFEST, WHOLE_SOURCE, Artifact, Spec
 from pipeline.artifacts.remake import larger
@@ -41,14 +42,19 @@ class Workspace(ArtifactStore):
 
         One of many parts is known by its index, without reading its manifest. Raises as `dataset`.
         """
-        domain, task, dataset = name.split("/")
-        spec = Spec(domain, task, EPISODES, 0, {}, name=dataset)
-        folders = (self.folder(spec, storage) for storage in (self.storage, *storages()))
-        folder = next((each for each in folders if (each / MANIFEST).is_file()), None)
-        index = kept_index(folder) if folder else None
+        folder = self.folder_of(name)
+        index = kept_index(folder) if (folder / MANIFEST).is_file() else None
         if index and index.parts > MANY_PARTS and index.name == name and (episodes or 1) <= len(index):
             return EpisodeDataset.indexed(index.first(episodes or len(index)))
+        domain, task, dataset = name.split("/")
         return EpisodeDataset.of(self.dataset(domain, task, dataset, episodes))
+
+    def folder_of(self, name: str) -> Path:
+        """Where the dataset `domain/task/dataset` lies, or where it would be written to."""
+        domain, task, dataset = name.split("/")
+        spec = Spec(domain, task, EPISODES, 0, {}, name=dataset)
+        folders = [self.folder(spec, storage) for storage in (self.storage, *storages())]
+        return next((folder for folder in folders if (folder / MANIFEST).is_file()), folders[0])
 
     def __iter__(self) -> Iterator[str]:
         """The names of all datasets, sorted."""

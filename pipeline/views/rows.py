@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.index import ONCE
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.views.sidecar import RowFile, SmallRows, sum_backwards
 
 RETURN_TO_GO = "return_to_go"
 
 
 class RowReader:
-    """Reads runs of rows of a dataset's episodes into arrays that its caller gives."""
+    """Reads runs of rows of a dataset's episodes into arrays that its caller gives.
+
+    Short rows come from memory (`pipeline.views.sidecar`), long ones from the files of the parts in which they lie.
+    """
 
     def __init__(self, dataset: EpisodeDataset) -> None:
-        self.dataset = dataset
+        self.dataset, self._index = dataset, dataset.index
+        self._small = [SmallRows(owner) for owner in self._index.owners] if self._index else []
 
     @property
     def lengths(self) -> Int64[np.ndarray, " episodes"]:
@@ -46,6 +53,10 @@ class RowReader:
 
         The rows are counted from the first of the episode, and may reach its last, which is no state.
         """
+        row = self.spec(name)
+        if self._index and all(small.holds(row) for small in self._small):
+            self._read_small(lambda small: small.of(name, row), episodes, starts, counts, out, at)
+            return
         for episode, start, count, place in zip(
             episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
         ):
@@ -61,6 +72,10 @@ class RowReader:
         at: Int64[np.ndarray, " n"],
     ) -> None:
         """As `read`, of the sum of discounted rewards from each state to the end of its episode."""
+        reward = self.spec("reward")
+        if self._index:
+            self._read_small(lambda small: small.returns(discount, reward), episodes, starts, counts, out, at)
+            return
         for episode, start, count, place in zip(
             episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
         ):
@@ -68,12 +83,30 @@ class RowReader:
             out[place : place + count] = discounted_returns(rewards, discount)[:count]
 
     def per_episode(self, name: str) -> Shaped[np.ndarray, "n ..."]:
-        """A once-per-episode array over all episodes."""
-        return self.dataset.per_episode(name)
+        """A once-per-episode array over all episodes; nobody may write to it."""
+        return self._index.once(name) if self._index and name in ONCE else self.dataset.per_episode(name)
 
     def parameters(self) -> dict[str, Any]:
         """What the dataset's manifest says of how it was made."""
-        return self.dataset.artifact.manifest.parameters if self.dataset.artifact else {}
+        return dict(self._index.values["parameters"]) if self._index else {}
+
+    def _read_small(
+        self,
+        file: Callable[[SmallRows], RowFile],
+        episodes: Int64[np.ndarray, " n"],
+        starts: Int64[np.ndarray, " n"],
+        counts: Int64[np.ndarray, " n"],
+        out: Shaped[np.ndarray, "rows ..."],
+        at: Int64[np.ndarray, " n"],
+    ) -> None:
+        assert self._index is not None
+        owners, firsts = self._index.places(episodes)
+        if len(self._small) == 1:
+            file(self._small[0]).read(firsts + starts, counts, out, at)
+            return
+        for number in np.unique(owners).tolist():
+            own = owners == number
+            file(self._small[number]).read((firsts + starts)[own], counts[own], out, at[own])
 
 
 def discounted_returns(rewards: Shaped[np.ndarray, " n"], discount: float) -> Shaped[np.ndarray, " n"]:
@@ -82,8 +115,6 @@ def discounted_returns(rewards: Shaped[np.ndarray, " n"], discount: float) -> Sh
     >>> discounted_returns(np.array([1.0, 0.0, 2.0]), 0.5).tolist()
     [1.5, 1.0, 2.0]
     """
-    out, later = np.empty(len(rewards)), 0.0
-    for step in range(len(rewards) - 1, -1, -1):
-        later = rewards[step] + discount * later
-        out[step] = later
+    out = np.empty(len(rewards))
+    sum_backwards(rewards.astype(np.float64), np.array([len(rewards)]), discount, out)
     return out

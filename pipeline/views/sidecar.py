@@ -1,0 +1,262 @@
+"""The short rows of a dataset's step arrays, decoded, in files beside the dataset that are mapped into memory.
+
+A read of 32 actions from a compressed array takes as long as one of 32 frames: many of them are compressed together.
+So each such array is decoded once, block by block as its rows are asked for, for all processes and all later runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from glob import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from blake3 import blake3
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from pipeline.artifacts.beside import ROWS, hidden_places
+from pipeline.dataset.columns import STEPS, RowSpec, absent, step_arrays
+from pipeline.dataset.index import DatasetIndex
+from pipeline.episode import PRESENT
+from pipeline.errors import InvalidInput
+from pipeline.machine.compiled import compiled
+from pipeline.machine.files import human_bytes
+from pipeline.storage.choice import open_arrays, storage_of
+from pipeline.views.block_file import BlockFile
+
+BLOCK_ROWS = 2**16
+BLOCK_BYTES = 4 * 2**20
+"""A block has so many rows, or bytes where they are long."""
+
+LONGEST_COMPRESSED, LONGEST_RAW = 1024, 64
+"""Bytes of the longest rows that are decoded so: of compressed arrays, and of those that are mapped as they lie."""
+
+Fill = Callable[[int, int], tuple[int, Shaped[np.ndarray, "rows ..."]]]
+"""Gives at least the rows [start, stop): the number of the first that it gives, and the rows from there on."""
+
+log = logging.getLogger(__name__)
+
+
+class RowFile:
+    """One array over all rows of a dataset that owns its parts, in memory as far as it was asked for.
+
+    Args:
+        owner: the dataset.
+        key: names the array, and whatever else decides what its rows hold.
+        row: one of them.
+        fill: gives rows that are not there yet.
+    """
+
+    def __init__(self, owner: DatasetIndex, key: str, row: RowSpec, fill: Fill) -> None:
+        self._owner, self._key, self._row, self._fill = owner, key, row, fill
+        self._rows = int(owner.arrays["part_rows"][-1])
+        self._block = min(BLOCK_ROWS, 1 << max(0, (BLOCK_BYTES // max(1, row.nbytes)).bit_length() - 1))
+        self._file = self._opened()
+        self._ready: Bool[np.ndarray, " blocks"] = np.zeros(-(-self._rows // self._block), np.bool_)
+        self._all_ready = False
+        self._array = self._file.array if self._file else self._in_memory()
+
+    def read(
+        self,
+        starts: Int64[np.ndarray, " n"],
+        counts: Int64[np.ndarray, " n"],
+        out: Shaped[np.ndarray, "rows ..."],
+        at: Int64[np.ndarray, " n"],
+    ) -> None:
+        """Copy the rows [start, start + count) to out[at : at + count], which may have another type of number."""
+        self._require(starts, counts)
+        copy_runs(self._array, starts, counts, out, at)
+
+    def between(self, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
+        """The rows [start, stop), as they lie in memory; nobody may write to them."""
+        self._require(np.array([start]), np.array([stop - start]))
+        return self._array[start:stop]
+
+    def _require(self, starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> None:
+        """Fill the blocks in which these rows lie, as far as they are not."""
+        if self._all_ready or not len(starts):
+            return
+        first, last = starts // self._block, np.maximum(starts, starts + counts - 1) // self._block
+        if self._ready[first].all() and self._ready[last].all() and (last - first).max() <= 1:
+            return
+        wanted = np.zeros(len(self._ready) + 1, np.int64)
+        np.add.at(wanted, first, 1)
+        np.add.at(wanted, last + 1, -1)
+        for block in np.flatnonzero((np.cumsum(wanted)[:-1] > 0) & ~self._ready).tolist():
+            if not self._ready[block]:  # the one before may have filled it, too
+                self._make_ready(block)
+        self._all_ready = bool(self._ready.all())
+
+    def _make_ready(self, block: int) -> None:
+        start, stop = self._between(block)
+        if self._file and self._file.is_filled(block, self._owner.source_of(start, stop)):
+            self._ready[block] = True
+            return
+        first, rows = self._fill(start, stop)
+        for each in range(-(-first // self._block), -(-(first + len(rows)) // self._block)):
+            begin, end = self._between(each)
+            if end <= first + len(rows) and not self._ready[each]:
+                self._keep(each, rows[begin - first : end - first])
+
+    def _keep(self, block: int, rows: Shaped[np.ndarray, "rows ..."]) -> None:
+        start, stop = self._between(block)
+        if self._file:
+            try:
+                self._file.fill(block, self._owner.source_of(start, stop), rows)
+            except OSError as error:
+                self._go_on_in_memory(error)
+        if not self._file:
+            self._array[start:stop] = rows
+        self._ready[block] = True
+
+    def _go_on_in_memory(self, error: OSError) -> None:
+        log.warning(
+            "the decoded rows of %s of %s cannot be kept on disk (%s): each process decodes them into its memory, up "
+            "to %s", self._key, self._owner.name, error, human_bytes(self._rows * self._row.nbytes),
+        )  # fmt: skip
+        before, ready = self._array, self._ready
+        self._file, self._array = None, self._in_memory()
+        for block in np.flatnonzero(ready).tolist():
+            start, stop = self._between(block)
+            self._array[start:stop] = before[start:stop]
+
+    def _in_memory(self) -> Shaped[np.ndarray, "rows ..."]:
+        try:
+            return np.zeros((self._rows, *self._row.shape), self._row.dtype)  # pages that nobody touches take nothing
+        except MemoryError as error:
+            size = human_bytes(self._rows * self._row.nbytes)
+            raise InvalidInput(
+                f"{self._key} of {self._owner.name} has {size} of decoded rows, for which there is neither a disk nor "
+                f"memory. Make room beside {self._owner.folder}, or in the folder that TMPDIR names."
+            ) from error
+
+    def _between(self, block: int) -> tuple[int, int]:
+        return block * self._block, min((block + 1) * self._block, self._rows)
+
+    def _opened(self) -> BlockFile | None:
+        """The file, where one can be made; what it is of, its name and its head say."""
+        first = self._owner.arrays["part_checks"][:1].tobytes()
+        identity = blake3(f"{self._owner.name} {self._key} {self._row}".encode() + first).digest(16)
+        stem = quote(self._key, safe="")
+        stem = stem if len(stem) <= 100 else blake3(stem.encode()).hexdigest(16)
+        for folder in hidden_places(self._owner.folder, ROWS):
+            path = folder / f"{stem}-{identity.hex()[:12]}.rows"
+            try:
+                folder.mkdir(exist_ok=True)
+                if not path.exists():
+                    _remove_older(folder, stem)
+                return BlockFile(path, identity, self._row, self._rows, self._block)
+            except OSError as error:
+                log.debug("%s cannot be kept in %s: %s", self._key, folder, error)
+        return None
+
+
+def _remove_older(folder: Path, stem: str) -> None:
+    """Remove the file of the same array of a dataset that began otherwise."""
+    for path in folder.glob(f"{escape(stem)}-????????????.rows"):
+        with suppress(OSError):
+            path.unlink()
+
+
+class SmallRows:
+    """The short step arrays of a dataset that owns its parts, and what is computed over its states."""
+
+    def __init__(self, owner: DatasetIndex) -> None:
+        self._owner = owner
+        self._files: dict[str, RowFile] = {}
+        compressed = bool(owner.parts) and storage_of(owner.part_folder(0)).compressed
+        self._longest = LONGEST_COMPRESSED if compressed else LONGEST_RAW
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SmallRows, (self._owner,)  # each process maps the files itself
+
+    def holds(self, row: RowSpec) -> bool:
+        """Whether an array with such rows is read from here."""
+        return row.nbytes <= self._longest
+
+    def of(self, name: str, row: RowSpec) -> RowFile:
+        """A step array, one row of which is `row`."""
+        if name not in self._files:
+            self._files[name] = RowFile(
+                self._owner, name, row, lambda start, stop: (start, self._stored(name, row, start, stop))
+            )
+        return self._files[name]
+
+    def returns(self, discount: float, reward: RowSpec) -> RowFile:
+        """Of each row, the sum of discount**k times the reward k rows later in its episode; float64."""
+        key = f"return_to_go {discount!r}"
+        if key not in self._files:
+            row = RowSpec(np.dtype(np.float64), ())
+            self._files[key] = RowFile(
+                self._owner, key, row, lambda start, stop: self._computed(discount, reward, start, stop)
+            )
+        return self._files[key]
+
+    def _stored(self, name: str, row: RowSpec, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
+        """Rows of a step array as its parts have them; where one has none, what stands for it."""
+        out = np.empty((stop - start, *row.shape), row.dtype)
+        offsets = self._owner.arrays["part_rows"]
+        first, last = self._owner.part_of(np.array([start, stop - 1])).tolist()
+        for part in range(first, last + 1):
+            offset = int(offsets[part])
+            begin, end = max(start, offset), min(stop, int(offsets[part + 1]))
+            self._owner.require_array(part, name)
+            arrays = open_arrays(self._owner.part_folder(part))
+            if (array := arrays.get(f"{STEPS}{name}")) is None:
+                out[begin - start : end - start] = self._lacking(name, row, step_arrays(arrays), begin, end)
+            else:
+                out[begin - start : end - start] = array[begin - offset : end - offset]
+        return out
+
+    def _lacking(self, name: str, row: RowSpec, there: Any, begin: int, end: int) -> Shaped[np.ndarray, "rows ..."]:
+        rows = absent(name, row, there, end - begin)
+        if name.startswith(PRESENT):  # at the last row of an episode no step was made
+            ends = self._owner.arrays["ends"]
+            first, last = np.searchsorted(ends, (begin + 1, end + 1)).tolist()
+            rows[ends[first:last] - 1 - begin] = False
+        return rows
+
+    def _computed(
+        self, discount: float, reward: RowSpec, start: int, stop: int
+    ) -> tuple[int, Float64[np.ndarray, " rows"]]:
+        ends = self._owner.arrays["ends"]
+        first, last = np.searchsorted(ends, (start, stop - 1), "right").tolist()
+        begin = int(ends[first - 1]) if first else 0
+        rewards = self.of("reward", reward).between(begin, int(ends[last]))
+        out = np.empty(len(rewards))
+        sum_backwards(rewards.astype(np.float64), ends[first : last + 1] - begin, discount, out)
+        return begin, out
+
+
+@compiled()
+def sum_backwards(
+    rewards: Float64[np.ndarray, " rows"],
+    ends: Int64[np.ndarray, " episodes"],
+    discount: float,
+    out: Float64[np.ndarray, " rows"],
+) -> None:
+    """out[i] = rewards[i] + discount * out[i + 1] within each episode, which `ends` at that row."""
+    start = 0
+    for end in ends:
+        later = 0.0
+        for row in range(end - 1, start - 1, -1):
+            later = rewards[row] + discount * later
+            out[row] = later
+        start = end
+
+
+def copy_runs(
+    source: Shaped[np.ndarray, "rows ..."],
+    starts: Int64[np.ndarray, " n"],
+    counts: Int64[np.ndarray, " n"],
+    out: Shaped[np.ndarray, "outs ..."],
+    at: Int64[np.ndarray, " n"],
+) -> None:
+    """source[start : start + count] to out[at : at + count], of each run, in whatever type `out` has."""
+    before = np.cumsum(counts) - counts
+    within = np.arange(int(counts.sum())) - np.repeat(before, counts)
+    out[np.repeat(at, counts) + within] = source[np.repeat(starts, counts) + within]
