@@ -105,6 +105,13 @@ class EpisodeDataset:
         artifact_at(artifact, EPISODES)
         return EpisodeDataset(artifact.path, None, artifact.episodes, artifact)
 
+    def first(self, episodes: int) -> EpisodeDataset:
+        """Its first `episodes` as a dataset. Raises InvalidInput where there are fewer."""
+        if self._artifact is None and self._index:
+            return EpisodeDataset.indexed(self._index.first(episodes))
+        shares = [share.part for share in self._parts.shares] if self._artifact is None else None
+        return EpisodeDataset(self._folder, shares, episodes, self._artifact)
+
     @property
     def artifact(self) -> Artifact | None:
         """Where it is from; None where it was opened without a manifest."""
@@ -228,7 +235,9 @@ class EpisodeDataset:
         part = int(np.searchsorted(self._parts.firsts, index, "right")) - 1
         arrays = self._open(part)
         if (array := arrays.get(f"{STEPS}{name}")) is None:
-            return absent(name, row, step_arrays(arrays), stop - start)
+            block = absent(name, row, step_arrays(arrays), stop - start)
+            block[rows - 1 - start :] = 0  # no step is made at the last row
+            return block
         first = int(self.state_ends[index] - self.lengths[index]) + index - self._row_offset(part)
         return array[first + start : first + stop]
 

@@ -30,18 +30,19 @@ class Workspace(ArtifactStore):
 
     def __getitem__(self, name: str) -> EpisodeDataset:
         """The dataset `domain/task/dataset`, opened. Raises UnknownName, a KeyError, which lists what is there."""
-        known = list(self)
-        if name not in known:
-            of_task = [each for each in known if each.startswith(f"{name}/")]
-            hint = f"A name is domain/task/dataset, below {self.root}.\nWhat is there: {self._catalog().line()}"
-            raise unknown_name("dataset", str(name), of_task or known, hint)
         return self.opened(name)
 
     def opened(self, name: str, episodes: int | None = None) -> EpisodeDataset:
         """The dataset `domain/task/dataset`, or its first `episodes`.
 
-        One of many parts is known by its index, without reading its manifest. Raises as `dataset`.
+        One of many parts is known by its index, without reading its manifest. Raises UnknownName for one that is not
+        there, otherwise as `dataset`.
         """
+        known = list(self)
+        if name not in known:
+            of_task = [each for each in known if each.startswith(f"{name}/")]
+            hint = f"A name is domain/task/dataset, below {self.root}.\nWhat is there: {self._catalog().line()}"
+            raise unknown_name("dataset", str(name), of_task or known, hint)
         folder = self.folder_of(name)
         index = kept_index(folder) if (folder / MANIFEST).is_file() else None
         if index and index.parts > MANY_PARTS and index.name == name and (episodes or 1) <= len(index):

@@ -194,6 +194,7 @@ def _recorded_stack(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _table_of(dataset: EpisodeDataset, parameters: dict[str, Any]) -> Int64[np.ndarray, " actions"]:
     """Of each action of an Atari game its place among all 18. Raises InvalidInput for another domain."""
-    if dataset.artifact is None or dataset.artifact.domain != "atari":
+    domain, _, task = dataset.name.rpartition("/")[0].partition("/")
+    if domain != "atari":
         raise InvalidInput(f"full_actions=True is for Atari games; {dataset.name} is none.")
-    return np.asarray(joystick(parameters) or minimal_actions(dataset.artifact.task), np.int64)
+    return np.asarray(joystick(parameters) or minimal_actions(task), np.int64)

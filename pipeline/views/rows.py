@@ -12,6 +12,7 @@ from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.index import ONCE
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.views.sidecar import RowFile, SmallRows, sum_backwards
+from pipeline.views.stored_rows import StoredRows
 
 RETURN_TO_GO = "return_to_go"
 
@@ -24,7 +25,9 @@ class RowReader:
 
     def __init__(self, dataset: EpisodeDataset) -> None:
         self.dataset, self._index = dataset, dataset.index
-        self._small = [SmallRows(owner) for owner in self._index.owners] if self._index else []
+        self._owners = self._index.owners if self._index else ()
+        self._small = [SmallRows(owner) for owner in self._owners]
+        self._long: dict[tuple[int, str], StoredRows] = {}
 
     @property
     def lengths(self) -> Int64[np.ndarray, " episodes"]:
@@ -54,8 +57,8 @@ class RowReader:
         The rows are counted from the first of the episode, and may reach its last, which is no state.
         """
         row = self.spec(name)
-        if self._index and all(small.holds(row) for small in self._small):
-            self._read_small(lambda small: small.of(name, row), episodes, starts, counts, out, at)
+        if self._index:
+            self._read_of_owners(lambda owner: self._rows_of(owner, name, row), episodes, starts, counts, out, at)
             return
         for episode, start, count, place in zip(
             episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
@@ -74,7 +77,9 @@ class RowReader:
         """As `read`, of the sum of discounted rewards from each state to the end of its episode."""
         reward = self.spec("reward")
         if self._index:
-            self._read_small(lambda small: small.returns(discount, reward), episodes, starts, counts, out, at)
+            self._read_of_owners(
+                lambda owner: self._small[owner].returns(discount, reward), episodes, starts, counts, out, at
+            )
             return
         for episode, start, count, place in zip(
             episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
@@ -90,9 +95,21 @@ class RowReader:
         """What the dataset's manifest says of how it was made."""
         return dict(self._index.values["parameters"]) if self._index else {}
 
-    def _read_small(
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files: each process opens its own."""
+        return {**self.__dict__, "_long": {}}
+
+    def _rows_of(self, owner: int, name: str, row: RowSpec) -> RowFile | StoredRows:
+        """Where the rows of an array are read from that one of the owners has."""
+        if self._small[owner].holds(row):
+            return self._small[owner].of(name, row)
+        if (owner, name) not in self._long:
+            self._long[owner, name] = StoredRows(self._owners[owner], name, row)
+        return self._long[owner, name]
+
+    def _read_of_owners(
         self,
-        file: Callable[[SmallRows], RowFile],
+        rows_of: Callable[[int], RowFile | StoredRows],
         episodes: Int64[np.ndarray, " n"],
         starts: Int64[np.ndarray, " n"],
         counts: Int64[np.ndarray, " n"],
@@ -101,12 +118,12 @@ class RowReader:
     ) -> None:
         assert self._index is not None
         owners, firsts = self._index.places(episodes)
-        if len(self._small) == 1:
-            file(self._small[0]).read(firsts + starts, counts, out, at)
+        if len(self._owners) == 1:
+            rows_of(0).read(firsts + starts, counts, out, at)
             return
-        for number in np.unique(owners).tolist():
-            own = owners == number
-            file(self._small[number]).read((firsts + starts)[own], counts[own], out, at[own])
+        for owner in np.unique(owners).tolist():
+            own = owners == owner
+            rows_of(owner).read((firsts + starts)[own], counts[own], out, at[own])
 
 
 def discounted_returns(rewards: Shaped[np.ndarray, " n"], discount: float) -> Shaped[np.ndarray, " n"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ from blake3 import blake3
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.artifacts.beside import ROWS, hidden_places
-from pipeline.dataset.columns import STEPS, RowSpec, absent, step_arrays
+from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.index import DatasetIndex
-from pipeline.episode import PRESENT
 from pipeline.errors import InvalidInput
 from pipeline.machine.compiled import compiled
 from pipeline.machine.files import human_bytes
-from pipeline.storage.choice import open_arrays, storage_of
+from pipeline.storage.choice import storage_of
 from pipeline.views.block_file import BlockFile
+from pipeline.views.stored_rows import StoredRows, copy_as, runs_between
 
 BLOCK_ROWS = 2**16
 BLOCK_BYTES = 4 * 2**20
@@ -69,7 +70,7 @@ class RowFile:
     ) -> None:
         """Copy the rows [start, start + count) to out[at : at + count], which may have another type of number."""
         self._require(starts, counts)
-        copy_runs(self._array, starts, counts, out, at)
+        copy_as(self._array, starts, counts, out, at)
 
     def between(self, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
         """The rows [start, stop), as they lie in memory; nobody may write to them."""
@@ -181,9 +182,8 @@ class SmallRows:
     def of(self, name: str, row: RowSpec) -> RowFile:
         """A step array, one row of which is `row`."""
         if name not in self._files:
-            self._files[name] = RowFile(
-                self._owner, name, row, lambda start, stop: (start, self._stored(name, row, start, stop))
-            )
+            stored = StoredRows(self._owner, name, row, whole=False)
+            self._files[name] = RowFile(self._owner, name, row, partial(self._stored, stored, row))
         return self._files[name]
 
     def returns(self, discount: float, reward: RowSpec) -> RowFile:
@@ -191,34 +191,16 @@ class SmallRows:
         key = f"return_to_go {discount!r}"
         if key not in self._files:
             row = RowSpec(np.dtype(np.float64), ())
-            self._files[key] = RowFile(
-                self._owner, key, row, lambda start, stop: self._computed(discount, reward, start, stop)
-            )
+            self._files[key] = RowFile(self._owner, key, row, partial(self._computed, discount, reward))
         return self._files[key]
 
-    def _stored(self, name: str, row: RowSpec, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
-        """Rows of a step array as its parts have them; where one has none, what stands for it."""
+    def _stored(
+        self, stored: StoredRows, row: RowSpec, start: int, stop: int
+    ) -> tuple[int, Shaped[np.ndarray, "rows ..."]]:
         out = np.empty((stop - start, *row.shape), row.dtype)
-        offsets = self._owner.arrays["part_rows"]
-        first, last = self._owner.part_of(np.array([start, stop - 1])).tolist()
-        for part in range(first, last + 1):
-            offset = int(offsets[part])
-            begin, end = max(start, offset), min(stop, int(offsets[part + 1]))
-            self._owner.require_array(part, name)
-            arrays = open_arrays(self._owner.part_folder(part))
-            if (array := arrays.get(f"{STEPS}{name}")) is None:
-                out[begin - start : end - start] = self._lacking(name, row, step_arrays(arrays), begin, end)
-            else:
-                out[begin - start : end - start] = array[begin - offset : end - offset]
-        return out
-
-    def _lacking(self, name: str, row: RowSpec, there: Any, begin: int, end: int) -> Shaped[np.ndarray, "rows ..."]:
-        rows = absent(name, row, there, end - begin)
-        if name.startswith(PRESENT):  # at the last row of an episode no step was made
-            ends = self._owner.arrays["ends"]
-            first, last = np.searchsorted(ends, (begin + 1, end + 1)).tolist()
-            rows[ends[first:last] - 1 - begin] = False
-        return rows
+        rows, counts = runs_between(self._owner, start, stop)
+        stored.read(rows, counts, out, rows - start)
+        return start, out
 
     def _computed(
         self, discount: float, reward: RowSpec, start: int, stop: int
@@ -247,16 +229,3 @@ def sum_backwards(
             later = rewards[row] + discount * later
             out[row] = later
         start = end
-
-
-def copy_runs(
-    source: Shaped[np.ndarray, "rows ..."],
-    starts: Int64[np.ndarray, " n"],
-    counts: Int64[np.ndarray, " n"],
-    out: Shaped[np.ndarray, "outs ..."],
-    at: Int64[np.ndarray, " n"],
-) -> None:
-    """source[start : start + count] to out[at : at + count], of each run, in whatever type `out` has."""
-    before = np.cumsum(counts) - counts
-    within = np.arange(int(counts.sum())) - np.repeat(before, counts)
-    out[np.repeat(at, counts) + within] = source[np.repeat(starts, counts) + within]

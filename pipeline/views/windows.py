@@ -124,7 +124,5 @@ def dataset_named(
     """A dataset by name, or one that is open already, limited to its first `episodes`."""
     if isinstance(dataset, str):
         workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
-        dataset = workspace[dataset]
-    if episodes is None or dataset.artifact is None:
-        return dataset
-    return EpisodeDataset(dataset.artifact.path, None, episodes, dataset.artifact)
+        dataset = workspace.opened(dataset)
+    return dataset if episodes is None else dataset.first(episodes)
