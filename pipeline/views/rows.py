@@ -11,7 +11,7 @@ from jaxtyping import Int64, Shaped
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.index import ONCE
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.views.sidecar import RowFile, SmallRows, sum_backwards
+from pipeline.views.sidecar import MappedArray, SmallRows, sum_backwards
 from pipeline.views.stored_rows import StoredRows
 
 RETURN_TO_GO = "return_to_go"
@@ -99,7 +99,7 @@ class RowReader:
         """Without the open files: each process opens its own."""
         return {**self.__dict__, "_long": {}}
 
-    def _rows_of(self, owner: int, name: str, row: RowSpec) -> RowFile | StoredRows:
+    def _rows_of(self, owner: int, name: str, row: RowSpec) -> MappedArray | StoredRows:
         """Where the rows of an array are read from that one of the owners has."""
         if self._small[owner].holds(row):
             return self._small[owner].of(name, row)
@@ -109,7 +109,7 @@ class RowReader:
 
     def _read_of_owners(
         self,
-        rows_of: Callable[[int], RowFile | StoredRows],
+        rows_of: Callable[[int], MappedArray | StoredRows],
         episodes: Int64[np.ndarray, " n"],
         starts: Int64[np.ndarray, " n"],
         counts: Int64[np.ndarray, " n"],

@@ -36,13 +36,13 @@ BLOCK_BYTES = 4 * 2**20
 LONGEST_COMPRESSED, LONGEST_RAW = 1024, 64
 """Bytes of the longest rows that are decoded so: of compressed arrays, and of those that are mapped as they lie."""
 
-Fill = Callable[[int, int], tuple[int, Shaped[np.ndarray, "rows ..."]]]
+RowsBetween = Callable[[int, int], tuple[int, Shaped[np.ndarray, "rows ..."]]]
 """Gives at least the rows [start, stop): the number of the first that it gives, and the rows from there on."""
 
 log = logging.getLogger(__name__)
 
 
-class RowFile:
+class MappedArray:
     """One array over all rows of a dataset that owns its parts, in memory as far as it was asked for.
 
     Args:
@@ -52,7 +52,7 @@ class RowFile:
         fill: gives rows that are not there yet.
     """
 
-    def __init__(self, owner: DatasetIndex, key: str, row: RowSpec, fill: Fill) -> None:
+    def __init__(self, owner: DatasetIndex, key: str, row: RowSpec, fill: RowsBetween) -> None:
         self._owner, self._key, self._row, self._fill = owner, key, row, fill
         self._rows = int(owner.arrays["part_rows"][-1])
         self._block = min(BLOCK_ROWS, 1 << max(0, (BLOCK_BYTES // max(1, row.nbytes)).bit_length() - 1))
@@ -78,7 +78,7 @@ class RowFile:
         return self._array[start:stop]
 
     def _require(self, starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> None:
-        """Fill the blocks in which these rows lie, as far as they are not."""
+        """RowsBetween the blocks in which these rows lie, as far as they are not."""
         if self._all_ready or not len(starts):
             return
         first, last = starts // self._block, np.maximum(starts, starts + counts - 1) // self._block
@@ -168,7 +168,7 @@ class SmallRows:
 
     def __init__(self, owner: DatasetIndex) -> None:
         self._owner = owner
-        self._files: dict[str, RowFile] = {}
+        self._files: dict[str, MappedArray] = {}
         compressed = bool(owner.parts) and storage_of(owner.part_folder(0)).compressed
         self._longest = LONGEST_COMPRESSED if compressed else LONGEST_RAW
 
@@ -179,19 +179,19 @@ class SmallRows:
         """Whether an array with such rows is read from here."""
         return row.nbytes <= self._longest
 
-    def of(self, name: str, row: RowSpec) -> RowFile:
+    def of(self, name: str, row: RowSpec) -> MappedArray:
         """A step array, one row of which is `row`."""
         if name not in self._files:
             stored = StoredRows(self._owner, name, row, whole=False)
-            self._files[name] = RowFile(self._owner, name, row, partial(self._stored, stored, row))
+            self._files[name] = MappedArray(self._owner, name, row, partial(self._stored, stored, row))
         return self._files[name]
 
-    def returns(self, discount: float, reward: RowSpec) -> RowFile:
+    def returns(self, discount: float, reward: RowSpec) -> MappedArray:
         """Of each row, the sum of discount**k times the reward k rows later in its episode; float64."""
         key = f"return_to_go {discount!r}"
         if key not in self._files:
             row = RowSpec(np.dtype(np.float64), ())
-            self._files[key] = RowFile(self._owner, key, row, partial(self._computed, discount, reward))
+            self._files[key] = MappedArray(self._owner, key, row, partial(self._computed, discount, reward))
         return self._files[key]
 
     def _stored(
