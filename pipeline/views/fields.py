@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,10 @@ from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.formats.lram.arrays import joystick
 from pipeline.views.buffers import Buffers
 from pipeline.views.normalize import FieldStatistics, normalize_rows, statistics_identity
+from pipeline.views.origins import Origins
 from pipeline.views.places import Places, Runs
 from pipeline.views.rows import RETURN_TO_GO, RowReader
 from pipeline.views.view import Samples
@@ -36,8 +36,6 @@ COMPUTED = {
 * `terminated`, `truncated`: whether the step from this state ended the episode so
 * `episode`: its number in the dataset, once a sample
 """
-
-REPEAT, ZEROS = "repeat", "zeros"
 
 
 class Fields:
@@ -72,15 +70,8 @@ class Fields:
         self.dataset, self._reader, self._buffers = dataset, RowReader(dataset), Buffers()
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
         self.names = [each for name in names for each in self.named(name)]
-        stack = _recorded_stack(self._reader.parameters())
-        if frame_stack > 1 and stack.get("stored") == "stacks":
-            raise InvalidInput(
-                f"The observations of {dataset.name} are stacks of {stack.get('frames', 'several')} frames already, as "
-                f"its source gave them: frame_stack={frame_stack} would stack them once more. Leave it out."
-            )
-        self._padding = stack.get("padding", REPEAT)
-        self._table = _table_of(dataset, self._reader.parameters()) if full_actions else None
-        if self._table is not None and "action" in self._statistics:
+        self._origins, self._full_actions = Origins(dataset, frame_stack, full_actions), full_actions
+        if full_actions and "action" in self._statistics:
             raise InvalidInput("Actions by their place among all 18 have no mean: leave action out of normalize=.")
 
     def spec(self, name: str) -> RowSpec:
@@ -88,8 +79,8 @@ class Fields:
         row = COMPUTED.get(name) or self._reader.spec(name)
         real = np.dtype(np.float64 if self._float64 else np.float32)
         dtype = real if row.dtype == np.float64 or name in self._statistics else row.dtype
-        if name == "action" and self._table is not None:
-            return RowSpec(self._table.dtype, row.shape)
+        if name == "action" and self._full_actions:
+            return RowSpec(np.dtype(np.int64), row.shape)
         return RowSpec(dtype, (self.frame_stack, *row.shape) if self._stacks(name) else row.shape)
 
     def read(
@@ -106,7 +97,7 @@ class Fields:
         """
         if there is None:
             there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
-        places = Places(episodes, rows, there, self.frame_stack, self._padding == REPEAT)
+        places = Places(episodes, rows, there, self.frame_stack, self._origins)
         names = self.names if names is None else names
         specs = {name: self.spec(name) for name in names if name not in COMPUTED or name == RETURN_TO_GO}
         arrays = self._buffers.take({name: ((*rows.shape, *row.shape), row.dtype) for name, row in specs.items()})
@@ -131,7 +122,7 @@ class Fields:
             last = rows == (self._reader.lengths[episodes] - 1)[:, None]
             return last & there & self._reader.per_episode(name)[episodes][:, None]
         if name == RETURN_TO_GO and (beyond := rows >= self._reader.lengths[episodes][:, None]).any():
-            places = Places(episodes, rows, there & ~beyond)
+            places = replace(places, there=there & ~beyond)
         spec = self.spec(name)
         given = arrays[name]
         statistics = self._statistics.get(name)
@@ -151,10 +142,11 @@ class Fields:
     def _copy(self, name: str, runs: Runs, out: Shaped[np.ndarray, "rows ..."]) -> None:
         if name == RETURN_TO_GO:
             self._reader.read_returns(self._discount, *runs.before(out))
-        elif name == "action" and self._table is not None:
+        elif name == "action" and self._full_actions:
             own = np.zeros(out.shape, self._reader.spec(name).dtype)
             self._reader.read(name, *runs.before(own))
-            out[:] = self._table[own]
+            rows = runs.rows()
+            out[rows] = self._origins.joystick_places(np.repeat(runs.episodes, runs.counts), own[rows])
         else:
             self._reader.read(name, *runs.before(out))
 
@@ -181,20 +173,3 @@ def check_fields(fields: Sequence[str]) -> None:
         raise InvalidInput("fields=() names no field; such as fields=('observation', 'action').")
     if twice := sorted({name for name in fields if list(fields).count(name) > 1}):
         raise InvalidInput(f"fields names {twice[0]} more than once.")
-
-
-def _recorded_stack(parameters: dict[str, Any]) -> dict[str, Any]:
-    """What the source or the simulator says of its stacks of frames."""
-    for key in ("source", "environment"):
-        facts = parameters.get(key)
-        if isinstance(facts, dict) and isinstance(stack := facts.get("frame_stack"), dict):
-            return stack
-    return {}
-
-
-def _table_of(dataset: EpisodeDataset, parameters: dict[str, Any]) -> Int64[np.ndarray, " actions"]:
-    """Of each action of an Atari game its place among all 18. Raises InvalidInput for another domain."""
-    domain, _, task = dataset.name.rpartition("/")[0].partition("/")
-    if domain != "atari":
-        raise InvalidInput(f"full_actions=True is for Atari games; {dataset.name} is none.")
-    return np.asarray(joystick(parameters) or minimal_actions(task), np.int64)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from pipeline.views.origins import Origins
+
 RunsInto = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -19,6 +21,11 @@ class Runs(NamedTuple):
     starts: Int64[np.ndarray, " runs"]
     counts: Int64[np.ndarray, " runs"]
     at: Int64[np.ndarray, " runs"]
+
+    def rows(self) -> Int64[np.ndarray, " rows"]:
+        """All rows of the batch that they go to."""
+        first = np.cumsum(self.counts) - self.counts
+        return np.repeat(self.at - first, self.counts) + np.arange(int(self.counts.sum()))
 
     def before(self, out: Shaped[np.ndarray, "rows ..."]) -> RunsInto:
         """As `RowReader.read` takes them, with the array that they are read into."""
@@ -34,14 +41,14 @@ class Places:
         rows: counted from the first of its episode; some may lie outside.
         there: which of them are read; the others are zeros.
         stack: observations that are given together.
-        repeats: before an episode's first observation stands that one again; else zeros.
+        origins: what stands before an episode's first observation.
     """
 
     episodes: Int64[np.ndarray, " n"]
     rows: Int64[np.ndarray, "n length"]
     there: Bool[np.ndarray, "n length"]
-    stack: int = 1
-    repeats: bool = True
+    stack: int
+    origins: Origins
 
     @cached_property
     def whole(self) -> bool:
@@ -77,4 +84,6 @@ class Places:
         missing = self.stack - runs.counts[short]
         begins = np.repeat(runs.at[short], missing)
         places = begins - 1 - (np.arange(len(begins)) - np.repeat(np.cumsum(missing) - missing, missing))
-        out[places] = out[begins] if self.repeats else 0
+        again = np.repeat(self.origins.repeats(runs.episodes[short]), missing)
+        out[places[again]] = out[begins[again]]
+        out[places[~again]] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from pipeline.views.windows import Windows
 from tests.contracts.view import ViewContract
 from tests.pipeline.views import loops
 from tests.pipeline.views.loops import Sample
-from tests.pipeline.views.stored import LISTED, episode_of, stored
+from tests.pipeline.views.stored import LISTED, derived, episode_of, stored
 
 FIELDS = ("observation", "action", "reward", "mask", "episode", "timestep")
 
@@ -79,3 +80,49 @@ def test_what_is_a_stack_already_is_not_stacked_once_more(tmp_path, rng):
 def test_a_window_of_a_short_vector_can_be_a_stack_too(shelf):
     item = Windows(shelf, LISTED, length=2, frame_stack=3, fields=("observation/state",), seed=None)[0]
     assert item["observation/state"].shape == (2, 3, 3)
+
+
+def mixed(tmp_path, rng, parents, domain="toy", task="corner"):
+    """A dataset with an episode of each of these: their parameters, and the episode."""
+    workspace = Workspace(str(tmp_path), "bin")
+    datasets = [
+        stored(workspace, [episode], f"parent-v{number}", domain=domain, task=task, **parameters)
+        for number, (parameters, episode) in enumerate(parents)
+    ]
+    return derived(workspace, datasets, range(len(parents)), [0] * len(parents), "mixed-v1")
+
+
+def test_each_episode_of_a_derived_dataset_is_stacked_by_the_rule_of_its_own_source(tmp_path, rng):
+    episodes = [episode_of(rng, 3, nested=False) for _ in range(2)]
+    rules = [{"source": {"frame_stack": {"padding": rule}}} for rule in ("zeros", "repeat")]
+    dataset = mixed(tmp_path, rng, list(zip(rules, episodes, strict=True)))
+    batch = Windows.of(dataset, length=1, frame_stack=3, seed=None).batch(np.array([0, 3, 1, 4]))["observation"]
+    first, second = (episode.steps["observation"] for episode in episodes)
+    assert np.array_equal(batch[0, 0], [0 * first[0], 0 * first[0], first[0]])
+    assert np.array_equal(batch[1, 0], [second[0], second[0], second[0]])
+    assert np.array_equal(batch[2, 0], [0 * first[0], first[0], first[1]])
+    assert np.array_equal(batch[3, 0], [second[0], second[0], second[1]])
+
+
+def test_actions_of_an_atari_game_are_given_among_all_18_as_each_episode_has_them(tmp_path, rng):
+    episodes = [episode_of(rng, 3, nested=False) for _ in range(2)]
+    parents = [({}, episodes[0]), ({"source": {"actions": list(range(18))}}, episodes[1])]
+    dataset = mixed(tmp_path, rng, parents, "atari", "pong")
+    view = Windows.of(dataset, length=4, padding="right", fields=("action",), full_actions=True, seed=None)
+    batch = view.batch(np.array([4, 0, 1]))["action"]
+    pong = np.array([0, 1, 3, 4, 11, 12])
+    own = [episode.steps["action"] for episode in episodes]
+    assert batch.tolist() == [[*own[1][1:3], 0, 0], [*pong[own[0][:3]], 0], [*pong[own[0][1:3]], 0, 0]]
+
+
+def test_actions_of_another_domain_are_none_of_the_18(shelf):
+    with pytest.raises(InvalidInput, match="for Atari games; toy/corner/listed-v1 is none"):
+        Windows(shelf, LISTED, length=2, full_actions=True)
+
+
+def test_an_action_that_the_game_does_not_have_is_said(tmp_path, rng):
+    episode = episode_of(rng, 3, nested=False)
+    episode.steps["action"][1] = 6
+    dataset = mixed(tmp_path, rng, [({}, episode)], "atari", "pong")
+    with pytest.raises(InvalidInput, match="mixed-v1 has the action 6"):
+        Windows.of(dataset, length=3, full_actions=True)[0]
