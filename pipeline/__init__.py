@@ -30,6 +30,18 @@ Workers of a torch `DataLoader` read it, too. They are spawned, so a script keep
 >>> len(loader)  # batches, each a list of 4 episodes
 5
 
+A trainer reads windows, whole episodes or transitions of it (`Windows`, `Episodes`, `Transitions`; `Mixture` of several
+datasets), in an order that a seed decides, and goes on exactly where it stopped (docs/views.md):
+
+>>> from pipeline import Loader, Windows
+>>> data = Windows("outputs", "toy/corner/scripted-v1", length=8, padding="left", fields=("observation", "mask"))
+>>> loader = Loader(data, batch_size=64)
+>>> next(iter(loader))["observation"].shape
+torch.Size([64, 8, 9])
+>>> state = loader.state_dict()
+>>> state["epoch"], state["samples"]
+(0, 64)
+
 What was derived from it is found by what was asked, not by its hash:
 
 >>> bins = workspace.find("bins", "toy/corner", metric="l2", dataset="scripted-v1")

@@ -88,8 +88,9 @@ def _collated(samples: Sequence[Sample], *, collate_fn_map: dict[Any, Callable[.
 
 def sendable(batch: FieldArrays, numpy: bool = False) -> dict[str, Any]:
     """The batch as tensors in the same memory, or as arrays. In a worker process: so that sending copies nothing."""
+    batch = {name: _array(value) for name, value in batch.items()}
     if not in_worker_process():
-        return dict(batch) if numpy else tensors(batch)
+        return batch if numpy else tensors(batch)
     shared = _shared(batch)
     return _Sendable(dict(shared) if numpy else tensors(shared), shared, numpy)
 
@@ -194,4 +195,5 @@ def _received(
 
 
 def _array(value: Any) -> Any:
+    """The array of a tensor; what is none stays as it is."""
     return value.numpy() if hasattr(value, "numpy") else value

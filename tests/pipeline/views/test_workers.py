@@ -11,11 +11,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Sampler, default_collate
 
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact
 from pipeline.views import shared
 from pipeline.views.buffers import SHARED_BATCHES
 from pipeline.views.loader import Loader
+from pipeline.views.windows import Windows
+from tests.conftest import STORAGES
 from tests.pipeline.views.numbered import Numbered, all_places, places_of
+from tests.pipeline.views.stored import episode_of, stored
 
 COUNT = 203
 
@@ -78,6 +82,16 @@ def test_a_plain_dataloader_reads_batches_at_once_and_leaves_nothing_behind(pers
     assert 0 < most <= 2 * MOST
     assert mapped() == 0
     assert open_files() <= files
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_windows_of_either_storage_are_the_same_in_a_worker(storage, tmp_path, rng):
+    dataset = stored(Workspace(str(tmp_path), storage), [episode_of(rng, length) for length in (7, 30, 4)])
+    view = Windows.of(dataset, length=3, padding="left", fields=("observation", "reward", "mask", "timestep"))
+    read_here = list(Loader(view, 9, prefetch=0))  # so its files are open when the process is forked
+    for here, there in zip(read_here, Loader(view, 9, workers=1, context="fork"), strict=True):
+        assert here.keys() == there.keys()
+        assert all(torch.equal(here[name], there[name]) for name in here)
 
 
 def test_several_loaders_may_be_read_at_once():
