@@ -8,7 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pipeline import Workspace
+from pipeline.errors import DamagedArtifact
+from pipeline.views.stored_rows import StoredRows
+from tests.damage import flip_bit
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +109,18 @@ def test_damage_is_removed_and_made_again(filled):
     assert again.startswith("rm -r ")
     assert "frames toy/corner built" in filled.pasted(again)
     filled.run("stage=verify", "domain=toy")
+
+
+def test_a_chunk_that_is_damaged_while_a_view_reads_it(filled):
+    filled.run("stage=collect", *TOY, *RANDOM, "episodes=2", "storage=zarr")
+    index = Workspace(filled.folder / "my data")["toy/corner/my-data_1"].index
+    rows, one = StoredRows(index, "observation", index.spec("observation")), np.array([1])
+    out = np.zeros((2, *index.spec("observation").shape), index.spec("observation").dtype)
+    rows.read(one, one, out, one)
+    flip_bit(next(index.part_folder(0).glob("steps/observation/c*")))
+    with pytest.raises(DamagedArtifact, match="do not give their checksum") as damage:
+        rows.read(one, one, out, one)
+    assert "collect toy/corner built" in filled.pasted(damage.value.remake)
 
 
 def test_an_audit_with_other_settings(filled):

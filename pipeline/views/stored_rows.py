@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from pipeline.artifacts.remake import remake
+from pipeline.artifacts.store import artifact_in_place
 from pipeline.dataset.columns import STEPS, RowSpec
 from pipeline.dataset.index import DatasetIndex
 from pipeline.episode import INFO, PRESENT
+from pipeline.errors import DamagedArtifact
 from pipeline.storage.copying import copy_rows
 from pipeline.storage.spans import Spans
 
@@ -28,7 +31,7 @@ class StoredRows:
     def __init__(self, owner: DatasetIndex, name: str, row: RowSpec, whole: bool = True) -> None:
         self._owner, self._name, self._row = owner, name, row
         folder = partial(_whole_part, owner) if whole else partial(_part_with, owner, name)
-        self._spans = Spans(folder, f"{STEPS}{name}", row.shape, row.dtype)
+        self._spans = Spans(folder, f"{STEPS}{name}", row.shape, row.dtype, rows=partial(_rows_of_part, owner))
 
     def read(
         self,
@@ -40,6 +43,8 @@ class StoredRows:
         """Copy the rows [row, row + count), which lie in one part each, to out[at : at + count].
 
         `out` may have another type of number. Where a part lacks an info, there are zeros, and its mask says so.
+
+        Raises DamagedArtifact, with what makes the dataset again, where files are cut, gone or changed.
         """
         parts = self._owner.part_of(rows)
         starts = rows - self._owner.arrays["part_rows"][parts]
@@ -47,12 +52,26 @@ class StoredRows:
             self._fill_absent(rows[~there], counts[~there], out, at[~there])
             parts, starts, counts, at = parts[there], starts[there], counts[there], at[there]
         if out.dtype == self._row.dtype:
-            self._spans.read(parts, starts, counts, out, at)
+            self._read(parts, starts, counts, out, at)
             return
         own = np.empty((int(counts.sum()), *self._row.shape), self._row.dtype)
-        places = np.cumsum(counts) - counts
-        self._spans.read(parts, starts, counts, own, places)
+        self._read(parts, starts, counts, own, np.cumsum(counts) - counts)
         put(own, counts, out, at)
+
+    def _read(
+        self,
+        parts: Int64[np.ndarray, " n"],
+        starts: Int64[np.ndarray, " n"],
+        counts: Int64[np.ndarray, " n"],
+        out: Shaped[np.ndarray, "outs ..."],
+        at: Int64[np.ndarray, " n"],
+    ) -> None:
+        try:
+            self._spans.read(parts, starts, counts, out, at)
+        except DamagedArtifact as error:
+            if error.remake:
+                raise
+            raise DamagedArtifact(str(error), remake(artifact_in_place(self._owner.folder))) from error
 
     def _fill_absent(
         self,
@@ -108,6 +127,10 @@ def put(
 def _whole_part(owner: DatasetIndex, part: int) -> Path:
     owner.require_part(part)
     return owner.part_folder(part)
+
+
+def _rows_of_part(owner: DatasetIndex, part: int) -> int:
+    return int(np.diff(owner.arrays["part_rows"][part : part + 2])[0])
 
 
 def _part_with(owner: DatasetIndex, name: str, part: int) -> Path:
