@@ -31,7 +31,7 @@ KEPT = 16
 MOST_MAPPED = 64
 """With so many pieces in use, others come from the ordinary allocator: a program may map only some ten thousand."""
 
-SHARED_BATCHES = 8
+SHARED_BATCHES = 16
 """So many batches of a worker process may be in use or on their way; the next are sent as copies."""
 
 

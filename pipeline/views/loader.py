@@ -66,6 +66,11 @@ class Loader:
         prefetch: int = 2,
         context: str = "forkserver",
     ) -> None:
+        if not callable(getattr(view, "batch", None)):
+            raise InvalidInput(
+                f"A Loader reads a view, such as Windows, Episodes or Transitions; {view!r} is none. Of a dataset that "
+                "is open: Episodes.of(dataset)."
+            )
         check_count("batch_size", batch_size)
         check_count("workers", workers, 0)
         check_count("prefetch", prefetch, 1 if workers else 0)

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 HEAD: Final = mmap.PAGESIZE
-"""Bytes before the data: the number of the last loan that has ended, and whether the trainer has mapped the piece."""
+"""Bytes before the data: the number of the last loan that has ended, and how many bytes the trainer has mapped."""
 
 ENDED, SEEN = slice(0, 8), slice(8, 16)
 
@@ -100,7 +100,7 @@ class SharedLease:
         piece = self._piece
         if piece.is_lent():
             return None
-        seen = _read(piece.memory, SEEN) == 1
+        seen = _read(piece.memory, SEEN) == len(piece.memory)
         file = None if seen else DupFd(piece.file)
         piece.loans += 1
         return Loan(*piece.key, os.getpid(), len(piece.memory), piece.loans, file)
@@ -118,7 +118,7 @@ class Loan:
         process: the worker's.
         size: bytes of the file.
         loan: counts on with each loan of this piece.
-        file: the file, until the trainer has it.
+        file: the file, where the trainer has not mapped all of it.
     """
 
     token: str
@@ -168,15 +168,13 @@ def _mapped_pieces(loan: Loan) -> mmap.mmap:
         _workers[loan.token] = _Worker(loan.process)
     pieces = _workers[loan.token].pieces
     memory = pieces.get(loan.number)
-    if memory is None:
+    if memory is None or len(memory) != loan.size:
         file = loan.file.detach()
         try:
-            memory = pieces[loan.number] = mmap.mmap(file, loan.size, mmap.MAP_SHARED | _POPULATE)
+            memory = pieces[loan.number] = mmap.mmap(file, loan.size, mmap.MAP_SHARED | _POPULATE, **_WITHOUT_FILE)
         finally:
             os.close(file)
-        _write(memory, SEEN, 1)
-    elif len(memory) < loan.size:
-        memory.resize(loan.size)
+        _write(memory, SEEN, loan.size)
     return memory
 
 
@@ -219,6 +217,9 @@ def _write(memory: mmap.mmap, where: slice, value: int) -> None:
 
 _POPULATE: Final[int] = getattr(mmap, "MAP_POPULATE", 0)
 """All pages at once, in place of a fault for each."""
+
+_WITHOUT_FILE: Final[dict[str, Any]] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+"""A mapping needs no open file; older versions keep one."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_workers.clear)

@@ -69,4 +69,6 @@ class View(ABC):
         """Some samples, read together: what a torch `DataLoader` asks for, whose `default_collate` copies nothing."""
         know_samples()
         numbers = np.asarray(indices, np.int64) + self._epoch * len(self)
+        if len(numbers) and numbers.min() < 0:
+            raise IndexError(f"sample {min(indices)} of {self}: many samples at once are counted from 0 on")
         return SampleList(self.batch(numbers), len(numbers))

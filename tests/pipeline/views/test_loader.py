@@ -121,6 +121,13 @@ def test_after_an_error_the_same_batch_is_tried_again():
     assert all_places(loader) == list(range(16, COUNT))
 
 
+def test_what_is_no_view_is_refused():
+    with pytest.raises(InvalidInput, match=r"reads a view, such as Windows.*range\(0, 5\) is none"):
+        Loader(range(5), 2)
+    with pytest.raises(IndexError, match="sample -1 of .* counted from 0 on"):
+        Numbered(COUNT).__getitems__([3, -1])
+
+
 def test_settings_that_make_no_batch_are_refused():
     for settings, message in [
         ({"batch_size": 0}, "batch_size=0 must be at least 1"),
