@@ -10,6 +10,7 @@ import mmap
 import os
 import secrets
 import sys
+import threading
 from dataclasses import dataclass, field
 from multiprocessing.reduction import DupFd
 from typing import Any, Final, Protocol
@@ -34,9 +35,14 @@ class SharedBuffers:
     def __init__(self) -> None:
         self._token = secrets.token_hex(8)
         self._pieces: list[_Piece] = []
+        self._lock = threading.Lock()
 
     def take(self, nbytes: int, most: int) -> SharedLease | None:
         """A piece of at least so many bytes that neither side holds; None where `most` are in use."""
+        with self._lock:
+            return self._take(nbytes, most)
+
+    def _take(self, nbytes: int, most: int) -> SharedLease | None:
         free = sorted((piece for piece in self._pieces if piece.is_free()), key=lambda piece: piece.nbytes)
         found = next((piece for piece in free if piece.nbytes >= nbytes), None)
         try:

@@ -28,6 +28,12 @@ def test_an_iteration_is_an_epoch_and_the_next_one_has_another_order():
     assert len(loader) == 7
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_is_pinned_where_there_is_no_accelerator(workers):
+    loader = Loader(Numbered(COUNT), 8, workers, pin_memory=True, context="fork")
+    assert all(batch["observation"].is_pinned() == torch.cuda.is_available() for batch in loader)
+
+
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_batches_are_tensors_or_arrays_that_stay_as_they_are(prefetch):
     kept = list(Loader(Numbered(COUNT), 8, prefetch=prefetch))
