@@ -8,6 +8,9 @@ import pytest
 
 from pipeline.dataset.workspace import Workspace
 from pipeline.episode import Episode, with_last_row
+from pipeline.views.fields import COMPUTED
+from pipeline.views.goals import KINDS
+from pipeline.views.transitions import OWN
 from tests.conftest import collected, toy_domain
 from tests.pipeline.views.stored import stored
 
@@ -48,6 +51,18 @@ def test_the_code_of_the_page_runs(names):
 
 def test_what_is_left_of_an_epoch_is_what_the_page_says(names):
     assert sum(len(batch["mask"]) for batch in names["rest"]) == len(names["data"]) - 48
+
+
+def test_a_batch_is_what_the_tables_say(names):
+    batch = names["episodes"].batch(np.arange(3))
+    assert batch["mask"].sum(axis=1).tolist() == (batch["length"] + 1).tolist()
+    assert names["target"].shape == (256,)
+    assert names["relabelled"].batch(np.arange(256))["goal"].shape == (256, 9)
+
+
+def test_the_tables_name_every_computed_field_and_every_goal():
+    listed = set(re.findall(r"`([a-z_]+)`", "\n".join(line for line in PAGE.splitlines() if line.startswith("|"))))
+    assert {*COMPUTED, *OWN, *KINDS} <= listed
 
 
 def test_links_lead_somewhere():

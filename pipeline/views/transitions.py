@@ -38,14 +38,14 @@ class Transitions(View):
       discount is `discount` times the one in the dataset, which is 1 almost everywhere
     * `bootstrap` float: what the value of `next_observation` is to be multiplied with: the product of the k discounts;
       0 where the episode terminated in these steps. A target is `reward + bootstrap * value(next_observation)`
-    * `next_observation`, and `next_` before any step array: k steps later. Of arrays that are no observations, an
-      episode's last row is zeros
+    * `next_observation`, and `next_` before any step array: k steps later. After an
+      episode's last action and reward these are zeros
     * `steps` int64: k
     * `terminated`, `truncated` bool: whether the episode ended so in these steps
     * `goal`: an observation; `goal_offset` int64: so many steps after the first one, -1 where it is a random one
 
     Where the source dropped an episode's last observation, `next_observation` is zeros if the episode terminated there:
-    `bootstrap` is 0. Otherwise the last step is left out, as if the episode had been cut before it; or
+    `bootstrap` is 0. Otherwise the last step is left out, as if the episode had been cut one step earlier; or
     `final_observation="repeat"` gives the observation before, "zero" zeros, for every such episode. With goals the last
     step is left out in either case: there is no later observation to be the goal.
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -118,9 +119,7 @@ class ViewContract:
         view = self.of(shelf, dataset, seed=None, **settings)
         return view.batch(np.arange(len(view)))
 
-    @settings(
-        phases=[__import__("hypothesis").Phase.generate], max_examples=10, suppress_health_check=list(HealthCheck)
-    )
+    @settings(phases=[__import__("hypothesis").Phase.generate], max_examples=7, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_in_natural_order_it_is_what_a_plain_loop_over_the_dataset_gives(
         self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -215,6 +214,14 @@ class ViewContract:
             before = view.batch(numbers)
             for sent in (unused, pickle.dumps(view)):
                 same_batch(pickle.loads(sent).batch(numbers), before)
+
+    def test_a_forked_worker_of_a_data_loader_gives_the_same_batches(self, zarr_shelf: Shelf):
+        view = self.of(zarr_shelf)
+        loader = DataLoader(view, batch_size=8, num_workers=1, multiprocessing_context="fork")
+        for number, batch in enumerate(loader):
+            numbers = np.arange(8 * number, min(8 * number + 8, len(view)))
+            same_batch({name: tensor.numpy() for name, tensor in batch.items()}, view.batch(numbers))
+        assert number == (len(view) - 1) // 8
 
     def test_a_number_beyond_the_last_is_an_index_error(self, shelf: Shelf):
         view = self.of(shelf)
