@@ -36,7 +36,7 @@ def names(tmp_path_factory):
         domain="atari",
         task="pong",
     )
-    code = re.sub(r"(?<!num_)workers=\d", "workers=1", "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)))
+    code = re.sub(r"(?<!num_)workers=4", "workers=0", "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)))
     made = {}
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(root)
