@@ -5,15 +5,13 @@ What an item holds is what regent-research/regent feeds its model (`scripts_rege
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Int64
-from torch.utils.data import Dataset
 
 from pipeline.artifacts.artifact import MANIFEST, Artifact, Manifest
 from pipeline.domains.atari import minimal_actions
@@ -22,6 +20,9 @@ from pipeline.machine.files import read_json
 from pipeline.regent.bins import SHAPES, STATISTICS, read_lookup
 from pipeline.regent.context import CONTEXT
 from pipeline.storage.contract import blocks
+from pipeline.views.collate import tensors
+from pipeline.views.order import Order
+from pipeline.views.view import Samples, View
 
 LAMBDA = 10.0
 """How fast the weight of the retrieved action falls with the distance: exp(-10 d)."""
@@ -41,7 +42,7 @@ EXP, LOGITS, REPEATED = "exp_lamda_distances", "discrete_RandP_action_logits", "
 INTEGERS = ("discrete_observations", "discrete_actions", "indices")
 
 
-class Contexts(Dataset[dict[str, torch.Tensor]]):
+class Contexts(View):
     """One item per query state, of 20 rows each: the first 19 retrieved states, nearest first, then the query.
 
     * `continuous_observations` (20, d) float32, of pictures their embeddings; or `discrete_observations` (20, d) int32
@@ -52,19 +53,34 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
       `discrete_RandP_action_logits` (20, 18): with d cut to [0, 1], (1 + 17 (1 - d)) / 18 there, d / 18 elsewhere
     * `attention_mask` (20,) int64 and `loss_weight` (20,) float32, all ones
 
-    Reads memory-mapped files, so the workers of a `DataLoader` may have it; `__getitems__` reads a batch at once.
+    Items are tensors, unlike those of other views, or arrays with `numpy=True`, which loads no torch; `gather` gives
+    arrays in any case. Files are memory-mapped, so the workers of a `DataLoader` may have it.
 
     Args:
         folder: with `*.bin`, `shapes.json` and the lookup: a folder inside our bins artifact, or one of upstream's.
         actions: the action among 18 that each local action stands for; None leaves actions as they are.
+        numpy: give arrays instead of tensors.
+        seed: decides the order; None gives the items in that of the bins.
+        rank, world_size: of a distributed training; see `pipeline.views.order.Order`.
 
     Raises DamagedArtifact or InvalidInput where files are missing or do not fit together.
     """
 
-    def __init__(self, folder: str | Path, actions: Sequence[int] | None = None) -> None:
-        self._folder = Path(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        actions: Sequence[int] | None = None,
+        *,
+        numpy: bool = False,
+        seed: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._folder, self._digest, self._numpy = Path(folder), "", numpy
         if (self._folder.parent / MANIFEST).is_file():  # our own bins, not upstream's
-            Artifact(self._folder.parent, Manifest.read(self._folder.parent)).require_whole()
+            bins = Artifact(self._folder.parent, Manifest.read(self._folder.parent))
+            bins.require_whole()
+            self._digest = bins.manifest.digest
         self._shapes = _shapes(self._folder)
         if missing := {"indices", "distances", "rewards"} - set(self._shapes):
             raise InvalidInput(
@@ -75,10 +91,11 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
         self._acted = self._one("continuous_actions", "discrete_actions")
         self._actions = None if actions is None else np.asarray(actions, np.int64)
         self._open: dict[str, np.memmap] = {}
+        self.order = Order(np.array([self._shapes["indices"][0]]), seed, rank, world_size)
 
     @staticmethod
-    def of(bins: Artifact) -> Contexts:
-        """The contexts of a bins artifact. Atari's actions become those among 18.
+    def of(bins: Artifact, **settings: Any) -> Contexts:
+        """The contexts of a bins artifact; the settings are those of the class. Atari's actions become those among 18.
 
         JAT's, and those of bins whose maker is not known, are taken to be the game's own. Raises InvalidInput for an
         artifact of another kind.
@@ -88,24 +105,26 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
         parameters = bins.manifest.parameters
         folder = bins.path / f"{bins.domain}-{bins.task}{parameters['suffix']}"
         own = minimal_actions(bins.task) if bins.domain == "atari" else None
-        return Contexts(folder, parameters.get("actions", own))
-
-    def __len__(self) -> int:
-        return int(self._shapes["indices"][0])
+        return Contexts(folder, parameters.get("actions", own), **settings)
 
     def __repr__(self) -> str:
         return f"Contexts({self._folder}: {len(self):,} items of {self._observations} and {self._acted})"
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return self.__getitems__([operator.index(index)])[0]
+    def batch(self, numbers: Int64[np.ndarray, " n"]) -> dict[str, Any]:
+        """The items of (n,) numbers, which count on through the epochs, with an axis in front: (n, 20, ...)."""
+        arrays = super().batch(numbers)
+        return arrays if self._numpy else tensors(arrays)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
-        """Some items, gathered together."""
-        columns = self.batch(np.asarray(indices, np.int64))
-        return [{name: column[i] for name, column in columns.items()} for i in range(len(indices))]
+    def identity(self) -> dict[str, Any]:
+        actions = None if self._actions is None else self._actions.tolist()
+        shapes = {name: list(shape) for name, shape in sorted(self._shapes.items())}
+        return {
+            "view": "Contexts", "dataset": self._folder.name, "digest": self._digest, "shapes": shapes,
+            "actions": actions, **self.order.identity(),
+        }  # fmt: skip
 
-    def batch(self, items: Int64[np.ndarray, " n"]) -> dict[str, torch.Tensor]:
-        """The arrays of (n,) items with an axis in front: (n, 20, ...)."""
+    def gather(self, items: Int64[np.ndarray, " n"]) -> Samples:
+        """The arrays of (n,) items by their place in the bins: (n, 20, ...)."""
         places = self._array("indices")[items].astype(np.int64)
         rows, columns = self._positions(places[..., 0]), places[..., 1]
         if ((columns < 0) | (columns >= self._shapes["rewards"][1])).any():
@@ -131,7 +150,7 @@ class Contexts(Dataset[dict[str, torch.Tensor]]):
                 raise InvalidInput(f"{path} has actions that are none of 0 to {known - 1}; contexts know no others.")
             chosen = acted.astype(np.int64) if self._actions is None else self._actions[acted]
             found |= {self._acted: chosen, LOGITS: soft_logits(chosen[:, 0], distances)}
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
+        return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
     @cached_property
     def p95(self) -> np.float32:

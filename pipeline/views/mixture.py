@@ -97,7 +97,7 @@ class Mixture(View):
         parts = []
         for view in np.unique(views).tolist() or [0]:
             here = np.flatnonzero(views == view)
-            part = read(view, here)
+            part = {name: np.asarray(array) for name, array in read(view, here).items()}
             tasks = part.get(TASK, np.zeros(len(here), np.int64)) + self._first_tasks[view]
             parts.append((here, {**part, TASK: tasks}))
         if len(parts) == 1:

@@ -162,6 +162,8 @@ def check_ranks(rank: int, world_size: int) -> None:
 
 def check_divided(samples: int, world_size: int) -> None:
     """Raises InvalidInput where a rank would have no sample of an epoch."""
+    if not samples:
+        raise InvalidInput("There is nothing to view: it has no sample.")
     if samples < world_size:
         raise InvalidInput(
             f"world_size={world_size} ranks cannot share {how_many(samples, 'samples')} an epoch: each needs one."

@@ -12,7 +12,6 @@ import pipeline
 HEAVY = ("torch", "torchvision", "faiss", "numba", "gymnasium", "pyarrow", "datasets", "metaworld", "mujoco", "dm_env")
 
 NEEDED = {
-    "Contexts": {"torch"},
     "ExactIndex": {"numba"},
     "RecordDmEpisodes": {"dm_env", "gymnasium"},
     "RecordEpisodes": {"gymnasium"},

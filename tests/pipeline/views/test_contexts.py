@@ -12,6 +12,8 @@ import torch
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.views.contexts import Contexts, soft_logits, split
+from pipeline.views.loader import Loader
+from pipeline.views.mixture import Mixture
 
 ROWS, WIDTH, STATES = 6, 4, 17
 
@@ -185,3 +187,41 @@ def test_a_lookup_of_no_numbers_is_damage(folder, lookup):
     (path / "all_row_idxs_lookup-5demos.json").write_text(lookup)
     with pytest.raises(DamagedArtifact, match="does not give each row a number"):
         Contexts(path)[0]
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_with_a_seed_ranks_share_the_items_of_each_epoch_in_an_order_of_its_own(folder, world_size):
+    _, path, _, _ = folder
+    plain = Contexts(path).batch(np.arange(STATES))
+    ranks = [Contexts(path, seed=4, rank=rank, world_size=world_size) for rank in range(world_size)]
+    each = STATES // world_size
+    for epoch in range(2):
+        numbers = np.arange(each) + epoch * each
+        places = np.concatenate([rank.order.places(numbers) for rank in ranks])
+        assert len(set(places.tolist())) == len(places) == each * world_size
+        rewards = torch.cat([rank.batch(numbers)["rewards"] for rank in ranks])
+        torch.testing.assert_close(rewards, plain["rewards"][places])
+    first, second = (ranks[0].order.places(np.arange(each) + epoch * each) for epoch in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_arrays_are_what_tensors_are_and_a_loader_gives_either(folder):
+    _, path, _, _ = folder
+    tensors, arrays = Contexts(path, seed=1), Contexts(path, seed=1, numpy=True)
+    wanted = tensors.batch(np.arange(5))
+    for batch in (arrays.batch(np.arange(5)), next(iter(Loader(arrays, 5, numpy=True, prefetch=0)))):
+        assert {type(array) for array in batch.values()} == {np.ndarray}
+        for name, array in batch.items():
+            np.testing.assert_array_equal(array, wanted[name].numpy())
+    for name, tensor in next(iter(Loader(tensors, 5, prefetch=0))).items():
+        torch.testing.assert_close(tensor, wanted[name])
+    assert arrays[-1]["rewards"].shape == (20,)
+
+
+def test_a_mixture_of_contexts_says_which_task_an_item_is_of(folder):
+    _, path, _, _ = folder
+    mixture = Mixture([Contexts(path, seed=1), Contexts(path, seed=2)], weights=[1, 3], samples=160)
+    batch = mixture.batch(np.arange(160))
+    assert 35 < (batch["task"] == 0).sum() < 45
+    own = Contexts(path, seed=2, numpy=True).batch(mixture.order.pick(np.arange(160)).numbers[batch["task"] == 1])
+    np.testing.assert_array_equal(batch["rewards"][batch["task"] == 1], own["rewards"])
