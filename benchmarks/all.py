@@ -24,6 +24,7 @@ from benchmarks import (
     policies,
     retrieval,
     video,
+    views,
 )
 from benchmarks.measure import print_table
 
@@ -43,6 +44,7 @@ MODULES = (
     image_text,
     blender,
     doors,
+    views,
 )
 
 RESULTS = Path(__file__).parent / "results.md"

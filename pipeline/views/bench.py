@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.views.bench_readers import Draws, PlaceReader
 from pipeline.views.bench_training import Trainer
+from pipeline.views.loader import Loader
 
 LoadedBatch = Mapping[str, Any]
 """Arrays or tensors (n, length, ...) by name."""
@@ -43,13 +44,13 @@ class ViewFeed:
 
     def batches(self, size: int, workers: int) -> Iterator[LoadedBatch]:
         """Batches of `size` windows, read by so many worker processes, in this one where there are none."""
-        view = self.make()
-        if workers:
-            yield from _by_loader(view, size, workers, CountedBatches(size, len(view)))
-        start = 0
+        view, start = self.make(), 0
         while not workers:
             yield view.batch(np.arange(start, start + size))
             start += size
+        with closing(Loader(view, size, workers, context="fork")) as loader:
+            while True:
+                yield from loader
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,13 @@ class PlaceFeed:
     def batches(self, size: int, workers: int) -> Iterator[LoadedBatch]:
         """As those of `ViewFeed`."""
         reader, rng = self.make(), np.random.default_rng(0)
-        if workers:
-            yield from _by_loader(
-                ReadBatches(reader, self.draws), size, workers, RandomBatches(size, len(self.draws)), _first
-            )
         while not workers:
             yield reader.read(*self.draws.random(rng, size))
+        from torch.utils.data import DataLoader
+
+        batches: Any = ReadBatches(reader, self.draws)
+        places: Any = RandomBatches(size, len(self.draws))
+        yield from DataLoader(batches, batch_sampler=places, num_workers=workers, collate_fn=_first)
 
 
 Feed = ViewFeed | PlaceFeed
@@ -105,32 +107,10 @@ class RandomBatches:
             yield rng.integers(self.of, size=self.size).tolist()
 
 
-@dataclass(frozen=True)
-class CountedBatches:
-    """Endless batches of numbers from 0 on, in an epoch of so many samples, for a loader."""
-
-    size: int
-    of: int
-
-    def __iter__(self) -> Iterator[list[int]]:
-        start = 0
-        while True:
-            yield (np.arange(start, start + self.size) % self.of).tolist()
-            start += self.size
-
-
 def _first(batches: list[LoadedBatch]) -> LoadedBatch:
     import torch
 
     return {name: torch.from_numpy(array) for name, array in batches[0].items()}
-
-
-def _by_loader(dataset: Any, size: int, workers: int, numbers: Any, collate: Any = None) -> Iterator[LoadedBatch]:
-    """What torch's own DataLoader gives."""
-    from torch.utils.data import DataLoader
-
-    loader = DataLoader(dataset, batch_sampler=numbers, num_workers=workers, collate_fn=collate)
-    yield from loader
 
 
 @dataclass(frozen=True)

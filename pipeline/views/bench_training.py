@@ -16,12 +16,14 @@ from pipeline.machine.threads import available_cores
 STATES = 4
 """The network sees so many states of a window, the last ones, as channels."""
 
+RATE = 1e-3
+
 PICTURE = 32 * 32
 """Bytes from which on an observation counts as a picture."""
 
 
 class Trainer:
-    """A network of two convolutions for pictures, of two layers for vectors, and its optimiser.
+    """A network of two convolutions for pictures, of two layers for vectors.
 
     It is made for batches like `example` (arrays or tensors (n, length, ...) by name): the largest array is what it
     sees, the last four states of each window; it learns the last action, in the array whose name has "action".
@@ -38,14 +40,13 @@ class Trainer:
         torch.manual_seed(0)
         seen, learned = self._inputs(example), self._targets(example)
         self._network = _network(seen.shape[1:], learned.shape[1]).to(self.device)
-        self._optimiser = torch.optim.Adam(self._network.parameters(), 1e-3)
 
     def step(self, batch: Mapping[str, Any]) -> None:
-        """One step of the optimiser, finished when it returns."""
+        """One step of gradient descent, finished when it returns."""
         loss = nn.functional.mse_loss(self._network(self._inputs(batch)), self._targets(batch))
-        self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
+        weights = list(self._network.parameters())
+        for each, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            each.data.sub_(gradient, alpha=RATE)  # not torch.optim, which takes a second to load
         if self.device == "cuda":
             torch.cuda.synchronize()
 
