@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline import Workspace
+from pipeline.command import Typed, user_typed
 from pipeline.errors import DamagedArtifact
 from pipeline.views.stored_rows import StoredRows
 from tests.damage import flip_bit
@@ -118,7 +119,10 @@ def test_a_chunk_that_is_damaged_while_a_view_reads_it(filled):
     out = np.zeros((2, *index.spec("observation").shape), index.spec("observation").dtype)
     rows.read(one, one, out, one)
     flip_bit(next(index.part_folder(0).glob("steps/observation/c*")))
-    with pytest.raises(DamagedArtifact, match="do not give their checksum") as damage:
+    with (
+        user_typed(Typed(("paths.root=my data",), str(ROOT / "run.py"))),
+        pytest.raises(DamagedArtifact, match="do not give their checksum") as damage,
+    ):
         rows.read(one, one, out, one)
     assert "collect toy/corner built" in filled.pasted(damage.value.remake)
 
