@@ -18,18 +18,13 @@ from pipeline.storage.layout import ChunkLayout
 ABSENT = 2**64 - 1
 """Offset and size of a chunk that a shard does not have."""
 
-Bytes = UInt8[np.ndarray, " bytes"]
-
 
 class ChunkedRows:
-    """One zarr array of a known layout; where the chunks of its shards lie is read once a shard.
-
-    Raises DamagedArtifact with the file's path where a chunk or an index is cut, gone, or not what was written.
-    """
+    """One zarr array of a known layout; where the chunks of its shards lie is read once a shard."""
 
     def __init__(self, path: str, layout: ChunkLayout) -> None:
         self.path, self.layout = path, layout
-        self._places: dict[int, UInt64[np.ndarray, "chunks 2"]] = {}
+        self.places: dict[int, UInt64[np.ndarray, "chunks 2"]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,66 +34,109 @@ class ChunkedRows:
     def dtype(self) -> np.dtype[Any]:
         return self.layout.dtype
 
+
+class ChunkFile:
+    """One file of such an array, open from the first chunk that is read until nobody holds this object.
+
+    Raises DamagedArtifact with its path where a chunk or its index is cut, gone, or not what was written.
+    """
+
+    def __init__(self, array: ChunkedRows, number: int) -> None:
+        self._array, self.layout, self._number = array, array.layout, number
+        self._path = f"{array.path}/{array.layout.file(number)}"
+        self._open: int | None = None
+
+    def __del__(self) -> None:
+        self._close()
+
     def will_need(self, chunks: Sequence[int]) -> None:
-        """Have the system read chunks of one file, without waiting for it. What is wrong with them, `decode` says."""
-        name = self._file(chunks)
-        if (file := _opened(name)) is None:
-            return
-        try:
-            for chunk in chunks:
-                if found := self._place(name, file, chunk):
-                    will_need_file(file, *found)
-        finally:
-            os.close(file)
+        """Have the system read chunks, without waiting for it. What is wrong with the file, `decode` says."""
+        if self._is_there():
+            for place in filter(None, map(self._place, chunks)):
+                will_need_file(self._descriptor, *place)
+        self._close()  # many files are asked for before the first of them is read
 
     def decode(self, chunks: Sequence[int], into: UInt8[np.ndarray, "places bytes"]) -> None:
-        """Put chunks of one file, by their numbers in the array, into the first places, one after the other."""
-        name = self._file(chunks)
-        if (file := _opened(name)) is None:
+        """Put chunks, by their numbers in the array, into the first places, one after the other."""
+        if not self._is_there():
             if self.layout.every_chunk:
-                raise DamagedArtifact(f"{name} is missing.")
+                raise DamagedArtifact(f"{self._path} is missing.")
             into[: len(chunks)] = 0
             return
-        try:
-            for place, chunk in enumerate(chunks):
-                found = self._place(name, file, chunk)
-                self._decode(name, chunk, _exactly(name, file, *found) if found else None, into[place])
-        finally:
-            os.close(file)
+        for number, chunk in enumerate(chunks):
+            if place := self._place(chunk):
+                self._decode(chunk, self._bytes(*place), into[number])
+            else:
+                into[number] = 0
 
-    def _file(self, chunks: Sequence[int]) -> str:
-        return f"{self.path}/{self.layout.file(chunks[0] // self.layout.chunks_in_file)}"
+    def _is_there(self) -> bool:
+        if self._open is None:
+            try:
+                self._open = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+        return True
 
-    def _place(self, name: str, file: int, chunk: int) -> tuple[int, int] | None:
-        """Offset and size of a chunk in its file; None for one that older arrays leave out, because it is zeros."""
+    @property
+    def _descriptor(self) -> int:
+        assert self._open is not None
+        return self._open
+
+    def _close(self) -> None:
+        if self._open is not None:
+            os.close(self._open)
+            self._open = None
+
+    def _place(self, chunk: int) -> tuple[int, int] | None:
+        """Offset and size of a chunk in the file; None for one that older arrays leave out, because it is zeros."""
         if not self.layout.sharded:
-            return 0, os.fstat(file).st_size
-        number, within = divmod(chunk, self.layout.chunks_in_file)
-        if number not in self._places:
-            self._places[number] = _index(name, file, self.layout.chunks_in_file)
-        offset, size = self._places[number][within].tolist()
+            return 0, self._size()
+        if (places := self._array.places.get(self._number)) is None:
+            places = self._array.places[self._number] = self._index()
+        offset, size = places[chunk % self.layout.chunks_in_file].tolist()
         if offset != ABSENT:
             return offset, size
         if self.layout.every_chunk:
-            raise DamagedArtifact(f"{name} does not hold {self._rows(chunk)}.")
+            raise DamagedArtifact(f"{self._path} does not hold {self._rows(chunk)}.")
         return None
 
-    def _decode(self, name: str, chunk: int, data: bytes | None, into: Bytes) -> None:
-        if data is None:
-            into[:] = 0
-            return
+    def _index(self) -> UInt64[np.ndarray, "chunks 2"]:
+        """Where a shard's chunks lie: offset and size of each, at the end of the file, with a checksum."""
+        size, there = 16 * self.layout.chunks_in_file + CRC_BYTES, self._size()
+        if there < size:
+            raise DamagedArtifact(f"{self._path} is cut: it has {there} bytes, its index alone has {size}.")
+        data = self._bytes(there - size, size)
+        if not gives_its_crc(data):
+            raise DamagedArtifact(f"{self._path} was cut or changed: its index does not give its checksum.")
+        places = np.frombuffer(data, "<u8", 2 * self.layout.chunks_in_file).reshape(-1, 2)
+        offsets, sizes = places[:, 0], places[:, 1]
+        absent = (offsets == ABSENT) & (sizes == ABSENT)
+        if not (absent | ((sizes <= there) & (offsets <= there - np.minimum(sizes, there)))).all():
+            raise DamagedArtifact(f"{self._path} has {there} bytes, its index names chunks beyond.")
+        return places
+
+    def _size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        data = os.pread(self._descriptor, size, offset)
+        if len(data) != size:
+            raise DamagedArtifact(f"{self._path} is cut: {size} bytes at {offset} are wanted, {len(data)} are there.")
+        return data
+
+    def _decode(self, chunk: int, data: bytes, into: UInt8[np.ndarray, " bytes"]) -> None:
         if self.layout.checked:
             if not gives_its_crc(data):
-                raise DamagedArtifact(f"{name} was changed: {self._rows(chunk)} do not give their checksum.")
+                raise DamagedArtifact(f"{self._path} was changed: {self._rows(chunk)} do not give their checksum.")
             data = data[:-CRC_BYTES]
         try:
             decompress(self.layout.compressor, data, into)
         except (RuntimeError, ValueError) as error:  # numcodecs raises both
-            raise DamagedArtifact(f"{name} cannot be read: {self._rows(chunk)}: {error}") from error
+            raise DamagedArtifact(f"{self._path} cannot be read: {self._rows(chunk)}: {error}") from error
 
     def _rows(self, chunk: int) -> str:
         first = chunk * self.layout.chunk_rows
-        return f"rows {first} to {min(first + self.layout.chunk_rows, self.shape[0])}"
+        return f"rows {first} to {min(first + self.layout.chunk_rows, self._array.shape[0])}"
 
 
 def chunked_rows(folder: Path) -> ChunkedRows | None:
@@ -108,33 +146,3 @@ def chunked_rows(folder: Path) -> ChunkedRows | None:
     """
     layout = ChunkLayout.of(folder)
     return ChunkedRows(str(folder), layout) if layout else None
-
-
-def _opened(name: str) -> int | None:
-    try:
-        return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-
-
-def _index(name: str, file: int, chunks: int) -> UInt64[np.ndarray, "chunks 2"]:
-    """Where a shard's chunks lie: offset and size of each, at the end of the file, with a checksum."""
-    size, there = 16 * chunks + CRC_BYTES, os.fstat(file).st_size
-    if there < size:
-        raise DamagedArtifact(f"{name} is cut: it has {there} bytes, its index alone has {size}.")
-    data = _exactly(name, file, there - size, size)
-    if not gives_its_crc(data):
-        raise DamagedArtifact(f"{name} was cut or changed: its index does not give its checksum.")
-    places = np.frombuffer(data, "<u8", 2 * chunks).reshape(-1, 2)
-    offsets, sizes = places[:, 0], places[:, 1]
-    absent = (offsets == ABSENT) & (sizes == ABSENT)
-    if not (absent | ((sizes <= there) & (offsets <= there - np.minimum(sizes, there)))).all():
-        raise DamagedArtifact(f"{name} has {there} bytes, its index names chunks beyond.")
-    return places
-
-
-def _exactly(name: str, file: int, offset: int, size: int) -> bytes:
-    data = os.pread(file, size, offset)
-    if len(data) != size:
-        raise DamagedArtifact(f"{name} is cut: {size} bytes at {offset} are wanted, {len(data)} are there.")
-    return data

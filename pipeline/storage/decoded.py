@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int64, UInt64
 
 from pipeline.machine.threads import available_cores
-from pipeline.storage.chunks import ChunkedRows
+from pipeline.storage.chunks import ChunkedRows, ChunkFile
 from pipeline.storage.copying import STREAMED, addresses, copy_runs
 
 SCRATCH = 2**20
@@ -26,30 +26,31 @@ class DecodingJob:
     """Neighbouring chunks of one file, and the runs of their rows that are wanted.
 
     Attributes:
+        file: shared by the jobs of one file, so that it is opened once and closed after the last of them.
         sources: bytes from the beginning of the first chunk, in decoded chunks that lie one after the other.
         sizes: bytes of each run.
         targets: addresses.
     """
 
-    array: ChunkedRows
+    file: ChunkFile
     chunks: Sequence[int]
     sources: UInt64[np.ndarray, " runs"]
     sizes: Int64[np.ndarray, " runs"]
     targets: UInt64[np.ndarray, " runs"]
 
 
-def copy_decoded(jobs: Sequence[DecodingJob], row_bytes: int, threads: int | None = None) -> None:
-    """Decode the chunks of all jobs and copy their rows to where they are wanted.
+def copy_decoded(jobs: list[DecodingJob], row_bytes: int, threads: int | None = None) -> None:
+    """Decode the chunks of all jobs and copy their rows to where they are wanted. Takes the jobs from the list.
 
     Args:
         threads: None: as many as there are cores, and one in a process that multiprocessing started.
     """
-    left = iter(jobs)  # all threads take from it; no two get the same
     count = min(threads or _usual_threads(), len(jobs))
     streamed = sum(int(job.sizes.sum()) for job in jobs) >= STREAMED
-    others = [_pool(os.getpid()).submit(_work, left, row_bytes, streamed) for _ in range(count - 1)]
+    jobs.reverse()  # they are taken from its end
+    others = [_pool(os.getpid()).submit(_work, jobs, row_bytes, streamed) for _ in range(count - 1)]
     try:
-        _work(left, row_bytes, streamed)
+        _work(jobs, row_bytes, streamed)
     finally:
         begun = [other for other in others if not other.cancel()]
         wait(begun)  # afterwards nobody writes to the targets any more
@@ -94,25 +95,39 @@ def decoding_jobs(
     sources = addresses(0, place % together * rows + begin - chunk * rows, row_bytes)
     sizes = (stop - begin) * row_bytes
     places = targets[run] + addresses(0, begin - starts[run], row_bytes)
-    return [
-        DecodingJob(arrays[array[a]], np.unique(chunk[a:b]).tolist(), sources[a:b], sizes[a:b], places[a:b])
-        for a, b in pairwise([*begins.tolist(), len(run)])
-    ]
+    numbers = chunk // chunks_in_file[array]
+    jobs: list[DecodingJob] = []
+    opened, file = (-1, -1), None
+    distinct, first_of = chunk[is_new].tolist(), number.tolist()
+    for a, b in pairwise([*begins.tolist(), len(run)]):
+        if file is None or opened != (array[a], numbers[a]):
+            opened, file = (array[a], numbers[a]), ChunkFile(arrays[array[a]], int(numbers[a]))
+        jobs.append(
+            DecodingJob(file, distinct[first_of[a] : first_of[b - 1] + 1], sources[a:b], sizes[a:b], places[a:b])
+        )
+    return jobs
 
 
-def _work(left: Iterator[DecodingJob], row_bytes: int, streamed: bool) -> None:
+def _work(jobs: list[DecodingJob], row_bytes: int, streamed: bool) -> None:
     scratch = np.empty(0, np.uint8)
     try:
-        for job in left:
-            size = job.array.layout.chunk_rows * row_bytes
+        while (job := _taken(jobs)) is not None:
+            size = job.file.layout.chunk_rows * row_bytes
             if len(scratch) < size * len(job.chunks):
                 scratch = np.empty(max(SCRATCH, size * len(job.chunks)), np.uint8)
-            job.array.decode(job.chunks, scratch[: size * len(job.chunks)].reshape(-1, size))
+            job.file.decode(job.chunks, scratch[: size * len(job.chunks)].reshape(-1, size))
             copy_runs(np.uint64(scratch.ctypes.data) + job.sources, job.sizes, job.targets, streamed)
     except BaseException:
-        for _ in left:  # the others need not go on
-            pass
+        jobs.clear()  # the others need not go on
         raise
+
+
+def _taken(jobs: list[DecodingJob]) -> DecodingJob | None:
+    """One that no other thread has."""
+    try:
+        return jobs.pop()
+    except IndexError:
+        return None
 
 
 def _changes(values: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:

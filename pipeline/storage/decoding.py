@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import threading
 from typing import Any
 
 import google_crc32c
@@ -10,8 +12,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 CRC_BYTES = 4
-
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def gives_its_crc(data: bytes) -> bool:
@@ -25,39 +25,73 @@ def decompress(compressor: str, data: bytes, into: UInt8[np.ndarray, " bytes"]) 
 
     Raises ValueError or RuntimeError where the bytes are not those of a chunk of that size.
     """
-    size = content_size(compressor, data)
-    if size is None:  # a stream whose writer did not know how long it would become
-        compressor, data = "", _codecs()[compressor].decompress(data)
-        size = len(data)
+    if compressor == "zstd" and zstd_functions():
+        size = _own.decoder.decompress(data, into)
+    else:
+        raw = codecs()[compressor].decompress(data) if compressor else data
+        if (size := len(raw)) == len(into):
+            into[:] = np.frombuffer(raw, np.uint8)
     if size != len(into):
         raise ValueError(f"it becomes {size} bytes, {len(into)} are wanted")
-    if compressor:
-        _codecs()[compressor].decompress(data, into)
-    else:
-        into[:] = np.frombuffer(data, np.uint8)
 
 
-def content_size(compressor: str, data: bytes) -> int | None:
-    """Bytes that a chunk becomes, by its own header; None where that does not say.
+class ZstdDecoder:
+    """What a thread decompresses with, again and again: making a new one takes as long as decompressing frames."""
 
-    Sources: RFC 8878, 3.1.1.1; README_CHUNK_FORMAT.rst of c-blosc.
-    """
-    if compressor == "blosc":
-        return int.from_bytes(data[4:8], "little")
-    if not compressor:
-        return len(data)
-    if len(data) < 6 or data[:4] != ZSTD_MAGIC:
-        raise ValueError("this is no Zstandard frame")
-    single, size_bytes = data[4] >> 5 & 1, (0, 2, 4, 8)[data[4] >> 6]
-    place = 5 + (1 - single) + (0, 1, 2, 4)[data[4] & 3]
-    if not size_bytes:
-        return data[place] if single else None
-    return int.from_bytes(data[place : place + size_bytes], "little") + (256 if size_bytes == 2 else 0)
+    def __init__(self) -> None:
+        self._functions = zstd_functions()
+        self._context = self._functions.ZSTD_createDCtx()
+        if not self._context:
+            raise MemoryError("Zstandard got no memory")
+
+    def __del__(self) -> None:
+        self._functions.ZSTD_freeDCtx(self._context)
+
+    def decompress(self, data: bytes, into: UInt8[np.ndarray, " bytes"]) -> int:
+        """Bytes that were written. Raises ValueError for what is no whole chunk, or becomes more than there is room."""
+        size: int = self._functions.ZSTD_decompressDCtx(self._context, into.ctypes.data, len(into), data, len(data))
+        if self._functions.ZSTD_isError(size):
+            raise ValueError(self._functions.ZSTD_getErrorName(size).decode())
+        return size
+
+
+class _Own(threading.local):
+    """The decoder of each thread."""
+
+    @functools.cached_property
+    def decoder(self) -> ZstdDecoder:
+        return ZstdDecoder()
+
+
+_own = _Own()
 
 
 @functools.cache
-def _codecs() -> dict[str, Any]:
-    from numcodecs import blosc, zstd  # a tenth of a second that only who reads chunks waits for
+def zstd_functions() -> Any:
+    """Zstandard's own functions, from the library that numcodecs brings; None where it does not show them.
+
+    numcodecs makes a new context for each chunk. Source: zstd.h.
+    """
+    try:
+        library = ctypes.CDLL(codecs()["zstd"].__file__)
+        library.ZSTD_createDCtx.restype = ctypes.c_void_p
+        library.ZSTD_freeDCtx.argtypes = (ctypes.c_void_p,)
+        library.ZSTD_decompressDCtx.argtypes = (
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t),
+            *(ctypes.c_char_p, ctypes.c_size_t),
+        )
+        library.ZSTD_decompressDCtx.restype = ctypes.c_size_t
+        library.ZSTD_isError.argtypes = library.ZSTD_getErrorName.argtypes = (ctypes.c_size_t,)
+        library.ZSTD_getErrorName.restype = ctypes.c_char_p
+    except (AttributeError, OSError):
+        return None
+    return library
+
+
+@functools.cache
+def codecs() -> dict[str, Any]:
+    """The modules of numcodecs; they take a tenth of a second that only who reads chunks waits for."""
+    from numcodecs import blosc, zstd
 
     blosc.use_threads = False  # they do not come along into a forked process, and chunks are decoded side by side
     return {"zstd": zstd, "blosc": blosc}

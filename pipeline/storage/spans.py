@@ -153,7 +153,7 @@ class Spans:
             jobs = decoding_jobs(decoded, which_chunked, starts[chunked], counts[chunked], targets[chunked], size)
             if self._cold.is_cold:
                 for job in jobs:
-                    job.array.will_need(job.chunks)
+                    job.file.will_need(job.chunks)
             copy_decoded(jobs, size, self._threads)
         for run in sliced:
             array, start, count, to = cast(SlicedRows, arrays[which[run]]), starts[run], counts[run], at[run]

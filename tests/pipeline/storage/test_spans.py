@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pipeline.storage.contract
+import pipeline.storage.decoding
 import pipeline.storage.recent
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json
@@ -156,6 +157,14 @@ def test_chunks_of_another_kind_are_read_as_their_storage_does(tmp_path, rng):
     assert "gzip" in str(read_json(tmp_path / "0" / "steps" / "a" / "zarr.json"))
     out, _ = read(spans_of(tmp_path, array), array, [(0, 26_000, 300)])
     np.testing.assert_array_equal(out[1:301], array[26_000:26_300])
+
+
+@pytest.mark.parametrize("writer", ["zarr", "older zarr"])
+def test_chunks_are_decoded_where_numcodecs_shows_no_functions_of_zstandard(stored, writer, monkeypatch):
+    monkeypatch.setattr(pipeline.storage.decoding, "zstd_functions", lambda: None)
+    root, frames = stored
+    out, _ = read(spans_of(root / writer, frames), frames, [(1, 20, 100)])
+    np.testing.assert_array_equal(out[1:101], frames[20:120])
 
 
 def test_several_parts_may_be_in_several_storages(stored, tmp_path):
