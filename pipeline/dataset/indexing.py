@@ -17,7 +17,6 @@ from jaxtyping import Shaped
 from pipeline.artifacts.artifact import MANIFEST, PARTS, Artifact, Part
 from pipeline.artifacts.beside import INDEX, hidden_places
 from pipeline.artifacts.derived import REFERENCES, referred_to
-from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import artifact_in_place
 from pipeline.artifacts.whole import Files, changed_in
 from pipeline.dataset.index import INDEX_VERSION, ONCE, DatasetIndex, check_of
@@ -221,18 +220,18 @@ def _arrays_of_files(tables: Tables, files: list[str]) -> SectionArrays:
 def _arrays_of_parts(artifact: Artifact, tables: Tables, before: Sections | None) -> SectionArrays:
     """Where the episodes lie: as an index of before says of the parts that are still the same, the others are read."""
     parts = artifact.manifest.parts
-    known = _known_parts(before)
-    unread = sum((part.name.encode(), check_of(tables[part.name])) not in known for part in parts)
+    known = _known_parts(before)  # by the checksum of their files, which decides what is in them
+    checks = [check_of(tables[part.name]) for part in parts]
+    unread = sum(check not in known for check in checks)
     shown = progress("index", artifact.manifest.task, "parts", unread) if unread > LONG else nullcontext(None)
-    pieces = []
     with shown as advance:
-        for part in parts:
-            piece = known.get((part.name.encode(), check_of(tables[part.name])))
-            if piece is None:
-                piece = _read_part(artifact, part, tables[part.name])
+        for part, check in zip(parts, checks, strict=True):
+            if check not in known:
+                known[check] = _read_part(artifact, part, tables[part.name])
                 if advance:
                     advance(1)
-            pieces.append(piece)
+            require_listed(artifact.path / PARTS / part.name, part, known[check][ENDS])
+    pieces = [known[check] for check in checks]
     rows = np.cumsum([0, *(part.states + part.episodes for part in parts)], dtype=np.int64)
     ends = [piece[ENDS] + first for piece, first in zip(pieces, rows.tolist(), strict=False)]
     return {
@@ -244,32 +243,30 @@ def _arrays_of_parts(artifact: Artifact, tables: Tables, before: Sections | None
     }
 
 
-def _known_parts(before: Sections | None) -> dict[tuple[bytes, bytes], SectionArrays]:
-    """What an earlier index says of each part, by the part's name and the checksum of its files."""
-    if before is None or "part_names" not in before.arrays:
+def _known_parts(before: Sections | None) -> dict[bytes, SectionArrays]:
+    """What an earlier index says of each part, by the checksum of its files."""
+    if before is None or "part_checks" not in before.arrays:
         return {}
     arrays = before.arrays
     firsts, rows = arrays["part_firsts"].tolist(), arrays["part_rows"].tolist()
-    keys = zip(arrays["part_names"].tolist(), (check.tobytes() for check in arrays["part_checks"]), strict=True)
     return {
-        key: {ENDS: arrays["ends"][first:last] - row, **{name: arrays[name][first:last] for name in ONCE}}
-        for key, first, last, row in zip(keys, firsts[:-1], firsts[1:], rows[:-1], strict=True)
+        check.tobytes(): {ENDS: arrays["ends"][first:last] - row, **{name: arrays[name][first:last] for name in ONCE}}
+        for check, first, last, row in zip(arrays["part_checks"], firsts[:-1], firsts[1:], rows[:-1], strict=True)
     }
 
 
 def _read_part(artifact: Artifact, part: Part, table: list[tuple[str, int, str]]) -> SectionArrays:
     """What the index must know of a part; the files that say so are checked."""
-    folder = artifact.path / PARTS / part.name
     files: Files = {
         f"{PARTS}/{part.name}/{name}": {"size": size, "blake3": digest}
         for name, size, digest in table
         if name in MARKERS or name.removesuffix(".bin").startswith(READ)
     }
     if found := changed_in(artifact.path, files):
-        raise DamagedArtifact(f"{artifact.path} is damaged: {few(found)}.", again_without(artifact.path))
-    stored = open_arrays(folder)
+        artifact.require_whole({f"{PARTS}/{part.name}": files})  # raises with what makes the dataset again
+        raise DamagedArtifact(f"{artifact.path} is damaged: {few(found)}.")
+    stored = open_arrays(artifact.path / PARTS / part.name)
     arrays: Mapping[str, Any] = {name: stored[name][:] for name in READ}
-    require_listed(folder, part, arrays[ENDS])
     return {ENDS: arrays[ENDS], **{name: arrays[f"episodes/{name}"] for name in ONCE}}
 
 
