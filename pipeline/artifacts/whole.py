@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from blake3 import blake3
@@ -28,6 +30,8 @@ TICK_NS = 100_000_000
 """Two changes within a clock tick of the file system have one time; the ticks of those in use are shorter than this."""
 
 SECOND_NS = 1_000_000_000
+
+SMALL_BYTES = 2**16
 
 KEPT_EVERY_S = 10.0
 """What is found whole group by group is remembered at most so often: all of it is written each time."""
@@ -58,7 +62,7 @@ def damage_in(folder: Path, groups: Mapping[str, Files], fresh: bool = False) ->
 
 def changed_in(folder: Path, files: Files) -> list[str]:
     """The files that are missing or changed. All are read now: what a few small ones hold, no stamp remembers."""
-    _, _, wrong = _stamp(folder, files)
+    wrong = [why for name, record in sorted(files.items()) if (why := _looked_at(folder, name, record)[1])]
     return wrong or _other_bytes(folder, files)
 
 
@@ -125,21 +129,41 @@ def _stamp(folder: Path, files: Files) -> tuple[str, int, list[str]]:
     """The stamp of some files, the time of the newest change, and what is wrong with them already."""
     rows, wrong, newest = [], [], 0
     for name, record in sorted(files.items()):
-        path = folder / name
-        if not path.is_file():
-            wrong.append(f"{name} is missing")
+        status, why = _looked_at(folder, name, record)
+        wrong += [why] if why else []
+        if status is None:
             continue
-        status = path.stat()
-        if status.st_size != record["size"]:
-            wrong.append(f"{name} has {status.st_size} bytes, the manifest says {record['size']}")
         newest = max(newest, status.st_mtime_ns, status.st_ctime_ns)
         rows.append([name, record["blake3"], status.st_mtime_ns, status.st_ctime_ns, status.st_ino])
     return blake3(json.dumps(rows).encode()).hexdigest(16), newest, wrong
 
 
+def _looked_at(folder: Path, name: str, record: Mapping[str, Any]) -> tuple[os.stat_result | None, str]:
+    """What the file system says of a file, and what is wrong with that."""
+    try:
+        status = os.stat(f"{folder}/{name}")  # noqa: PTH116  # a Path takes as long again, and files are many
+    except (FileNotFoundError, NotADirectoryError):
+        return None, f"{name} is missing"
+    if not S_ISREG(status.st_mode):
+        return None, f"{name} is missing"
+    if status.st_size != record["size"]:
+        return status, f"{name} has {status.st_size} bytes, the manifest says {record['size']}"
+    return status, ""
+
+
 def _other_bytes(folder: Path, files: Files) -> list[str]:
-    changed = (name for name, record in sorted(files.items()) if digest_file(folder / name) != record["blake3"])
+    changed = (
+        name for name, record in sorted(files.items()) if _digest(f"{folder}/{name}", record) != record["blake3"]
+    )
     return [f"{name} has other bytes than when it was made" for name in changed]
+
+
+def _digest(path: str, record: Mapping[str, Any]) -> str:
+    """BLAKE3 of a file's bytes; to map a small file takes longer than to read it."""
+    if record["size"] > SMALL_BYTES:
+        return digest_file(Path(path))
+    with open(path, "rb") as file:
+        return blake3(file.read()).hexdigest()
 
 
 def _is_settled(newest: int) -> bool:

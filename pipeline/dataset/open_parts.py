@@ -31,9 +31,9 @@ class OpenParts:
         firsts: number of the first episode of each, and one more.
     """
 
-    def __init__(self, shares: Sequence[Share]) -> None:
+    def __init__(self, shares: Sequence[Share], firsts: Int64[np.ndarray, " shares"] | None = None) -> None:
         self.shares = shares
-        self.firsts: Int64[np.ndarray, " shares"] = np.cumsum([0, *(share.episodes for share in shares)])
+        self.firsts = np.cumsum([0, *(share.episodes for share in shares)]) if firsts is None else firsts
         self._opened: dict[int, Mapping[str, ReadableArray]] = {}
 
     @property
@@ -73,11 +73,16 @@ class OpenParts:
 
 def open_parts_of(artifact: Artifact) -> OpenParts:
     """The parts of a dataset. They are known to be whole, or are checked when opened where there are many."""
-    if artifact.is_derived:
-        index = kept_index(artifact.path)
-        return OpenParts(shares_of(artifact) if index is None or index.parts <= MANY_PARTS else indexed_shares(index))
-    many = len(artifact.manifest.parts) > MANY_PARTS
-    return OpenParts(indexed_shares(index_of(artifact)) if many else shares_of(artifact))
+    index = kept_index(artifact.path) if artifact.is_derived else None
+    if len(artifact.manifest.parts) > MANY_PARTS:
+        index = index_of(artifact)
+    return indexed_parts(index) if index and index.parts > MANY_PARTS else OpenParts(shares_of(artifact))
+
+
+def indexed_parts(index: DatasetIndex) -> OpenParts:
+    """The parts of a dataset by its index: each is checked when it is opened."""
+    shares = indexed_shares(index)
+    return OpenParts(shares, None if index.others else index.arrays["part_firsts"][: len(shares) + 1])
 
 
 def index_of_first(artifact: Artifact, parts: OpenParts, count: int) -> DatasetIndex | None:

@@ -21,10 +21,10 @@ from pipeline.dataset.ends import own_discounts
 from pipeline.dataset.episode_slice import EpisodeSlice, no_episode
 from pipeline.dataset.index import DatasetIndex
 from pipeline.dataset.indexing import index_of
-from pipeline.dataset.open_parts import MANY_PARTS, OpenParts, index_of_first, open_parts_of
+from pipeline.dataset.open_parts import MANY_PARTS, OpenParts, index_of_first, indexed_parts, open_parts_of
 from pipeline.dataset.parts import runs_of, some_of, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
-from pipeline.dataset.shares import indexed_shares, own_shares
+from pipeline.dataset.shares import own_shares
 from pipeline.digest import combine
 from pipeline.episode import INFO, INFO_TEXTS, SUMMARY, TEXTS, Episode
 from pipeline.errors import InvalidInput, unknown_name
@@ -347,4 +347,4 @@ class EpisodeDataset:
 
     @cached_property
     def _parts(self) -> OpenParts:
-        return OpenParts(indexed_shares(self._index) if self._index else [])
+        return indexed_parts(self._index) if self._index else OpenParts([])

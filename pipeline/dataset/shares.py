@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -101,27 +102,43 @@ def chosen_shares(
     yield from _runs_of(which, within, all_shares.__getitem__)
 
 
-def indexed_shares(index: DatasetIndex) -> list[Share]:
+class IndexedShares(Sequence[Share]):
+    """The parts of a dataset's owners as shares, made when they are asked for: there may be a hundred thousand."""
+
+    def __init__(self, owners: Sequence[DatasetIndex]) -> None:
+        self._owners = owners
+        self.offsets = np.cumsum([0, *(owner.used_parts for owner in owners)])
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    @overload
+    def __getitem__(self, number: int) -> Share: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Share]: ...
+    def __getitem__(self, number: int | slice) -> Share | list[Share]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(len(self))[number]]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        owner = int(np.searchsorted(self.offsets, number, "right")) - 1
+        of, part = self._owners[owner], number - int(self.offsets[owner])
+        return Share(of.part_folder(part), of.part(part), None, partial(of.require_part, part))
+
+
+def indexed_shares(index: DatasetIndex) -> Sequence[Share]:
     """The shares of a dataset by its index: nothing is opened, and each part is checked when it is."""
-    owners = index.owners
-    offsets = np.cumsum([0, *(len(owner.arrays["part_names"]) for owner in owners)])
-
-    def share(number: int) -> Share:
-        owner = int(np.searchsorted(offsets, number, "right")) - 1
-        part = number - int(offsets[owner])
-        check = partial(owners[owner].require_part, part)
-        return Share(owners[owner].part_folder(part), owners[owner].part(part), None, check)
-
+    shares = IndexedShares(index.owners)
     if not index.others:
-        return [share(part) for part in range(index.used_parts)]
+        return shares
     of, firsts = index.places(np.arange(len(index)))
     which, within = np.empty_like(of), np.empty_like(of)
-    for number, owner in enumerate(owners):
+    for number, owner in enumerate(index.owners):
         own = of == number
         part = owner.part_of(firsts[own])
-        which[own] = part + offsets[number]
+        which[own] = part + shares.offsets[number]
         within[own] = np.searchsorted(owner.arrays["ends"], firsts[own], "right") - owner.arrays["part_firsts"][part]
-    return list(_runs_of(which, within, share))
+    return list(_runs_of(which, within, shares.__getitem__))
 
 
 def _runs_of(

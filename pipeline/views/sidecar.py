@@ -33,6 +33,9 @@ BLOCK_ROWS = 2**16
 BLOCK_BYTES = 4 * 2**20
 """A block has so many rows, or bytes where they are long."""
 
+FEWEST_ROWS, FEW_PARTS = 2**12, 8
+"""A block of so many rows may lie in any number of parts; one of more lies in so many of the first part's size."""
+
 LONGEST_COMPRESSED, LONGEST_RAW = 1024, 64
 """Bytes of the longest rows that are decoded so: of compressed arrays, and of those that are mapped as they lie."""
 
@@ -55,7 +58,7 @@ class MappedArray:
     def __init__(self, owner: DatasetIndex, key: str, row: RowSpec, fill: RowsBetween) -> None:
         self._owner, self._key, self._row, self._fill = owner, key, row, fill
         self._rows = int(owner.arrays["part_rows"][-1])
-        self._block = min(BLOCK_ROWS, 1 << max(0, (BLOCK_BYTES // max(1, row.nbytes)).bit_length() - 1))
+        self._block = _block_rows(owner, row)
         self._file = self._opened()
         self._ready: Bool[np.ndarray, " blocks"] = np.zeros(-(-self._rows // self._block), np.bool_)
         self._all_ready = False
@@ -154,6 +157,13 @@ class MappedArray:
             except OSError as error:
                 log.debug("%s cannot be kept in %s: %s", self._key, folder, error)
         return None
+
+
+def _block_rows(owner: DatasetIndex, row: RowSpec) -> int:
+    """A power of two: fewer where rows are long, or where so many would lie in more than a few parts."""
+    first_part = int(np.diff(owner.arrays["part_rows"][:2]).sum())
+    rows = min(BLOCK_BYTES // max(1, row.nbytes), max(FEWEST_ROWS, FEW_PARTS * first_part))
+    return min(BLOCK_ROWS, 1 << max(0, rows.bit_length() - 1))
 
 
 def _remove_older(folder: Path, stem: str) -> None:
