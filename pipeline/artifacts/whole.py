@@ -31,8 +31,6 @@ TICK_NS = 100_000_000
 
 SECOND_NS = 1_000_000_000
 
-SMALL_BYTES = 2**16
-
 KEPT_EVERY_S = 10.0
 """What is found whole group by group is remembered at most so often: all of it is written each time."""
 
@@ -152,18 +150,8 @@ def _looked_at(folder: Path, name: str, record: Mapping[str, Any]) -> tuple[os.s
 
 
 def _other_bytes(folder: Path, files: Files) -> list[str]:
-    changed = (
-        name for name, record in sorted(files.items()) if _digest(f"{folder}/{name}", record) != record["blake3"]
-    )
+    changed = (name for name, record in sorted(files.items()) if digest_file(folder / name) != record["blake3"])
     return [f"{name} has other bytes than when it was made" for name in changed]
-
-
-def _digest(path: str, record: Mapping[str, Any]) -> str:
-    """BLAKE3 of a file's bytes; to map a small file takes longer than to read it."""
-    if record["size"] > SMALL_BYTES:
-        return digest_file(Path(path))
-    with open(path, "rb") as file:
-        return blake3(file.read()).hexdigest()
 
 
 def _is_settled(newest: int) -> bool:
