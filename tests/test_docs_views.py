@@ -14,6 +14,8 @@ from pipeline.views.transitions import OWN
 from tests.conftest import collected, toy_domain
 from tests.pipeline.views.stored import stored
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
 PAGE = (Path(__file__).parent.parent / "docs" / "views.md").read_text()
 
 

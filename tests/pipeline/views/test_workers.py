@@ -21,6 +21,8 @@ from tests.conftest import STORAGES
 from tests.pipeline.views.numbered import Numbered, all_places, places_of
 from tests.pipeline.views.stored import episode_of, stored
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
 COUNT = 203
 
 MOST = 4 * SHARED_BATCHES
