@@ -18,7 +18,7 @@ from pipeline.views.origins import Origins
 from pipeline.views.places import Places, Runs
 from pipeline.views.rows import RETURN_TO_GO, RowReader
 from pipeline.views.view import Samples
-from pipeline.wording import check_count
+from pipeline.wording import check_count, check_type
 
 COMPUTED = {
     "mask": RowSpec(np.dtype(np.bool_), ()),
@@ -66,6 +66,7 @@ class Fields:
         statistics: Mapping[str, FieldStatistics] | None = None,
     ) -> None:
         check_count("frame_stack", frame_stack)
+        check_discount("discount", discount)
         self._also, self._statistics = tuple(also), dict(statistics or {})
         self.dataset, self._reader, self._buffers = dataset, RowReader(dataset), Buffers()
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
@@ -173,3 +174,10 @@ def check_fields(fields: Sequence[str]) -> None:
         raise InvalidInput("fields=() names no field; such as fields=('observation', 'action').")
     if twice := sorted({name for name in fields if list(fields).count(name) > 1}):
         raise InvalidInput(f"fields names {twice[0]} more than once.")
+
+
+def check_discount(setting: str, value: object) -> None:
+    """Raises InvalidInput for a discount that is no number from 0 to 1."""
+    check_type(setting, value, int | float, "a number")
+    if isinstance(value, int | float) and not 0 <= value <= 1:
+        raise InvalidInput(f"{setting}={value:g} must lie between 0 and 1.")

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput, unknown_name
-from pipeline.views.fields import Fields, check_fields
+from pipeline.views.fields import Fields, check_discount, check_fields
 from pipeline.views.goals import Goal, Goals
 from pipeline.views.normalize import FieldStatistics, chosen_statistics
 from pipeline.views.order import Order
+from pipeline.views.pictures import FRAME
 from pipeline.views.view import Samples, View
 from pipeline.views.windows import dataset_named
 from pipeline.wording import check_choice, check_count, how_many
@@ -38,7 +39,7 @@ class Transitions(View):
       discount is `discount` times the one in the dataset, which is 1 almost everywhere
     * `bootstrap` float: what the value of `next_observation` is to be multiplied with: the product of the k discounts;
       0 where the episode terminated in these steps. A target is `reward + bootstrap * value(next_observation)`
-    * `next_observation`, and `next_` before any step array: k steps later. After an
+    * `next_observation`, and `next_` before any step array or `frame`: k steps later. After an
       episode's last action and reward these are zeros
     * `steps` int64: k
     * `terminated`, `truncated` bool: whether the episode ended so in these steps
@@ -98,7 +99,9 @@ class Transitions(View):
         check_fields(names)
         check_count("n_step", n_step)
         check_choice("final_observation", final_observation, FINAL_OBSERVATIONS)
-        _check_goals(discount, goals, goal_reward, names)
+        check_discount("discount", discount)
+        check_discount("goal_discount", discount if goal_discount is None else goal_discount)
+        _check_goals(goals, goal_reward, names)
         self.n_step, self.discount = n_step, discount
         self._goal_reward, self._repeats, self._float64 = goal_reward, final_observation == REPEAT, float64
         self._ends = {name: found.per_episode(name) for name in (TERMINATED, TRUNCATED)}
@@ -138,7 +141,7 @@ class Transitions(View):
     def _choose(self, dataset: EpisodeDataset, names: Sequence[str], **settings: Any) -> None:
         """Sort the fields by where they are read: where a transition begins, where it leads to, at its goal."""
         following = [name.removeprefix(NEXT) for name in names if name.startswith(NEXT)]
-        known = dataset.array_names()
+        known = [*dataset.array_names(), FRAME]
         for name in following:
             if not any(each == name or each.startswith(f"{name}/") for each in known):
                 raise unknown_name(f"field of {dataset.name}", f"{NEXT}{name}", [f"{NEXT}{each}" for each in known])
@@ -209,7 +212,7 @@ class Transitions(View):
         following |= self._rows(episodes, stops, [name for name in self._next if name not in both])
         lost = np.flatnonzero(self._lost[episodes] & (stops == self.fields.dataset.lengths[episodes]))
         if self._repeats and len(lost):
-            seen = [name for name in self._next if name.split("/")[0] == "observation"]
+            seen = [name for name in self._next if name.split("/")[0] in ("observation", FRAME)]
             for name, array in self._rows(episodes[lost], stops[lost] - 1, seen).items():
                 following[name][lost] = array
         return here | {f"{NEXT}{name}": array for name, array in following.items()}
@@ -269,10 +272,8 @@ class Transitions(View):
         return f"Transitions({self.fields.dataset.name}: {len(self):,} of up to {how_many(self.n_step, 'steps')})"
 
 
-def _check_goals(discount: float, goals: object, goal_reward: str | None, names: Sequence[str]) -> None:
+def _check_goals(goals: object, goal_reward: str | None, names: Sequence[str]) -> None:
     """Raises InvalidInput for settings that contradict each other."""
-    if not 0 <= discount <= 1:
-        raise InvalidInput(f"discount={discount:g} must lie between 0 and 1.")
     if goal_reward is not None:
         check_choice("goal_reward", goal_reward, (SPARSE,))
     asked = [f"field {name}" for name in names if name.split("/")[0] in (GOAL, GOAL_OFFSET)]

@@ -122,6 +122,8 @@ def dataset_named(
     root: str | Path | Workspace, dataset: str | EpisodeDataset, episodes: int | None, storage: str
 ) -> EpisodeDataset:
     """A dataset by name, or one that is open already, limited to its first `episodes`."""
+    if episodes is not None:
+        check_count("episodes", episodes)
     if isinstance(dataset, str):
         workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
         dataset = workspace.opened(dataset)

@@ -293,9 +293,19 @@ class ViewContract:
             self.of(shelf, fields=fields)
 
     @pytest.mark.parametrize(
-        "setting", [{"rank": 2, "world_size": 2}, {"rank": -1}, {"world_size": 0}, {"frame_stack": 0}, {"seed": -1}]
+        "setting",
+        [
+            {"rank": 2, "world_size": 2},
+            {"rank": -1},
+            {"world_size": 0},
+            {"frame_stack": 0},
+            {"seed": -1},
+            {"episodes": 0},
+            {"discount": 1.5},
+            {"discount": float("nan")},
+        ],
     )
-    def test_settings_beyond_their_range_are_refused_by_name(self, shelf: Shelf, setting: dict[str, int]):
+    def test_settings_beyond_their_range_are_refused_by_name(self, shelf: Shelf, setting: dict[str, Any]):
         with pytest.raises(InvalidInput, match=next(iter(setting))):
             self.of(shelf, **setting)
 

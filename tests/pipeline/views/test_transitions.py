@@ -116,6 +116,14 @@ def test_where_no_transition_is_left_it_is_said_what_may_stand_in(tmp_path, rng)
     assert len(of(tmp_path, episodes, final_observation="repeat")) == 2
 
 
+def test_pictures_of_both_ends_can_be_had(drawn):
+    fields = ("frame", "next_frame", "steps", "episode")
+    batch = all_of(Transitions(str(drawn), "toy/corner/scripted-v1", n_step=2, seed=None, fields=fields))
+    inside = np.flatnonzero((batch["steps"] == 2)[:-2] & (batch["episode"][:-2] == batch["episode"][2:]))
+    assert len(inside)
+    assert np.array_equal(batch["next_frame"][inside], batch["frame"][inside + 2])
+
+
 @pytest.mark.parametrize(
     ("setting", "word"),
     [
