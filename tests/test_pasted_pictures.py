@@ -2,7 +2,10 @@
 
 import pytest
 
-from tests.warm_shell import WarmShell
+from pipeline.command import Typed, user_typed
+from pipeline.errors import ArtifactNotFound
+from pipeline.views.windows import Windows
+from tests.warm_shell import COMMAND, ROOT, WarmShell
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +24,18 @@ def shell(tmp_path_factory):
 def test_frames_that_a_form_shows_are_drawn_by_its_suggestion(shell):
     shell.pasted(shell.suggested("stage=export", *TOY, "format=simple")[0])
     shell.run("stage=export", *TOY, "format=simple")
+
+
+def test_pictures_that_a_view_shows_are_drawn_by_its_suggestion(shell):
+    shell.run("stage=collect", "domain=toy", "task=maze", "dataset=e-v1", "workers=1", "policy=random", "episodes=2")
+    typed = Typed(("stage=report", "domain=toy", "paths.root=my data"), str(ROOT / "run.py"))
+    asked = (str(shell.folder / "my data"), "toy/maze/e-v1")
+    with user_typed(typed):
+        with pytest.raises(ArtifactNotFound) as missing:
+            Windows(*asked, length=2, fields=("frame",))
+        line = COMMAND.findall(str(missing.value))[0]
+    shell.pasted(line)
+    assert Windows(*asked, length=2, fields=("frame",))[0]["frame"].shape[-1] == 3
 
 
 def drawn(shell):

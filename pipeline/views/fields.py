@@ -15,6 +15,7 @@ from pipeline.errors import InvalidInput, unknown_name
 from pipeline.views.buffers import Buffers
 from pipeline.views.normalize import FieldStatistics, normalize_rows, statistics_identity
 from pipeline.views.origins import Origins
+from pipeline.views.pictures import FRAME, PicturesOfRows
 from pipeline.views.places import Places, Runs
 from pipeline.views.rows import RETURN_TO_GO, RowReader
 from pipeline.views.view import Samples
@@ -35,6 +36,8 @@ COMPUTED = {
 * `return_to_go`: the sum of discounted rewards from the state to the end of its episode
 * `terminated`, `truncated`: whether the step from this state ended the episode so
 * `episode`: its number in the dataset, once a sample
+
+The field `frame` is a row's picture, see `pipeline.views.pictures`.
 """
 
 
@@ -70,6 +73,7 @@ class Fields:
         self._also, self._statistics = tuple(also), dict(statistics or {})
         self.dataset, self._reader, self._buffers = dataset, RowReader(dataset), Buffers()
         self.frame_stack, self._discount, self._float64 = frame_stack, discount, float64
+        self._pictures = PicturesOfRows(dataset) if FRAME in names and FRAME not in self._reader.names() else None
         self.names = [each for name in names for each in self.named(name)]
         self._origins, self._full_actions = Origins(dataset, frame_stack, full_actions), full_actions
         if full_actions and "action" in self._statistics:
@@ -77,6 +81,8 @@ class Fields:
 
     def spec(self, name: str) -> RowSpec:
         """The dtype and shape of one row of a field, as the view gives it."""
+        if name == FRAME and self._pictures is not None:
+            return self._pictures.row
         row = COMPUTED.get(name) or self._reader.spec(name)
         real = np.dtype(np.float64 if self._float64 else np.float32)
         dtype = real if row.dtype == np.float64 or name in self._statistics else row.dtype
@@ -143,6 +149,8 @@ class Fields:
     def _copy(self, name: str, runs: Runs, out: Shaped[np.ndarray, "rows ..."]) -> None:
         if name == RETURN_TO_GO:
             self._reader.read_returns(self._discount, *runs.before(out))
+        elif name == FRAME and self._pictures is not None:
+            self._pictures.read(*runs.before(out))
         elif name == "action" and self._full_actions:
             own = np.zeros(out.shape, self._reader.spec(name).dtype)
             self._reader.read(name, *runs.before(own))
@@ -157,11 +165,11 @@ class Fields:
     def named(self, name: str) -> list[str]:
         """The field of this name; of a nested observation all those inside. Raises UnknownName."""
         known = self._reader.names()
-        if name in COMPUTED or name in known:
+        if name in COMPUTED or name in known or (name == FRAME and self._pictures is not None):
             return [name]
         if inside := [each for each in known if each.startswith(f"{name}/")]:
             return inside
-        computed = [*COMPUTED, *self._also]
+        computed = [*COMPUTED, FRAME, *self._also]
         there = f"Arrays of the dataset: {', '.join(known)}.\nFields that are computed: {', '.join(computed)}."
         raise unknown_name(f"field of {self.dataset.name}", name, [*known, *computed], there)
 
