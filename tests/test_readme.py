@@ -37,6 +37,15 @@ def test_the_examples_of_reading_run_one_after_the_other(tour):
     assert 0 < len(names["data"]) <= states
 
 
+def test_the_example_of_training_gives_batches(tour):
+    section = README.read_text().split("## Training on it")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(block, str(README), "exec"), names)
+    assert names["batch"]["observation"].shape[1:] == (8, 9)
+    assert names["windows"][0]["mask"].shape == (8,)
+
+
 def test_the_parquet_that_is_read_is_that_of_this_workspace_and_not_what_the_cache_has_of_another(tour, tmp_path):
     block = next(b for b in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "load_dataset" in b)
     lengths = []
