@@ -46,7 +46,7 @@ What was derived from it is found by what was asked, not by its hash:
 
 >>> bins = workspace.find("bins", "toy/corner", metric="l2", dataset="scripted-v1")
 >>> from pipeline import Contexts
->>> Contexts.of(bins)[0]["rewards"].shape  # REGENT's training items, a torch Dataset
+>>> Contexts.of(bins)[0]["rewards"].shape  # REGENT's training items, tensors
 torch.Size([20])
 
 Exact nearest neighbours of any vectors:

@@ -12,7 +12,7 @@ from pipeline.views.fields import COMPUTED
 from pipeline.views.goals import KINDS
 from pipeline.views.transitions import OWN
 from tests.conftest import collected, toy_domain
-from tests.pipeline.views.stored import stored
+from tests.pipeline.views.stored import derived, stored
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
@@ -30,7 +30,12 @@ def pong(rng: np.random.Generator, length: int = 40) -> Episode:
 def names(tmp_path_factory):
     """What the page's code has made."""
     root = tmp_path_factory.mktemp("page")
-    collected(toy_domain(), Workspace(str(root / "outputs")), episodes=8)
+    workspace = Workspace(str(root / "outputs"))
+    collected(toy_domain(), workspace, episodes=8, render=True)
+    collected(toy_domain(), workspace, task="maze", episodes=4)
+    whole = workspace["toy/corner/scripted-v1"]
+    for part, numbers in (("train", [0, 1, 2, 3, 5]), ("test", [4, 6, 7])):
+        derived(workspace, [whole], [0] * len(numbers), numbers, f"scripted-v1-{part}")
     stored(
         Workspace(str(root / "outputs"), "bin"),
         [pong(np.random.default_rng(0))],
@@ -75,3 +80,12 @@ def test_links_lead_somewhere():
     }
     for link in re.findall(r"\]\(([^)]+)\)", PAGE):
         assert link[1:] in titles if link.startswith("#") else (Path("docs") / link.split("#")[0]).exists(), link
+
+
+def test_a_mixture_has_the_shares_that_the_page_says(names):
+    mixture = names["mixture"]
+    assert np.bincount(mixture.batch(np.arange(128))["task"]).tolist() == [96, 32]
+    assert names["screens"].batch(np.arange(16))["frame"].ndim == 5
+    assert len(names["longer"]) == len(names["better"]) == 1000
+    assert names["test"].statistics.keys() == names["train"].statistics.keys() == {"observation"}
+    assert names["train"].statistics["observation"].mean.shape == (9,)
