@@ -54,7 +54,7 @@ class Transitions(View):
         root: the folder that holds `artifacts`, such as `outputs`; or a workspace.
         dataset: `domain/task/dataset`; or one that is open already.
         n_step: steps of a transition.
-        discount: of one step, in [0, 1].
+        discount: of one step, from 0 to 1; of `return_to_go`, too.
         fields: None for observation, action, reward, next_observation and bootstrap, and goal and goal_offset if there
             are goals.
         goals: `future`, `final`, `geometric`, `current`, `random`, or the share of each: `pipeline.views.goals`. They
