@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class ChunkFile:
         self._array, self.layout, self._number = array, array.layout, number
         self._path = f"{array.path}/{array.layout.file(number)}"
         self._open: int | None = None
+        self._lock = threading.Lock()  # several threads may read chunks of the same file
 
     def __del__(self) -> None:
         self._close()
@@ -70,12 +72,13 @@ class ChunkFile:
                 into[number] = 0
 
     def _is_there(self) -> bool:
-        if self._open is None:
-            try:
-                self._open = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return False
-        return True
+        with self._lock:
+            if self._open is None:
+                try:
+                    self._open = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    return False
+            return True
 
     @property
     def _descriptor(self) -> int:

@@ -74,38 +74,46 @@ def decoding_jobs(
         np.array([getattr(array.layout, name) for array in arrays], np.int64)
         for name in ("chunk_rows", "chunks_in_file")
     )
+    run, chunk = _pieces(which, starts, counts, chunk_rows)
+    array, rows = which[run], chunk_rows[which[run]]
+    begin = np.maximum(starts[run], chunk * rows)
+    stop = np.minimum((starts + counts)[run], (chunk + 1) * rows)
+
+    other_file = _changes(array) | _changes(chunk // chunks_in_file[array])
+    is_new = other_file | _changes(chunk)
+    apart = is_new & (other_file | (np.diff(chunk, prepend=0) != 1))
+    number = np.cumsum(is_new) - 1
+    place = number - np.maximum.accumulate(np.where(apart, number, 0))  # among its neighbours
+    place %= np.maximum(1, SCRATCH // (chunk_rows * row_bytes))[array]
+    begins = np.flatnonzero(is_new & (place == 0)).tolist()
+
+    sources = addresses(0, (place - chunk) * rows + begin, row_bytes)
+    sizes = (stop - begin) * row_bytes
+    places = targets[run] + addresses(0, begin - starts[run], row_bytes)
+    distinct, numbers = chunk[is_new].tolist(), number.tolist()
+    jobs: list[DecodingJob] = []
+    for a, b in pairwise([*begins, len(run)]):
+        if other_file[a]:
+            file = ChunkFile(arrays[array[a]], int(chunk[a] // chunks_in_file[array[a]]))
+        chunks = distinct[numbers[a] : numbers[b - 1] + 1]
+        jobs.append(DecodingJob(file, chunks, sources[a:b], sizes[a:b], places[a:b]))
+    return jobs
+
+
+def _pieces(
+    which: Int[np.ndarray, " n"],
+    starts: Int[np.ndarray, " n"],
+    counts: Int[np.ndarray, " n"],
+    chunk_rows: Int64[np.ndarray, " arrays"],
+) -> tuple[Int[np.ndarray, " pieces"], Int[np.ndarray, " pieces"]]:
+    """Of each run and each chunk that it has rows of: the run's number and the chunk's, by array and chunk."""
     rows = chunk_rows[which]
     first = starts // rows
     pieces = np.where(counts > 0, (starts + counts - 1) // rows - first + 1, 0)
     run = np.repeat(np.arange(len(starts)), pieces)
     chunk = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     order = np.lexsort((chunk, which[run]))
-    run, chunk = run[order], chunk[order]
-    array, rows = which[run], rows[run]
-    begin = np.maximum(starts[run], chunk * rows)
-    stop = np.minimum((starts + counts)[run], (chunk + 1) * rows)
-
-    together = np.maximum(1, SCRATCH // (chunk_rows * row_bytes))[array]
-    is_new = _changes(array) | _changes(chunk)
-    apart = is_new & (_changes(array) | (np.diff(chunk, prepend=0) != 1) | (chunk % chunks_in_file[array] == 0))
-    number = np.cumsum(is_new) - 1
-    place = number - np.maximum.accumulate(np.where(apart, number, 0))  # among its neighbours
-    begins = np.flatnonzero(is_new & (apart | (place % together == 0)))
-
-    sources = addresses(0, place % together * rows + begin - chunk * rows, row_bytes)
-    sizes = (stop - begin) * row_bytes
-    places = targets[run] + addresses(0, begin - starts[run], row_bytes)
-    numbers = chunk // chunks_in_file[array]
-    jobs: list[DecodingJob] = []
-    opened, file = (-1, -1), None
-    distinct, first_of = chunk[is_new].tolist(), number.tolist()
-    for a, b in pairwise([*begins.tolist(), len(run)]):
-        if file is None or opened != (array[a], numbers[a]):
-            opened, file = (array[a], numbers[a]), ChunkFile(arrays[array[a]], int(numbers[a]))
-        jobs.append(
-            DecodingJob(file, distinct[first_of[a] : first_of[b - 1] + 1], sources[a:b], sizes[a:b], places[a:b])
-        )
-    return jobs
+    return run[order], chunk[order]
 
 
 def _work(jobs: list[DecodingJob], row_bytes: int, streamed: bool) -> None:

@@ -190,8 +190,8 @@ def test_as_many_files_stay_open_as_are_allowed(stored, writer, monkeypatch):
     monkeypatch.setattr(pipeline.storage.recent, "OPENED", 2)
     pipeline.storage.recent._opened.clear()
     root, frames = stored
-    spans = spans_of(root / writer, frames, threads=1)
-    read(spans, frames, [(part, 0, 30) for part in range(PARTS)])
+    spans = spans_of(root / writer, frames, threads=3)
+    read(spans, frames, [(part, first, 30) for part in range(PARTS) for first in (0, 160)])
     before = open_files()
     for part in (0, 1, 2, 0, 2):
         out, _ = read(spans, frames, [(part, 10, 30), ((part + 1) % PARTS, 10, 30)])
