@@ -90,6 +90,10 @@ class Fields:
             return RowSpec(np.dtype(np.int64), row.shape)
         return RowSpec(dtype, (self.frame_stack, *row.shape) if self._stacks(name) else row.shape)
 
+    def action_meanings(self) -> set[tuple[int, ...]]:
+        """What the numbers of an Atari game's actions mean, see `Origins.meanings`; empty without that field."""
+        return self._origins.meanings() if "action" in self.names else set()
+
     def read(
         self,
         episodes: Int64[np.ndarray, " n"],

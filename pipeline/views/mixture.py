@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pipeline.dataset.columns import RowSpec
 from pipeline.errors import InvalidInput
 from pipeline.views.buffers import Buffers
+from pipeline.views.fields import Fields
 from pipeline.views.mixing import MixtureOrder
 from pipeline.views.view import Samples, View
 from pipeline.wording import how_many
@@ -63,6 +64,7 @@ class Mixture(View):
             raise InvalidInput("A Mixture needs views, such as Mixture([Windows(...), Windows(...)]); there is none.")
         self._check_ranks(world_size)
         self._check_fields()
+        self._check_actions()
         self.order: MixtureOrder = MixtureOrder(
             np.array([len(view) for view in self.views]), [view.order for view in self.views],
             seed, rank, world_size, weights, samples,
@@ -124,6 +126,20 @@ class Mixture(View):
                         f"{_advice(name, have, want)}"
                     )
 
+    def action_meanings(self) -> set[tuple[int, ...]]:
+        """What the numbers of Atari's actions mean in these views."""
+        return set().union(*(_meanings(view) for view in self.views))
+
+    def _check_actions(self) -> None:
+        """Raises InvalidInput for games of Atari that have different actions under the same numbers."""
+        first = _meanings(self.views[0])
+        for number, view in enumerate(self.views):
+            if len(meanings := _meanings(view)) > 1 or meanings != first:
+                raise InvalidInput(
+                    f"The actions of view {number}, {self._name(number)}, do not mean what those of view 0, "
+                    f"{self._name(0)}, do. Give all views full_actions=True, or leave action out of fields=."
+                )
+
     def _check_ranks(self, world_size: int) -> None:
         for number, view in enumerate(self.views):
             if view.order.world_size > 1 and world_size > 1:
@@ -134,6 +150,11 @@ class Mixture(View):
 
     def _name(self, number: int) -> str:
         return ", ".join(self.views[number].tasks)
+
+
+def _meanings(view: View) -> set[tuple[int, ...]]:
+    source = view if isinstance(view, Mixture) else getattr(view, "fields", None)
+    return source.action_meanings() if isinstance(source, Mixture | Fields) else set()
 
 
 def _spec(parts: list[Shaped[np.ndarray, "k ..."]], count: int) -> tuple[tuple[int, ...], np.dtype]:

@@ -40,6 +40,7 @@ class Origins:
             )
         self._repeats = np.array([stack.get("padding", REPEAT) == REPEAT for stack in stacks])
         self._places = _joystick_places(dataset.name, parameters) if full_actions else None
+        self._parameters = parameters
 
     def repeats(self, episodes: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Whether in the first stacks of each episode its first frame stands before it; else zeros do."""
@@ -61,6 +62,17 @@ class Origins:
                 "cannot say its place among all 18."
             )
         return places
+
+    def meanings(self) -> set[tuple[int, ...]]:
+        """What the numbers of an Atari game's actions mean: the place of each among all 18; empty of another domain.
+
+        There are several where the episodes of a derived dataset have different actions.
+        """
+        if not self._name.startswith("atari/"):
+            return set()
+        if self._places is not None:
+            return {tuple(range(len(ACTIONS)))}
+        return {tuple(row) for row in _joystick_places(self._name, self._parameters).tolist()}
 
     def _owner(self, episodes: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         return np.zeros(len(episodes), np.int64) if self._owners is None else self._owners[episodes]

@@ -14,6 +14,7 @@ from pipeline.views.mixture import Mixture
 from pipeline.views.order import Order
 from pipeline.views.windows import Windows
 from tests.conftest import collected, toy_domain
+from tests.pipeline.views.stored import episode_of, stored
 
 
 def dealt(lengths, seed=0, rank=0, world_size=1, weights=None, samples=None):
@@ -152,3 +153,18 @@ def test_views_that_differ_are_refused_with_what_to_do(workspace):
         Mixture([corner, maze], weights=[1])
     with pytest.raises(InvalidInput, match=r"weights= and samples= need a seed"):
         Mixture([corner, maze], weights=[1, 2], seed=None)
+
+
+def test_games_whose_actions_differ_are_mixed_by_full_actions_alone(tmp_path, rng):
+    workspace = Workspace(str(tmp_path), "bin")
+    games = [
+        stored(workspace, [episode_of(rng, 4, nested=False)], task=task, domain="atari")
+        for task in ("pong", "breakout")
+    ]
+    with pytest.raises(InvalidInput, match=r"actions of view 1, atari/breakout/listed-v1, do not mean .*full_actions"):
+        Mixture([Windows.of(game, length=2) for game in games])
+    with pytest.raises(InvalidInput, match="do not mean"):
+        Mixture([Windows.of(game, length=2, full_actions=game is games[0]) for game in games])
+    both = Mixture([Windows.of(game, length=2, full_actions=True) for game in games], seed=None)
+    assert set(both.batch(np.arange(6))["action"][:3].ravel().tolist()) <= {0, 1, 3, 4, 11, 12}
+    Mixture([Windows.of(game, length=2, fields=("observation",)) for game in games])
