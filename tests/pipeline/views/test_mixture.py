@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.views.mixing import MixtureOrder, whole_shares
 from pipeline.views.mixture import Mixture
 from pipeline.views.order import Order
+from pipeline.views.view import View
 from pipeline.views.windows import Windows
 from tests.conftest import collected, toy_domain
+from tests.contracts.view import ViewContract
+from tests.pipeline.views import loops
+from tests.pipeline.views.loops import Sample
 from tests.pipeline.views.stored import episode_of, stored
+
+
+class TestMixture(ViewContract):
+    """Windows that begin at each state and windows that end there, one after the other."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {"length": 3, "fields": ("observation", "action", "mask", "episode")}
+    weighted = False
+
+    def view(self, workspace: Workspace, dataset: str, **settings: Any) -> View:
+        own = {name: settings.pop(name) for name in ("rank", "world_size") if name in settings}
+        views = [Windows(workspace, dataset, padding=padding, **settings) for padding in ("right", "left")]
+        return Mixture(views, seed=settings.get("seed", 0), **own)
+
+    def loop(self, dataset: EpisodeDataset, **settings: Any) -> Iterable[Sample]:
+        for task, padding in enumerate(("right", "left")):
+            for sample in loops.windows(dataset, padding=padding, **settings):
+                yield {**sample, "task": np.array(task)}
+
+    def choices(self, dataset: EpisodeDataset) -> st.SearchStrategy[dict[str, Any]]:
+        fields = st.just(("observation", "reward", "mask", "return_to_go"))
+        return st.fixed_dictionaries({"length": st.integers(1, 4), "fields": fields, "float64": st.booleans()})
 
 
 def dealt(lengths, seed=0, rank=0, world_size=1, weights=None, samples=None):
