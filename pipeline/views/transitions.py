@@ -39,8 +39,8 @@ class Transitions(View):
       discount is `discount` times the one in the dataset, which is 1 almost everywhere
     * `bootstrap` float: what the value of `next_observation` is to be multiplied with: the product of the k discounts;
       0 where the episode terminated in these steps. A target is `reward + bootstrap * value(next_observation)`
-    * `next_observation`, and `next_` before any step array or `frame`: k steps later. After an
-      episode's last action and reward these are zeros
+    * `next_observation`, and `next_` before any step array or `frame`: k steps later. After an episode's last action
+      and reward these are zeros
     * `steps` int64: k
     * `terminated`, `truncated` bool: whether the episode ended so in these steps
     * `goal`: an observation; `goal_offset` int64: so many steps after the first one, -1 where it is a random one
@@ -61,7 +61,8 @@ class Transitions(View):
             are drawn anew in each epoch.
         goal_discount: of `geometric`; None for `discount`.
         goal_reward: None leaves rewards as they are. "sparse": each step brings -1 until the goal is reached, the step
-            that reaches it 0; `bootstrap` is 0 then. Rewards of the dataset are not used.
+            that reaches it 0; `bootstrap` is 0 then. Rewards of the dataset are not used. A random goal is never
+            taken to be reached.
         final_observation: `drop`, `repeat` or `zero`, see above.
         frame_stack, full_actions, weights, samples, normalize, float64, seed, rank, world_size, episodes, storage: as
             of `Windows`. Of `next_observation` and `goal` stacks are given, too, and they are normalised alike.
@@ -257,9 +258,8 @@ class Transitions(View):
         if goal is None or self._goal_reward is None:
             reward = (before * paid[REWARD]).sum(axis=1)
         else:
-            apart = np.where(
-                goal.offsets < 0, self.n_step + 1, goal.offsets
-            )  # steps to the goal, as far as they matter
+            beyond = self.n_step + 1  # a random goal is never taken to be reached
+            apart = np.where(goal.offsets < 0, beyond, goal.offsets)
             reward = -(before * (there & (np.arange(self.n_step) + 1 < apart[:, None]))).sum(axis=1)
             bootstrap = np.where(apart <= stops - begins, 0.0, bootstrap)
         dtype = np.float64 if self._float64 else np.float32

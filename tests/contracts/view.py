@@ -119,7 +119,7 @@ class ViewContract:
         view = self.of(shelf, dataset, seed=None, **settings)
         return view.batch(np.arange(len(view)))
 
-    @settings(phases=[__import__("hypothesis").Phase.generate], max_examples=7, suppress_health_check=list(HealthCheck))
+    @settings(phases=[__import__("hypothesis").Phase.generate], max_examples=5, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_in_natural_order_it_is_what_a_plain_loop_over_the_dataset_gives(
         self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
