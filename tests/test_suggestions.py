@@ -62,6 +62,7 @@ PLACES = {
     "envs/entry_point.py import_named": "test_a_simulator_that_does_not_repeat_itself",
     "envs/gym/environment.py expert": "test_a_setting_or_a_name_is_mended_by_its_suggestion",
     "envs/mujoco.py expert": "test_where_no_expert_is_a_random_policy_plays",
+    "errors.py __init__": "test_a_missing_dataset_of_an_environment_with_arguments",
     "errors.py __str__": "test_a_missing_dataset_of_an_environment_with_arguments",
     "errors.py unknown_name": "test_a_misspelt_task_and_a_misspelt_way",
     "formats/blender/entries.py require_same": "test_an_experiment_of_another_environment",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import UInt, UInt8
 
 from pipeline.errors import DamagedArtifact
 from pipeline.storage.cold import will_need_file
@@ -25,7 +25,7 @@ class ChunkedRows:
 
     def __init__(self, path: str, layout: ChunkLayout) -> None:
         self.path, self.layout = path, layout
-        self.places: dict[int, UInt64[np.ndarray, "chunks 2"]] = {}
+        self.places: dict[int, UInt[np.ndarray, "chunks 2"]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -97,13 +97,13 @@ class ChunkFile:
         if (places := self._array.places.get(self._number)) is None:
             places = self._array.places[self._number] = self._index()
         offset, size = places[chunk % self.layout.chunks_in_file].tolist()
-        if offset != ABSENT:
+        if offset != np.iinfo(places.dtype).max:
             return offset, size
         if self.layout.every_chunk:
             raise DamagedArtifact(f"{self._path} does not hold {self._rows(chunk)}.")
         return None
 
-    def _index(self) -> UInt64[np.ndarray, "chunks 2"]:
+    def _index(self) -> UInt[np.ndarray, "chunks 2"]:
         """Where a shard's chunks lie: offset and size of each, at the end of the file, with a checksum."""
         size, there = 16 * self.layout.chunks_in_file + CRC_BYTES, self._size()
         if there < size:
@@ -116,7 +116,8 @@ class ChunkFile:
         absent = (offsets == ABSENT) & (sizes == ABSENT)
         if not (absent | ((sizes <= there) & (offsets <= there - np.minimum(sizes, there)))).all():
             raise DamagedArtifact(f"{self._path} has {there} bytes, its index names chunks beyond.")
-        return places
+        narrow = np.iinfo(np.uint32).max  # half the memory, of which many shards take much
+        return np.minimum(places, narrow).astype(np.uint32) if there < narrow else places
 
     def _size(self) -> int:
         return os.fstat(self._descriptor).st_size

@@ -6,11 +6,24 @@ import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
-OPENED = 16_384
-"""Stored arrays that a process keeps open: a terabyte of frames. Raw ones have page tables of 2 GB when all is read,
-those of zarr 0.2 GB of places of chunks; what was opened longest ago is closed for more.
+MAPS = Path("/proc/sys/vm/max_map_count")
+"""How many maps Linux lets a process have."""
+
+
+def _allowed() -> int:
+    """At most 32,768, and half of the maps that this process may have."""
+    try:
+        return min(32_768, int(MAPS.read_text()) // 2)
+    except (OSError, ValueError):
+        return 16_384
+
+
+OPENED = _allowed()
+"""Stored arrays that a process keeps open: two terabytes of frames. A raw one costs up to 128 KB of page tables, one of
+zarr some KB for the places of its chunks; what was used longest ago is closed for more.
 """
 
 _T = TypeVar("_T")
