@@ -16,6 +16,7 @@ import numpy as np
 from isal import isal_zlib
 from jaxtyping import UInt8
 from PIL import Image
+from zlib_ng import zlib_ng
 
 from pipeline.errors import InvalidInput
 from pipeline.machine.compiled import compiled
@@ -72,17 +73,17 @@ def decode_own(data: bytes, out: UInt8[np.ndarray, "h w c"]) -> bool:
     before = SIGNATURE + _header(height, width, channels)
     if not data.startswith(before) or not out.flags.c_contiguous or (packed := _packed(data, len(before))) is None:
         return False
-    size, unpacking = height * (1 + channels * width), isal_zlib.decompressobj()
+    size, unpacking = height * (1 + channels * width), zlib_ng.decompressobj()  # a third faster here than Intel's
     try:
         pixels = unpacking.decompress(packed, size + 1)
-    except isal_zlib.IsalError:  # type: ignore[misc]  # its stub takes the class for an instance
+    except zlib_ng.error:  # type: ignore[misc]  # it has no types
         return False
     if len(pixels) != size or not unpacking.eof:
         return False
     rows = np.frombuffer(pixels, np.uint8).reshape(height, -1)
     if rows[:, 0].any():
         return _unfilter(rows, out.reshape(height, -1), channels)
-    out[:] = rows[:, 1:].reshape(out.shape)
+    out.reshape(height, -1)[:] = rows[:, 1:]
     return True
 
 
