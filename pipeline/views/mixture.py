@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.errors import InvalidInput
+from pipeline.storage.copying import copy_rows
 from pipeline.views.buffers import Buffers
 from pipeline.views.fields import Fields
 from pipeline.views.mixing import MixtureOrder
@@ -167,12 +168,13 @@ def _spread(
     parts: list[tuple[Int64[np.ndarray, " k"], Shaped[np.ndarray, "k ..."]]], out: Shaped[np.ndarray, "n ..."]
 ) -> Shaped[np.ndarray, "n ..."]:
     """The samples of all parts at their places. Where some are shorter, as padded episodes are, zeros follow."""
-    alike = all(array.shape[1:] == out.shape[1:] for _, array in parts)
-    if not alike:
-        out[...] = 0
+    if all(array.shape[1:] == out.shape[1:] for _, array in parts):
+        for here, array in parts:
+            copy_rows(np.ascontiguousarray(array), np.arange(len(here)), np.ones(len(here), np.int64), out, here)
+        return out
+    out[...] = 0
     for here, array in parts:
-        room = out if alike else out[(slice(None), *map(slice, array.shape[1:]))]
-        room[here] = array
+        out[(slice(None), *map(slice, array.shape[1:]))][here] = array
     return out
 
 
