@@ -50,7 +50,7 @@ class ZstdDecoder:
     def decompress(self, data: bytes, into: UInt8[np.ndarray, " bytes"]) -> int:
         """Bytes that were written. Raises ValueError for what is no whole chunk, or becomes more than there is room."""
         size: int = self._functions.ZSTD_decompressDCtx(self._context, into.ctypes.data, len(into), data, len(data))
-        if self._functions.ZSTD_isError(size):
+        if size != len(into) and self._functions.ZSTD_isError(size):
             raise ValueError(self._functions.ZSTD_getErrorName(size).decode())
         return size
 
