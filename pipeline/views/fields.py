@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -100,18 +101,24 @@ class Fields:
         rows: Int64[np.ndarray, "n length"],
         there: Bool[np.ndarray, "n length"] | None = None,
         names: Sequence[str] | None = None,
+        into: tuple[Samples, Int64[np.ndarray, " n"]] | None = None,
     ) -> Samples:
         """The fields at some rows of some episodes, all or those of these `names`: (n, length, ...), `episode` (n,).
 
         Rows that are not `there` are zeros; None stands for the rows that are states. The last row of an episode, which
-        is none, is read where it is said to be there.
+        is none, is read where it is said to be there. `into` are the arrays of a larger batch and the places of these
+        samples in it: what is read from files is written there, the arrays are given back.
         """
         if there is None:
             there = (rows >= 0) & (rows < self._reader.lengths[episodes][:, None])
-        places = Places(episodes, rows, there, self.frame_stack, self._origins)
         names = self.names if names is None else names
-        specs = {name: self.spec(name) for name in names if name not in COMPUTED or name == RETURN_TO_GO}
-        arrays = self._buffers.take({name: ((*rows.shape, *row.shape), row.dtype) for name, row in specs.items()})
+        if into is None:
+            specs = {name: self.spec(name) for name in names if name not in COMPUTED or name == RETURN_TO_GO}
+            arrays = self._buffers.take({name: ((*rows.shape, *row.shape), row.dtype) for name, row in specs.items()})
+            at = None
+        else:
+            arrays, at = into
+        places = Places(episodes, rows, there, self.frame_stack, self._origins, at)
         return {name: self._read(name, places, arrays) for name in names}
 
     def identity(self) -> dict[str, Any]:
@@ -139,15 +146,15 @@ class Fields:
         statistics = self._statistics.get(name)
         out = given if statistics is None else np.empty(given.shape, self._reader.spec(name).dtype)
         if self._stacks(name):
-            flat = out.reshape(rows.size * self.frame_stack, *spec.shape[1:])
+            flat = _flat(out, spec.shape[1:])
             self._copy(name, places.stacked_runs, flat)
             places.fill_stacks(flat)
         else:
-            self._copy(name, places.runs, out.reshape(rows.size, *spec.shape))
+            self._copy(name, places.runs, _flat(out, spec.shape))
         if statistics is not None:
-            normalize_rows(out, statistics, given)
+            _normalize_samples(out, statistics, given, places.at)
         if not places.whole:
-            given[~places.there] = 0
+            _flat(given, spec.shape)[places.missing] = 0
         return given
 
     def _copy(self, name: str, runs: Runs, out: Shaped[np.ndarray, "rows ..."]) -> None:
@@ -176,6 +183,26 @@ class Fields:
         computed = [*COMPUTED, FRAME, *self._also]
         there = f"Arrays of the dataset: {', '.join(known)}.\nFields that are computed: {', '.join(computed)}."
         raise unknown_name(f"field of {self.dataset.name}", name, [*known, *computed], there)
+
+
+def _flat(array: Shaped[np.ndarray, "n length ..."], row: tuple[int, ...]) -> Shaped[np.ndarray, "rows ..."]:
+    """The rows of all samples one after the other."""
+    return array.reshape(math.prod(array.shape[: array.ndim - len(row)]), *row)
+
+
+def _normalize_samples(
+    raw: Shaped[np.ndarray, "n ..."],
+    statistics: FieldStatistics,
+    out: Shaped[np.ndarray, "n ..."],
+    at: Int64[np.ndarray, " k"] | None,
+) -> None:
+    """Normalise all samples, or those at some places of a batch."""
+    if at is None:
+        normalize_rows(raw, statistics, out)
+        return
+    own = np.empty((len(at), *out.shape[1:]), out.dtype)
+    normalize_rows(raw[at], statistics, own)
+    out[at] = own
 
 
 def check_fields(fields: Sequence[str]) -> None:

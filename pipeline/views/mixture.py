@@ -16,6 +16,7 @@ from pipeline.views.buffers import Buffers
 from pipeline.views.fields import Fields
 from pipeline.views.mixing import MixtureOrder
 from pipeline.views.view import Samples, View
+from pipeline.views.windows import Windows
 from pipeline.wording import how_many
 
 TASK = "task"
@@ -77,8 +78,29 @@ class Mixture(View):
         return tuple(task for view in self.views for task in view.tasks)
 
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
-        picked = self.order.pick(np.asarray(numbers, np.int64))
+        numbers = np.asarray(numbers, np.int64)
+        if self.is_direct():
+            arrays = self._buffers.take(
+                {name: ((len(numbers), *row.shape), row.dtype) for name, row in self._specs.items()}
+            )
+            self.read_into(numbers, arrays, np.arange(len(numbers)))
+            return arrays
+        picked = self.order.pick(numbers)
         return self._joined(picked.views, lambda view, here: self.views[view].batch(picked.numbers[here]))
+
+    def is_direct(self) -> bool:
+        """Whether all views read into the arrays of the mixture, without a copy: windows, and mixtures of them."""
+        return all(isinstance(view, Windows) or (isinstance(view, Mixture) and view.is_direct()) for view in self.views)
+
+    def read_into(self, numbers: Int64[np.ndarray, " n"], arrays: Samples, at: Int64[np.ndarray, " n"]) -> None:
+        """As `batch`, to these places of the arrays of a larger batch. The mixture is direct."""
+        picked = self.order.pick(numbers)
+        arrays[TASK][at] = 0
+        for number in np.unique(picked.views).tolist():
+            here, view = at[picked.views == number], self.views[number]
+            assert isinstance(view, Windows | Mixture)
+            view.read_into(picked.numbers[picked.views == number], arrays, here)
+            arrays[TASK][here] += self._first_tasks[number]
 
     def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
         ends = self.order.ends

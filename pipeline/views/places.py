@@ -42,6 +42,7 @@ class Places:
         there: which of them are read; the others are zeros.
         stack: observations that are given together.
         origins: what stands before an episode's first observation.
+        at: the places of these samples in the batch; None where they are all of it, in this order.
     """
 
     episodes: Int64[np.ndarray, " n"]
@@ -49,6 +50,7 @@ class Places:
     there: Bool[np.ndarray, "n length"]
     stack: int
     origins: Origins
+    at: Int64[np.ndarray, " n"] | None = None
 
     @cached_property
     def whole(self) -> bool:
@@ -61,12 +63,14 @@ class Places:
         count, length = self.rows.shape
         follows = (np.diff(self.rows, axis=1) == 1) & self.there[:, 1:] & self.there[:, :-1]
         if follows.all() and self.whole and length:
-            return Runs(self.episodes, self.rows[:, 0], np.full(count, length), np.arange(count) * length)
+            first_rows = np.arange(count) * length
+            return Runs(self.episodes, self.rows[:, 0], np.full(count, length), self._in_batch(first_rows))
         first, last = self.there.copy(), self.there.copy()
         first[:, 1:] &= ~follows
         last[:, :-1] &= ~follows
         begins, ends = np.flatnonzero(first), np.flatnonzero(last)
-        return Runs(self.episodes[begins // length], self.rows.reshape(-1)[begins], ends - begins + 1, begins)
+        starts, counts = self.rows.reshape(-1)[begins], ends - begins + 1
+        return Runs(self.episodes[begins // length], starts, counts, self._in_batch(begins))
 
     @cached_property
     def stacked_runs(self) -> Runs:
@@ -75,7 +79,12 @@ class Places:
         newest = self.rows.reshape(-1)[places]
         counts = np.minimum(newest + 1, self.stack)
         episodes = self.episodes[places // self.rows.shape[1]]
-        return Runs(episodes, newest - counts + 1, counts, (places + 1) * self.stack - counts)
+        return Runs(episodes, newest - counts + 1, counts, (self._in_batch(places) + 1) * self.stack - counts)
+
+    @cached_property
+    def missing(self) -> Int64[np.ndarray, " rows"]:
+        """The rows of the batch that are not read."""
+        return self._in_batch(np.flatnonzero(~self.there))
 
     def fill_stacks(self, out: Shaped[np.ndarray, "rows ..."]) -> None:
         """Write what stands in a stack before the first observation of its episode."""
@@ -87,3 +96,10 @@ class Places:
         again = np.repeat(self.origins.repeats(runs.episodes[short]), missing)
         out[places[again]] = out[begins[again]]
         out[places[~again]] = 0
+
+    def _in_batch(self, rows: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+        """Rows of these samples, counted from the first one's first -> rows of the batch."""
+        if self.at is None:
+            return rows
+        length = self.rows.shape[1]
+        return self.at[rows // length] * length + rows % length

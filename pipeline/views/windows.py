@@ -103,13 +103,24 @@ class Windows(View):
         return cls("", dataset, **settings)
 
     def gather(self, places: Int64[np.ndarray, " n"]) -> Samples:
+        return self.fields.read(*self._rows(places))
+
+    def read_into(self, numbers: Int64[np.ndarray, " n"], arrays: Samples, at: Int64[np.ndarray, " n"]) -> None:
+        """As `batch`, to these places of the arrays of a larger batch."""
+        found = self.fields.read(*self._rows(self.order.places(numbers)), into=(arrays, at))
+        for name, array in found.items():
+            if array is not arrays[name]:
+                arrays[name][at] = array
+
+    def _rows(self, places: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, "n length"]]:
+        """The episodes of samples, and their rows in these."""
         ends = self.order.ends
         episodes = np.searchsorted(ends, places, "right")
         begins = places - np.where(episodes > 0, ends[episodes - 1], 0)
         if self.padding == LEFT:
             begins = begins - (self.span - 1)
         rows = begins[:, None] + np.arange(self.length) * self.skip
-        return self.fields.read(episodes, rows)
+        return episodes, rows
 
     def identity(self) -> dict[str, Any]:
         return {"view": "Windows", **self._settings, **self.fields.identity(), **self.order.identity()}

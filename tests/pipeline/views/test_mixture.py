@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
+from pipeline.views.episodes import Episodes
 from pipeline.views.mixing import MixtureOrder, whole_shares
 from pipeline.views.mixture import Mixture
 from pipeline.views.order import Order
@@ -43,7 +44,8 @@ class TestMixture(ViewContract):
 
     def choices(self, dataset: EpisodeDataset) -> st.SearchStrategy[dict[str, Any]]:
         fields = st.just(("observation", "reward", "mask", "return_to_go"))
-        return st.fixed_dictionaries({"length": st.integers(1, 4), "fields": fields, "float64": st.booleans()})
+        choices = {"length": st.integers(1, 4), "fields": fields, "float64": st.booleans()}
+        return st.fixed_dictionaries({**choices, "frame_stack": st.integers(1, 3), "skip": st.integers(1, 2)})
 
 
 def dealt(lengths, seed=0, rank=0, world_size=1, weights=None, samples=None):
@@ -127,8 +129,12 @@ def views_of(workspace, **settings):
     return [Windows(workspace, f"toy/{task}/scripted-v1", **settings) for task in ("corner", "maze")]
 
 
-def test_a_batch_is_each_views_samples_in_their_order(workspace):
-    views = views_of(workspace)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"padding": "left", "frame_stack": 3, "normalize": ("observation",), "fields": ("observation", "mask")}],
+)
+def test_a_batch_is_each_views_samples_in_their_order(workspace, settings):
+    views = views_of(workspace, **settings)
     mixture = Mixture(views, seed=3)
     numbers = np.arange(len(mixture)) + len(mixture)
     batch, picked = mixture.batch(numbers), mixture.order.pick(numbers)
@@ -153,6 +159,15 @@ def test_in_natural_order_one_view_comes_after_the_other(workspace):
         wanted = np.concatenate([view.batch(np.arange(len(view)))[name] for view in views])
         np.testing.assert_array_equal(batch[name], wanted)
     np.testing.assert_array_equal(mixture.order.places(np.arange(len(mixture))), np.arange(len(mixture)))
+
+
+def test_whole_episodes_are_padded_to_the_longest_of_all_views(workspace):
+    names = [f"toy/{task}/scripted-v1" for task in ("corner", "maze")]
+    mixture = Mixture([Episodes(workspace, name, fields=("reward", "length", "mask")) for name in names])
+    batch = mixture.batch(np.arange(8))
+    assert batch["mask"].shape == (8, batch["length"].max())
+    np.testing.assert_array_equal(batch["mask"].sum(1), batch["length"])
+    assert not batch["reward"][~batch["mask"]].any()
 
 
 def test_a_mixture_of_mixtures_counts_all_tasks(workspace):
