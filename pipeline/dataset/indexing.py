@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -266,7 +266,7 @@ def _read_part(artifact: Artifact, part: Part, table: list[tuple[str, int, str]]
         artifact.require_whole({f"{PARTS}/{part.name}": files})  # raises with what makes the dataset again
         raise DamagedArtifact(f"{artifact.path} is damaged: {few(found)}.")
     stored = open_arrays(artifact.path / PARTS / part.name)
-    arrays: Mapping[str, Any] = {name: stored[name][:] for name in READ}
+    arrays = {name: np.array(stored[name][:]) for name in READ}  # a map of each part would stay open
     return {ENDS: arrays[ENDS], **{name: arrays[f"episodes/{name}"] for name in ONCE}}
 
 
