@@ -128,13 +128,16 @@ class ViewContract:
         workspace = Workspace(str(tmp_path_factory.mktemp("made-up")), storage)
         source = {"frame_stack": {"frames": 4, "padding": data.draw(st.sampled_from(["repeat", "zeros"]))}}
         dataset = stored(workspace, data.draw(datasets(KINDS)), per_part=data.draw(st.integers(1, 3)), source=source)
+        if data.draw(st.booleans(), "derived"):
+            numbers = data.draw(st.lists(st.integers(0, len(dataset) - 1), min_size=1, max_size=5))
+            dataset = derived(workspace, [dataset], [0] * len(numbers), numbers, "derived-v1")
         chosen = data.draw(self.choices(dataset))
         wanted = list(self.loop(dataset, **chosen))
         if not wanted:
             with pytest.raises(InvalidInput):
-                self.view(workspace, LISTED, seed=None, **chosen)
+                self.view(workspace, dataset.name, seed=None, **chosen)
             return
-        view = self.view(workspace, LISTED, seed=None, **chosen)
+        view = self.view(workspace, dataset.name, seed=None, **chosen)
         assert len(view) == len(wanted)
         for number, sample in enumerate(wanted):
             same_sample(view[number], sample, chosen.get("float64", False))
