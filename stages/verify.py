@@ -16,6 +16,7 @@ from pipeline.artifacts.remake import audited, remake
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks, needs_domain
 from pipeline.dataset.checks import wrong_episodes
+from pipeline.dataset.indexing import mend_index
 from pipeline.dataset.prefix import content_digest
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
@@ -79,6 +80,8 @@ def run(
                     found += _replayed(artifact, domain, workers or available_cores())
                 except OtherSettings as error:
                     unaudited.append(f"{error}\n  {audited(artifact).line()}")
+            if artifact.manifest.kind == EPISODES and not found and mend_index(artifact):
+                log.warning("%s: its index said other things than its parts, and was made again", artifact.path)
             log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else _whole(artifact))
             damage += [f"{artifact.path}: {line}" for line in found]
             again += [_remake(artifact)] if found else []

@@ -109,14 +109,17 @@ def reopened(folder: Path, identity: str, count: int, likeness: bytes) -> Datase
     return index
 
 
-def wrong_index(artifact: Artifact) -> str:
-    """What is wrong with the index that is kept of a dataset: other places than its parts say; empty for nothing."""
-    if (kept := _kept(artifact.path, artifact.manifest.checksum)) is None:
-        return ""
-    made = _made(artifact, artifact.manifest.checksum, check=False, before=None)
+def mend_index(artifact: Artifact) -> bool:
+    """Make the index of a dataset again where it says other things than its parts; whether that was so."""
+    identity = artifact.manifest.checksum or manifest_identity(artifact.path)
+    if (kept := _kept(artifact.path, identity)) is None:
+        return False
+    made = _made(artifact, identity, check=False, before=None)
     same = kept.values == made.values and kept.arrays.keys() == made.arrays.keys()
-    same = same and all(np.array_equal(array, made.arrays[name]) for name, array in kept.arrays.items())
-    return "" if same else "its index says other things than its parts"
+    if same and all(np.array_equal(array, made.arrays[name]) for name, array in kept.arrays.items()):
+        return False
+    _keep(made)
+    return True
 
 
 def _kept(folder: Path, identity: str) -> DatasetIndex | None:

@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.beside import INDEX, hidden_beside, private_place
-from pipeline.dataset import open_parts
+from pipeline.dataset import indexing, open_parts
 from pipeline.dataset.index import ONCE, DatasetIndex
-from pipeline.dataset.indexing import kept_index, manifest_identity, opened_index, wrong_index
+from pipeline.dataset.indexing import kept_index, manifest_identity, mend_index, opened_index
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.references import References, derive, derived_spec
 from pipeline.dataset.workspace import Workspace
@@ -101,7 +101,17 @@ def test_a_damaged_or_stale_index_is_made_again(own):
     assert manifest_identity(own.path).startswith("file ")
     np.testing.assert_array_equal(opened_index(own.path).lengths, wanted)
     assert path.is_file()
-    assert wrong_index(older) == ""
+    assert not mend_index(older)
+
+
+def test_an_index_that_says_other_things_than_the_parts_is_mended(own):
+    kept = opened_index(own.path)
+    wanted = kept.lengths.copy()
+    wrong = dataclasses.replace(kept, arrays=kept.arrays | {"ends": kept.arrays["ends"][::-1].copy()})
+    indexing._keep(wrong)
+    assert (opened_index(own.path).lengths != wanted).any()
+    assert mend_index(own)
+    np.testing.assert_array_equal(opened_index(own.path).lengths, wanted)
 
 
 def test_an_open_dataset_of_many_parts_is_checked_part_by_part_and_keeps_its_prefix(made, own, monkeypatch):
