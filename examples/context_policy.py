@@ -14,9 +14,8 @@ import torch
 from play import OUTPUTS, Batch, SoFar, learn, play
 from torch import nn
 from torch.nn.functional import mse_loss
-from torch.utils.data import ConcatDataset, DataLoader
 
-from pipeline import Contexts, EpisodeDataset, ExactIndex, Workspace
+from pipeline import Contexts, EpisodeDataset, ExactIndex, Loader, Mixture, Workspace
 from pipeline.envs.metaworld import MetaWorld
 
 TASKS, ROWS = ("pick-place", "push"), 20
@@ -67,10 +66,10 @@ def player(policy: ContextPolicy, data: EpisodeDataset, p95: float) -> Callable[
 def main(outputs: str = str(OUTPUTS)) -> None:
     """Train one policy on both tasks, then play each."""
     workspace = Workspace(outputs)
-    contexts = [Contexts.of(workspace.find("bins", f"metaworld/{task}", metric="l2")) for task in TASKS]
+    contexts = [Contexts.of(workspace.find("bins", f"metaworld/{task}", metric="l2"), seed=0) for task in TASKS]
     torch.manual_seed(0)
     policy = ContextPolicy()
-    batches = DataLoader(ConcatDataset(contexts), batch_size=64, shuffle=True)
+    batches = Loader(Mixture(contexts), batch_size=64)
     learn(policy, batches, lambda batch: mse_loss(policy(batch), batch["continuous_actions"]), epochs=3, rate=2e-3)
     for task, of_task in zip(TASKS, contexts, strict=True):
         print(task)

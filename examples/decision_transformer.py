@@ -68,7 +68,7 @@ def main(outputs: str = str(OUTPUTS)) -> None:
     windows = Windows.of(data, length=ROWS, padding="left", fields=FIELDS, seed=0)
     torch.manual_seed(0)
     model = DecisionTransformer()
-    learn(model, Loader(windows, batch_size=64), model.loss, epochs=1)
+    learn(model, Loader(windows, batch_size=64), model.loss, epochs=1, rate=3e-3)
     for target in (500, 100):
         print(f"wanted   return {target}")
         play(Gym("cartpole-v1", "CartPole-v1"), player(model, target), data, episodes=10)

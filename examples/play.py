@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from pipeline import EpisodeDataset, Loader
 from pipeline.interfaces import Environment
@@ -33,7 +32,7 @@ class SoFar(NamedTuple):
 
 def learn(
     network: nn.Module,
-    batches: Loader | DataLoader[Batch],
+    batches: Loader,
     loss_of: Callable[[Batch], torch.Tensor],
     epochs: int,
     rate: float = 1e-3,
