@@ -17,7 +17,7 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-envlogger demo test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
+.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ setup-envlogger: setup ## Make .envlogger, the environment in which source=envlo
 
 demo: $(VENV)/demo ## The main job on real input: three Meta-World tasks, collected, retrieved, measured, laid out, shown
 	$(BIN)/python examples/demo.py
+
+examples: setup ## Data of two robot tasks and of CartPole, made here, and the four examples that train on them and play
+	$(BIN)/python run.py stage=all domain=metaworld 'task=[pick-place,push]'
+	$(BIN)/python examples/log_training.py
+	for each in behaviour_cloning retrieve_and_play context_policy decision_transformer; do $(BIN)/python examples/$$each.py || exit 1; done
 
 test: check ## Everything that checks the project
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
