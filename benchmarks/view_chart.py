@@ -1,4 +1,4 @@
-"""The plot of `benchmarks.views`: bars as one SVG file that needs no style sheet besides."""
+"""The plot and the table of docs/loading.md, as `benchmarks.views` measured them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.measure import Row
 from pipeline.report.charts import BAR_ROW, WIDTH, measures, number
 
 STYLE = """
@@ -16,6 +17,29 @@ text { font: 13px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #22262
 rect { fill: #fbfaf7 }
 """
 TITLE = 34
+
+
+HEAD = "| work | ours | peer | times the peer | wanted |\n|---|---:|---|---:|---|\n"
+TIMES = re.compile(r"([\d,]+/s), ([\d.,]+) x the peer's ([\d,]+/s); (.*) wanted")
+SHARE = re.compile(r"([\d.]+%) of a step is spent waiting; (.*) wanted; (.*)")
+
+
+def renew(page: Path, rows: Sequence[Row], machine: str) -> None:
+    """Put the rows into the place of the table of a page, and the machine into its line below the command."""
+    before, _, rest = page.read_text().partition("<!-- figures -->\n")
+    after = rest.partition("<!-- end -->")[2]
+    lines = "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows)
+    page.write_text(f"{before}<!-- figures -->\n{machine}\n\n{HEAD}{lines}<!-- end -->{after}")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    work = row.work.replace("10,000 windows of 32", "windows").replace("10,000 samples", "samples")
+    if found := TIMES.match(row.note):
+        return work, found[1], f"{row.peer}: {found[3]}", found[2], found[4]
+    if found := SHARE.match(row.note):
+        return work, f"{found[1]} waiting", found[3], "", found[2]
+    times = f"{row.peer_s / row.ours_s:.2f}" if row.peer_s else ""
+    return work, f"{row.ours_s:.3g} s", f"{row.peer}: {row.peer_s:.3g} s" if row.peer_s else "", times, row.note
 
 
 def draw(charted: Mapping[str, Sequence[tuple[str, float]]], place: Path) -> None:

@@ -49,12 +49,15 @@ class Played:
         return EpisodeDataset.of(Workspace(self.root, storage).dataset("atari", self.game, NAME))
 
 
-def played(root: str, megabytes: float, render: bool = False, games: tuple[str, ...] = GAMES) -> list[Played]:
-    """Games of which so many megabytes of grey screens of 84 x 84 are there in all, in zarr and in bin."""
+def played(root: str, megabytes: float, games: tuple[str, ...] = GAMES) -> list[Played]:
+    """Games of which so many megabytes of grey screens of 84 x 84 are there in all, in zarr and in bin.
+
+    Of the first one there are screens in colour, too.
+    """
     states = int(megabytes * 1e6 / FRAME / len(games))
     for game in games:
         for storage in ("zarr", "bin"):
-            _collect(root, game, storage, states, render and storage == "zarr")
+            _collect(root, game, storage, states, render=game == games[0] and storage == "zarr")
     return [Played(root, game) for game in games]
 
 

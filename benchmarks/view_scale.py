@@ -63,7 +63,7 @@ def startup_rows(root: str, repeats: int = 3) -> list[Row]:
     """A view of a million episodes, short ones and an Atari game's in 100,000 parts, in a new process each time."""
     rows = []
     for what, name, parts, episodes, length, frame, window in (
-        ("1,000,000 short episodes", "short-v1", 100, 10_000, 1, (9,), 1),
+        ("1,000,000 short episodes", "short-v1", 100, 10_000, 1, (4, 4), 1),
         ("1,000,000 Atari episodes in 100,000 parts", "atari-v1", 100_000, 10, 10, (84, 84), 8),
     ):
         dataset = made(root, name, parts, episodes, length, frame)

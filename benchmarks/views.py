@@ -3,12 +3,13 @@
     python -m benchmarks.views --megabytes 300 --data FOLDER --only in_process workers
 
 FOLDER keeps the games that are played for it and the large datasets that are made; without it that is done anew.
-docs/loading.md shows the figures, `--svg docs/loading.svg` draws them.
+`--docs` writes the table and the plot of docs/loading.md anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 import tempfile
 import time
@@ -21,16 +22,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, print_table
+from benchmarks.view_chart import draw, renew
 from benchmarks.view_data import Played, exported, jpegs_of, played
 from benchmarks.view_peers import frames_by_lance, windows_by, write_lance
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.machine.memory import keep_freed_memory
+from pipeline.machine.threads import available_cores
 from pipeline.views.bench_places import FIELDS
 from pipeline.views.bench_readers import ArrayReader, Draws, by_tensorstore, by_zarr_python, memory_mapped
 from pipeline.views.bench_training import Trainer
 from pipeline.views.loader import Loader
 from pipeline.views.windows import Windows
 from tests.interop.side import run_by, tool
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 LENGTH, SIZE = 32, 128
 WINDOWS = 10_000
@@ -237,23 +242,25 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 @contextmanager
-def prepared(megabytes: float, data: str | None, only: tuple[str, ...]) -> Iterator[Bench]:
+def prepared(megabytes: float, data: str | None) -> Iterator[Bench]:
     """The games, in a folder that is kept where one is named; what else is made lies in one that is removed."""
     with ExitStack() as stack:
         root = data or stack.enter_context(tempfile.TemporaryDirectory())
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=root))
-        yield Bench(played(root, megabytes, render="frames" in (only or PARTS)), Path(folder))
+        games = played(root, megabytes)
+        yield Bench(games, Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root))))
 
 
-def measure(megabytes: float = 2_000, data: str | None = None, only: tuple[str, ...] = (), svg: str = "") -> list[Row]:
-    """The rows of each part."""
+def measure(
+    megabytes: float = 2_000, data: str | None = None, only: tuple[str, ...] = (), docs: bool = False
+) -> list[Row]:
+    """The rows of each part; with `docs` they become the table and the plot of docs/loading.md."""
     keep_freed_memory()  # as run.py does
-    with prepared(megabytes, data, only) as bench:
+    with prepared(megabytes, data) as bench:
         rows = [each for name in only or PARTS for each in PARTS[name](bench)]
-    if svg:
-        from benchmarks.view_chart import draw
-
-        draw(bench.charted, Path(svg))
+    if docs:
+        cores = f"{available_cores()} cores, {platform.machine()}, Python {platform.python_version()}"
+        renew(DOCS / "loading.md", rows, f"{cores}, {megabytes:,.0f} MB of frames:")
+        draw(bench.charted, DOCS / "loading.svg")
     return rows
 
 
@@ -262,6 +269,6 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", default=(), choices=PARTS)
     parser.add_argument("--megabytes", type=float, default=2_000, help="of both games together; 300 for trying it out")
     parser.add_argument("--data", help="a folder that keeps the games that are played")
-    parser.add_argument("--svg", default="", help="a file for the plot")
+    parser.add_argument("--docs", action="store_true", help="write the table and the plot of docs/loading.md anew")
     given = parser.parse_args()
-    print_table(measure(given.megabytes, given.data, tuple(given.only), given.svg))
+    print_table(measure(given.megabytes, given.data, tuple(given.only), given.docs))
