@@ -162,9 +162,7 @@ def _made_and_kept(artifact: Artifact, identity: str = "", check: bool = True) -
 
 
 def _keep(index: DatasetIndex) -> None:
-    later = {
-        name: array for name, array in index.arrays.items() if name in ("file_names", "file_sizes", "file_digests")
-    }
+    later = {name: array for name, array in index.arrays.items() if name in ("file_sizes", "file_digests")}
     checked = {name: array for name, array in index.arrays.items() if name not in later}
     for path in hidden_places(index.folder, INDEX):
         try:

@@ -104,6 +104,14 @@ def test_a_damaged_or_stale_index_is_made_again(own):
     assert not mend_index(older)
 
 
+def test_an_index_that_names_other_files_is_made_again(own):
+    place, names = hidden_beside(own.path, INDEX), opened_index(own.path).arrays["file_names"].tobytes()
+    data = bytearray(place.read_bytes())
+    data[data.index(names)] ^= 1
+    place.write_bytes(data)
+    assert kept_index(own.path) is None  # otherwise a part may seem to lack an info
+
+
 def test_an_index_that_says_other_things_than_the_parts_is_mended(own):
     kept = opened_index(own.path)
     wanted = kept.lengths.copy()
