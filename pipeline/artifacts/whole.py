@@ -21,7 +21,7 @@ from blake3 import blake3
 from pipeline.artifacts.beside import CHECKED, hidden_beside
 from pipeline.digest import digest_file
 from pipeline.errors import DamagedArtifact
-from pipeline.machine.files import read_json, write_atomic
+from pipeline.machine.files import folder_identity, read_json, write_atomic
 
 Files = Mapping[str, Mapping[str, Any]]
 """Size and checksum by the path below an artifact's folder, as its manifest lists them."""
@@ -75,28 +75,33 @@ class OneByOne:
         self._known: dict[str, Any] | None = None
         self._learnt: dict[str, str] = {}
         self._kept = time.monotonic()
-        self._whole: set[str] = set()
+        self._whole: dict[str, tuple[int, int] | None] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OneByOne, (self._folder,)
 
     def damage(self, group: str, files: Callable[[], Files]) -> list[str]:
-        """The files of a group that are missing or changed; those of a group that was whole are not looked at again."""
-        if group in self._whole:
+        """The files of a group that are missing or changed.
+
+        Those of a group that was whole are not looked at again, unless its folder is another one: an artifact may be
+        made anew under its name.
+        """
+        if self.is_whole(group):
             return []
+        identity = folder_identity(f"{self._folder}/{group}")
         if self._known is None:
             self._known = _remembered(self._folder)
             atexit.register(self.keep)
         if wrong := _damage(self._folder, group, files(), self._known, self._learnt):
             return wrong
-        self._whole.add(group)
+        self._whole[group] = identity
         if self._learnt and time.monotonic() - self._kept > KEPT_EVERY_S:
             self.keep()
         return []
 
     def is_whole(self, group: str) -> bool:
-        """Whether a group was found whole here."""
-        return group in self._whole
+        """Whether a group was found whole here, in the folder that is there now."""
+        return group in self._whole and self._whole[group] == folder_identity(f"{self._folder}/{group}")
 
     def keep(self) -> None:
         """Remember for other processes what was found whole since the last time."""

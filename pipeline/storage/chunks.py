@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 
 from pipeline.errors import DamagedArtifact
+from pipeline.machine.files import folder_identity
 from pipeline.storage.cold import will_need_file
 from pipeline.storage.decoding import CRC_BYTES, decompress, gives_its_crc
 from pipeline.storage.layout import ChunkLayout
@@ -25,6 +26,7 @@ class ChunkedRows:
 
     def __init__(self, path: str, layout: ChunkLayout) -> None:
         self.path, self.layout = path, layout
+        self.identity = folder_identity(path)
         self.places: dict[int, UInt[np.ndarray, "chunks 2"]] = {}
 
     @property
@@ -78,6 +80,8 @@ class ChunkFile:
                     self._open = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
                 except FileNotFoundError:
                     return False
+                if folder_identity(self._array.path) != self._array.identity:
+                    raise DamagedArtifact(f"{self._array.path} was made anew since it was opened. Open it again.")
             return True
 
     @property

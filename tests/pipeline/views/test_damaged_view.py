@@ -1,6 +1,7 @@
 """A dataset that is damaged while a view of it is open: an error that names file and command, in the trainer, too."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -54,3 +55,35 @@ def test_damage_that_a_forked_worker_meets_reaches_the_trainer(opened):
     loader = torch.utils.data.DataLoader(view, batch_size=200, num_workers=1, multiprocessing_context="fork")
     with pytest.raises(DamagedArtifact, match=MAKE):
         list(loader)
+
+
+@pytest.mark.parametrize("storage", [storage.name for storage in storages()])
+@pytest.mark.parametrize("fields", [("reward",), ("observation/wide",), ("observation/image",)])
+def test_what_was_made_anew_under_the_name_of_an_open_dataset_is_not_read_as_if_it_were_that(
+    tmp_path, rng, storage, fields
+):
+    def made():
+        episode = episode_of(rng, 60)
+        pictures = rng.integers(0, 255, (61, 40, 40), np.uint8)
+        steps = {**episode.steps, "observation/image": pictures, "observation/wide": pictures[:, :30]}
+        return dataclasses.replace(episode, steps=steps)
+
+    workspace = Workspace(tmp_path, storage)
+    first, second = [made()], [made()]
+    dataset = stored(workspace, first)
+    view = Windows.of(dataset, length=1, fields=fields, seed=None)
+    dataset.index.require_part(0)  # as for another array of it
+    if fields == ("observation/image",):
+        view.batch(np.arange(3))
+    shutil.move(dataset.artifact.path, tmp_path / "aside")
+    stored(workspace, second)
+    try:
+        rows = view.batch(np.arange(60))[fields[0]]
+    except DamagedArtifact:
+        rows = None
+    shutil.rmtree(dataset.artifact.path)
+    shutil.move(tmp_path / "aside", dataset.artifact.path)
+    again = Windows(workspace, LISTED, length=1, fields=fields, seed=None).batch(np.arange(60))[fields[0]]
+    for each in (rows, again):
+        if each is not None:
+            np.testing.assert_array_equal(each[:, 0], first[0].steps[fields[0]][:60].astype(each.dtype))
