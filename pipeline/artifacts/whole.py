@@ -58,6 +58,17 @@ def damage_in(folder: Path, groups: Mapping[str, Files], fresh: bool = False) ->
     return found
 
 
+def remember_written(folder: Path, groups: Mapping[str, Files]) -> None:
+    """Remember groups whose checksums were taken when they were written here: so their reader need not take them again.
+
+    Files that are younger than a tick are left out, and so are those that are otherwise already.
+    """
+    stamps = {group: _stamp(folder, files) for group, files in groups.items()}
+    made = {group: stamp for group, (stamp, newest, wrong) in stamps.items() if not wrong and _is_settled(newest)}
+    if made:
+        _remember(folder, _remembered(folder) | made)
+
+
 def changed_in(folder: Path, files: Files) -> list[str]:
     """The files that are missing or changed. All are read now: what a few small ones hold, no stamp remembers."""
     wrong = [why for name, record in sorted(files.items()) if (why := _looked_at(folder, name, record)[1])]

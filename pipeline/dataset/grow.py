@@ -13,7 +13,7 @@ from pipeline.artifacts.artifact import MANIFEST, PARTS, WHOLE_SOURCE, Artifact,
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import ArtifactStore, artifact_in_place, same_content
-from pipeline.artifacts.whole import damage_in
+from pipeline.artifacts.whole import damage_in, remember_written
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.indexing import keep_index
@@ -264,10 +264,17 @@ def commit(
     if existing:
         manifest.write(folder)
         draft.discard()
-        keep_index(Artifact(folder, manifest))
+        _keep_beside(Artifact(folder, manifest), writer)
         return
     manifest.write(folder)
     sync_tree(folder)
     draft.commit()
-    keep_index(Artifact(draft.final, manifest))
+    _keep_beside(Artifact(draft.final, manifest), writer)
     (draft.final / IDENTITY).unlink()  # last: a draft without it would not be taken over after a kill
+
+
+def _keep_beside(dataset: Artifact, writer: DatasetWriter) -> None:
+    """What readers would have to find out again: where episodes lie, and that the parts just written are whole."""
+    written = {f"{PARTS}/{name}" for name in writer.files}
+    remember_written(dataset.path, {group: files for group, files in dataset.groups().items() if group in written})
+    keep_index(dataset)

@@ -2,13 +2,15 @@
 
 import pytest
 
+from pipeline.artifacts import whole
 from pipeline.artifacts.artifact import EPISODES, Spec
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.grow import EPISODES_FORMAT, WHOLE_SOURCE, Noticed, grow
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.digest import combine
+from pipeline.digest import combine, digest_file
 from pipeline.errors import DamagedArtifact, DigestMismatch, IdentityMismatch, InvalidInput
+from tests.conftest import collected, toy_domain
 from tests.pipeline.dataset.made import made
 
 ALL = made(12)
@@ -104,3 +106,16 @@ def test_a_source_without_episodes_leaves_nothing_and_says_why(store):
     with pytest.raises(InvalidInput, match=r"(?s)No episode came for toy/corner.*odd"):
         grow(store, spec(), Amount(episodes=3), Source([]).fill)
     assert store.get(spec()) is None
+
+
+def test_what_was_just_written_is_not_read_again_for_its_checksums_but_a_change_is_found(workspace, monkeypatch):
+    monkeypatch.setattr(whole, "TICK_NS", 0)  # as if the parts had been written a moment ago
+    read = []
+    monkeypatch.setattr(whole, "digest_file", lambda path: read.append(path) or digest_file(path))
+    artifact = collected(toy_domain(), workspace, episodes=2)
+    assert len(EpisodeDataset.of(artifact)) == 2
+    assert [path for path in read if "steps" in path.parts] == []
+    changed = next(path for path in (artifact.path / "parts").rglob("*") if path.is_file() and path.stat().st_size > 99)
+    changed.write_bytes(bytes(changed.stat().st_size))
+    with pytest.raises(DamagedArtifact, match="other bytes"):
+        EpisodeDataset.of(artifact)
