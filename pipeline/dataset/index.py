@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn
 
 import numpy as np
@@ -233,7 +234,9 @@ class DatasetIndex:
 
     def _damaged(self) -> DamagedArtifact:
         path = hidden_beside(self.folder, INDEX)
-        return DamagedArtifact(f"The index {path} is damaged. It is made again where it is removed.", f"rm {path}")
+        return DamagedArtifact(
+            f"The index {path} is damaged. It is made again where it is removed.", f"rm {quote(str(path))}"
+        )
 
     @cached_property
     def _checks(self) -> OneByOne:

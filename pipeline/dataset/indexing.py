@@ -41,8 +41,8 @@ LONG = 500
 READ = (ENDS, *(f"episodes/{name}" for name in ONCE))
 """The arrays of a part that an index is made of."""
 
-LATER = ("file_names", "file_sizes", "file_digests", "digest")
-"""Long arrays that are checked where they are used: by `part_checks`, and by the digest of all episodes."""
+LATER = ("file_sizes", "file_digests")
+"""Long arrays that are checked where they are used, by `part_checks`."""
 
 MARKERS = ("zarr.json", "shapes.json", "episodes/zarr.json")
 
@@ -162,7 +162,7 @@ def _made_and_kept(artifact: Artifact, identity: str = "", check: bool = True) -
 
 
 def _keep(index: DatasetIndex) -> None:
-    later = {name: array for name, array in index.arrays.items() if name in ("file_sizes", "file_digests")}
+    later = {name: array for name, array in index.arrays.items() if name in LATER}
     checked = {name: array for name, array in index.arrays.items() if name not in later}
     for path in hidden_places(index.folder, INDEX):
         try:

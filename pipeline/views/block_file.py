@@ -6,6 +6,7 @@ record is filled again, so a kill, a power cut, or another dataset under the sam
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -58,7 +59,7 @@ class BlockFile:
         self._file = self._opened(path)
         try:
             if os.fstat(self._file).st_size < (size := DATA_AT + rows * row.nbytes):
-                os.posix_fallocate(self._file, size - 1, 1)  # as long as that, and never shorter: others may be at it
+                _lengthen(self._file, size)
             mapped = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
         except OSError:
             os.close(self._file)
@@ -124,6 +125,19 @@ class BlockFile:
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _lengthen(file: int, size: int) -> None:
+    """Make a file that long, and never shorter: another process may make it longer, or fill it, at the same time."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, size - 1, 1)
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)  # macOS, where all processes come this way
+    try:
+        if os.fstat(file).st_size < size:
+            os.ftruncate(file, size)
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _write(file: int, data: Any, place: int) -> None:

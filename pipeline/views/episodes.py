@@ -46,6 +46,11 @@ class Episodes(View):
             storage: as of `Windows`.
 
     Raises UnknownName for a field that there is not, InvalidInput for settings that contradict each other.
+
+    >>> episodes = Episodes("outputs", "metaworld/assembly/scripted-v1")  # doctest: +SKIP
+    >>> batch = episodes.batch(np.arange(16))  # doctest: +SKIP
+    >>> batch["observation"].shape == (16, batch["length"].max(), 39)  # doctest: +SKIP
+    True
     """
 
     def __init__(

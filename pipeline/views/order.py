@@ -59,10 +59,8 @@ class Order:
             if seed is None:
                 raise InvalidInput("weights= draws samples at random, so it needs a seed, such as seed=0.")
             checked = checked_weights(weights, len(ends), "episodes")
-            self._cumulative, self._digest = (
-                _cumulative(checked, np.diff(ends, prepend=0)),
-                combine([checked.tobytes()]),
-            )
+            self._cumulative = _cumulative(checked, np.diff(ends, prepend=0))
+            self._digest = combine([checked.tobytes()])
         if seed is not None:
             check_count("seed", seed, 0)
             self._key = seed_key(seed)

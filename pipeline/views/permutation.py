@@ -130,9 +130,8 @@ def _draw(
                 high = middle
             else:
                 low = middle + 1
-        while (
-            low > 0 and cumulative[low] == cumulative[low - 1]
-        ):  # by rounding, at the very end, beyond the last weight
+        # By rounding, what was drawn may lie beyond the last weight: then the last episode that has one is it.
+        while low > 0 and cumulative[low] == cumulative[low - 1]:
             low -= 1
         begin = ends[low - 1] if low > 0 else 0
         share = np.float64(_mixed(state + _SPREAD + _SPREAD) >> np.uint64(11)) * 2.0**-53

@@ -7,12 +7,12 @@ So each such array is decoded once, block by block as its rows are asked for, fo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -45,6 +45,20 @@ RowsBetween = Callable[[int, int], tuple[int, Shaped[np.ndarray, "rows ..."]]]
 log = logging.getLogger(__name__)
 
 
+class _Held(NamedTuple):
+    """The rows as far as they are filled; replaced as a whole, so that threads see what belongs together.
+
+    Attributes:
+        file: that holds them; None where they are in memory alone.
+        array: all rows.
+        ready: the blocks that are filled.
+    """
+
+    file: BlockFile | None
+    array: Shaped[np.ndarray, "rows ..."]
+    ready: Bool[np.ndarray, " blocks"]
+
+
 class MappedArray:
     """One array over all rows of a dataset that owns its parts, in memory as far as it was asked for.
 
@@ -59,10 +73,8 @@ class MappedArray:
         self._owner, self._key, self._row, self._fill = owner, key, row, fill
         self._rows = int(owner.arrays["part_rows"][-1])
         self._block = _block_rows(owner, row)
-        self._file = self._opened()
-        self._ready: Bool[np.ndarray, " blocks"] = np.zeros(-(-self._rows // self._block), np.bool_)
-        self._all_ready = False
-        self._array = self._file.array if self._file else self._in_memory()
+        file, ready = self._opened(), np.zeros(-(-self._rows // self._block), np.bool_)
+        self._held = _Held(file, file.array if file else self._in_memory(), ready)
 
     def read(
         self,
@@ -72,61 +84,69 @@ class MappedArray:
         at: Int64[np.ndarray, " n"],
     ) -> None:
         """Copy the rows [start, start + count) to out[at : at + count], which may have another type of number."""
-        self._require(starts, counts)
-        copy_as(self._array, starts, counts, out, at)
+        copy_as(self._filled(starts, counts), starts, counts, out, at)
 
     def between(self, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
         """The rows [start, stop), as they lie in memory; nobody may write to them."""
-        self._require(np.array([start]), np.array([stop - start]))
-        return self._array[start:stop]
+        return self._filled(np.array([start]), np.array([stop - start]))[start:stop]
 
-    def _require(self, starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> None:
-        """RowsBetween the blocks in which these rows lie, as far as they are not."""
-        if self._all_ready or not len(starts):
-            return
+    def _filled(
+        self, starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]
+    ) -> Shaped[np.ndarray, "rows ..."]:
+        """An array of all rows that has those of these runs. Several threads may ask for it, without a lock."""
+        while True:
+            held = self._held
+            for block in self._missing(held, starts, counts):
+                if not held.ready[block] and held is self._held:  # the one before may have filled it, too
+                    self._make_ready(held, block)
+            if held is self._held:  # otherwise some thread has gone on in memory, where other blocks are filled
+                return held.array
+
+    def _missing(self, held: _Held, starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> Sequence[int]:
+        """The blocks in which these rows lie, as far as they are not filled."""
+        if not len(starts):
+            return ()
         first, last = starts // self._block, np.maximum(starts, starts + counts - 1) // self._block
-        if self._ready[first].all() and self._ready[last].all() and (last - first).max() <= 1:
-            return
-        wanted = np.zeros(len(self._ready) + 1, np.int64)
+        if held.ready[first].all() and held.ready[last].all() and (last - first).max() <= 1:
+            return ()
+        wanted = np.zeros(len(held.ready) + 1, np.int64)
         np.add.at(wanted, first, 1)
         np.add.at(wanted, last + 1, -1)
-        for block in np.flatnonzero((np.cumsum(wanted)[:-1] > 0) & ~self._ready).tolist():
-            if not self._ready[block]:  # the one before may have filled it, too
-                self._make_ready(block)
-        self._all_ready = bool(self._ready.all())
+        return np.flatnonzero((np.cumsum(wanted)[:-1] > 0) & ~held.ready).tolist()
 
-    def _make_ready(self, block: int) -> None:
+    def _make_ready(self, held: _Held, block: int) -> None:
         start, stop = self._between(block)
-        if self._file and self._file.is_filled(block, self._owner.source_of(start, stop)):
-            self._ready[block] = True
+        if held.file and held.file.is_filled(block, self._owner.source_of(start, stop)):
+            held.ready[block] = True
             return
         first, rows = self._fill(start, stop)
         for each in range(-(-first // self._block), -(-(first + len(rows)) // self._block)):
             begin, end = self._between(each)
-            if end <= first + len(rows) and not self._ready[each]:
-                self._keep(each, rows[begin - first : end - first])
+            if end <= first + len(rows) and not held.ready[each] and held is self._held:
+                self._keep(held, each, rows[begin - first : end - first])
 
-    def _keep(self, block: int, rows: Shaped[np.ndarray, "rows ..."]) -> None:
+    def _keep(self, held: _Held, block: int, rows: Shaped[np.ndarray, "rows ..."]) -> None:
         start, stop = self._between(block)
-        if self._file:
+        if held.file:
             try:
-                self._file.fill(block, self._owner.source_of(start, stop), rows)
+                held.file.fill(block, self._owner.source_of(start, stop), rows)
             except OSError as error:
-                self._go_on_in_memory(error)
-        if not self._file:
-            self._array[start:stop] = rows
-        self._ready[block] = True
+                self._go_on_in_memory(held, error)
+                return
+        else:
+            held.array[start:stop] = rows
+        held.ready[block] = True
 
-    def _go_on_in_memory(self, error: OSError) -> None:
+    def _go_on_in_memory(self, before: _Held, error: OSError) -> None:
         log.warning(
             "the decoded rows of %s of %s cannot be kept on disk (%s): each process decodes them into its memory, up "
             "to %s", self._key, self._owner.name, error, human_bytes(self._rows * self._row.nbytes),
         )  # fmt: skip
-        before, ready = self._array, self._ready
-        self._file, self._array = None, self._in_memory()
+        array, ready = self._in_memory(), before.ready.copy()
         for block in np.flatnonzero(ready).tolist():
             start, stop = self._between(block)
-            self._array[start:stop] = before[start:stop]
+            array[start:stop] = before.array[start:stop]
+        self._held = _Held(None, array, ready)
 
     def _in_memory(self) -> Shaped[np.ndarray, "rows ..."]:
         try:

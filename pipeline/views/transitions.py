@@ -69,6 +69,10 @@ class Transitions(View):
 
     Raises UnknownName for a field that there is not, InvalidInput for settings that contradict each other, and where no
     transition is left.
+
+    >>> transitions = Transitions("outputs", "metaworld/assembly/scripted-v1", n_step=3)  # doctest: +SKIP
+    >>> batch = transitions.batch(np.arange(256))  # doctest: +SKIP
+    >>> target = batch["reward"] + batch["bootstrap"] * value(batch["next_observation"])  # doctest: +SKIP
     """
 
     def __init__(

@@ -48,7 +48,12 @@ class Windows(View):
         episodes: the first so many alone.
         storage: `zarr` or `bin`: which of two equal ones is read.
 
-    Raises InvalidInput where no window fits, and for settings that contradict each other.
+    Raises UnknownName for a field that there is not, InvalidInput where no window fits, and for settings that
+    contradict each other.
+
+    >>> windows = Windows("outputs", "atari/pong/random-v1", length=32, frame_stack=4)  # doctest: +SKIP
+    >>> windows.batch(np.arange(128))["observation"].shape  # doctest: +SKIP
+    (128, 32, 4, 84, 84)
     """
 
     def __init__(

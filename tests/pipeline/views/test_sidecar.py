@@ -7,6 +7,8 @@ import pickle
 import shutil
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact
 from pipeline.views import block_file, sidecar
 from pipeline.views.rows import RowReader, discounted_returns
-from pipeline.views.sidecar import SmallRows
+from pipeline.views.sidecar import MappedArray, SmallRows
 from tests.conftest import collected
 from tests.damage import flip_bit
 
@@ -177,6 +179,32 @@ def test_a_full_disk_and_a_folder_that_can_only_be_read_are_gone_around(made, ow
     hidden_beside(owner.folder, ROWS).write_text("no folder can be made here")
     np.testing.assert_array_equal(read(owner, "action"), action)
     assert list(tmp_path.glob("repertoire-*/*.rows/action-*.rows"))
+
+
+def test_threads_that_read_while_the_disk_becomes_full_get_the_rows_all_the_same(made, owner, monkeypatch):
+    action = wanted(made[1], "action")
+    fill, filled = block_file.BlockFile.fill, []
+
+    def full_after_two(self: block_file.BlockFile, *what: object) -> None:
+        filled.append(what)
+        if len(filled) > 2:
+            raise OSError(28, "No space left on device")
+        fill(self, *what)
+
+    monkeypatch.setattr(block_file.BlockFile, "fill", full_after_two)
+    rows = SmallRows(owner).of("action", owner.spec("action"))
+    read_all = partial(read_rows, rows, action)
+    with ThreadPoolExecutor(4) as threads:
+        for out in threads.map(read_all, range(8)):
+            np.testing.assert_array_equal(out, action)
+
+
+def read_rows(rows: MappedArray, like: np.ndarray, seed: int) -> np.ndarray:
+    """All rows, in an order that a seed decides, a few at a time."""
+    out = np.zeros_like(like)
+    for some in np.array_split(np.random.default_rng(seed).permutation(len(like)), 20):
+        rows.read(some, np.ones(len(some), np.int64), out, some)
+    return out
 
 
 def test_damage_of_a_part_is_told_before_its_rows_are_kept(made, owner):
