@@ -198,16 +198,15 @@ def files_of(places: Sequence[Path]) -> list[Path]:
 
 
 def drop_cached(places: Sequence[Path]) -> bool:
-    """Drop files from the page cache; False where they, or the largest of them, stay there all the same."""
-    files = files_of(places)
-    for path in files:
+    """Drop files from the page cache; False where the largest one of the first place stays there all the same."""
+    for path in files_of(places):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(handle)
-    return bool(files) and not _is_cached(max(files, key=lambda path: path.stat().st_size))
+    return not _is_cached(max(files_of(places[:1]), key=lambda path: path.stat().st_size))
 
 
 def _is_cached(path: Path) -> bool:
