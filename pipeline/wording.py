@@ -49,10 +49,10 @@ def number_ranges(numbers: Iterable[int]) -> str:
     return ", ".join("-".join(map(str, ends)) for ends in found)
 
 
-def check_choice(setting: str, value: str, known: Iterable[str]) -> None:
+def check_choice(setting: str, value: object, known: Iterable[str]) -> None:
     """Raises UnknownName where a setting has none of the known values, with the nearest of them."""
     if value not in (names := list(known)):
-        raise unknown_name(setting, value, names)
+        raise unknown_name(setting, str(value), names)
 
 
 def check_type(setting: str, value: object, kind: type | UnionType, meaning: str) -> None:

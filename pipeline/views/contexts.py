@@ -100,6 +100,8 @@ class Contexts(View):
         JAT's, and those of bins whose maker is not known, are taken to be the game's own. Raises InvalidInput for an
         artifact of another kind.
         """
+        if not isinstance(bins, Artifact):
+            raise InvalidInput(f"Contexts are read from bins, such as workspace.find('bins', ...); {bins} is none.")
         if bins.manifest.kind != "bins":
             raise InvalidInput(f"Contexts are read from bins; {bins.path} is of the kind {bins.manifest.kind}.")
         parameters = bins.manifest.parameters

@@ -46,6 +46,11 @@ class Goals:
     def __init__(
         self, shares: str | Mapping[str, float], discount: float, lasts: Int64[np.ndarray, " episodes"], seed: int
     ) -> None:
+        if not isinstance(shares, str | Mapping):
+            raise InvalidInput(
+                f"goals={shares!r} is of the wrong type: it must be a kind of goal, such as 'future', or the shares of "
+                "some, such as {'geometric': 0.8, 'random': 0.2}."
+            )
         self.shares = {shares: 1.0} if isinstance(shares, str) else dict(shares)
         for kind in self.shares:
             check_choice("goals", kind, KINDS)

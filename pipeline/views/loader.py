@@ -121,6 +121,8 @@ class Loader:
 
         Raises InvalidInput for a state of other samples, or of another order: it names what differs.
         """
+        if not isinstance(state, Mapping):
+            raise InvalidInput(f"{state!r} is no state of a Loader. Give what its state_dict() returned.")
         if set(state) != {"version", "epoch", "samples", "view"} or state["version"] != VERSION:
             raise InvalidInput(f"This is no state of a Loader of this version: {sorted(state)}. Begin without it.")
         if differences := _differences(state["view"], self._identity()):

@@ -61,9 +61,18 @@ class Mixture(View):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        if isinstance(views, View | str):
+            raise InvalidInput(
+                f"A Mixture needs a list of views, such as [Windows(...), Windows(...)]; it got {views!r}."
+            )
         self.views, self._buffers = list(views), Buffers()
         if not self.views:
             raise InvalidInput("A Mixture needs views, such as Mixture([Windows(...), Windows(...)]); there is none.")
+        for number, view in enumerate(self.views):
+            if not isinstance(view, View):
+                raise InvalidInput(
+                    f"View {number} of the mixture is none: {view!r}. Make it one, such as Windows(...)."
+                )
         self._check_ranks(world_size)
         self._check_fields()
         self._check_actions()

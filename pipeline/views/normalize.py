@@ -61,6 +61,8 @@ def chosen_statistics(
         return dict(normalize)
     if isinstance(normalize, str):
         raise InvalidInput(f"normalize={normalize!r} is a text. Name arrays in a list: normalize=({normalize!r},).")
+    if not isinstance(normalize, Iterable):
+        raise InvalidInput(f"normalize={normalize!r} names no arrays. Name them in a list: normalize=('observation',).")
     arrays = {_array_of(field) for field in fields}
     for name in normalize:
         if not any(name == array or array.startswith(f"{name}/") or name.startswith(f"{array}/") for array in arrays):

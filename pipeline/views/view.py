@@ -12,6 +12,7 @@ from jaxtyping import Int64, Shaped
 
 from pipeline.views.collate import SampleList, know_samples
 from pipeline.views.order import Order
+from pipeline.wording import check_count
 
 Samples = dict[str, Shaped[np.ndarray, "n ..."]]
 """Arrays of n samples by the name of their field."""
@@ -56,9 +57,12 @@ class View(ABC):
         `batch` goes by its numbers alone. Worker processes that outlive an epoch do not see it; `Loader` needs no such
         call.
         """
+        check_count("epoch", epoch, 0)
         self._epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        if not hasattr(index, "__index__"):
+            raise TypeError(f"{self}[{index!r}]: give an integer, a sample's number; many at once: view.batch([0, 1])")
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f"sample {number} of {self}, which has {len(self):,}")

@@ -196,6 +196,13 @@ class ViewContract:
         same_batch(later[3], view.__getitems__([2 * epoch + 3])[0])
         same_batch(later.batch(np.array([1, 4])), view.batch(np.array([1, 4])))  # by its numbers alone
 
+    def test_a_number_that_is_none_is_refused_with_what_to_do(self, shelf: Shelf):
+        view = self.of(shelf)
+        with pytest.raises(TypeError, match=r"slice\(0, 3, None\)\]: .*view\.batch"):
+            view[0:3]  # type: ignore[index]
+        with pytest.raises(InvalidInput, match="epoch=-1 must be at least 0"):
+            view.set_epoch(-1)
+
     @pytest.mark.parametrize("world_size", [2, 3])
     def test_ranks_share_an_epoch_without_overlap_and_leave_out_what_does_not_divide(
         self, shelf: Shelf, world_size: int

@@ -104,6 +104,8 @@ def test_artifacts_other_than_bins_are_refused(prepared):
     root, _ = prepared
     with pytest.raises(InvalidInput, match="are read from bins; .* is of the kind retrieval"):
         Contexts.of(Workspace(str(root)).find("retrieval", "toy/corner"))
+    with pytest.raises(InvalidInput, match=r"from bins, such as workspace\.find\('bins', .*toy/corner.* is none"):
+        Contexts.of(Workspace(str(root))["toy/corner/scripted-v1"])
 
 
 def test_a_copy_for_a_worker_has_no_open_file_and_the_same_items(folder):

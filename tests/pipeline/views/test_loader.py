@@ -111,6 +111,8 @@ def test_a_state_of_other_samples_is_refused_and_the_difference_named():
         Loader(Numbered(COUNT, seed=1), 8).load_state_dict(state)
     with pytest.raises(InvalidInput, match=r"places is 53 there and 54 here; samples is 53 there and 54 here"):
         Loader(Numbered(COUNT + 1), 8).load_state_dict(state)
+    with pytest.raises(InvalidInput, match=r"None is no state of a Loader\. Give what its state_dict\(\) returned"):
+        Loader(Numbered(COUNT), 8).load_state_dict(None)
     with pytest.raises(InvalidInput, match=r"no state of a Loader of this version: \['epoch'\]"):
         Loader(Numbered(COUNT), 8).load_state_dict({"epoch": 1})
 

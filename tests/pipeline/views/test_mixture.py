@@ -181,6 +181,10 @@ def test_a_mixture_of_mixtures_counts_all_tasks(workspace):
 
 def test_views_that_differ_are_refused_with_what_to_do(workspace):
     corner, maze = views_of(workspace)
+    with pytest.raises(InvalidInput, match=r"needs a list of views, .*; it got Windows\(toy/corner"):
+        Mixture(corner)
+    with pytest.raises(InvalidInput, match=r"View 1 of the mixture is none: 'toy/maze/scripted-v1'\. Make it one"):
+        Mixture([corner, "toy/maze/scripted-v1"])
     with pytest.raises(InvalidInput, match=r"there is none"):
         Mixture([])
     longer = views_of(workspace, length=3)[1]

@@ -108,6 +108,7 @@ def test_what_cannot_be_normalised_is_said(dataset, tmp_path):
     for normalize, wrong in (
         (("acton",), "of which this view has no field"),
         (("mask",), "There is no step array of .* named mask"),
+        (True, r"normalize=True names no arrays\. Name them in a list"),
         ("reward", r"is a text.*normalize=\('reward',\)"),
     ):
         with pytest.raises(InvalidInput, match=wrong):

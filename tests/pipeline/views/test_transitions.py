@@ -136,6 +136,7 @@ def test_pictures_of_both_ends_can_be_had(drawn):
         ({"goal_reward": "sparse"}, "goals='future'"),
         ({"goals": "future", "goal_reward": "dense"}, "sparse"),
         ({"goals": "past"}, "geometric"),
+        ({"goals": ["future"]}, "or the shares of some"),
         ({"goals": {"future": 0.5}}, "add up to 1"),
         ({"goals": {"future": 1.5, "final": -0.5}}, "not negative"),
         ({"goals": {}}, "add up to 1"),

@@ -61,7 +61,13 @@ def test_a_window_longer_than_every_episode_is_refused_with_what_fits(shelf):
 
 @pytest.mark.parametrize(
     ("setting", "word"),
-    [({"length": 0}, "length=0"), ({"skip": 0}, "skip=0"), ({"padding": "both"}, "left"), ({"length": True}, "length")],
+    [
+        ({"length": 0}, "length=0"),
+        ({"skip": 0}, "skip=0"),
+        ({"padding": "both"}, "left"),
+        ({"padding": True}, "left"),
+        ({"length": True}, "length"),
+    ],
 )
 def test_settings_that_are_none_are_refused_by_name(shelf, setting, word):
     with pytest.raises(InvalidInput, match=word):
