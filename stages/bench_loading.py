@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,8 +29,9 @@ from pipeline.fingerprint import canonical
 from pipeline.machine.files import write_atomic, write_json
 from pipeline.machine.progress import progress
 from pipeline.machine.provenance import Stopwatch
+from pipeline.machine.threads import available_cores
 from pipeline.report.index import FIGURES, INDEX, PAGE
-from pipeline.report.loading import COLUMNS, LoadingFigures, loading_cells, loading_page, machine_words
+from pipeline.report.loading import COLUMNS, LoadingFigures, busy_words, loading_cells, loading_page, machine_words
 from pipeline.views.bench_places import READERS, LoadingData, leading
 from pipeline.views.bench_run import LoadingBench
 
@@ -101,7 +103,7 @@ def run(
     spec = Spec(domain.name, task, KIND, FORMAT, settings, parents)
     limited = replace(artifact, episodes=count)
 
-    stopwatch = Stopwatch()
+    stopwatch, busy = Stopwatch(), busy_words(os.getloadavg()[0], available_cores())
     bench = LoadingBench(batch_size, workers, float(seconds), cold, train)
 
     label, wanted = f"{domain.name}/{task}", only or READERS
@@ -114,7 +116,8 @@ def run(
     read = EpisodeDataset.of(limited)
     figures = LoadingFigures(
         read.name, read.digest(), read.states, settings, machine_words(), [each.as_json() for each in bench.rows],
-        [(each.name, each.why) for each in bench.left_out], share.made, bench.step_seconds, bench.device,
+        [(each.name, each.why) for each in bench.left_out], [*busy, *share.made],
+        bench.step_seconds, bench.device,
     )  # fmt: skip
     _show(figures)
     made = workspace.build(spec, partial(_write, figures), stopwatch=stopwatch)

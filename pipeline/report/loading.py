@@ -75,6 +75,16 @@ def machine_words() -> str:
     return f"{available_cores()} cores of {os.cpu_count()}, {platform.machine()}, Python {platform.python_version()}"
 
 
+def busy_words(load: float, cores: int) -> list[str]:
+    """A sentence where others were at work on this machine before the run: `load` processes wanted its cores."""
+    if load <= cores / 2:
+        return []
+    return [
+        f"This machine was busy before the run began (load {load:.1f} on {how_many(cores, 'cores')}): the figures say "
+        "little. Measure again when it is idle, with a longer stage.bench_loading.seconds."
+    ]
+
+
 def loading_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """What a line of the table shows of a measurement, one text for each of `COLUMNS`."""
     return (
@@ -124,7 +134,7 @@ def loading_page(figures: LoadingFigures) -> str:
 {escape(str(figures.settings["measured"]))}</p>
 <p>{escape(figures.what())} {escape(figures.step())}</p>
 </header>
-<div class="charts">{charts}</div>
+<div class="charts wide">{charts}</div>
 <h2>All figures</h2>
 {_table(figures.rows)}
 <p class="soft">MB/s counts the bytes of the batches. Bytes/step are all files of the dataset over its states. Waiting

@@ -13,6 +13,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, InvalidInput, UnknownName
+from pipeline.report.loading import busy_words
 from pipeline.views.bench import PlaceFeed, ViewFeed, measured
 from pipeline.views.bench_places import FIELDS, READERS, LeftOut, LoadingData, leading
 from pipeline.views.bench_readers import Draws
@@ -106,6 +107,13 @@ def test_a_run_prints_a_table_keeps_the_figures_and_removes_its_copies(root: Pat
     assert {path.name for path in root.iterdir()} == before
     assert sorted(path.name for path in artifact.path.parent.iterdir()) == [artifact.path.name]
     verify.run(domain=toy_domain(), only="corner", workspace=Workspace(str(root)), audit=None, workers=1)
+
+
+@pytest.mark.parametrize(("load", "found"), [(1.0, []), (7.36, ["load 7.4 on 2 cores"])])
+def test_a_busy_machine_is_said_to_be_busy(load: float, found: list[str]):
+    said = busy_words(load, 2)
+    assert len(said) == len(found)
+    assert all(words in sentence for words, sentence in zip(found, said, strict=True))
 
 
 def test_every_run_measures_anew(root: Path):
