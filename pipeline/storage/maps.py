@@ -49,6 +49,21 @@ class MappedRows:
             _library().munmap(self.address, self._size)
 
 
+class MappedBytes:
+    """The first bytes of an open file, mapped for reading until no array refers to them: `np.asarray` makes one.
+
+    The file may be closed then. Raises OSError where the system allows no more maps.
+    """
+
+    def __init__(self, file: int, size: int) -> None:
+        self._address, self._size = _mapped(file, size), size
+        self.__array_interface__ = {"version": 3, "typestr": "|u1", "shape": (size,), "data": (self._address, True)}
+
+    def __del__(self) -> None:
+        if hasattr(self, "_address"):
+            _library().munmap(self._address, self._size)
+
+
 def _mapped(file: int, size: int) -> int:
     address: int = _library().mmap(None, size, PROT_READ, MAP_SHARED, file, 0)
     if address == FAILED:

@@ -6,12 +6,13 @@ record is filled again, so a kill, a power cut, or another dataset under the sam
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import mmap
 import os
 import struct
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from blake3 import blake3
 from jaxtyping import Shaped
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.storage.maps import MappedBytes
 
 MAGIC = b"repertoire rows 1\n".ljust(32)
 RECORDS_AT = 4096
@@ -31,6 +33,8 @@ RECORD = struct.Struct("<II16s8s")
 
 DATA_AT = RECORDS_AT + 4 * 2**20
 """Where the rows begin. Nothing is stored of the records of blocks that are not filled: the file has holes."""
+
+READ_AND_WRITE = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 MOST_BLOCKS = (DATA_AT - RECORDS_AT) // RECORD.size
 
@@ -56,24 +60,24 @@ class BlockFile:
             raise OSError(f"{path} would have more than {MOST_BLOCKS} blocks")
         self._head = MAGIC + identity + struct.pack("<QQ", row.nbytes, block)
         self._row_bytes, self._block, self._rows = row.nbytes, block, rows
-        self._file = self._opened(path)
+        self._path = path
+        file = self._begun()
         try:
-            if os.fstat(self._file).st_size < (size := DATA_AT + rows * row.nbytes):
-                _lengthen(self._file, size)
-            mapped = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
-        except OSError:
-            os.close(self._file)
-            raise
-        flat = np.frombuffer(mapped, row.dtype, rows * int(np.prod(row.shape, dtype=np.int64)), DATA_AT)
-        self.array: Shaped[np.ndarray, "rows ..."] = flat.reshape(rows, *row.shape)
-
-    def __del__(self) -> None:
-        with suppress(AttributeError, OSError):
-            os.close(self._file)
+            if (status := os.fstat(file)).st_size < (size := DATA_AT + rows * row.nbytes):
+                _lengthen(file, size)
+            self._inode = status.st_dev, status.st_ino
+            mapped = np.asarray(MappedBytes(file, size))
+        finally:
+            os.close(file)
+        self.array: Shaped[np.ndarray, "rows ..."] = mapped[DATA_AT:].view(row.dtype).reshape(rows, *row.shape)
 
     def is_filled(self, block: int, source: bytes) -> bool:
         """Whether a block holds what was made from `source`; reads all of it."""
-        record = os.pread(self._file, RECORD.size, self._record_at(block))
+        with suppress(OSError), self._opened() as file:
+            return self._is_right(os.pread(file, RECORD.size, self._record_at(block)), block, source)
+        return False
+
+    def _is_right(self, record: bytes, block: int, source: bytes) -> bool:
         if len(record) < RECORD.size:
             return False
         rows, checksum, of, check = RECORD.unpack(record)
@@ -85,10 +89,11 @@ class BlockFile:
     def fill(self, block: int, source: bytes, rows: Shaped[np.ndarray, "rows ..."]) -> None:
         """Write the rows of a block, then its record. Raises OSError where the disk is full."""
         data = np.ascontiguousarray(rows).tobytes()
-        _write(self._file, data, DATA_AT + block * self._block * self._row_bytes)
         record = RECORD.pack(len(rows), google_crc32c.value(data), source, bytes(8))
         record = record[:-8] + self._check(record, block)
-        _write(self._file, record, self._record_at(block))
+        with self._opened() as file:
+            _write(file, data, DATA_AT + block * self._block * self._row_bytes)
+            _write(file, record, self._record_at(block))
 
     def _between(self, block: int) -> tuple[int, int]:
         return block * self._block, min((block + 1) * self._block, self._rows)
@@ -99,11 +104,24 @@ class BlockFile:
     def _check(self, record: bytes, block: int) -> bytes:
         return blake3(record[:-8] + block.to_bytes(8, "little") + self._head).digest(8)
 
-    def _opened(self, path: Path) -> int:
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file that is mapped, open for a while: of many datasets there are more than a process may keep open."""
+        file = os.open(self._path, READ_AND_WRITE)
+        try:
+            status = os.fstat(file)
+            if (status.st_dev, status.st_ino) != self._inode:
+                raise FileNotFoundError(errno.ENOENT, "it was replaced", str(self._path))
+            yield file
+        finally:
+            os.close(file)
+
+    def _begun(self) -> int:
         """The open file: the one that is there, if it is of these rows, or a new one."""
+        path = self._path
         for _ in range(3):
             with suppress(FileNotFoundError):
-                file = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+                file = os.open(path, READ_AND_WRITE)
                 if os.pread(file, len(self._head), 0) == self._head:
                     return file
                 os.close(file)

@@ -207,6 +207,18 @@ def read_rows(rows: MappedArray, like: np.ndarray, seed: int) -> np.ndarray:
     return out
 
 
+def test_decoded_rows_keep_no_file_open_and_one_that_was_replaced_is_left(made, owner):
+    action = wanted(made[1], "action")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    rows = [SmallRows(owner).of("action", owner.spec("action")) for _ in range(20)]
+    np.testing.assert_array_equal(rows[0].between(0, 40), action[:40])
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    shutil.rmtree(hidden_beside(owner.folder, ROWS))
+    np.testing.assert_array_equal(read(owner, "action"), action)  # another file of that name
+    for each in rows[:2]:
+        np.testing.assert_array_equal(each.between(0, len(action)), action)
+
+
 def test_damage_of_a_part_is_told_before_its_rows_are_kept(made, owner):
     files = [path for path in (owner.folder / "parts").rglob("*") if path.is_file() and "action" in str(path)]
     for path in files:
