@@ -175,7 +175,10 @@ def _mapped_pieces(loan: Loan) -> mmap.mmap:
     pieces = _workers[loan.token].pieces
     memory = pieces.get(loan.number)
     if memory is None or len(memory) != loan.size:
-        file = loan.file.detach()
+        try:
+            file = loan.file.detach()
+        except (ConnectionError, EOFError, FileNotFoundError) as error:  # the server of files in the worker is gone
+            raise RuntimeError(f"DataLoader worker (pid {loan.process}) exited unexpectedly") from error
         try:
             memory = pieces[loan.number] = mmap.mmap(file, loan.size, mmap.MAP_SHARED | _POPULATE, **_WITHOUT_FILE)
         finally:

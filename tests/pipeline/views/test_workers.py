@@ -187,3 +187,14 @@ def test_buffers_of_a_worker_grow_where_batches_do():
     read = list(plain)
     assert [len(batch["place"]) for batch in read] == sizes * 3
     assert all_places(read) == [number % COUNT for number in range(sum(sizes) * 3)]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, EOFError, FileNotFoundError])
+def test_a_worker_that_is_killed_while_its_memory_is_fetched_is_told_as_any_that_is_killed(error):
+    class Gone:
+        def detach(self) -> int:
+            raise error
+
+    loan = shared.Loan(token="none", process=os.getpid(), number=0, size=8192, loan=1, file=Gone())
+    with pytest.raises(RuntimeError, match=rf"worker \(pid {os.getpid()}\) exited unexpectedly"):
+        loan.array()
