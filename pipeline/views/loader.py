@@ -125,16 +125,18 @@ class Loader:
             raise InvalidInput(f"{state!r} is no state of a Loader. Give what its state_dict() returned.")
         if set(state) != {"version", "epoch", "samples", "view"} or state["version"] != VERSION:
             raise InvalidInput(f"This is no state of a Loader of this version: {sorted(state)}. Begin without it.")
+        check_count("epoch", state["epoch"], 0)
+        check_count("samples", state["samples"], 0)
         if differences := _differences(state["view"], self._identity()):
             raise InvalidInput(_other_samples(differences))
-        total, ranks = int(state["samples"]), self.view.order.world_size
+        total, ranks = state["samples"], self.view.order.world_size
         if total % ranks and total < len(self.view) * ranks:
             raise InvalidInput(
                 f"The state is behind {total} samples of epoch {state['epoch']}, which world_size={ranks} ranks cannot "
                 "share equally. Take a world_size that divides them, or a state of the end of an epoch."
             )
         self._stop_reading()
-        self._epoch, self._sample = int(state["epoch"]), min(total // ranks, len(self.view))
+        self._epoch, self._sample = state["epoch"], min(total // ranks, len(self.view))
 
     def close(self) -> None:
         """End the worker processes and give their memory back. The next iteration goes on, with new ones."""

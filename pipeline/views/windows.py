@@ -82,7 +82,8 @@ class Windows(View):
         check_fields(fields)
         check_count("length", length)
         check_count("skip", skip)
-        check_choice("padding", padding or "None", ("None", LEFT, RIGHT))
+        if padding is not None:
+            check_choice("padding", padding, (LEFT, RIGHT))
         self.length, self.skip, self.padding = length, skip, padding
         self.span = (length - 1) * skip + 1
         self.statistics = chosen_statistics(found, normalize, fields)

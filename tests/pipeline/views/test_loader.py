@@ -117,6 +117,15 @@ def test_a_state_of_other_samples_is_refused_and_the_difference_named():
         Loader(Numbered(COUNT), 8).load_state_dict({"epoch": 1})
 
 
+@pytest.mark.parametrize("change", [{"samples": -3}, {"epoch": -1}, {"epoch": 1.5}, {"samples": "8"}])
+def test_a_state_that_is_nowhere_in_an_epoch_is_refused_by_name(change):
+    loader = Loader(Numbered(COUNT), 8)
+    with pytest.raises(InvalidInput, match=next(iter(change))):
+        loader.load_state_dict({**loader.state_dict(), **change})
+    with pytest.raises(InvalidInput, match="no state of a Loader"):
+        loader.load_state_dict(None)
+
+
 def test_after_an_error_the_same_batch_is_tried_again():
     view = Numbered(COUNT, seed=None, damaged=20)
     loader = Loader(view, 8)

@@ -66,6 +66,7 @@ def test_a_window_longer_than_every_episode_is_refused_with_what_fits(shelf):
         ({"skip": 0}, "skip=0"),
         ({"padding": "both"}, "left"),
         ({"padding": True}, "left"),
+        ({"padding": "None"}, "left"),
         ({"length": True}, "length"),
     ],
 )
