@@ -16,7 +16,7 @@ def windows_by(
     import numpy as np
 
     sys.path.insert(0, root)
-    from pipeline.views.bench_foreign import FOREIGN
+    from pipeline.views.bench.foreign import FOREIGN
 
     reader = FOREIGN[form][0](place, length)
     rng, counts = np.random.default_rng(0), np.maximum(np.array(lengths) - length + 1, 0)

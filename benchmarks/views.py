@@ -28,9 +28,9 @@ from benchmarks.view_peers import frames_by_lance, windows_by, write_lance
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.machine.memory import keep_freed_memory
 from pipeline.machine.threads import available_cores
-from pipeline.views.bench_places import FIELDS
-from pipeline.views.bench_readers import ArrayReader, Draws, by_tensorstore, by_zarr_python, memory_mapped
-from pipeline.views.bench_training import Trainer
+from pipeline.views.bench.data import FIELDS
+from pipeline.views.bench.readers import ArrayReader, Draws, by_tensorstore, by_zarr_python, memory_mapped
+from pipeline.views.bench.training import Trainer
 from pipeline.views.loader import Loader
 from pipeline.views.windows import Windows
 from tests.interop.side import run_by, tool

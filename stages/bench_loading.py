@@ -32,8 +32,8 @@ from pipeline.machine.provenance import Stopwatch
 from pipeline.machine.threads import available_cores
 from pipeline.report.index import FIGURES, INDEX, PAGE
 from pipeline.report.loading import COLUMNS, LoadingFigures, busy_words, loading_cells, loading_page, machine_words
-from pipeline.views.bench_places import READERS, LoadingData, leading
-from pipeline.views.bench_run import LoadingBench
+from pipeline.views.bench.data import READERS, LoadingData, leading
+from pipeline.views.bench.run import LoadingBench
 
 KIND = "bench_loading"
 FORMAT = 1

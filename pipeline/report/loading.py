@@ -27,7 +27,7 @@ class LoadingFigures:
         dataset: `domain/task/dataset`; `digest` is that of the episodes that were read, `states` their states.
         settings: those of the stage.
         machine: in words.
-        rows: of each measurement the fields of `pipeline.views.bench.Loading`.
+        rows: of each measurement the fields of `pipeline.views.bench.measuring.Loading`.
         left_out: name of a reader, and why it was not measured.
         made: what was copied for the run, a sentence each.
         step_seconds: median time of a training step whose batch is there; None where none was made.

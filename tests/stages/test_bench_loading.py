@@ -14,10 +14,10 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, InvalidInput, UnknownName
 from pipeline.report.loading import busy_words
-from pipeline.views.bench import PlaceFeed, ViewFeed, measured
-from pipeline.views.bench_places import FIELDS, READERS, LeftOut, LoadingData, leading
-from pipeline.views.bench_readers import Draws
-from pipeline.views.bench_training import Trainer
+from pipeline.views.bench.data import FIELDS, READERS, LeftOut, LoadingData, leading
+from pipeline.views.bench.measuring import PlaceFeed, ViewFeed, measured
+from pipeline.views.bench.readers import Draws
+from pipeline.views.bench.training import Trainer
 from stages import bench_loading, select, verify
 from tests.conftest import collected, toy_domain
 from tests.pages import html_of, text_of

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Int64
 
-    from pipeline.views.bench_readers import PlaceReader, WindowBatch
+    from pipeline.views.bench.readers import PlaceReader, WindowBatch
 
 
 class Hdf5Reader:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.views.bench_readers import Draws, PlaceReader
-from pipeline.views.bench_training import Trainer
+from pipeline.views.bench.readers import Draws, PlaceReader
+from pipeline.views.bench.training import Trainer
 from pipeline.views.loader import Loader
 
 LoadedBatch = Mapping[str, Any]
@@ -198,7 +198,9 @@ def files_of(places: Sequence[Path]) -> list[Path]:
 
 
 def drop_cached(places: Sequence[Path]) -> bool:
-    """Drop files from the page cache; False where the largest one of the first place stays there all the same."""
+    """Drop files from the page cache; False where the largest one of the first place stays there, as all do where this is not Linux."""
+    if not (hasattr(os, "posix_fadvise") and hasattr(os, "RWF_NOWAIT")):
+        return False
     for path in files_of(places):
         handle = os.open(path, os.O_RDONLY)
         try:

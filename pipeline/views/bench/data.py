@@ -25,9 +25,9 @@ from pipeline.formats.absent import FinalObservation
 from pipeline.formats.choice import form_of
 from pipeline.formats.exports import export_of
 from pipeline.storage.choice import storage_named
-from pipeline.views.bench import Feed, PlaceFeed, ViewFeed
-from pipeline.views.bench_foreign import FOREIGN, lacks
-from pipeline.views.bench_readers import ArrayReader, Draws, by_tensorstore, by_zarr_python, memory_mapped
+from pipeline.views.bench.foreign import FOREIGN, lacks
+from pipeline.views.bench.measuring import Feed, PlaceFeed, ViewFeed
+from pipeline.views.bench.readers import ArrayReader, Draws, by_tensorstore, by_zarr_python, memory_mapped
 from pipeline.views.windows import Windows
 from pipeline.wording import how_many
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from pipeline.views.bench import Feed, Loading, measured, measured_cold
-from pipeline.views.bench_places import LeftOut, LoadingData
-from pipeline.views.bench_training import Trainer
+from pipeline.views.bench.data import LeftOut, LoadingData
+from pipeline.views.bench.measuring import Feed, Loading, measured, measured_cold
+from pipeline.views.bench.training import Trainer
 
 
 @dataclass
