@@ -14,9 +14,9 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.views.fields import Fields, check_fields
 from pipeline.views.normalize import FieldStatistics, chosen_statistics
+from pipeline.views.opened import dataset_named
 from pipeline.views.order import Order
 from pipeline.views.view import Samples, View
-from pipeline.views.windows import dataset_named
 from pipeline.wording import check_choice
 
 BATCH, DATASET = "batch", "dataset"

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pipeline.errors import InvalidInput
+from pipeline.views.permutation import seed_key, uniform_draws
 from pipeline.wording import check_choice
 
 FUTURE, FINAL, GEOMETRIC, CURRENT, RANDOM = KINDS = ("future", "final", "geometric", "current", "random")
@@ -61,7 +62,8 @@ class Goals:
             raise InvalidInput(
                 f"goals='geometric' needs a discount between 0 and 1, not {discount:g}: set goal_discount=0.99."
             )
-        self._discount, self._lasts, self._seed = discount, lasts, seed
+        self._discount, self._lasts = discount, lasts
+        self._chance_key, self._kind_key = seed_key(seed, 0), seed_key(seed, 1)
         self._ends = np.cumsum(lasts + 1)
 
     def draw(
@@ -72,8 +74,8 @@ class Goals:
     ) -> Goal:
         """Goals of the samples with these numbers, which begin at these rows."""
         left = self._lasts[episodes] - rows
-        chance = _uniform(numbers, self._seed, 0)
-        kinds = np.searchsorted(np.cumsum(list(self.shares.values())), _uniform(numbers, self._seed, 1), "right")
+        chance = uniform_draws(numbers, self._chance_key)
+        kinds = np.searchsorted(np.cumsum(list(self.shares.values())), uniform_draws(numbers, self._kind_key), "right")
         offsets = np.zeros(len(numbers), np.int64)
         for number, kind in enumerate(self.shares):
             here = kinds.clip(max=len(self.shares) - 1) == number
@@ -93,12 +95,3 @@ class Goals:
         if kind == GEOMETRIC:
             return np.minimum(1 + np.floor(np.log1p(-chance) / math.log(self._discount)).astype(np.int64), left)
         return {FINAL: left, CURRENT: np.zeros_like(left), RANDOM: np.full_like(left, -1)}[kind]
-
-
-def _uniform(counters: Int64[np.ndarray, " n"], seed: int, stream: int) -> Float64[np.ndarray, " n"]:
-    """A draw in [0, 1) for each counter: SplitMix64 (Steele, Lea and Flood 2014) from where the seed says."""
-    begin, salt = np.random.SeedSequence([seed, stream]).generate_state(2, np.uint64)
-    mixed = begin + counters.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) ^ salt
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53

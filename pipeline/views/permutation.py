@@ -21,9 +21,9 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def seed_key(seed: int) -> UInt64[np.ndarray, "2"]:
-    """128 bits that follow from a seed, which is any whole number from 0 on."""
-    return np.random.SeedSequence(seed).generate_state(2, np.uint64)
+def seed_key(seed: int, *stream: int) -> UInt64[np.ndarray, "2"]:
+    """128 bits that follow from a seed, any whole number from 0 on; others for each stream of draws."""
+    return np.random.SeedSequence(seed, spawn_key=stream).generate_state(2, np.uint64)
 
 
 def permuted(
@@ -63,6 +63,13 @@ def drawn_places(
     """
     out = np.empty(len(numbers), np.int64)
     _draw(np.ascontiguousarray(numbers), cumulative, ends, key, out)
+    return out
+
+
+def uniform_draws(numbers: Int64[np.ndarray, " n"], key: UInt64[np.ndarray, "2"]) -> Float64[np.ndarray, " n"]:
+    """A number in [0, 1) for each number, which follows from it and the key alone."""
+    out = np.empty(len(numbers))
+    _draw_uniform(np.ascontiguousarray(numbers), key, out)
     return out
 
 
@@ -112,6 +119,20 @@ def _permute(
 
 
 @compiled()
+def _share(state: np.uint64) -> np.float64:
+    """A number in [0, 1) of a state, of which each bit matters."""
+    return np.float64(_mixed(state) >> np.uint64(11)) * 2.0**-53
+
+
+@compiled()
+def _draw_uniform(
+    numbers: Int64[np.ndarray, " n"], key: UInt64[np.ndarray, "2"], out: Float64[np.ndarray, " n"]
+) -> None:
+    for i in range(len(numbers)):
+        out[i] = _share((_mixed(key[0] + np.uint64(numbers[i]) * _SPREAD) ^ key[1]) + _SPREAD)
+
+
+@compiled()
 def _draw(
     numbers: Int64[np.ndarray, " n"],
     cumulative: Float64[np.ndarray, " episodes"],
@@ -122,7 +143,7 @@ def _draw(
     total = cumulative[-1]
     for i in range(len(numbers)):
         state = _mixed(key[0] + np.uint64(numbers[i]) * _SPREAD) ^ key[1]
-        chosen = np.float64(_mixed(state + _SPREAD) >> np.uint64(11)) * 2.0**-53 * total
+        chosen = _share(state + _SPREAD) * total
         low, high = 0, len(cumulative) - 1
         while low < high:  # the first episode whose cumulative weight is more than what was drawn
             middle = (low + high) // 2
@@ -134,5 +155,5 @@ def _draw(
         while low > 0 and cumulative[low] == cumulative[low - 1]:
             low -= 1
         begin = ends[low - 1] if low > 0 else 0
-        share = np.float64(_mixed(state + _SPREAD + _SPREAD) >> np.uint64(11)) * 2.0**-53
+        share = _share(state + _SPREAD + _SPREAD)
         out[i] = begin + min(np.int64(share * (ends[low] - begin)), ends[low] - begin - 1)

@@ -16,10 +16,10 @@ from pipeline.errors import InvalidInput, unknown_name
 from pipeline.views.fields import Fields, check_discount, check_fields
 from pipeline.views.goals import Goal, Goals
 from pipeline.views.normalize import FieldStatistics, chosen_statistics
+from pipeline.views.opened import dataset_named
 from pipeline.views.order import Order
 from pipeline.views.pictures import FRAME
 from pipeline.views.view import Samples, View
-from pipeline.views.windows import dataset_named
 from pipeline.wording import check_choice, check_count, how_many
 
 REWARD, BOOTSTRAP, STEPS, TERMINATED, TRUNCATED = OWN = ("reward", "bootstrap", "steps", "terminated", "truncated")

@@ -15,6 +15,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.views.fields import Fields, check_fields
 from pipeline.views.normalize import FieldStatistics, chosen_statistics
+from pipeline.views.opened import dataset_named
 from pipeline.views.order import Order
 from pipeline.views.view import Samples, View
 from pipeline.wording import check_choice, check_count
@@ -133,15 +134,3 @@ class Windows(View):
 
     def __repr__(self) -> str:
         return f"Windows({self.fields.dataset.name}: {len(self):,} of length {self.length})"
-
-
-def dataset_named(
-    root: str | Path | Workspace, dataset: str | EpisodeDataset, episodes: int | None, storage: str
-) -> EpisodeDataset:
-    """A dataset by name, or one that is open already, limited to its first `episodes`."""
-    if episodes is not None:
-        check_count("episodes", episodes)
-    if isinstance(dataset, str):
-        workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
-        dataset = workspace.opened(dataset)
-    return dataset if episodes is None else dataset.first(episodes)

@@ -198,7 +198,7 @@ def files_of(places: Sequence[Path]) -> list[Path]:
 
 
 def drop_cached(places: Sequence[Path]) -> bool:
-    """Drop files from the page cache; False where the largest one of the first place stays there, as all do where this is not Linux."""
+    """Drop files from the page cache; False where the largest of the first place stays, as on any system but Linux."""
     if not (hasattr(os, "posix_fadvise") and hasattr(os, "RWF_NOWAIT")):
         return False
     for path in files_of(places):
