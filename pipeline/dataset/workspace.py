@@ -41,7 +41,8 @@ class Workspace(ArtifactStore):
         known = list(self)
         if name not in known:
             of_task = [each for each in known if each.startswith(f"{name}/")]
-            hint = f"A name is domain/task/dataset, below {self.root}.\nWhat is there: {self._catalog().line()}"
+            there = "" if self.root.is_dir() else ", which is not there: name the folder that run.py writes to, outputs"
+            hint = f"A name is domain/task/dataset, below {self.root}{there}.\nWhat is there: {self._catalog().line()}"
             raise unknown_name("dataset", str(name), of_task or known, hint)
         folder = self.folder_of(name)
         index = kept_index(folder) if (folder / MANIFEST).is_file() else None

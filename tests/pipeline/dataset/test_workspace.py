@@ -28,6 +28,11 @@ def test_an_unknown_name_lists_what_is_there(made, name):
         workspace[name]
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(KeyError, match=r"below .*nowhere/artifacts, which is not there: name the folder"):
+        Workspace(str(tmp_path / "nowhere"))["toy/corner/scripted-v1"]
+
+
 def test_what_to_run_next_names_the_folder_where_no_command_line_does(made):
     _, workspace = made
     catalog = f"""stage=catalog 'paths.root="{workspace.root.parent}"'"""
