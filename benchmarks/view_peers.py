@@ -74,7 +74,7 @@ def frames_by_lance(
     ends = np.cumsum(episodes)
     starts = np.concatenate([np.arange(end - rows, end - span + 1) for end, rows in zip(ends, episodes, strict=True)])
 
-    class Windows:
+    class FrameRows:
         table = None
 
         def __len__(self) -> int:
@@ -95,7 +95,7 @@ def frames_by_lance(
             acted = rows["action"].combine_chunks().flatten().to_numpy().reshape(length, -1)
             return {"pixels": torch.from_numpy(np.stack(pictures)), "action": torch.from_numpy(acted.copy())}
 
-    data: Any = Windows()
+    data: Any = FrameRows()
     drawn = RandomSampler(data, replacement=True, num_samples=size * (steps + 6))
     loader = DataLoader(data, size, sampler=drawn, num_workers=workers, multiprocessing_context="fork")
     batches = iter(loader)

@@ -91,10 +91,6 @@ class RowReader:
         """A once-per-episode array over all episodes; nobody may write to it."""
         return self._index.once(name) if self._index and name in ONCE else self.dataset.per_episode(name)
 
-    def parameters(self) -> dict[str, Any]:
-        """What the dataset's manifest says of how it was made."""
-        return dict(self._index.values["parameters"]) if self._index else {}
-
     def __getstate__(self) -> dict[str, Any]:
         """Without the open files: each process opens its own."""
         return {**self.__dict__, "_long": {}}
