@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.command import Typed, user_typed
-from pipeline.errors import ArtifactNotFound
+from pipeline.errors import ArtifactNotFound, InvalidInput
 from pipeline.views.windows import Windows
 from tests.warm_shell import COMMAND, ROOT, WarmShell
 
@@ -36,6 +36,19 @@ def test_pictures_that_a_view_shows_are_drawn_by_its_suggestion(shell):
         line = COMMAND.findall(str(missing.value))[0]
     shell.pasted(line)
     assert Windows(*asked, length=2, fields=("frame",))[0]["frame"].shape[-1] == 3
+
+
+def test_an_older_copy_is_not_read_in_silence(shell):
+    made = ("stage=collect", "domain=toy", "task=maze", "dataset=f-v1", "workers=1", "policy=random")
+    for settings in (("episodes=2", "storage=bin"), ("episodes=4",)):
+        shell.run(*made, *settings)
+    asked = {"root": shell.folder / "my data", "dataset": "toy/maze/f-v1", "length": 2, "storage": "bin"}
+    with pytest.raises(InvalidInput, match="bin copy of toy/maze/f-v1 has 2 episodes, the zarr one 4") as older:
+        Windows(**asked)
+    assert len(Windows(**asked, episodes=2).fields.dataset) == 2
+    line = COMMAND.findall(str(older.value))[0]
+    shell.pasted(line.replace(f'"{shell.folder}/my data"', "my data"))  # as it is called from where the shell stands
+    assert len(Windows(**asked).fields.dataset) == 4
 
 
 def drawn(shell):

@@ -15,7 +15,7 @@ from pipeline.storage.copying import copy_rows
 from pipeline.views.buffers import Buffers
 from pipeline.views.fields import Fields
 from pipeline.views.mixing import MixtureOrder
-from pipeline.views.view import Samples, View
+from pipeline.views.view import Samples, View, sample_numbers
 from pipeline.views.windows import Windows
 from pipeline.wording import how_many
 
@@ -87,7 +87,7 @@ class Mixture(View):
         return tuple(task for view in self.views for task in view.tasks)
 
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
-        numbers = np.asarray(numbers, np.int64)
+        numbers = sample_numbers(numbers)
         if self.is_direct():
             arrays = self._buffers.take(
                 {name: ((len(numbers), *row.shape), row.dtype) for name, row in self._specs.items()}

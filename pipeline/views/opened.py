@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.artifacts.artifact import MANIFEST
+from pipeline.artifacts.remake import larger
+from pipeline.artifacts.store import artifact_in_place
+from pipeline.dataset.indexing import kept_index
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
+from pipeline.errors import InvalidInput
+from pipeline.storage.choice import storages, without_suffix
 from pipeline.wording import check_count
 
 
@@ -18,4 +25,26 @@ def dataset_named(
     if isinstance(dataset, str):
         workspace = root if isinstance(root, Workspace) else Workspace(str(root), storage)
         dataset = workspace.opened(dataset)
+        if episodes is None:
+            _require_newest(workspace, dataset)
     return dataset if episodes is None else dataset.first(episodes)
+
+
+def _require_newest(workspace: Workspace, dataset: EpisodeDataset) -> None:
+    """Raises InvalidInput where the same dataset has more episodes in another storage: this is then an older copy."""
+    if dataset.index is None:
+        return
+    folder = dataset.index.folder
+    for storage in storages():
+        other = folder.with_name(without_suffix(folder.name) + storage.suffix)
+        index = kept_index(other) if other != folder and (other / MANIFEST).is_file() else None
+        if index and len(index) > len(dataset):
+            own = max(storages(), key=lambda each: len(each.suffix) * folder.name.endswith(each.suffix)).name
+            grown = larger(artifact_in_place(folder), len(index))
+            command = replace(
+                grown, settings={**grown.settings, "storage": own, "paths.root": str(workspace.root.parent)}
+            )
+            raise InvalidInput(
+                f"The {own} copy of {dataset.name} has {len(dataset)} episodes, the {storage.name} one {len(index)}.\n"
+                f"Read the first {len(dataset)} of them: episodes={len(dataset)}\nCopy the others: {command.line()}"
+            )

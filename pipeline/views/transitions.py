@@ -19,7 +19,7 @@ from pipeline.views.normalize import FieldStatistics, chosen_statistics
 from pipeline.views.opened import dataset_named
 from pipeline.views.order import Order
 from pipeline.views.pictures import FRAME
-from pipeline.views.view import Samples, View
+from pipeline.views.view import Samples, View, sample_numbers
 from pipeline.wording import check_choice, check_count, how_many
 
 REWARD, BOOTSTRAP, STEPS, TERMINATED, TRUNCATED = OWN = ("reward", "bootstrap", "steps", "terminated", "truncated")
@@ -180,7 +180,7 @@ class Transitions(View):
         return cls("", dataset, **settings)
 
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
-        numbers = np.asarray(numbers, np.int64)
+        numbers = sample_numbers(numbers)
         return self._gather(self.order.places(numbers), self._counters(numbers))
 
     def _counters(self, numbers: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
+from numpy.typing import ArrayLike
 
+from pipeline.errors import InvalidInput
 from pipeline.views.collate import SampleList, know_samples
 from pipeline.views.order import Order
 from pipeline.wording import check_count
@@ -49,7 +51,7 @@ class View(ABC):
 
     def batch(self, numbers: Int64[np.ndarray, " n"]) -> Samples:
         """The samples of these numbers, with an axis in front."""
-        return self.gather(self.order.places(np.asarray(numbers, np.int64)))
+        return self.gather(self.order.places(sample_numbers(numbers)))
 
     def set_epoch(self, epoch: int) -> None:
         """Let `view[0]` be the first sample of this epoch: for a plain `DataLoader`, before each of its iterations.
@@ -76,3 +78,11 @@ class View(ABC):
         if len(numbers) and numbers.min() < 0:
             raise IndexError(f"sample {min(indices)} of {self}: many samples at once are counted from 0 on")
         return SampleList(self.batch(numbers), len(numbers))
+
+
+def sample_numbers(numbers: ArrayLike) -> Int64[np.ndarray, " n"]:
+    """Numbers of samples as int64. Raises InvalidInput for what is no list of whole numbers from 0 on."""
+    array = np.asarray(numbers)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size) or (array.size and array.min() < 0):
+        raise InvalidInput(f"view.batch needs whole numbers from 0 on, a list or array of them; it is {numbers!r:.80}.")
+    return array.astype(np.int64)

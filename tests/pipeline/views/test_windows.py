@@ -133,3 +133,9 @@ def test_an_action_that_the_game_does_not_have_is_said(tmp_path, rng):
     dataset = mixed(tmp_path, rng, [({}, episode)], "atari", "pong")
     with pytest.raises(InvalidInput, match="mixed-v1 has the action 6"):
         Windows.of(dataset, length=3, full_actions=True)[0]
+
+
+@pytest.mark.parametrize("numbers", [[1.5], [-1], "a", 3, [[0, 1]]])
+def test_numbers_that_are_none_of_samples_are_refused(shelf, numbers):
+    with pytest.raises(InvalidInput, match=r"whole numbers from 0 on"):
+        Windows(shelf, LISTED, length=2).batch(numbers)
