@@ -43,7 +43,11 @@ def test_an_older_copy_is_not_read_in_silence(shell):
     for settings in (("episodes=2", "storage=bin"), ("episodes=4",)):
         shell.run(*made, *settings)
     asked = {"root": shell.folder / "my data", "dataset": "toy/maze/f-v1", "length": 2, "storage": "bin"}
-    with pytest.raises(InvalidInput, match="bin copy of toy/maze/f-v1 has 2 episodes, the zarr one 4") as older:
+    typed = Typed(("stage=report", "domain=toy"), str(ROOT / "run.py"))
+    with (
+        user_typed(typed),
+        pytest.raises(InvalidInput, match="bin copy of toy/maze/f-v1 has 2 episodes, the zarr one 4") as older,
+    ):
         Windows(**asked)
     assert len(Windows(**asked, episodes=2).fields.dataset) == 2
     line = COMMAND.findall(str(older.value))[0]
