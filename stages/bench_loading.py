@@ -7,8 +7,6 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from beartype import beartype
@@ -32,7 +30,7 @@ from pipeline.machine.provenance import Stopwatch
 from pipeline.machine.threads import available_cores
 from pipeline.report.index import FIGURES, INDEX, PAGE
 from pipeline.report.loading import COLUMNS, LoadingFigures, busy_words, loading_cells, loading_page, machine_words
-from pipeline.views.bench.data import READERS, LoadingData, leading
+from pipeline.views.bench.data import READERS, LoadingData, leading, room_for_copies
 from pipeline.views.bench.run import LoadingBench
 
 KIND = "bench_loading"
@@ -108,10 +106,10 @@ def run(
 
     label, wanted = f"{domain.name}/{task}", only or READERS
     with (
-        TemporaryDirectory(dir=workspace.root.parent, prefix=f".{KIND}-") as work,
+        room_for_copies(workspace.root.parent) as work,
         progress(KIND, label, "readers", len(wanted) + ("view" in wanted)) as advance,
     ):
-        share = LoadingData(limited, domain, workspace, length, Path(work))
+        share = LoadingData(limited, domain, workspace, length, work)
         bench.measure(share, wanted, small, advance)
     read = EpisodeDataset.of(limited)
     figures = LoadingFigures(

@@ -13,8 +13,8 @@ from jaxtyping import UInt, UInt8
 
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import folder_identity
+from pipeline.storage.chunk_bytes import CRC_BYTES, decompress, gives_its_crc
 from pipeline.storage.cold import will_need_file
-from pipeline.storage.decoding import CRC_BYTES, decompress, gives_its_crc
 from pipeline.storage.layout import ChunkLayout
 
 ABSENT = 2**64 - 1

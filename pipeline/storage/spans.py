@@ -14,11 +14,11 @@ from jaxtyping import Int
 from pipeline.errors import DamagedArtifact
 from pipeline.storage.bin import BinStorage, bin_array
 from pipeline.storage.choice import storage_of
+from pipeline.storage.chunk_jobs import copy_decoded, decoding_jobs
 from pipeline.storage.chunks import ChunkedRows, chunked_rows
 from pipeline.storage.cold import Cold, will_need_mapped
 from pipeline.storage.contract import ReadableArray, Rows
 from pipeline.storage.copying import addresses, copy_runs, require_target
-from pipeline.storage.decoded import copy_decoded, decoding_jobs
 from pipeline.storage.layout import ZARR_JSON
 from pipeline.storage.maps import MappedRows
 from pipeline.storage.recent import Recent

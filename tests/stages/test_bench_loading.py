@@ -14,7 +14,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, InvalidInput, UnknownName
 from pipeline.report.loading import busy_words
-from pipeline.views.bench.data import FIELDS, READERS, LeftOut, LoadingData, leading
+from pipeline.views.bench.data import COPIES, FIELDS, READERS, LeftOut, LoadingData, leading, room_for_copies
 from pipeline.views.bench.measuring import PlaceFeed, ViewFeed, measured
 from pipeline.views.bench.readers import Draws
 from pipeline.views.bench.training import Trainer
@@ -130,6 +130,18 @@ def test_what_fails_leaves_no_copies(root: Path):
     with pytest.raises(DamagedArtifact, match="action"):
         benched(root, only=["view"])
     assert {path.name for path in root.iterdir()} == before
+
+
+def test_copies_of_a_run_that_was_killed_are_removed_and_those_of_one_that_runs_are_not(tmp_path: Path):
+    left = tmp_path / f"{COPIES}left"
+    left.mkdir()
+    (left / "array.bin").write_bytes(b"0")
+    with room_for_copies(tmp_path) as first:
+        assert not left.exists()
+        with room_for_copies(tmp_path) as second:
+            assert first.is_dir()
+            assert first != second
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_is_not_installed_says_how_to_install_it(root: Path, tmp_path: Path):

@@ -4,13 +4,17 @@ there so.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Spec
 from pipeline.artifacts.exported import EXPORT, datasets_in, place_in
@@ -33,8 +37,36 @@ from pipeline.wording import how_many
 
 FIELDS = ("observation", "action", "reward")
 
+COPIES = ".bench_loading-"
+"""Begins the names of the folders that copies lie in while they are read."""
+
 READERS = ("view", "memmap", "zarr-python", "tensorstore", *FOREIGN)
 """Every reader that can be asked for."""
+
+
+@contextmanager
+def room_for_copies(root: Path) -> Iterator[Path]:
+    """An empty hidden folder in `root`, removed at the end; so are those of runs that were killed."""
+    for left in root.glob(f"{COPIES}*"):
+        if left.is_dir():
+            with suppress(Timeout), FileLock(_lock_of(left), timeout=0):  # the system takes it from a process that died
+                _remove(left)
+    folder = root / f"{COPIES}{uuid4().hex}"
+    with FileLock(_lock_of(folder)):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder)
+    _lock_of(folder).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pipeline.storage.chunk_bytes
 import pipeline.storage.contract
-import pipeline.storage.decoding
 import pipeline.storage.recent
 from pipeline.errors import DamagedArtifact
 from pipeline.machine.files import read_json
@@ -161,7 +161,7 @@ def test_chunks_of_another_kind_are_read_as_their_storage_does(tmp_path, rng):
 
 @pytest.mark.parametrize("writer", ["zarr", "older zarr"])
 def test_chunks_are_decoded_where_numcodecs_shows_no_functions_of_zstandard(stored, writer, monkeypatch):
-    monkeypatch.setattr(pipeline.storage.decoding, "zstd_functions", lambda: None)
+    monkeypatch.setattr(pipeline.storage.chunk_bytes, "zstd_functions", lambda: None)
     root, frames = stored
     out, _ = read(spans_of(root / writer, frames), frames, [(1, 20, 100)])
     np.testing.assert_array_equal(out[1:101], frames[20:120])
