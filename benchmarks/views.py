@@ -114,9 +114,10 @@ def in_process(bench: Bench) -> list[Row]:
     rows = []
     for game in bench.games:
         what = f"{WINDOWS:,} windows of {LENGTH} of {game.game}, {game.megabytes:,.0f} MB"
-        rates = bench.rates(
+        rates = bench.rates(  # threads of the readers below would take their share of the memory
             bin=in_process_of(view(game, "bin")),
             memmap=drawn_from(game.dataset("bin"), memory_mapped),
+        ) | bench.rates(
             zarr=in_process_of(view(game, "zarr")),
             tensorstore=drawn_from(game.dataset("zarr"), by_tensorstore),
             zarr_python=drawn_from(game.dataset("zarr"), by_zarr_python),
