@@ -148,7 +148,7 @@ PLACES = {
     "stages/stitch.py reads": "test_a_derived_dataset_is_mended_by_its_suggestion",
     "stages/verify.py _remake": "test_damage_is_removed_and_made_again",
     "stages/verify.py run": "test_an_audit_with_other_settings",
-    "views/opened.py _require_newest": "test_an_older_copy_is_not_read_in_silence",
+    "views/opened.py _renewed": "test_an_older_copy_is_not_read_in_silence",
     "views/pictures.py _pictures_of": "test_pictures_that_a_view_shows_are_drawn_by_its_suggestion",
     "views/stored_rows.py _read": "test_a_chunk_that_is_damaged_while_a_view_reads_it",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.artifacts.artifact import MANIFEST
+from pipeline.artifacts.artifact import MANIFEST, Artifact
 from pipeline.artifacts.remake import larger
 from pipeline.artifacts.store import artifact_in_place
 from pipeline.dataset.indexing import kept_index
@@ -40,11 +40,17 @@ def _require_newest(workspace: Workspace, dataset: EpisodeDataset) -> None:
         index = kept_index(other) if other != folder and (other / MANIFEST).is_file() else None
         if index and len(index) > len(dataset):
             own = max(storages(), key=lambda each: len(each.suffix) * folder.name.endswith(each.suffix)).name
-            grown = larger(artifact_in_place(folder), len(index))
-            command = replace(
-                grown, settings={**grown.settings, "storage": own, "paths.root": str(workspace.root.parent)}
-            )
             raise InvalidInput(
                 f"The {own} copy of {dataset.name} has {len(dataset)} episodes, the {storage.name} one {len(index)}.\n"
-                f"Read the first {len(dataset)} of them: episodes={len(dataset)}\nCopy the others: {command.line()}"
+                f"Read all: storage={storage.name!r}; or the first: episodes={len(dataset)}"
+                + _renewed(artifact_in_place(folder), own, len(index), workspace)
             )
+
+
+def _renewed(copy: Artifact, storage: str, episodes: int, workspace: Workspace) -> str:
+    """What to say of how a copy gets the other episodes: where a command made it, that copies them."""
+    if copy.is_derived or "facts" in copy.manifest.parameters:  # derived from others; recorded by a training loop
+        return ""
+    command = larger(copy, episodes)
+    settings = {**command.settings, "storage": storage, "paths.root": str(workspace.root.parent)}
+    return f"\nCopy the others: {replace(command, settings=settings).line()}"

@@ -11,7 +11,8 @@ from jaxtyping import Int64, Shaped
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.index import ONCE
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.views.sidecar import MappedArray, SmallRows, sum_backwards
+from pipeline.errors import InvalidInput
+from pipeline.views.sidecar import MappedArray, SmallRows
 from pipeline.views.stored_rows import StoredRows
 
 RETURN_TO_GO = "return_to_go"
@@ -21,11 +22,15 @@ class RowReader:
     """Reads runs of rows of a dataset's episodes into arrays that its caller gives.
 
     Short rows come from memory (`pipeline.views.sidecar`), long ones from the files of the parts in which they lie.
+    Raises InvalidInput for a dataset that was opened without its manifest: nothing says where its rows lie.
     """
 
     def __init__(self, dataset: EpisodeDataset) -> None:
-        self.dataset, self._index = dataset, dataset.index
-        self._owners = self._index.owners if self._index else ()
+        if dataset.index is None:
+            raise InvalidInput(
+                f"A view reads a dataset of a workspace; {dataset.name} was opened without its manifest."
+            )
+        self.dataset, self._index, self._owners = dataset, dataset.index, dataset.index.owners
         self._small = [SmallRows(owner) for owner in self._owners]
         self._long: dict[tuple[int, str], StoredRows] = {}
 
@@ -57,13 +62,7 @@ class RowReader:
         The rows are counted from the first of the episode, and may reach its last, which is no state.
         """
         row = self.spec(name)
-        if self._index:
-            self._read_of_owners(lambda owner: self._rows_of(owner, name, row), episodes, starts, counts, out, at)
-            return
-        for episode, start, count, place in zip(
-            episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
-        ):
-            out[place : place + count] = self.dataset.episode_rows(name, episode, start, start + count)
+        self._read_of_owners(lambda owner: self._rows_of(owner, name, row), episodes, starts, counts, out, at)
 
     def read_returns(
         self,
@@ -76,20 +75,13 @@ class RowReader:
     ) -> None:
         """As `read`, of the sum of discounted rewards from each state to the end of its episode."""
         reward = self.spec("reward")
-        if self._index:
-            self._read_of_owners(
-                lambda owner: self._small[owner].returns(discount, reward), episodes, starts, counts, out, at
-            )
-            return
-        for episode, start, count, place in zip(
-            episodes.tolist(), starts.tolist(), counts.tolist(), at.tolist(), strict=True
-        ):
-            rewards = self.dataset.episode_rows("reward", episode, start, int(self.lengths[episode]))
-            out[place : place + count] = discounted_returns(rewards, discount)[:count]
+        self._read_of_owners(
+            lambda owner: self._small[owner].returns(discount, reward), episodes, starts, counts, out, at
+        )
 
     def per_episode(self, name: str) -> Shaped[np.ndarray, "n ..."]:
         """A once-per-episode array over all episodes; nobody may write to it."""
-        return self._index.once(name) if self._index and name in ONCE else self.dataset.per_episode(name)
+        return self._index.once(name) if name in ONCE else self.dataset.per_episode(name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open files: each process opens its own."""
@@ -112,7 +104,6 @@ class RowReader:
         out: Shaped[np.ndarray, "rows ..."],
         at: Int64[np.ndarray, " n"],
     ) -> None:
-        assert self._index is not None
         owners, firsts = self._index.places(episodes)
         if len(self._owners) == 1:
             rows_of(0).read(firsts + starts, counts, out, at)
@@ -120,14 +111,3 @@ class RowReader:
         for owner in np.unique(owners).tolist():
             own = owners == owner
             rows_of(owner).read((firsts + starts)[own], counts[own], out, at[own])
-
-
-def discounted_returns(rewards: Shaped[np.ndarray, " n"], discount: float) -> Shaped[np.ndarray, " n"]:
-    """(n,) rewards -> (n,) float64 sums of discount**k times the reward k steps later.
-
-    >>> discounted_returns(np.array([1.0, 0.0, 2.0]), 0.5).tolist()
-    [1.5, 1.0, 2.0]
-    """
-    out = np.empty(len(rewards))
-    sum_backwards(rewards.astype(np.float64), np.array([len(rewards)]), discount, out)
-    return out

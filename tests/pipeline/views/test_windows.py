@@ -139,3 +139,19 @@ def test_an_action_that_the_game_does_not_have_is_said(tmp_path, rng):
 def test_numbers_that_are_none_of_samples_are_refused(shelf, numbers):
     with pytest.raises(InvalidInput, match=r"whole numbers from 0 on"):
         Windows(shelf, LISTED, length=2).batch(numbers)
+
+
+def test_a_dataset_without_its_manifest_is_no_view(shelf):
+    whole = shelf[LISTED]
+    with pytest.raises(InvalidInput, match="opened without its manifest"):
+        Windows.of(EpisodeDataset(whole.artifact.path, whole.artifact.manifest.parts), length=2)
+
+
+def test_an_older_copy_is_refused_without_a_command_where_no_command_made_it(tmp_path, rng):
+    episodes = [episode_of(rng, length) for length in (4, 2, 6)]
+    for storage, count in (("bin", 1), ("zarr", 3)):
+        stored(Workspace(str(tmp_path), storage), episodes[:count], facts={"from": "a training loop"})
+    with pytest.raises(InvalidInput) as older:
+        Windows(str(tmp_path), LISTED, length=2, storage="bin")
+    assert str(older.value).endswith("Read all: storage='zarr'; or the first: episodes=1")
+    assert len(Windows(str(tmp_path), LISTED, length=2).fields.dataset) == 3
