@@ -6,11 +6,11 @@ and inodes of its files, and their checksums. Whatever writes into a file change
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from stat import S_ISREG
@@ -102,7 +102,7 @@ class OneByOne:
         identity = folder_identity(f"{self._folder}/{group}")
         if self._known is None:
             self._known = _remembered(self._folder)
-            atexit.register(self.keep)
+            weakref.finalize(self, _keep, self._folder, self._learnt)
         if wrong := _damage(self._folder, group, files(), self._known, self._learnt):
             return wrong
         self._whole[group] = identity
@@ -116,9 +116,14 @@ class OneByOne:
 
     def keep(self) -> None:
         """Remember for other processes what was found whole since the last time."""
-        if self._learnt and self._folder.is_dir():
-            _remember(self._folder, _remembered(self._folder) | self._learnt)
-        self._learnt, self._kept = {}, time.monotonic()
+        _keep(self._folder, self._learnt)
+        self._kept = time.monotonic()
+
+
+def _keep(folder: Path, learnt: dict[str, str]) -> None:
+    if learnt and folder.is_dir():
+        _remember(folder, _remembered(folder) | learnt)
+    learnt.clear()
 
 
 def _damage(

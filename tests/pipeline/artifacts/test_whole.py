@@ -145,3 +145,13 @@ def test_a_child_keeps_which_files_it_read_and_none_of_that_is_in_its_identity(s
     ]
     assert spec.fingerprint == child.manifest.fingerprint
     assert "read" not in json.dumps(spec.parents[0].identity())
+
+
+def test_what_was_checked_one_by_one_is_remembered_when_its_reader_is_gone(notes):
+    memory_of(notes.path).unlink(missing_ok=True)
+    whole._read_here.clear()
+    reader = whole.OneByOne(notes.path)
+    assert reader.damage("", lambda: notes.manifest.files) == []
+    assert not memory_of(notes.path).exists()
+    del reader
+    assert json.loads(memory_of(notes.path).read_text()).keys() == {""}
