@@ -77,7 +77,8 @@ class ExactIndex:
         threads: int | None = None,
         device: str = "cpu",
     ) -> None:
-        _check_vectors("keys", keys)
+        self._device = None if device == "cpu" else _torch_device(device)
+        _check_vectors("keys", keys, self._device)
         if keys.shape[0] == 0 or keys.shape[1] == 0:
             raise ValueError(f"keys: wanted at least one row and one column, found shape {keys.shape}")
         check_metric(metric)
@@ -87,7 +88,6 @@ class ExactIndex:
         self.metric: Metric = metric
         self.threads = threads if threads is not None else available_cores()
         self.device = device
-        self._device = None if device == "cpu" else _torch_device(device)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -109,7 +109,7 @@ class ExactIndex:
         0 <= start <= stop <= n, and a query whose range leaves no candidate.
         """
         n, d = self.keys.shape
-        _check_vectors("queries", queries)
+        _check_vectors("queries", queries, self._device)
         if queries.shape[1] != d:
             raise ValueError(f"queries: wanted {d} columns like the keys, found shape {queries.shape}")
         if k < 1:
@@ -123,7 +123,6 @@ class ExactIndex:
         self, rows: Int32[np.ndarray, "q k"], queries: Float32[np.ndarray, "q d"], ranges: Int64[np.ndarray, "q 2"]
     ) -> None:
         if self.metric == "cosine":
-            queries = unit_vectors(queries)
             directed = queries.any(axis=1)
             if not directed.all():  # a zero query is equally near to every key, which only a full scan would prove
                 rows[~directed] = _first_rows(ranges[~directed], rows.shape[1], len(self.keys))
@@ -136,11 +135,13 @@ class ExactIndex:
     def _run(
         self, rows: Int32[np.ndarray, "q k"], queries: Float32[np.ndarray, "q d"], ranges: Int64[np.ndarray, "q 2"]
     ) -> None:
-        pool = self._pool
-        work = len(queries) * pool.vectors.size
+        work = len(queries) * self.keys.size
         if self._device is not None and (self._device.type != "cuda" or work >= DEVICE_WORK):
             self._on_device.run(queries, ranges, rows)
             return
+        pool = self._pool
+        if pool.cosine:
+            queries = unit_vectors(queries)
         panels = self._panels if 2 * rows.shape[1] < len(pool) else None
         fill_rows(
             SearchTask(pool, panels, queries, ranges, pool.spans(ranges), rows),
@@ -161,7 +162,7 @@ class ExactIndex:
         from pipeline.search.device import DeviceSearch
 
         assert self._device is not None
-        return DeviceSearch(self._pool, self._device)
+        return DeviceSearch(self.keys, self.metric, self._device)
 
 
 def _torch_device(name: str) -> torch.device:
@@ -177,10 +178,15 @@ def _first_rows(ranges: Int64[np.ndarray, "q 2"], k: int, n: int) -> Int32[np.nd
     return np.where(eligible < start, eligible, eligible + (stop - start)).astype(np.int32)
 
 
-def _check_vectors(name: str, vectors: Float32[np.ndarray, "n d"]) -> None:
+def _check_vectors(name: str, vectors: Float32[np.ndarray, "n d"], device: torch.device | None) -> None:
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         raise ValueError(f"{name}: wanted a 2-d float32 array, found {vectors.ndim}-d {vectors.dtype}")
-    row = first_not_finite(np.ascontiguousarray(vectors).view(np.uint32))
+    if device is None:
+        row = first_not_finite(np.ascontiguousarray(vectors).view(np.uint32))
+    else:
+        from pipeline.search.device_copies import first_not_finite_row  # with all cores: a GPU would wait for one
+
+        row = first_not_finite_row(vectors)
     if row >= 0:
         raise ValueError(f"{name}: wanted finite values, found {vectors[row]} in row {row}")
 

@@ -1,4 +1,4 @@
-"""Products in float32 as IEEE has them: no TF32, no bfloat16, whatever the caller allows elsewhere."""
+"""Products in float32 as IEEE has them, or in TF32 where a bound knows of it, whatever the caller allows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from pipeline.errors import PipelineError
+
+DEPTH = 64  # of the product that is tried
 
 
 @contextmanager
@@ -36,13 +38,37 @@ def _precision() -> tuple[str | None, list[tuple[Any, str]]]:
         return None, current
 
 
+@contextmanager
+def tensor_cores(device: torch.device) -> Iterator[None]:
+    """Inside `full_precision`: a GPU may round the factors of float32 products to TF32. A processor never does."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def check_products(device: torch.device) -> None:
     """Raise PipelineError where a float32 product rounds its factors: the bound would not hold."""
-    depth, factor = 64, 1 + 2.0**-12  # TF32 and bfloat16 make 1 of this
-    sides = torch.full((2, depth, depth), factor, dtype=torch.float32, device=device)
-    error = (torch.mm(sides[0], sides[1]).double() - depth * factor**2).abs().max().item()
-    if not error <= depth * factor**2 * depth * 2.0**-24:
+    error = _error(device, 1 + 2.0**-12)  # TF32 and bfloat16 make 1 of this
+    if not error <= DEPTH * 2.0**-24:
         raise PipelineError(
-            f"Search on {device}: wanted float32 products exact to rounding, found an error of {error:.1e} in {depth}; "
+            f"Search on {device}: wanted float32 products exact to rounding, found a relative error of {error:.1e}; "
             "something in this process or its environment allows TF32 or bfloat16. Turn it off, or use device cpu"
         )
+
+
+def tensor_cores_read_tf32(device: torch.device) -> bool:
+    """Whether products in tensor cores keep 11 bits of each factor, or as good as keep them: bfloat16 has 8."""
+    with tensor_cores(device):
+        return _error(device, 1 + 2.0**-10) <= 2.0**-15 + DEPTH * 2.0**-22
+
+
+def _error(device: torch.device, factor: float) -> float:
+    """The largest relative error in a product of matrices that hold one number."""
+    sides = torch.full((2, DEPTH, DEPTH), factor, dtype=torch.float32, device=device)
+    right = DEPTH * factor**2
+    return float((torch.mm(sides[0], sides[1]).double() - right).abs().max()) / right

@@ -34,7 +34,7 @@ def counted(owner: type, method: str) -> Iterator[list[int]]:
     original, served = getattr(owner, method), []
 
     def spy(self, *arguments):
-        served.append(len(arguments[-1] if method == "rank_all" else arguments[-2]))
+        served.append(len(arguments[0] if method == "rank_all" else arguments[-1]))
         return original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -87,11 +87,11 @@ def test_what_float32_cannot_decide_goes_to_float64_and_what_that_cannot_to_a_sc
     keys = (np.where(rng.random((3000, 1)) < 0.5, -1e4, 1e4) + 0.01 * rng.normal(size=(3000, 20))).astype(np.float32)
     with (
         sizes(DEVICE_WORK=0),
-        counted(device.DeviceSearch, "_products") as products,
+        counted(device.DeviceSearch, "_proven") as products,
         counted(device_order.DeviceOrder, "rank_all") as scans,
     ):
         found = ExactIndex(keys, device=name).search(keys[::100], 30)
-        assert (products, scans) == ([30, 30], [])
+        assert (products, scans) == ([30, 30, 30], [])
         np.testing.assert_array_equal(found.rows, brute_force(keys, keys[::100], 30))
         ties = np.eye(1600, dtype=np.float32)
         found = ExactIndex(ties, device=name).search(ties[:5], 10)
