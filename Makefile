@@ -64,8 +64,10 @@ test-interop: setup ## Heavy readers of other projects (each in an environment o
 	$(BIN)/python tools/interop.py
 	$(BIN)/python -m pytest -m interop
 
-bench: setup ## Every benchmark; writes benchmarks/results.md
-	$(BIN)/python -m benchmarks.all
+QUICK ?=
+ONLY ?=
+bench: setup ## Every benchmark, or ONLY="retrieval live"; QUICK=1: ratios in five minutes; what lost 15 % is marked
+	$(BIN)/python -m benchmarks.all $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 rebuild: setup ## All stages of DOMAIN for TASKS (JOBS=2: two at a time; FORCE=1: again, comparing digests)
 	$(BIN)/python run.py -m stage=all domain=$(DOMAIN) task=$(TASKS) $(if $(FORCE),force=true) \

@@ -42,8 +42,10 @@ def made_dataset(root: str) -> None:
     grow(Workspace(root), spec, Amount(episodes=len(states)), fill)
 
 
-def measure() -> list[Row]:
-    """One row per stage, run by run.py in a process of its own."""
+def measure(quick: bool = False) -> list[Row]:
+    """One row per stage, run by run.py in a process of its own; none of them has a goal, so quick has none."""
+    if quick:
+        return []
     with tempfile.TemporaryDirectory() as root:
         made_dataset(root)
         command = [sys.executable, str(ROOT / "run.py"), "stage=regent", "domain=metaworld", "task=assembly"]

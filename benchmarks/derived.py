@@ -100,4 +100,4 @@ def _row(name: str, function: Callable[[], Any], clock: str) -> Row:
     now = getattr(time, clock)
     start = now()
     function()
-    return Row(f"{COUNT:,} episodes: {name}", now() - start, limit="what it may take", limit_s=SECONDS)
+    return Row(f"{COUNT:,} episodes: {name}", now() - start, limit="what it may take", limit_s=SECONDS, limit_goal=1)

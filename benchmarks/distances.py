@@ -19,7 +19,8 @@ from pipeline.search.index import ExactIndex
 BLOCK = 8192  # states per block of the statistics' stream
 
 
-def measure(threads: int = 2, repeats: int = 7) -> list[Row]:
+def measure(threads: int = 2, repeats: int = 7, quick: bool = False) -> list[Row]:
+    repeats = 3 if quick else repeats
     states = observations()
     pool = states[: POOL_EPISODES * STEPS]
     rows = ExactIndex(pool).search(states, RETRIEVED, own_episode(len(states), len(pool))).rows
@@ -40,7 +41,7 @@ def measure(threads: int = 2, repeats: int = 7) -> list[Row]:
     work = f"{len(states):,} contexts of 20 x {states.shape[1]}, {threads} threads"
     own, entries = times["contexts"], f"mean, std, max and five percentiles of {distances.size:,} distances"
     return [
-        Row(work, own, "numpy, gathered in blocks", times["numpy"], "memory copy", times["memory"], "<= 5 wanted"),
+        Row(work, own, "numpy, gathered in blocks", times["numpy"], "memory copy", times["memory"], limit_goal=5),
         Row(work, own, "", None, "inputs read, result written, fsync", times["disk"], "files in the page cache"),
         Row(entries, times["streamed"], "np.percentile alone", times["sorted"], "memory copy, twice", times["read"]),
     ]

@@ -239,14 +239,8 @@ WRITERS = {
 """By the name of the form."""
 
 
-def told(other: float | None, ours: float) -> str:
-    """How many times as fast as another we are."""
-    return "none" if other is None else f"{other / ours:.2f} x"
-
-
-def five_times(writer: float, ours: float, bulk: float | None) -> str:
-    """How far we are from five times the speed of a writer; where its library in bulk is not that fast, that too."""
-    words = f">= 5 wanted: {told(writer, ours)}"
-    if bulk is None or writer >= 5 * min(ours, bulk):
-        return words
-    return f"{words}, of which its library, in bulk, reaches {told(writer, bulk)}"
+def of_bulk(writer: float | None, ours: float, bulk: float | None) -> str:
+    """Where neither we nor its library in bulk are five times as fast as a writer: how far the library gets."""
+    if writer is None or bulk is None or writer >= 5 * min(ours, bulk):
+        return ""
+    return f"its library, in bulk, is {writer / bulk:.2f} x as fast as this peer"

@@ -35,8 +35,9 @@ def pillow(picture: np.ndarray) -> bytes:
     return held.getvalue()
 
 
-def measure(games: tuple[str, ...] = GAMES, count: int = 500, repeats: int = 2) -> list[Row]:
+def measure(games: tuple[str, ...] = GAMES, count: int = 500, repeats: int = 2, quick: bool = False) -> list[Row]:
     """One row per game."""
+    count = 200 if quick else count
     rows = []
     for game in games:
         pictures = screens(game, count)

@@ -78,11 +78,15 @@ def collected(agent: Path, episodes: int, workers: int) -> None:
         )
 
 
-def measure(agent: Path | None = None, episodes: int = 160, workers: int = 2, repeats: int = 2) -> list[Row]:
+def measure(
+    agent: Path | None = None, episodes: int = 160, workers: int = 2, repeats: int = 2, quick: bool = False
+) -> list[Row]:
     """A row for torch's own number of threads, and one for a single thread.
 
     Starting our processes is included; the peer, which starts none, plays a tenth of the episodes.
     """
+    if quick:
+        return []  # minutes, and no goal
     share = max(1, episodes // 10)
     with tempfile.TemporaryDirectory() as folder:
         path = agent or untrained(Path(folder))

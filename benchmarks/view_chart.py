@@ -20,11 +20,8 @@ TITLE = 34
 
 
 HEAD = "| work | ours | peer | times the peer |\n|---|---:|---|---:|\n"
-TIMES = re.compile(r"([\d,]+/s), ([\d.,]+) x the peer's ([\d,]+/s); (.*) wanted")
-AIM = re.compile(r"[<>]=? [^;]* wanted(; )?")
-"""What this project aims at: of no use to a reader of the page."""
-
-SHARE = re.compile(r"([\d.]+%) of a step is spent waiting; (.*) wanted; (.*)")
+RATES = re.compile(r"([\d,]+/s) against ([\d,]+/s)")
+SHARE = re.compile(r"([\d.]+%) of a step; (.*)")
 
 
 def renew(page: Path, rows: Sequence[Row], machine: str) -> None:
@@ -37,12 +34,12 @@ def renew(page: Path, rows: Sequence[Row], machine: str) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     work = row.work.replace("10,000 windows of 32", "windows").replace("10,000 samples", "samples")
-    if found := TIMES.match(row.note):
-        return work, found[1], f"{row.peer}: {found[3]}", found[2]
-    if found := SHARE.match(row.note):
-        return work, f"{found[1]} waiting", found[3], ""
     times = f"{row.peer_s / row.ours_s:.2f}" if row.peer_s else ""
-    peer = f"{row.peer}: {row.peer_s:.3g} s" if row.peer_s else AIM.sub("", row.note)
+    if found := RATES.match(row.note):
+        return work, found[1], f"{row.peer}: {found[2]}", times
+    if found := SHARE.match(row.note):
+        return work, f"{found[1]} of the step", found[2], ""
+    peer = f"{row.peer}: {row.peer_s:.3g} s" if row.peer_s else row.note
     return work, f"{row.ours_s:.3g} s", peer, times
 
 

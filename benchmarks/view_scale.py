@@ -69,8 +69,9 @@ def startup_rows(root: str, repeats: int = 3) -> list[Row]:
         dataset = made(root, name, parts, episodes, length, frame)
         found = [said(OPENING, root, dataset, STORAGE, window) for _ in range(repeats)]
         opened, first, _ = np.median(found, axis=0)
-        note = f"< 1 s wanted; the first batch of 128 windows {first:.2f} s, the very first time {found[0][1]:.1f} s"
-        rows.append(Row(f"start-up: {what}", float(opened), note=note))
+        note = f"the first batch of 128 windows {first:.2f} s, the very first time {found[0][1]:.1f} s"
+        limit = ("what it may take", 1.0)
+        rows.append(Row(f"start-up: {what}", float(opened), "", None, *limit, note=note, limit_goal=1))
     return rows
 
 
@@ -78,7 +79,6 @@ def scale_rows(root: str) -> list[Row]:
     """Processor time of a sample of 100 million steps, against one of a million, in turns."""
     names = [made(root, f"steps-{parts}-v1", parts, 9, 1_000) for parts in (111, 11_111)]
     few, many = np.median([[said(READING, root, name, STORAGE)[0] for name in names] for _ in range(3)], axis=0)
-    note = f"{1e6 * many:.0f} us a sample, {many / few:.2f} x; <= 1.2 wanted"
-    return [
-        Row("10,000 windows of 32 of 100 million steps", 1e4 * float(many), "of 1 million", 1e4 * float(few), note=note)
-    ]
+    note = f"{1e6 * many:.0f} us a sample"
+    seconds = (1e4 * float(many), "of 1 million", 1e4 * float(few))
+    return [Row("10,000 windows of 32 of 100 million steps", *seconds, note=note, peer_goal=1.2)]

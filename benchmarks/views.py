@@ -102,11 +102,10 @@ def drawn_from(dataset: EpisodeDataset, open_array: Callable[..., Any]) -> Itera
         yield reader.read(*draws.random(rng, SIZE))
 
 
-def row(work: str, rates: Mapping[str, float], ours: str, peer: str, wanted: str, words: str = "") -> Row:
-    """A line of the table, of rates by the name of the reader."""
-    times = rates[ours] / rates[peer]
-    note = f"{rates[ours]:,.0f}/s, {times:.2f} x the peer's {rates[peer]:,.0f}/s; {wanted} wanted"
-    return Row(work, WINDOWS / rates[ours], words or peer, WINDOWS / rates[peer], note=note)
+def row(work: str, rates: Mapping[str, float], ours: str, peer: str, times: float, words: str = "") -> Row:
+    """A line of the table, of rates by the name of the reader; as many times the peer's rate are wanted."""
+    note = f"{rates[ours]:,.0f}/s against {rates[peer]:,.0f}/s"
+    return Row(work, WINDOWS / rates[ours], words or peer, WINDOWS / rates[peer], note=note, peer_goal=1 / times)
 
 
 def in_process(bench: Bench) -> list[Row]:
@@ -123,9 +122,9 @@ def in_process(bench: Bench) -> list[Row]:
             zarr_python=drawn_from(game.dataset("zarr"), by_zarr_python),
         )
         rows += [
-            row(f"{what}, bin", rates, "bin", "memmap", ">= 1.1", "a loop over memory maps"),
-            row(f"{what}, zarr", rates, "zarr", "zarr_python", ">= 25", "zarr-python"),
-            row(f"{what}, zarr", rates, "zarr", "tensorstore", ">= 3", "tensorstore, window by window"),
+            row(f"{what}, bin", rates, "bin", "memmap", 1.1, "a loop over memory maps"),
+            row(f"{what}, zarr", rates, "zarr", "zarr_python", 25, "zarr-python"),
+            row(f"{what}, zarr", rates, "zarr", "tensorstore", 3, "tensorstore, window by window"),
         ]
         names = {"bin": "view, bin", "zarr": "view, zarr", "memmap": "memory maps, bin"}
         bench.chart(game.game, {names.get(name, name.replace("_", "-")): rate for name, rate in rates.items()})
@@ -140,7 +139,7 @@ def workers(bench: Bench) -> list[Row]:
             with closing(loaded(view(game, storage), 1)) as one:
                 rates = bench.rates(own=in_process_of(view(game, storage)), one=one)
             what = f"{WINDOWS:,} windows of {LENGTH} of {game.game}, {storage}, one worker process"
-            rows.append(row(what, rates, "one", "own", ">= 0.5", "the process itself"))
+            rows.append(row(what, rates, "one", "own", 0.5, "the process itself"))
             bench.chart(game.game, {f"view, {storage}, 1 worker": rates["one"]})
     return rows
 
@@ -165,7 +164,7 @@ def forms(bench: Bench) -> list[Row]:
             theirs.append(float(found["rate"]))
         rates["theirs"] = float(np.median(theirs))
         what = f"{WINDOWS:,} windows of {LENGTH} of {game.game}, {count} episodes"
-        rows += [row(f"{what}, {storage}", rates, storage, "theirs", ">= 20", words) for storage in ("zarr", "bin")]
+        rows += [row(f"{what}, {storage}", rates, storage, "theirs", 20, words) for storage in ("zarr", "bin")]
         bench.chart(game.game, {words: rates["theirs"]})
     return rows
 
@@ -182,9 +181,11 @@ def waiting(bench: Bench) -> list[Row]:
                 shares = [trainer.waiting(batches, 4 * bench.seconds, 1) for _ in range(3)]
             share = float(np.median(shares))
             step = trainer.seconds(batch, 20)
-            note = f"{share:.1%} of a step is spent waiting; < 5 % wanted; a step alone {1000 * alone:.0f} ms"
-            what = f"a training step, {game.game}, {storage}, one worker process"
-            rows.append(Row(what, step / max(1 - share, 1e-9), "the step alone", alone, note=note))
+            note = f"{share:.1%} of a step; a step alone {1000 * alone:.0f} ms"
+            whole = step / max(1 - share, 1e-9)
+            what = f"waiting in a training step, {game.game}, {storage}, one worker process"
+            limit = ("a twentieth of the step", whole / 20)
+            rows.append(Row(what, share * whole, "", None, *limit, note=note, limit_goal=1))
     return rows
 
 
@@ -194,8 +195,8 @@ def frames(bench: Bench) -> list[Row]:
     game, python = bench.games[0], tool().environment("lance")
     asked = {"length": 4, "skip": 5}
     for what, storage, fields, wanted in (
-        ("screens in colour, stored PNG", "zarr", ("frame", "action"), ">= 2"),
-        ("grey 84 x 84, bin", "bin", ("observation", "action"), ">= 5"),
+        ("screens in colour, stored PNG", "zarr", ("frame", "action"), 2),
+        ("grey 84 x 84, bin", "bin", ("observation", "action"), 5),
     ):
         jpegs = jpegs_of(game, fields[0], bench.folder)
         place = bench.folder / f"{fields[0]}.lance"
@@ -252,11 +253,20 @@ def prepared(megabytes: float, data: str | None) -> Iterator[Bench]:
 
 
 def measure(
-    megabytes: float = 2_000, data: str | None = None, only: tuple[str, ...] = (), docs: bool = False
+    megabytes: float = 2_000,
+    data: str | None = None,
+    only: tuple[str, ...] = (),
+    docs: bool = False,
+    quick: bool = False,
 ) -> list[Row]:
-    """The rows of each part; with `docs` they become the table and the plot of docs/loading.md."""
+    """The rows of each part; with `docs` they become the table and the plot of docs/loading.md.
+
+    quick: little data, read in the process alone.
+    """
     keep_freed_memory()  # as run.py does
+    megabytes, only = (60, ("in_process",)) if quick else (megabytes, only)
     with prepared(megabytes, data) as bench:
+        bench.turns = 3 if quick else bench.turns
         rows = [each for name in only or PARTS for each in PARTS[name](bench)]
     if docs:
         cores = f"{available_cores()} cores, {platform.machine()}, Python {platform.python_version()}"
