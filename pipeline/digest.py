@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from functools import cache
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from jaxtyping import Shaped
 DIGEST_BYTES = 32
 
 SMALL_BYTES = 2**16
+
+LONGEST_HEADER = 2**13
+"""Bytes of a name, a dtype and a shape; `pipeline.keys` makes names of at most 1,000 characters."""
 
 
 class ArrayDigest:
@@ -36,12 +40,42 @@ class ArrayDigest:
 
 def digest_arrays(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> bytes:
     """BLAKE3 over name, dtype, shape and bytes of the arrays in name order: the same for every storage."""
-    hasher = blake3()
+    return digest_content(content_of(arrays))
+
+
+def content_of(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> list[bytes | memoryview]:
+    """What `digest_arrays` digests, in pieces: all that the arrays are, as `arrays_in` reads it back."""
+    pieces: list[bytes | memoryview] = []
     for name in sorted(arrays):
         array = arrays[name]
-        hasher.update(_header(name, array.dtype, array.shape))
-        hasher.update(_bytes(array))
+        if array.dtype.byteorder == ">":
+            array = array.astype(array.dtype.newbyteorder("<"))
+        pieces.append(_header(name, array.dtype, array.shape))
+        pieces.append(array.tobytes() if array.nbytes < SMALL_BYTES else _bytes(array))
+    return pieces
+
+
+def digest_content(pieces: Sequence[bytes | memoryview]) -> bytes:
+    """BLAKE3 of the pieces one after the other."""
+    if all(type(piece) is bytes for piece in pieces):  # short ones: one call takes a tenth of the time of many
+        return blake3(b"".join(pieces)).digest()
+    hasher = blake3()
+    for piece in pieces:
+        hasher.update(piece)
     return hasher.digest()
+
+
+def arrays_in(content: bytes) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """The arrays of joined `content_of`, by name; they are views of it. Raises ValueError where it is damaged."""
+    arrays, at = {}, 0
+    while at < len(content):
+        name, dtype, shape, _ = content[at : at + LONGEST_HEADER].split(b"\0", 3)
+        at += len(name) + len(dtype) + len(shape) + 3
+        row = [int(axis) for axis in shape.split(b",") if axis]
+        array = np.frombuffer(content, dtype.decode(), math.prod(row), at).reshape(row)
+        arrays[name.decode()] = array
+        at += array.nbytes
+    return arrays
 
 
 def combine(digests: Iterable[bytes]) -> str:
@@ -72,6 +106,7 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@lru_cache(maxsize=4096)  # the same few come with every episode
 def _header(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return f"{name}\0{_dtype_on_disk(dtype)}\0{','.join(map(str, shape))}\0".encode()
 

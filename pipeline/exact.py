@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ SCALAR = (bool, int, float, np.number, np.bool_)
 
 WIDEST = 8
 """Bytes of the widest real number that is stored; those of 80 or 128 bits are not the same on every machine."""
+
+_DTYPE_AND_SHAPE = attrgetter("dtype", "shape")
 
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
@@ -79,8 +82,8 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
             return column
     if set(map(type, values)) == {np.ndarray}:
         each = list(values)
-        if len({(value.dtype, value.shape) for value in each}) == 1 and _is_stored(each[0].dtype):
-            return stack_alike(each)
+        if len(set(map(_DTYPE_AND_SHAPE, each))) == 1 and _is_stored(each[0].dtype):
+            return _stacked(each)
     try:
         each = [_as_array(value) for value in values]
     except Exception:  # an array-like may raise anything; rows of several lengths are a ValueError
@@ -98,10 +101,12 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
 
 def stack_alike(arrays: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "n ..."]:
     """As `numpy.stack`, in a third of the time for many small arrays of one shape."""
+    return _stacked(arrays) if len({array.shape for array in arrays}) == 1 else np.stack(arrays)
+
+
+def _stacked(arrays: Sequence[Shaped[np.ndarray, "*each"]]) -> Shaped[np.ndarray, "n *each"]:
     shape = arrays[0].shape
-    if not shape or any(array.shape != shape for array in arrays):
-        return np.stack(arrays)
-    return np.concatenate(arrays).reshape(len(arrays), *shape)
+    return np.concatenate(arrays).reshape(len(arrays), *shape) if shape else np.array(arrays)
 
 
 def _is_stored(dtype: np.dtype[Any]) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from pipeline.dataset.columns import STEPS, RowSpec, step_arrays, with_same_arrays, without_absent
 from pipeline.dataset.resets import pack_resets, unpack_resets
-from pipeline.digest import digest_file
+from pipeline.digest import DIGEST_BYTES, digest_file
 from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_from_json
 from pipeline.machine.files import file_table, read_json, sync_tree, write_json
 from pipeline.storage.contract import ReadableArray, Storage, write_arrays
@@ -101,7 +101,9 @@ def _hidden(folder: Path) -> Path:
 
 
 def pack(
-    episodes: Sequence[Episode], steps: Mapping[str, Shaped[np.ndarray, "rows ..."]] | None = None
+    episodes: Sequence[Episode],
+    steps: Mapping[str, Shaped[np.ndarray, "rows ..."]] | None = None,
+    digests: Sequence[bytes | None] | None = None,
 ) -> dict[str, Shaped[np.ndarray, "..."]]:
     """Flat arrays of a part.
 
@@ -109,14 +111,17 @@ def pack(
     An info that an episode lacks is zeros there, and marked as absent.
     `episodes/<name>` (n,): seed, flags, `return` (float64) and `digest` (n, 32). `texts/<name>/bytes` and `.../ends`.
     `episodes/reset_info/<name>` (n, ...) and `texts/info_texts` only where an episode has something there.
-    `steps` are the step arrays where they lie one after the other already; then they are not copied.
+    `steps` are the step arrays where they lie one after the other already; then they are not copied. `digests` are
+    those of the episodes, as far as they are known.
     """
     arrays = {f"{STEPS}{name}": array for name, array in (steps or _joined(episodes)).items()}
     arrays[ENDS] = np.cumsum([episode.rows for episode in episodes], dtype=np.int64)
     for name, dtype in SUMMARY.items():
         arrays[f"episodes/{name}"] = np.asarray([getattr(e, name) for e in episodes], dtype)
     arrays["episodes/return"] = np.asarray([e.total_reward for e in episodes], np.float64)
-    arrays["episodes/digest"] = np.stack([np.frombuffer(episode.digest(), np.uint8) for episode in episodes])
+    known = digests or [None] * len(episodes)
+    each = b"".join([digest or episode.digest() for digest, episode in zip(known, episodes, strict=True)])
+    arrays["episodes/digest"] = np.frombuffer(bytearray(each), np.uint8).reshape(len(episodes), DIGEST_BYTES)
     texts = [episode.texts() for episode in episodes]
     for name in (*TEXTS, *([INFO_TEXTS] if any(INFO_TEXTS in each for each in texts) else [])):
         data = [each.get(name, NO_TEXT) for each in texts]

@@ -45,20 +45,23 @@ class Buffer:
     """Episodes that wait to be packed together.
 
     Attributes:
+        digests: those of the episodes, None where it has not been taken.
         nbytes: raw bytes of their step arrays.
     """
 
     def __init__(self, episodes: Iterable[Episode] = ()) -> None:
         self.episodes = list(episodes)
+        self.digests: list[bytes | None] = [None] * len(self.episodes)
         self.nbytes = sum(episode.nbytes for episode in self.episodes)
         self.states = sum(episode.length for episode in self.episodes)
 
     def __len__(self) -> int:
         return len(self.episodes)
 
-    def append(self, episode: Episode) -> None:
+    def append(self, episode: Episode, digest: bytes | None) -> None:
         """Add one."""
         self.episodes.append(episode)
+        self.digests.append(digest)
         self.nbytes += episode.nbytes
         self.states += episode.length
 
@@ -124,12 +127,13 @@ class DatasetWriter:
         """What had to be left out."""
         return self.columns.notes
 
-    def append(self, episode: Episode) -> None:
-        """Add the next episode; writes a part when it is full.
+    def append(self, episode: Episode, digest: bytes | None = None) -> None:
+        """Add the next episode, and its digest if that has been taken; writes a part when it is full.
 
         Raises InvalidEpisode where it has other arrays than those before it.
         """
-        self._buffer.append(self.columns.conform(episode, self.count))
+        stored = self.columns.conform(episode, self.count)
+        self._buffer.append(stored, digest if stored is episode else None)
         if is_full(len(self._buffer), self._buffer.nbytes, self._part_bytes):
             self._write_buffer()
 
@@ -195,7 +199,7 @@ class DatasetWriter:
 
     def _write_buffer(self, facts: Facts | None = None) -> None:
         """Write the buffered episodes as a part; a part with `facts` is closed."""
-        arrays = pack(self._buffer.episodes)
+        arrays = pack(self._buffer.episodes, digests=self._buffer.digests)
         self._write(self._next_part(arrays[ENDS], self._buffer.nbytes, facts), arrays)
         self._buffer = Buffer()
         remove_packed(self.spill, self.packed)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.dataset.infos import stack_infos
-from pipeline.episode import UNKNOWN, Episode, with_last_row
+from pipeline.episode import UNKNOWN, Episode
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
@@ -33,25 +33,56 @@ class EpisodeBuilder:
     ) -> None:
         self._observations: list[Observation] = [observation]
         self._actions: list[np.ndarray] = []
-        self._transitions: list[Transition] = []
+        self._rewards: list[float] = []
+        self._discounts: list[float] = []
+        self._infos: list[Mapping[Any, Any]] = []
+        self._success, self._terminated, self._truncated = UNKNOWN, False, False
         self._seed, self._mission, self._reset_info = seed, mission, reset_info
         self._has_last = True
         self.notes: list[str] = []
 
     def __len__(self) -> int:
         """Steps so far."""
-        return len(self._transitions)
+        return len(self._actions)
 
     def add(self, action: Shaped[np.ndarray, "..."], transition: Transition) -> None:
         """One action and what followed it."""
-        self._observations.append(transition.observation)
+        self.add_step(
+            action,
+            transition.observation,
+            transition.reward,
+            transition.terminated,
+            transition.truncated,
+            transition.discount,
+            transition.success,
+            transition.info,
+        )
+
+    def add_step(
+        self,
+        action: Shaped[np.ndarray, "..."],
+        observation: Observation,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        discount: float = 1.0,
+        success: int = UNKNOWN,
+        info: Mapping[Any, Any] = MappingProxyType({}),
+    ) -> None:
+        """As `add`, with the parts of a transition one by one: to make that takes as long again."""
+        self._observations.append(observation)
         self._actions.append(action)
-        self._transitions.append(transition)
+        self._rewards.append(reward)
+        self._discounts.append(0.0 if terminated else discount)
+        self._infos.append(info)
+        self._terminated, self._truncated = terminated, truncated
+        if success > self._success:
+            self._success = success
 
     @property
     def has_ended(self) -> bool:
         """Whether the last transition says so."""
-        return bool(self._transitions) and (self._transitions[-1].terminated or self._transitions[-1].truncated)
+        return self._terminated or self._truncated
 
     def lose_last_observation(self) -> None:
         """The last observation is not what it stands for: zeros are stored, and that it is not there."""
@@ -63,37 +94,33 @@ class EpisodeBuilder:
         `end_reason` is `terminated` or `time_limit` as the last transition says; where it says neither, it is
         `unfinished`, and the episode counts as truncated; but not for `source`: then nobody knows why it ended.
         """
-        last = self._transitions[-1]
-        discounts = [0.0 if each.terminated else float(each.discount) for each in self._transitions]
-        rewards = [each.reward for each in self._transitions]
-        infos = stack_infos(self._reset_info, [each.info for each in self._transitions])
+        infos = stack_infos(self._reset_info, self._infos)
         self.notes = infos.notes
         steps = {
             **_stack_observations(self._observations, self._has_last),
-            "action": with_last_row("action", stack_alike(self._actions)),
-            "reward": with_last_row("reward", np.asarray(rewards, np.float64)),
-            "discount": with_last_row("discount", np.asarray(discounts, np.float64)),
+            "action": stack_alike([*self._actions, np.zeros_like(self._actions[0])]),
+            "reward": np.array([*self._rewards, 0.0], np.float64),
+            "discount": np.array([*self._discounts, 0.0], np.float64),
             **infos.steps,
         }
         return Episode(
             steps,
             seed=self._seed,
-            terminated=last.terminated,
-            truncated=last.truncated or not (last.terminated or unfinished == "source"),
-            success=max(each.success for each in self._transitions),
+            terminated=self._terminated,
+            truncated=self._truncated or not (self._terminated or unfinished == "source"),
+            success=self._success,
             mission=self._mission,
-            end_reason=_end_reason(last, unfinished),
+            end_reason=self._end_reason(unfinished),
             has_final_observation=self._has_last,
             reset_info=infos.reset,
             info_texts=infos.texts,
             reset_texts=infos.reset_texts,
         )
 
-
-def _end_reason(last: Transition, unfinished: str) -> str:
-    if last.terminated:
-        return "terminated"
-    return "time_limit" if last.truncated else unfinished
+    def _end_reason(self, unfinished: str) -> str:
+        if self._terminated:
+            return "terminated"
+        return "time_limit" if self._truncated else unfinished
 
 
 def _stack_observations(
