@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
 from pipeline.machine.threads import available_cores
+from pipeline.search.crowds import Crowds
 from pipeline.search.metric import Metric, check_metric
 from pipeline.search.panels import Panels, pack_panels
 from pipeline.search.pool import DistinctVectors, distinct
-from pipeline.search.tiles import SearchTask, fill_rows
+from pipeline.search.tiles import fill_rows, search_task
 from pipeline.search.vectors import first_not_finite, unit_vectors
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class ExactIndex:
     cosines differ by more than 2.6e-7 the more similar one is always first.
 
     Equal distances or similarities go to the smaller row. Equal keys are searched once. Candidates come from a float32
-    matrix product with a proven error bound; where the bound leaves too many, float32 differences with a tighter one
-    decide, and then float64. No result depends on tiles, threads, batches, devices or the BLAS in use.
+    matrix product with a proven error bound; where the bound leaves too many, a product about the centre of a crowd of
+    vectors does (pipeline.search.crowds), and then float64. No result depends on tiles, threads, batches, devices or
+    the BLAS in use.
 
     keys: (n, d) float32, finite, n >= 1 and d >= 1. Not copied when C-contiguous: do not change them afterwards.
     threads: worker threads of `search`; None means every core this process may use.
@@ -139,23 +141,22 @@ class ExactIndex:
         if self._device is not None and (self._device.type != "cuda" or work >= DEVICE_WORK):
             self._on_device.run(queries, ranges, rows)
             return
-        pool = self._pool
-        if pool.cosine:
+        if self.metric == "cosine":
             queries = unit_vectors(queries)
-        panels = self._panels if 2 * rows.shape[1] < len(pool) else None
-        fill_rows(
-            SearchTask(pool, panels, queries, ranges, pool.spans(ranges), rows),
-            self.threads if work > SMALL_WORK else 1,
-        )
+        fill_rows(search_task(self, queries, ranges, rows), self.threads if work > SMALL_WORK else 1)
 
     @functools.cached_property
-    def _pool(self) -> DistinctVectors:
+    def pool(self) -> DistinctVectors:
         cosine = self.metric == "cosine"
         return distinct(unit_vectors(self.keys) if cosine else self.keys, cosine)
 
     @functools.cached_property
-    def _panels(self) -> Panels:
-        return pack_panels(self._pool.vectors, self._pool.cosine)
+    def panels(self) -> Panels:
+        return pack_panels(self.pool.vectors, self.pool.cosine)
+
+    @functools.cached_property
+    def crowds(self) -> Crowds:
+        return Crowds(self.pool, self.panels)
 
     @functools.cached_property
     def _on_device(self) -> DeviceSearch:

@@ -51,6 +51,13 @@ class DistinctVectors:
         """(u,) the last row of each vector."""
         return self.members[self.starts[1:] - 1]
 
+    @functools.cached_property
+    def owners(self) -> Int32[np.ndarray, "n"]:
+        """(n,) the vector of each row."""
+        owners = np.empty(self.rows, dtype=np.int32)
+        owners[self.members] = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
+        return owners
+
     def spans(self, ranges: Int64[np.ndarray, "q 2"]) -> Int64[np.ndarray, "q 2"]:
         """For ranges of rows (q, 2), the ranges of vectors whose first row lies inside.
 

@@ -1,55 +1,17 @@
-"""Search that scores every vector one by one, for what the matrix product cannot decide.
-
-First by float32 differences: |x - y|^2 from differences, taken before any rounding and added in any order, is within
-(d + 8) * 2^-24 * 1.1 of itself, however far both lie from the centre. Then, where that leaves too many candidates, by
-the float64 scores that define the order.
-"""
+"""Search by the float64 scores of every vector, which define the order, for what the matrix product cannot decide."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from pipeline.machine.compiled import compiled
-from pipeline.search.panels import EPS32, EPS64, UNDERFLOW, Panels
 from pipeline.search.pool import DistinctVectors
-from pipeline.search.rank import rank_scored, rank_shortlists
+from pipeline.search.rank import rank_scored
 from pipeline.search.shortlist import nearest_limits
 
 SCAN_TILE = 16  # queries that share one block of vectors
 SCAN_VECTORS = 128  # vectors in that block
-_TAME = 2.0**50  # of a scale up to this or down to its inverse, float32 differences neither overflow nor vanish
-_BEYOND = 1e38  # more than any squared distance that float32 holds safely
-
-
-def difference_scan(
-    queries: Float32[np.ndarray, "m d"],
-    pool: DistinctVectors,
-    panels: Panels,
-    spans: Int64[np.ndarray, "m 2"],
-    ranges: Int64[np.ndarray, "m 2"],
-    capacity: int,
-    out: Int32[np.ndarray, "m k"],
-) -> Bool[np.ndarray, "m"]:
-    """Fill those rows of `out` (m, k) that at most `capacity` candidates decide; return (m,) which they are."""
-    d = queries.shape[1]
-    if not 1 / _TAME <= panels.scale <= _TAME:
-        return np.zeros(len(queries), dtype=np.bool_)
-    scores = _difference_scores(queries, pool.vectors, np.float32(panels.scale), SCAN_VECTORS)
-    np.minimum(scores, 1e3 * _BEYOND, out=scores)  # no infinity
-    scores += panels.offsets
-    listed, counts = _eligible(scores, spans, ranges, pool.lasts)
-    # A score s stands for a true one within error * (s + offset) + pad; k true ones lie within that of the k-th score.
-    error = (d + 8) * EPS32 * 1.1
-    pad = 4 * (d + 3) * EPS64 * panels.length**2 + UNDERFLOW
-    limits = nearest_limits(scores, counts, out.shape[1])
-    limits = (limits * (1 + error) + 2 * error * np.abs(panels.offsets).max() + 2 * pad) / (1 - error)
-    _keep(scores, listed, counts, limits)
-    decided = (limits < _BEYOND) & (counts <= capacity)
-    counts[~decided] = -1
-    members = (pool.starts, pool.members)
-    rank_shortlists(queries, pool.vectors, pool.cosine, listed, counts, ranges, *members, out)
-    return decided
 
 
 def full_scan(
@@ -94,28 +56,6 @@ def _all_scores(
             for c in range(size):
                 scores[i, first + c] = sums[c]
                 sums[c] = 0
-    return scores
-
-
-# The bound allows any order of adding.
-@compiled(fastmath={"reassoc", "contract", "nsz"})
-def _difference_scores(
-    queries: Float32[np.ndarray, "m d"], vectors: Float32[np.ndarray, "u d"], scale: np.float32, block_size: int
-) -> Float64[np.ndarray, "m u"]:
-    """(m, u) squared distances in float32, of vectors multiplied by the scale."""
-    u, d = vectors.shape
-    m = queries.shape[0]
-    scores = np.empty((m, u))
-    for first in range(0, u, block_size):
-        for i in range(m):
-            query = queries[i]
-            for c in range(first, min(first + block_size, u)):
-                vector = vectors[c]
-                total = np.float32(0)
-                for j in range(d):
-                    difference = (query[j] - vector[j]) * scale
-                    total += difference * difference
-                scores[i, c] = total
     return scores
 
 

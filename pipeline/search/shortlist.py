@@ -155,6 +155,7 @@ def finish(
     lows: Float32[np.ndarray, "tile room"],
     rows: Int32[np.ndarray, "tile room"],
     counts: Int64[np.ndarray, "m"],
+    limits: Float32[np.ndarray, "m"],
     norms: Float32[np.ndarray, "u"],
     widths: Float32[np.ndarray, "m"],
     pads: Float64[np.ndarray, "m"],
@@ -163,7 +164,7 @@ def finish(
     """After the last tile: drop all that a shortlist longer than k can do without."""
     for i in range(counts.size):
         if counts[i] > k:
-            _, counts[i] = _tighten(lows[i], rows[i], counts[i], k, 0, norms, widths[i], pads[i])
+            limits[i], counts[i] = _tighten(lows[i], rows[i], counts[i], k, 0, norms, widths[i], pads[i])
 
 
 @_selects

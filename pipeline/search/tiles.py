@@ -7,20 +7,23 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
 from pipeline.machine.threads import one_blas_thread
+from pipeline.search.crowds import Crowds
 from pipeline.search.panels import GROUP, Panels, Scored, score_side
 from pipeline.search.pool import DistinctVectors
 from pipeline.search.rank import rank_shortlists
-from pipeline.search.scan import SCAN_TILE, difference_scan, full_scan
+from pipeline.search.scan import SCAN_TILE, full_scan
 from pipeline.search.shortlist import UNLIMITED, finish, shortlist
 
 QUERY_TILE = 256  # queries scored together; with KEY_TILE it makes a score tile that stays in the L2 cache
 SPARE = 1024  # entries beyond k that a shortlist may hold before its query goes to a scan
+
+LONGEST = 0.25  # of the pool: beyond, scoring all of it in order is faster than scoring a list
 
 _BUFFER_BYTES = 5 << 20  # shortlists of one query tile
 
@@ -34,6 +37,7 @@ class SearchTask:
 
     pool: DistinctVectors
     panels: Panels | None
+    crowds: Crowds | None
     queries: Float32[np.ndarray, "q d"]
     ranges: Int64[np.ndarray, "q 2"]
     spans: Int64[np.ndarray, "q 2"]
@@ -41,7 +45,37 @@ class SearchTask:
 
     def part(self, which: slice | Int64[np.ndarray, "m"], rows: Int32[np.ndarray, "m k"]) -> SearchTask:
         """The same search for some of the queries, answered in `rows`."""
-        return SearchTask(self.pool, self.panels, self.queries[which], self.ranges[which], self.spans[which], rows)
+        return SearchTask(
+            self.pool, self.panels, self.crowds, self.queries[which], self.ranges[which], self.spans[which], rows
+        )
+
+    def some(self, which: Int64[np.ndarray, "m"]) -> SearchTask:
+        """The same search for some of the queries, with rows of its own."""
+        return self.part(which, np.empty((len(which), self.rows.shape[1]), dtype=np.int32))
+
+
+class Searched(Protocol):
+    """Vectors to search: a pool or a crowd of it."""
+
+    @property
+    def pool(self) -> DistinctVectors: ...
+    @property
+    def panels(self) -> Panels: ...
+    @property
+    def crowds(self) -> Crowds: ...
+
+
+def search_task(
+    searched: Searched,
+    queries: Float32[np.ndarray, "q d"],
+    ranges: Int64[np.ndarray, "q 2"],
+    rows: Int32[np.ndarray, "q k"],
+) -> SearchTask:
+    """A search for queries (q, d) with excluded ranges of rows (q, 2), answered in `rows` (q, k)."""
+    pool = searched.pool
+    selects = 2 * rows.shape[1] < len(pool)
+    panels, crowds = (searched.panels, searched.crowds) if selects else (None, None)
+    return SearchTask(pool, panels, crowds, queries, ranges, pool.spans(ranges), rows)
 
 
 def fill_rows(task: SearchTask, threads: int) -> None:
@@ -93,36 +127,84 @@ def _capacity(task: SearchTask) -> int:
 
 
 def _products(task: SearchTask, starts: Iterator[int], tile: int) -> None:
-    """Shortlists from matrix products, then scans for the queries whose shortlists proved too long."""
-    panels = cast(Panels, task.panels)
-    capacity, full = _capacity(task), panels.tile_keys
-    scratch = np.empty(tile * panels.tiles[0].shape[1], dtype=np.float32)
-    # Keys are stored before they are counted, hence the room for one more than can be counted.
-    lows = np.empty((tile, capacity + full + 1), dtype=np.float32)
-    listed = np.empty(lows.shape, dtype=np.int32)
     for start in starts:
-        own = task.part(slice(start, start + tile), task.rows[start : start + tile])
-        side = score_side(own.queries, panels)
-        counts = _shortlists(own, side, scratch, lows, listed, capacity)
-        _rank(own, listed, counts)
-        _undecided(own, np.flatnonzero((counts < 0) & ~side.far), np.flatnonzero(side.far), capacity)
+        _answer(task.part(slice(start, start + tile), task.rows[start : start + tile]))
+
+
+def _answer(task: SearchTask) -> None:
+    """Fill the rows of one query tile."""
+    if task.panels is None:
+        full_scan(task.queries, task.pool, task.spans, task.ranges, task.rows)
+        return
+    left = _in_crowds(task, np.arange(len(task.queries)))
+    if len(left) == len(task.queries):
+        _by_products(task)
+    elif len(left):
+        part = task.some(left)
+        _by_products(part)
+        task.rows[left] = part.rows
+
+
+def _by_products(task: SearchTask) -> None:
+    """Shortlists from matrix products; crowds, long lists and scans for queries whose shortlists proved too long."""
+    side = score_side(task.queries, cast(Panels, task.panels))
+    listed, counts, _ = _shortlists(task, side, _capacity(task))
+    _rank(task, listed, counts)
+    scanned = [np.flatnonzero(side.far)]
+    for some in _batches(np.flatnonzero((counts < 0) & ~side.far)):
+        scanned.append(_from_long_lists(task, _in_crowds(task, some)))
+    for some in _batches(np.concatenate(scanned)):
+        part = task.some(some)
+        full_scan(part.queries, part.pool, part.spans, part.ranges, part.rows)
+        task.rows[some] = part.rows
+
+
+def _from_long_lists(task: SearchTask, which: Int64[np.ndarray, "m"]) -> Int64[np.ndarray, "left"]:
+    """Fill the rows of some queries by crowds that they teach, or by all that the product leaves; return the rest."""
+    if len(which) == 0:
+        return which
+    panels, crowds, u = cast(Panels, task.panels), cast(Crowds, task.crowds), len(task.pool)
+    part = task.some(which)
+    listed, counts, limits = _shortlists(part, score_side(part.queries, panels), u)
+    crowds.learn(part.queries, limits)
+    left = np.isin(which, _in_crowds(task, which))
+    counts[~left | (counts > LONGEST * u)] = -1
+    _rank(part, listed, counts)
+    task.rows[which[counts >= 0]] = part.rows[counts >= 0]
+    return which[left & (counts < 0)]
+
+
+def _in_crowds(task: SearchTask, which: Int64[np.ndarray, "m"]) -> Int64[np.ndarray, "left"]:
+    """Fill the rows of those of the queries that a crowd decides; return the others."""
+    crowds, k = cast(Crowds, task.crowds), task.rows.shape[1]
+    decided = np.zeros(len(which), dtype=np.bool_)
+    for crowd, some in crowds.around(task.queries[which]):
+        ranges = np.searchsorted(crowd.rows, task.ranges[which[some]])
+        enough = len(crowd.rows) - (ranges[:, 1] - ranges[:, 0]) >= k
+        some, ranges = some[enough], np.ascontiguousarray(ranges[enough])
+        queries, rows = task.queries[which[some]], np.empty((len(some), k), dtype=np.int32)
+        _answer(search_task(crowd, queries, ranges, rows))
+        proven = crowd.proves(queries, rows[:, -1], crowds.longest)
+        task.rows[which[some[proven]]] = crowd.rows[rows[proven]]
+        decided[some[proven]] = True
+    return which[~decided]
 
 
 def _shortlists(
-    task: SearchTask,
-    side: Scored,
-    scratch: Float32[np.ndarray, "scores"],
-    lows: Float32[np.ndarray, "tile room"],
-    listed: Int32[np.ndarray, "tile room"],
-    capacity: int,
-) -> Int64[np.ndarray, "m"]:
+    task: SearchTask, side: Scored, capacity: int
+) -> tuple[Int32[np.ndarray, "m room"], Int64[np.ndarray, "m"], Float32[np.ndarray, "m"]]:
+    """(m, room) vectors that may be among the nearest, (m,) how many, -1 where more than the capacity; (m,) limits."""
     panels = cast(Panels, task.panels)
     m, k = task.rows.shape
+    full = panels.tile_keys
+    # Keys are stored before they are counted, hence the room for one more than can be counted.
+    lows = np.empty((m, capacity + full + 1), dtype=np.float32)
+    listed = np.empty(lows.shape, dtype=np.int32)
     counts = np.where(side.far, -1, 0)
     limits = np.full(m, UNLIMITED, dtype=np.float32)
     hidden = (task.spans, np.ascontiguousarray(task.ranges[:, 1]), task.pool.lasts)
     errors = (panels.norms, side.widths, side.pads)
-    full = panels.tile_keys
+    scratch = np.empty(m * panels.tiles[0].shape[1], dtype=np.float32)
     for i, right in enumerate(panels.tiles):
         scores = scratch[: m * right.shape[1]].reshape(m, -1)
         np.matmul(side.left, right, out=scores)
@@ -130,29 +212,14 @@ def _shortlists(
             *(scores.reshape(m, GROUP, -1), i * full, *hidden, limits, lows, listed, counts),
             *(*errors, k, capacity, full, panels.largest),
         )
-    finish(lows, listed, counts, *errors, k)
-    return counts
+    finish(lows, listed, counts, limits, *errors, k)
+    return listed, counts, limits
 
 
 def _rank(task: SearchTask, listed: Int32[np.ndarray, "tile room"], counts: Int64[np.ndarray, "m"]) -> None:
     pool = task.pool
     members = (pool.starts, pool.members)
     rank_shortlists(task.queries, pool.vectors, pool.cosine, listed, counts, task.ranges, *members, task.rows)
-
-
-def _undecided(task: SearchTask, near: Int64[np.ndarray, "near"], far: Int64[np.ndarray, "far"], capacity: int) -> None:
-    """Scan for the listed queries: by float32 differences those near the keys, in float64 what that leaves."""
-    pool, panels = task.pool, cast(Panels, task.panels)
-    left = [far]
-    for some in _batches(near):
-        part = task.part(some, np.empty((len(some), task.rows.shape[1]), dtype=np.int32))
-        decided = difference_scan(part.queries, pool, panels, part.spans, part.ranges, capacity, part.rows)
-        task.rows[some[decided]] = part.rows[decided]
-        left.append(some[~decided])
-    for some in _batches(np.concatenate(left)):
-        part = task.part(some, np.empty((len(some), task.rows.shape[1]), dtype=np.int32))
-        full_scan(part.queries, pool, part.spans, part.ranges, part.rows)
-        task.rows[some] = part.rows
 
 
 def _batches(queries: Int64[np.ndarray, "m"]) -> list[Int64[np.ndarray, "_"]]:
