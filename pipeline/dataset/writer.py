@@ -80,6 +80,7 @@ class DatasetWriter:
 
     Attributes:
         columns: the arrays that the episodes share.
+        packed: episodes that are in parts already.
         spill: the folder where workers leave finished episodes.
         files: checksums of the parts that this run has written, by the part's name.
         summaries: those of the parts that this run has written, by the part's name.
@@ -98,6 +99,7 @@ class DatasetWriter:
         reopened = committed[-1:] if committed and not self._is_closed(committed[-1]) else []
         self._old = committed[: len(committed) - len(reopened)]
         self._new: list[Part] = []
+        self.packed = sum(part.episodes for part in self._old)
         self.files: dict[str, FileTable] = {}
         self.summaries: dict[str, PartSummary] = {}
         self._buffer = self._take_over_parts()
@@ -106,11 +108,6 @@ class DatasetWriter:
         self.columns = self._known_columns()
         remove_packed(self.spill, self.packed)
         remove_torn(self.spill)
-
-    @property
-    def packed(self) -> int:
-        """Episodes that are in parts already."""
-        return sum(part.episodes for part in [*self._old, *self._new])
 
     @property
     def count(self) -> int:
@@ -214,6 +211,7 @@ class DatasetWriter:
 
     def _add(self, part: Part, files: FileTable, summary: PartSummary) -> None:
         self._new.append(part)
+        self.packed += part.episodes
         self.files[part.name], self.summaries[part.name] = files, summary
 
     def _take_over_parts(self) -> Buffer:
@@ -232,6 +230,7 @@ class DatasetWriter:
                 summary = summary_of({name: array[:] for name, array in arrays.items()})
                 part = replace(part, stuck=summary.stuck or None)
             self._new.append(part)
+            self.packed += part.episodes
         return Buffer()
 
     def _known_columns(self) -> Columns:

@@ -14,6 +14,7 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import rounded
 from pipeline.interfaces import Observation
 from pipeline.live.layout import MISSION, in_shape
+from pipeline.observation import UNCHANGING
 
 
 def take_mission(observation: Any) -> tuple[Observation, str]:
@@ -28,7 +29,7 @@ def action_copy(action: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Shaped[
 
     Raises InvalidInput where that would change it by more than rounding, such as 0.7 for an integer, 200 for int8.
     """
-    array = action.copy() if type(action) is np.ndarray else np.array(np.asarray(action))
+    array = _copy(action)
     if array.dtype == dtype and array.shape == shape:
         return array
     if array.shape != shape:
@@ -41,6 +42,12 @@ def action_copy(action: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Shaped[
             f"which has no {given}."
         )
     return fitting
+
+
+def _copy(action: Any) -> Shaped[np.ndarray, "..."]:
+    if type(action) is np.ndarray:
+        return action.copy()
+    return np.array(action) if type(action) in UNCHANGING else np.array(np.asarray(action))
 
 
 class ActionCopies:

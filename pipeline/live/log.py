@@ -19,13 +19,13 @@ import numpy as np
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.claim import claim
 from pipeline.dataset.grow import Noticed, commit
+from pipeline.dataset.journal import JOURNAL, Journal
 from pipeline.dataset.parts import PART_BYTES
-from pipeline.dataset.spill import save_episode, spill_path
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, LostLease, PipelineError
-from pipeline.live.recovery import recover_parts, take_spilled
+from pipeline.live.recovery import recover_parts, take_finished
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
@@ -142,11 +142,12 @@ class EpisodeLog:
         """
         with self._lock:
             self.require_open()
-            self._draft.check()
+            self._require_journal()
+            self._catch_up()
             self._writer.columns.check(episode)
             number = self._writer.count
-            save_episode(spill_path(self._writer.spill, number), episode)
-            self._writer.append(episode)
+            digest = self._journal.append(number, episode)
+            self._take(episode, digest)
             self._lost_in_a_row = 0
             if self._due():
                 self.commit()
@@ -160,7 +161,7 @@ class EpisodeLog:
         """
         with self._lock:
             self.require_open()
-            take_spilled(self._writer)  # an interrupt may have come between the two halves of `append`
+            self._catch_up()
             if not self._fresh:
                 return self._existing
             begun = time.monotonic()
@@ -185,12 +186,13 @@ class EpisodeLog:
             try:
                 for recording in list(self._under_way):
                     recording.stop()
-                take_spilled(self._writer)
+                self._catch_up()
                 if self._fresh:
                     self._publish()
                 else:
                     self._publish_notes()
                     self._draft.check()
+                    self._journal.close()
                     self._draft.discard()
             finally:
                 self._release()
@@ -245,6 +247,23 @@ class EpisodeLog:
         if not self._open:
             raise InvalidInput(f"The log of {self.path} is closed. Open it again, or use the environment unwrapped.")
 
+    def _require_journal(self) -> None:
+        """Raises LostLease where another process has taken the draft over, FileNotFoundError where it is gone."""
+        if not self._journal.is_in_place():
+            self._draft.check()
+            raise FileNotFoundError(f"The unfinished log {self._draft.path} is gone: somebody has removed or moved it.")
+
+    def _take(self, episode: Episode, digest: bytes) -> None:
+        """The second half of `append`: what is in the journal gets into the dataset."""
+        self._writer.append(episode, digest)
+        if self._writer.packed == self._writer.count:
+            self._journal.clear()
+
+    def _catch_up(self) -> None:
+        """Finish an `append` that was interrupted between its two halves."""
+        if self._journal.last is not None and self._journal.last[0] == self._writer.count:
+            self._take(*self._journal.last[1:])
+
     def _stop(self, why: str) -> None:
         self.stopped = True
         self._under_way.clear()
@@ -265,12 +284,14 @@ class EpisodeLog:
         self._committed = int(self._existing.manifest.counts["episodes"]) if self._existing else 0
         self._packed = self._writer.packed
         self._stopwatch, self._begun, self._pause_s = Stopwatch(), time.monotonic(), self._commit_s
-        if take_spilled(self._writer):
+        if take_finished(self._writer):
             self.note("Episodes were lost to a power cut; those that came after them are kept.")
+        self._journal = Journal(self._writer.spill / JOURNAL)
 
     def _publish(self) -> None:
         """What is finished becomes the dataset; the draft is gone then."""
         self._draft.check()
+        self._journal.close()  # some file systems cannot remove a folder in which a file is open
         notes = [*self._notes.values(), *self._writer.notes]
         commit(self._spec, self._writer, self._draft, self._existing, self._stopwatch, Noticed(notes), whole=False)
         self._existing = self._workspace.get(self._spec)
@@ -301,6 +322,7 @@ class EpisodeLog:
 
     def _release(self) -> None:
         self._open = False
+        self._journal.close()
         self._held.close()
         atexit.unregister(self.close)
 

@@ -14,7 +14,6 @@ from jaxtyping import Shaped
 from pipeline.envs.gym.infos import kept_info, success_of
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.exact import exactly
-from pipeline.interfaces import Transition
 from pipeline.live.copies import take_mission
 from pipeline.live.layout import OBSERVATION
 from pipeline.live.log import EpisodeLog
@@ -102,10 +101,12 @@ class Recording:
         if building is None:
             self.stray()
             return
-        seen, mission = take_mission(observation)
-        if mission != self._mission:
-            self._log.note(f"{OTHER_MISSION}: {mission!a} after {self._mission!a}", kind=OTHER_MISSION)
-        building.add(action, Transition(seen, reward, terminated, truncated, discount, success_of(info), info))
+        if type(observation) is not np.ndarray:
+            observation, mission = take_mission(observation)
+            if mission != self._mission:
+                self._log.note(f"{OTHER_MISSION}: {mission!a} after {self._mission!a}", kind=OTHER_MISSION)
+        success = success_of(info) if info else UNKNOWN
+        building.add_step(action, observation, reward, terminated, truncated, discount, success, info)
         if terminated or truncated:
             self.ended = True
             self._finish(building)
@@ -126,7 +127,7 @@ class Recording:
         if (building := self._building) is None:
             return
         seen, _ = take_mission(instead)
-        building.add(action, Transition(seen, reward, terminated, truncated, 1.0, success_of(info), info))
+        building.add_step(action, seen, reward, terminated, truncated, 1.0, success_of(info), info)
         building.lose_last_observation()
         self._log.note(LOST_LAST)
         self.ended = True

@@ -1,7 +1,7 @@
 """What a killed session left behind, brought back to where the next one finds it.
 
 `collect` and `ingest` can make a lost episode again; a log cannot. So every moment of a session, also in the middle of
-a commit or of this recovery, leaves each finished episode in a whole file: a spilled episode, or a part.
+a commit or of this recovery, leaves each finished episode in the journal, in a spilled file, or in a part.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.artifacts.artifact import MANIFEST, PARTS, Manifest
+from pipeline.dataset.journal import JOURNAL, Journal, read_journal
 from pipeline.dataset.parts import remove_part, remove_unfinished, unpack
 from pipeline.dataset.spill import SPILL, save_episode, spill_path
 from pipeline.dataset.writer import DatasetWriter
@@ -36,14 +37,31 @@ def recover_parts(draft: Path, final: Path) -> None:
         _split(last, draft / SPILL, listed)
 
 
-def take_spilled(writer: DatasetWriter) -> bool:
-    """Append all spilled episodes. Returns whether a power cut has torn some; the episodes after a torn one move up."""
+def take_finished(writer: DatasetWriter) -> bool:
+    """Append all spilled episodes, then those of the journal. Returns whether a power cut has torn some.
+
+    The episodes after a torn one move up, and so does what keeps them.
+    """
     torn = False
     for path in sorted(writer.spill.glob("*" + spill_path(writer.spill, 0).suffix)):
         if int(path.stem) >= writer.count:
             torn |= int(path.stem) > writer.count
             path.rename(spill_path(writer.spill, writer.count))
             writer.append_spilled()
+    return _take_journal(writer, writer.spill / JOURNAL) or torn
+
+
+def _take_journal(writer: DatasetWriter, path: Path) -> bool:
+    left = [(number, episode) for number, episode in read_journal(path) if number >= writer.count]
+    torn = any(number != place for place, (number, _) in enumerate(left, writer.count))
+    if torn:
+        rewritten = Journal(path.with_suffix(".tmp"))
+        for place, (_, episode) in enumerate(left, writer.count):
+            rewritten.append(place, episode)
+        rewritten.close()
+        path.with_suffix(".tmp").replace(path)
+    for _, episode in left:
+        writer.append(episode)
     return torn
 
 

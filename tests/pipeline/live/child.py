@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.live.log import EpisodeLog
 from tests.conftest import made_episode
 
-CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "shutil.rmtree")
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree")
 PART = 1_500
 """Bytes of a part: about four episodes."""
 
@@ -31,7 +31,7 @@ def opened(root, **settings):
 
 
 def kill_before_change(number):
-    """Kill this process before its n-th rename, removal, new folder or file opened for writing."""
+    """Kill this process before its n-th rename, removal, truncation, new folder or file opened for writing."""
     seen = 0
 
     def hook(event, arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from collections import deque
 
@@ -193,15 +194,13 @@ def test_recording_stops_aloud_after_many_faults_and_the_loop_goes_on(tmp_path, 
 
 
 def test_a_disk_that_is_full_stops_recording_and_not_the_loop(tmp_path, monkeypatch):
-    from pipeline.live import log as module
-
     def full(*_):
         raise OSError(28, "No space left on device")
 
     log = EpisodeLog(tmp_path, domain="gym", task="odd", dataset="d-v1")
     env = RecordEpisodes(Odd(), log)
     play(env, 1)
-    monkeypatch.setattr(module, "save_episode", full)
+    monkeypatch.setattr(os, "pwritev", full)
     play(env, LOST_IN_A_ROW + 2)
     assert log.stopped
     assert len(log) == 1
