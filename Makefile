@@ -17,7 +17,7 @@ EMBEDDING ?=
 WEIGHTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop bench rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
+.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ QUICK ?=
 ONLY ?=
 bench: setup ## Every benchmark, or ONLY="retrieval live"; QUICK=1: ratios in five minutes; what lost 15 % is marked
 	$(BIN)/python -m benchmarks.all $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+# No setup here: it would fetch, and the machine with the GPU may have a torch of its own.
+GPU_PYTHON = $(if $(filter file,$(origin PYTHON)),$(firstword $(wildcard $(BIN)/python) $(PYTHON)),$(PYTHON))
+bench-gpu: ## Is the GPU right, and how fast: at most 8 minutes, no network; writes benchmarks/results-gpu.md (PYTHON=python3: that one; DRY=1: toy sizes, no GPU)
+	$(GPU_PYTHON) -m benchmarks.gpu $(if $(DRY),--dry-run) $(if $(ONLY),--only $(ONLY))
 
 rebuild: setup ## All stages of DOMAIN for TASKS (JOBS=2: two at a time; FORCE=1: again, comparing digests)
 	$(BIN)/python run.py -m stage=all domain=$(DOMAIN) task=$(TASKS) $(if $(FORCE),force=true) \

@@ -184,5 +184,5 @@ class DeviceOrder:
 
 def _places(who: torch.Tensor, m: int) -> torch.Tensor:
     """Which of its entries each is, for entries of queries `who` (e,), ascending numbers below m."""
-    starts = torch.searchsorted(who, torch.arange(m, device=who.device))
+    starts = torch.searchsorted(who.contiguous(), torch.arange(m, device=who.device))
     return torch.arange(len(who), device=who.device) - starts[who]

@@ -96,7 +96,8 @@ class Placement:
 def placement(pool: DevicePool) -> Placement:
     """The mean of the vectors, and the scale that puts the widest coordinate about it between 1/2 and 1."""
     vectors = pool.vectors
-    centre = vectors.mean(dim=0, dtype=torch.float64)
+    parts = torch.split(vectors, max(1, BLOCK // vectors.shape[1]))
+    centre = torch.stack([part.double().sum(dim=0) for part in parts]).sum(dim=0) / len(vectors)
     low, high = vectors.aminmax(dim=0)
     peak = float(torch.maximum(high.double() - centre, centre - low.double()).max())
     scale = math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if pool.cosine else 1000))

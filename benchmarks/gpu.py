@@ -1,0 +1,226 @@
+"""One GPU in at most eight minutes, without a network: is what it computes right, and how fast is it?
+
+    make bench-gpu                     # or, with torch and numpy alone: python -m benchmarks.gpu
+    python -m benchmarks.gpu --dry-run # toy sizes on the processor, in torch: nothing is kept
+
+Correctness comes first: the rows of twenty nasty searches and of each measured one against plain float64, vectors of
+pictures against the processor's. Then the search, the embedding from stored frames, and the share of a training step
+that waits for the loader. Nothing is fetched. A part that needs a package, memory or time that is not there says so and
+is left out; torch and numpy are enough for all but the loader. Lines are written to `benchmarks/results-gpu.md` as they
+come. Exit status: 1 where something is wrong, 2 without a GPU, 3 where time ran out inside a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.gpu_absent import PACKAGES, MissingPackage, missing, stand_in
+
+SECONDS = 480
+MARGIN = 10  # seconds before that at which it ends whatever is going on
+RESULTS = Path(__file__).parent / "results-gpu.md"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was found about one piece of work.
+
+    figure: what was measured, with its unit. ratio: to the aim, so that 1 and less reach it; None where there is none.
+    """
+
+    work: str
+    figure: str = ""
+    aim: str = ""
+    ratio: float | None = None
+    note: str = ""
+    wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much work. `sets`: of the nasty searches, relative; `side`: of the pictures that the network sees."""
+
+    sets: float
+    vectors: int
+    dimensions: tuple[int, ...]
+    k: int
+    examples: int
+    frames: int
+    side: int
+    repeats: int
+    seconds: float
+
+
+FULL = Sizes(1.0, 100_000, (512, 39), 100, 256, 32_768, 224, 3, 4.0)
+TOY = Sizes(0.02, 400, (20, 7), 10, 3, 20, 32, 1, 0.1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how much. `device` of torch, `searching` as ExactIndex calls it, `folder` for files."""
+
+    device: str
+    searching: str
+    sizes: Sizes
+    folder: Path
+
+
+Part = Callable[[Bench], Iterable[Line]]
+
+
+@dataclass
+class Page:
+    """The lines, written to a file each time that one comes."""
+
+    head: str
+    file: Path | None
+    lines: list[Line] = field(default_factory=list)
+
+    def add(self, line: Line) -> None:
+        self.lines.append(line)
+        print(_cells(line), flush=True)
+        if self.file is not None:
+            self.file.write_text(self.text())
+
+    def text(self) -> str:
+        """All of it, in Markdown."""
+        rows = ["| work | found | aim | ratio to aim | note |", "|---|---:|---:|---:|---|", *map(_cells, self.lines)]
+        return "\n".join([self.head, "", *rows, ""])
+
+    @property
+    def wrong(self) -> bool:
+        return any(line.wrong for line in self.lines)
+
+
+def _cells(line: Line) -> str:
+    ratio = "" if line.ratio is None else f"{line.ratio:.2f}" if line.ratio <= 1 else f"**{line.ratio:.2f}**"
+    figure = f"**{line.figure}**" if line.wrong else line.figure
+    return f"| {line.work} | {figure} | {line.aim} | {ratio} | {line.note} |"
+
+
+def name_of(part: Part) -> str:
+    """The first sentence of what it says of itself."""
+    return (part.__doc__ or part.__name__).split(".")[0].strip()
+
+
+def lines_of(part: Part, bench: Bench) -> Iterator[Line]:
+    """The lines of a part, and one more where it cannot go on: a package or memory that is not there, or a fault."""
+    import torch
+
+    try:
+        yield from part(bench)
+    except (MissingPackage, ModuleNotFoundError) as error:
+        yield Line(name_of(part), "left out", note=f"needs {_short(error)}: pip install --target FOLDER, and PYTHONPATH=FOLDER")
+    except torch.cuda.OutOfMemoryError as error:
+        yield Line(name_of(part), "left out", note=f"this card has too little memory: {_short(error)}")
+    except Exception as error:  # whatever it is, the other parts go on
+        yield Line(name_of(part), "failed", note=f"{type(error).__name__}: {_short(error)}", wrong=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def run(parts: Sequence[tuple[Part, int]], bench: Bench, page: Page, stop: float) -> None:
+    """Each part with the seconds that it may need; one that would end after `stop` (time.monotonic) is left out."""
+    for part, seconds in parts:
+        left = stop - time.monotonic()
+        if left < seconds:
+            page.add(Line(name_of(part), "left out", note=f"{left:.0f} s are left and it may need {seconds}"))
+            continue
+        for line in lines_of(part, bench):
+            page.add(line)
+
+
+def head_of(device: str) -> str:
+    """What this was run on: card, driver, torch, date, commit, and the packages that are missing."""
+    import torch
+
+    card = "the processor, a dry run with toy sizes: no figure means anything"
+    if device == "cuda":
+        found = torch.cuda.get_device_properties(0)
+        card = f"{found.name}, {found.total_memory / 2**30:.0f} GiB, driver {_said('nvidia-smi', *DRIVER) or 'unknown'}"
+    absent = missing(PACKAGES)
+    facts = [
+        f"card: {card}",
+        f"torch {torch.__version__}, CUDA {torch.version.cuda}, Python {platform.python_version()}, "
+        f"{len(os.sched_getaffinity(0))} cores",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}",
+        f"not installed: {', '.join(absent) if absent else 'nothing that is used'}",
+    ]
+    words = "`make bench-gpu`. A ratio of 1 or less reaches the aim; bold is wrong or misses it."
+    return "\n".join(["# Results on a GPU", "", words, "", *(f"* {fact}" for fact in facts)])
+
+
+DRIVER = ("--query-gpu=driver_version", "--format=csv,noheader")
+
+
+def _commit() -> str:
+    changed = _said("git", "-C", str(RESULTS.parent), "status", "--porcelain", "--untracked-files=no")
+    commit = _said("git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD")
+    return f"{commit}{', with changes' if changed else ''}" if commit else "unknown"
+
+
+def _said(*command: str) -> str:
+    """The first line that a command prints; nothing where it is not there or fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return found.stdout.strip().split("\n")[0] if found.returncode == 0 else ""
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].replace("|", "/")
+
+
+def _cut(page: Page) -> None:
+    page.add(Line("the whole", "cut", note=f"its {SECONDS} s were over; the part that ran is not in this list"))
+    os._exit(3)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    begun = time.monotonic()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dry-run", action="store_true", help="toy sizes, on the processor")
+    parser.add_argument("--out", type=Path, help=f"the file of results; {RESULTS.name} unless it is a dry run")
+    parser.add_argument("--only", nargs="+", default=(), help="names of parts, such as search_speed")
+    options = parser.parse_args(arguments)
+    stand_in()
+    import torch
+
+    from benchmarks.gpu_parts import PARTS
+
+    if not options.dry_run and not torch.cuda.is_available():
+        print(
+            f"torch {torch.__version__} finds no GPU here. With another Python: make bench-gpu PYTHON=python3. "
+            "Toy sizes on the processor: make bench-gpu DRY=1",
+            file=sys.stderr,
+        )
+        return 2
+    chosen = [(part, seconds) for part, seconds in PARTS if not options.only or part.__name__ in options.only]
+    device, sizes = ("cpu", TOY) if options.dry_run else ("cuda", FULL)
+    page = Page(head_of(device), options.out or (None if options.dry_run else RESULTS))
+    print(page.head, "\n", flush=True)
+    clock = threading.Timer(SECONDS - MARGIN, _cut, [page])
+    clock.daemon = True
+    clock.start()
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(device, "torch-cpu" if options.dry_run else "cuda", sizes, Path(folder))
+        run(chosen, bench, page, begun + SECONDS - MARGIN)
+    clock.cancel()
+    page.add(Line("the whole", f"{time.monotonic() - begun:.0f} s", f"{SECONDS} s"))
+    return int(page.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
