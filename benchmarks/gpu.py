@@ -122,7 +122,9 @@ def lines_of(part: Part, bench: Bench) -> Iterator[Line]:
     try:
         yield from part(bench)
     except (MissingPackage, ModuleNotFoundError) as error:
-        yield Line(name_of(part), "left out", note=f"needs {_short(error)}: pip install --target FOLDER, and PYTHONPATH=FOLDER")
+        yield Line(
+            name_of(part), "left out", note=f"needs {_short(error)}: pip install --target FOLDER, and PYTHONPATH=FOLDER"
+        )
     except torch.cuda.OutOfMemoryError as error:
         yield Line(name_of(part), "left out", note=f"this card has too little memory: {_short(error)}")
     except Exception as error:  # whatever it is, the other parts go on
