@@ -30,6 +30,13 @@ def compiled(**options: Any) -> Callable[[_F], _F]:
     return compile_
 
 
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """numba.extending.intrinsic of the function as it is written: a test run wraps it in checks of its arguments."""
+    from numba.extending import intrinsic
+
+    return intrinsic(inspect.unwrap(function))
+
+
 class Kernel:
     """A function that becomes numba's at its first call, together with the others of its file, which it may call."""
 

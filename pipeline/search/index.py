@@ -20,9 +20,11 @@ from pipeline.search.vectors import first_not_finite, unit_vectors
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.search.bytes import ByteKeys
     from pipeline.search.device import DeviceSearch
 
 SMALL_WORK = 1 << 21  # multiply-adds below which waking threads costs more than it saves
+MOSTLY = 0.75  # of a search's queries; where bytes leave more undecided, an index tries them no more
 DEVICE_WORK = 1 << 30  # multiply-adds below which a GPU is left alone: it would spend its time starting kernels
 
 
@@ -54,8 +56,9 @@ class ExactIndex:
 
     Equal distances or similarities go to the smaller row. Equal keys are searched once. Candidates come from a float32
     matrix product with a proven error bound; where the bound leaves too many, a product about the centre of a crowd of
-    vectors does (pipeline.search.crowds), and then float64. No result depends on tiles, threads, batches, devices or
-    the BLAS in use.
+    vectors does (pipeline.search.crowds), and then float64. Where the processor has an instruction for products of
+    bytes (AVX-512 VNNI), most queries of a pool of a thousand vectors or more need no other product
+    (pipeline.search.bytewise). No result depends on tiles, threads, batches, devices, processors or the BLAS in use.
 
     keys: (n, d) float32, finite, n >= 1 and d >= 1. Not copied when C-contiguous: do not change them afterwards.
     threads: worker threads of `search`; None means every core this process may use.
@@ -143,7 +146,32 @@ class ExactIndex:
             return
         if self.metric == "cosine":
             queries = unit_vectors(queries)
-        fill_rows(search_task(self, queries, ranges, rows), self.threads if work > SMALL_WORK else 1)
+        threads = self.threads if work > SMALL_WORK else 1
+        left = self._by_bytes(queries, ranges, rows, threads)
+        if len(left) == len(queries):
+            fill_rows(search_task(self, queries, ranges, rows), threads)
+        elif len(left):
+            some = np.empty((len(left), rows.shape[1]), dtype=np.int32)
+            fill_rows(search_task(self, queries[left], ranges[left], some), threads)
+            rows[left] = some
+
+    def _by_bytes(
+        self,
+        queries: Float32[np.ndarray, "q d"],
+        ranges: Int64[np.ndarray, "q 2"],
+        rows: Int32[np.ndarray, "q k"],
+        threads: int,
+    ) -> Int64[np.ndarray, "left"]:
+        """Fill the rows that products of bytes decide, where they are worth trying; return the other queries."""
+        from pipeline.search.bytewise import ByteSearch, fill_by_bytes, worth_bytes
+
+        keys = self._bytes if worth_bytes(len(self.pool), rows.shape[1]) else None
+        if keys is None:
+            return np.arange(len(queries))
+        left = fill_by_bytes(ByteSearch(self.pool, keys, queries, ranges, self.pool.spans(ranges), rows), threads)
+        if len(left) > MOSTLY * len(queries):
+            self._bytes = None  # these keys are too much alike for bytes
+        return left
 
     @functools.cached_property
     def pool(self) -> DistinctVectors:
@@ -157,6 +185,12 @@ class ExactIndex:
     @functools.cached_property
     def crowds(self) -> Crowds:
         return Crowds(self.pool, self.panels)
+
+    @functools.cached_property
+    def _bytes(self) -> ByteKeys | None:
+        from pipeline.search.bytewise import prepared
+
+        return prepared(self.pool)
 
     @functools.cached_property
     def _on_device(self) -> DeviceSearch:

@@ -199,6 +199,53 @@ def rank_shortlists(
 
 
 @compiled()
+def rank_near(
+    queries: Float32[np.ndarray, "q d"],
+    vectors: Float32[np.ndarray, "u d"],
+    cosine: bool,
+    listed: Int32[np.ndarray, "q room"],
+    counts: Int64[np.ndarray, "q"],
+    near: Float64[np.ndarray, "q room"],
+    unit: float,
+    shifts: Float64[np.ndarray, "q"],
+    widths: Float64[np.ndarray, "q"],
+    ranges: Int64[np.ndarray, "q 2"],
+    starts: Int64[np.ndarray, "u+1"],
+    members: Int32[np.ndarray, "n"],
+    out: Int32[np.ndarray, "q k"],
+) -> None:
+    """Order as `rank_shortlists` does, of vectors whose scores are nearly known; `near` is overwritten.
+
+    A score is within unit * widths[i] of unit * near[i] - shifts[i]. Those further apart than twice the width are in
+    order as they are; only the others are added up in float64.
+    """
+    scores = np.empty(listed.shape[1])
+    doubtful = np.empty(listed.shape[1], dtype=np.int64)
+    query = np.empty(queries.shape[1])
+    for i in range(queries.shape[0]):
+        count = counts[i]
+        if count < 0:
+            continue
+        own = near[i, :count]
+        order = _order(own)
+        doubts = 0
+        close = False
+        for c in range(count):
+            before = close
+            close = c + 1 < count and own[order[c + 1]] - own[order[c]] <= 2 * widths[i]
+            doubtful[doubts] = order[c]
+            doubts += before or close
+        for j in range(query.size):
+            query[j] = queries[i, j]
+        _scores(query, vectors, listed[i][doubtful[:doubts]], cosine, scores[:doubts])
+        for c in range(count):
+            own[c] = unit * own[c] - shifts[i]
+        for c in range(doubts):
+            own[doubtful[c]] = scores[c]
+        _write(out[i], listed[i, :count], own, ranges[i], starts, members)
+
+
+@compiled()
 def rank_scored(
     scores: Float64[np.ndarray, "q room"],
     listed: Int32[np.ndarray, "q room"],

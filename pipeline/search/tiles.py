@@ -83,15 +83,15 @@ def fill_rows(task: SearchTask, threads: int) -> None:
     if len(task.queries) == 0:
         return
     if task.panels is None:
-        _shared(functools.partial(_scans, task), len(task.queries), SCAN_TILE, threads)
+        share_tiles(functools.partial(_scans, task), len(task.queries), SCAN_TILE, threads)
         return
     per_query = 8 * (_capacity(task) + task.panels.tile_keys)
     tile = max(1, min(QUERY_TILE, _BUFFER_BYTES // per_query))
     with one_blas_thread():
-        _shared(functools.partial(_products, task), len(task.queries), tile, threads)
+        share_tiles(functools.partial(_products, task), len(task.queries), tile, threads)
 
 
-def _shared(work: Callable[[Iterator[int], int], None], count: int, tile: int, threads: int) -> None:
+def share_tiles(work: Callable[[Iterator[int], int], None], count: int, tile: int, threads: int) -> None:
     """Call `work` in every thread with one iterator of tile starts, and wait.
 
     next() on a range's iterator is atomic, and which thread takes a tile is immaterial.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ from jaxtyping import Int64, UInt64
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from pipeline.machine.compiled import compiled
+from pipeline.machine.compiled import compiled, intrinsic
 
 LINE = 64
 """Bytes of a cache line; streamed stores begin at a multiple of it."""
@@ -25,12 +23,7 @@ LONG = 16 * STEP
 """Shorter runs are left to the C library."""
 
 
-def _intrinsic(function: Any) -> Any:
-    """An intrinsic of the function as it is written here: a test run wraps it in checks of its arguments."""
-    return intrinsic(inspect.unwrap(function))
-
-
-@_intrinsic
+@intrinsic
 def _copy(_: Any, target: Any, source: Any, size: Any) -> Any:
     """The C library's memcpy between two addresses."""
 
@@ -42,7 +35,7 @@ def _copy(_: Any, target: Any, source: Any, size: Any) -> Any:
     return types.void(types.uintp, types.uintp, types.intp), emit
 
 
-@_intrinsic
+@intrinsic
 def _stream(_: Any, target: Any, source: Any, steps: Any) -> Any:
     """Copy `steps` times STEP bytes to a place that begins at a cache line, by stores that leave the caches alone.
 
@@ -69,7 +62,7 @@ def _stream(_: Any, target: Any, source: Any, steps: Any) -> Any:
     return types.void(types.uintp, types.uintp, types.intp), emit
 
 
-@_intrinsic
+@intrinsic
 def _fence(_: Any) -> Any:
     """Streamed stores are seen by other threads and processes before anything that is stored afterwards."""
 

@@ -9,6 +9,8 @@ from pipeline.search import panels
 from pipeline.search.index import ExactIndex
 from tests.pipeline.search.brute import brute_force, units
 
+pytestmark = pytest.mark.usefixtures("floats_alone")
+
 
 def video(rng, n, d=128):
     """Non-negative embeddings with a large common mean, a slow walk and exact repeats, as those of frames are."""

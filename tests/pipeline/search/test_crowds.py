@@ -11,6 +11,8 @@ from pipeline.search import crowds, tiles
 from pipeline.search.index import ExactIndex
 from tests.pipeline.search.brute import brute_force
 
+pytestmark = pytest.mark.usefixtures("floats_alone")
+
 
 @pytest.fixture(autouse=True)
 def short_lists(monkeypatch):

@@ -17,6 +17,8 @@ from pipeline.search import panels, tiles
 from pipeline.search.index import ExactIndex
 from tests.pipeline.search.brute import brute_force, drawn_search
 
+pytestmark = pytest.mark.usefixtures("floats_alone")
+
 
 @contextmanager
 def sizes(**constants: int) -> Iterator[None]:
