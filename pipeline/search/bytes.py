@@ -176,13 +176,13 @@ def _pack_keys(
             length += x * x
         offsets[i] = (1 - length) * scale * scale if cosine else 0.0
         step, _, left = _round(moved, rounded)
-        panel, lane = at // facts.shape[2], at % facts.shape[2]
+        panel, column = at // facts.shape[2], at % facts.shape[2]
         for j in range(d):
-            codes[panel, j // 4, lane, j % 4] = np.uint8(np.int64(rounded[j]) + MIDDLE)
-        facts[panel, 0, lane] = step
-        facts[panel, 1, lane] = square + offsets[i]
-        facts[panel, 2, lane] = _up(left)
-        facts[panel, 3, lane] = _up(np.sqrt(square + abs(offsets[i])))
+            codes[panel, j // 4, column, j % 4] = np.uint8(np.int64(rounded[j]) + MIDDLE)
+        facts[panel, 0, column] = step
+        facts[panel, 1, column] = square + offsets[i]
+        facts[panel, 2, column] = _up(left)
+        facts[panel, 3, column] = _up(np.sqrt(square + abs(offsets[i])))
 
 
 @compiled(fastmath={"reassoc", "contract", "nsz"})
@@ -211,11 +211,11 @@ def _pack_queries(
         if norms[i] > far:
             continue
         step, kept, left = _round(moved, rounded)
-        block, lane = i // codes.shape[2], i % codes.shape[2]
+        block, column = i // codes.shape[2], i % codes.shape[2]
         total = np.int64(0)
         for j in range(d):
             code = np.int64(rounded[j])
-            codes[block, j // 4, lane, j % 4] = code
+            codes[block, j // 4, column, j % 4] = code
             total += code
         starts[i] = -MIDDLE * total
         slack = 8 * epsilon * (largest + 14 * norms[i])

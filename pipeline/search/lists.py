@@ -127,8 +127,8 @@ def guess_limits(
         if count <= rank or limits[i] == GIVEN_UP:
             continue
         for c in range(count):
-            panel, lane = places[i, c] // width, places[i, c] % width
-            middles[c] = lows[i, c] - asked[i, 1] * facts[panel, 2, lane] - asked[i, 2] * facts[panel, 3, lane]
+            panel, column = places[i, c] // width, places[i, c] % width
+            middles[c] = lows[i, c] - asked[i, 1] * facts[panel, 2, column] - asked[i, 2] * facts[panel, 3, column]
         limits[i] = min(limits[i], _kth_bound(middles[:count], rank, 1))
         kept = 0
         for c in range(count):

@@ -110,7 +110,7 @@ def _sift_registers(
                 with builder.if_then(builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)), likely=False):
                     count = builder.load(counter)
                     place = builder.add(builder.mul(room, number), count)
-                    lanes = ir.Constant(_INTS, [vector * LANES + lane for lane in range(LANES)])
+                    lanes = ir.Constant(_INTS, [vector * LANES + each for each in range(LANES)])
                     numbers = builder.add(_spread(builder, builder.trunc(first, _I32)), lanes)
                     for name, values, base, kind in (
                         ("llvm.masked.compressstore.v16f32", low, lows, _F32),
