@@ -122,8 +122,10 @@ class Composed:
         return question(**{name: settings[name] for name in signature(question).parameters})
 
     def _stage(self, stage: str, task: str | None) -> partial[Any]:
-        own = deepcopy(self.cfg)
-        own.task = own.task if task is None else task
+        own = self.cfg
+        if task not in (None, own.task):
+            own = deepcopy(own)
+            own.task = task
         return _bound(own.stage[stage])
 
 

@@ -60,20 +60,27 @@ def loaded(*words):
     return text, set(modules.split())
 
 
-HEAVY = {"torch", "faiss", "mujoco", "metaworld", "numba", "numcodecs", "rich", "datasets", "huggingface_hub"}
+HEAVY = {"torch", "faiss", "mujoco", "metaworld", "gymnasium", "numba", "scipy", "numcodecs", "pyarrow", "tensorstore"}
+HEAVY |= {"filelock", "h5py", "PIL", "rich", "datasets", "huggingface_hub", "fsspec"}
 
 
 def test_help_loads_hydra_alone():
     text, modules = loaded("--help")
     for word in ("metaworld", "retrieval", "storage: bin, zarr", "inputs=build", "stage=catalog"):
         assert word in text
-    assert not modules & {*HEAVY, "numpy", "beartype", "pyarrow", "tensorstore"}
+    assert not modules & {*HEAVY, "numpy", "beartype"}
 
 
 def test_a_command_that_finds_everything_loads_nothing_that_only_work_needs(undisturbed):
     words = ("stage=all", "domain=toy", "task=corner", "episodes=150", "retrieval.states=1000")
     text, modules = loaded(*words, f"paths.root={undisturbed}")
     assert text.count(" found ") == 5
+    assert not modules & HEAVY
+
+
+def test_a_command_that_is_refused_loads_nothing_that_only_work_needs(tmp_path):
+    _, modules = loaded("stage=collect", "domain=toy", "task=cornr", f"paths.root={tmp_path}")
+    assert "stages.collect" in modules
     assert not modules & HEAVY
 
 

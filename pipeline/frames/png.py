@@ -15,7 +15,6 @@ from functools import lru_cache
 import numpy as np
 from isal import isal_zlib
 from jaxtyping import UInt8
-from PIL import Image
 from zlib_ng import zlib_ng
 
 from pipeline.errors import InvalidInput
@@ -56,6 +55,8 @@ def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """The picture of a file. Raises InvalidInput where it is none."""
     if (out := _plain_picture(data)) is not None and decode_own(data, out):
         return out
+    from PIL import Image  # takes longer to load than to encode a hundred pictures
+
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.asarray(image.convert("RGB"))

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import LeaseSettingsMismatch, SoftFileLease
+from typing import TYPE_CHECKING
 
 from pipeline.errors import InUse, LostLease, PipelineError
+
+if TYPE_CHECKING:  # loaded where a lease is taken: most commands find everything and take none
+    from filelock import SoftFileLease
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ def held(path: Path, doing: str, wait_s: float | None = None) -> Iterator[Callab
     cut leaves it. Raises InUse when another still holds the lease after `wait_s` seconds; None waits as long as it
     takes. An error that follows from the loss of the lease is a LostLease.
     """
+    from filelock import SoftFileLease
+
     lease = SoftFileLease(path, lease_duration=LEASE_SECONDS, thread_local=False)
     if not _acquire(lease, AT_ONCE):
         if wait_s != 0:
@@ -68,12 +72,16 @@ def held(path: Path, doing: str, wait_s: float | None = None) -> Iterator[Callab
 
 def is_abandoned(path: Path) -> bool:
     """Whether a lease file names no holder, and has not for a minute: nobody will ever release it."""
+    from filelock import SoftFileLease
+
     lease = SoftFileLease(path, lease_duration=LEASE_SECONDS)
     return path.is_file() and lease.owner is None and time.time() - path.stat().st_mtime > LEASE_SECONDS
 
 
 def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
     """Whether the lease is ours within `timeout_s` seconds."""
+    from filelock import LeaseSettingsMismatch
+
     end = time.monotonic() + timeout_s
     nameless = _NamelessLock(lease)
     while True:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Shaped
 
 from pipeline.digest import ArrayDigest
+
+if TYPE_CHECKING:  # loaded where something is written: the card and the checks of a finished shard need none of it
+    import pyarrow as pa
 
 SHARD_BYTES = 450 * 10**6
 """Raw bytes of one file. Numbers that do not compress take up to 4 % more in it: 500 MB are never reached."""
@@ -39,6 +40,9 @@ def write_config(
 
     A column of shape (n, a, b) becomes `list<list<number>>`. Memory stays at one row group.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     target = folder / config
     target.mkdir(parents=True)
     rows = len(next(iter(columns.values())))
@@ -62,6 +66,8 @@ def write_config(
 def _batches(
     columns: Mapping[str, Shaped[np.ndarray, "n *shape"]], schema: pa.Schema, start: int, stop: int, step: int
 ) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
     for begin in range(start, stop, step):
         end = min(begin + step, stop)
         yield pa.record_batch([nested(column[begin:end]) for column in columns.values()], schema=schema)
@@ -73,6 +79,8 @@ def nested(block: Shaped[np.ndarray, "n *shape"]) -> pa.Array:
     >>> nested(np.array([[[1, 2], [3, 4]]], np.int32)).to_pylist()
     [[[1, 2], [3, 4]]]
     """
+    import pyarrow as pa
+
     values: pa.Array = pa.array(np.ascontiguousarray(block).reshape(-1))
     for axis in range(block.ndim - 1, 0, -1):
         count = int(np.prod(block.shape[:axis], dtype=np.int64))
@@ -82,6 +90,8 @@ def nested(block: Shaped[np.ndarray, "n *shape"]) -> pa.Array:
 
 
 def _list_type(column: Shaped[np.ndarray, "n *shape"]) -> pa.DataType:
+    import pyarrow as pa
+
     kind: pa.DataType = pa.from_numpy_dtype(column.dtype)
     for _ in column.shape[1:]:
         kind = pa.list_(kind)

@@ -10,9 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
-import tensorstore as ts
 
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import read_json, write_json
@@ -34,8 +32,8 @@ LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 CRC = {"name": "crc32c"}
 ZSTD_LEVEL = 1
 ZSTD = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
-CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
-UNFLUSHED = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
+UNCACHED = {"cache_pool": {"total_bytes_limit": 0}}
+UNFLUSHED = {**UNCACHED, "file_io_sync": False}
 
 
 class ZarrArray:
@@ -99,7 +97,7 @@ class ZarrStorage:
         for group in _groups(folder, name):
             if not (group / ZARR_JSON).exists():
                 self.create_folder(group)
-        return ZarrArray(folder / name, _creation(folder / name, shape, np.dtype(dtype), CONTEXT).result())
+        return ZarrArray(folder / name, _creation(folder / name, shape, np.dtype(dtype)).result())
 
     def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
         for group in {folder, *(group for name in arrays for group in _groups(folder, name))}:
@@ -110,7 +108,7 @@ class ZarrStorage:
             if _is_one_chunk(array.shape, array.dtype):
                 _write_chunk(folder / name, array)
             else:
-                opened[name] = _creation(folder / name, array.shape, array.dtype, UNFLUSHED)
+                opened[name] = _creation(folder / name, array.shape, array.dtype, flush=False)
         written = []
         for name, future in opened.items():
             store, array = future.result(), arrays[name]
@@ -188,8 +186,10 @@ def _groups(folder: Path, name: str) -> list[Path]:
     return [folder.joinpath(*parts[:inner]) for inner in range(1, len(parts))]
 
 
-def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context: ts.Context) -> Any:
+def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], flush: bool = True) -> Any:
     """A future of the new array."""
+    import tensorstore
+
     spec = {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{path}/"},
@@ -197,7 +197,14 @@ def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], context:
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,
     }
-    return ts.open(spec, create=True, delete_existing=True, context=context)
+    return tensorstore.open(spec, create=True, delete_existing=True, context=_context(flush))
+
+
+@cache
+def _context(flush: bool) -> Any:
+    import tensorstore  # with the first array that is opened; a command that finds everything opens none
+
+    return tensorstore.Context(UNCACHED if flush else UNFLUSHED)
 
 
 @cache
@@ -217,6 +224,8 @@ def _require_no_fork(path: Path) -> None:
 
 def _open(path: Path) -> ZarrArray:
     _require_no_fork(path)
+    import tensorstore
+
     spec = {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{path}/"},
@@ -224,7 +233,7 @@ def _open(path: Path) -> ZarrArray:
         "fill_missing_data_reads": not _attributes(path).get(EVERY_CHUNK),
     }
     try:
-        return ZarrArray(path, ts.open(spec, open=True, context=CONTEXT).result())
+        return ZarrArray(path, tensorstore.open(spec, open=True, context=_context(True)).result())
     except ValueError as error:
         raise DamagedArtifact(f"{path} is no readable zarr array: {error}") from error
 
@@ -247,6 +256,7 @@ def _write_chunk(path: Path, array: Rows) -> None:
     (path / ZARR_JSON).write_text(json.dumps(_metadata(array.shape, array.dtype)))
     if array.size:
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        import google_crc32c
         from numcodecs import zstd  # all its codecs load with it, a tenth of a second that readers need not wait for
 
         chunk = zstd.compress(little, ZSTD_LEVEL)

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Int64, Integer
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.domains.atari import ACTIONS, minimal_actions
 from pipeline.errors import InvalidInput
-from pipeline.formats.lram.arrays import joystick
 
 REPEAT, STACKS = "repeat", "stacks"
 
@@ -83,6 +82,8 @@ def _joystick_places(name: str, parameters: Sequence[Mapping[str, Any]]) -> Int6
     domain, _, task = name.rpartition("/")[0].partition("/")
     if domain != "atari":
         raise InvalidInput(f"full_actions=True is for Atari games; {name} is none.")
+    from pipeline.formats.lram.arrays import joystick  # loads HDF5, which other views do not need
+
     table = np.full((len(parameters), len(ACTIONS)), -1)
     for row, each in zip(table, parameters, strict=True):
         places = joystick(each) or minimal_actions(task)

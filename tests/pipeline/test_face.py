@@ -10,6 +10,7 @@ import pytest
 import pipeline
 
 HEAVY = ("torch", "torchvision", "faiss", "numba", "gymnasium", "pyarrow", "datasets", "metaworld", "mujoco", "dm_env")
+HEAVY += ("tensorstore", "h5py", "filelock")
 
 NEEDED = {
     "ExactIndex": {"numba"},
