@@ -137,7 +137,7 @@ def right_side(pool: DevicePool, place: Placement, grade: Grade, multiple: int) 
     right = torch.zeros((padded, _columns(d)), dtype=grade.dtype, device=pool.device)
     norms = torch.zeros(padded, dtype=grade.dtype, device=pool.device)
     lost = torch.zeros((), dtype=torch.float64, device=pool.device)
-    right[u:, d] = float(NEVER)
+    right[u:, d] = grade.rounded(torch.full((1,), float(NEVER), dtype=torch.float64, device=pool.device))
     step = max(1, BLOCK // d)
     for start in range(0, u, step):
         part = slice(start, min(start + step, u))
