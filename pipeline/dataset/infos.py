@@ -41,20 +41,29 @@ def stack_infos(reset: Mapping[Any, Any], infos: Sequence[Mapping[Any, Any]]) ->
     """The info of the reset and those of T steps. None says what a missing key says."""
     stacked = StackedInfos()
     if any(infos):
-        _stack_steps(stacked, [dict(flattened(info)) if info else {} for info in infos])
+        _stack_steps(stacked, _columns(infos))
     if reset:
         _stack_reset(stacked, dict(flattened(reset)))
     stacked.notes = list(dict.fromkeys(stacked.notes))
     return stacked
 
 
-def _stack_steps(stacked: StackedInfos, flat: Sequence[Mapping[Keys, Any]]) -> None:
-    paths = list(dict.fromkeys(keys for info in flat for keys in info))
-    names = key_names(paths)
-    for keys in paths:
+def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, list[Any]]:
+    """Of each path that leads to a value at some step, the values of all steps; None at those without."""
+    keys = infos[0].keys()
+    if all(info.keys() == keys for info in infos):
+        columns = {(key,): [info[key] for info in infos] for key in keys}
+        if not any(issubclass(kind, Mapping) for column in columns.values() for kind in set(map(type, column))):
+            return columns
+    flat = [dict(flattened(info)) if info else {} for info in infos]
+    return {path: [info.get(path) for info in flat] for path in dict.fromkeys(path for info in flat for path in info)}
+
+
+def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, list[Any]]) -> None:
+    names = key_names(columns)
+    for keys, column in columns.items():
         if (name := _name(stacked, names, keys, INFO)) is None:
             continue
-        column = [info.get(keys) for info in flat]
         if any(issubclass(kind, str) for kind in set(map(type, column))):
             texts = [str(value) if isinstance(value, str) else None for value in column]
             if all(map(_is_utf8, texts)):

@@ -18,25 +18,35 @@ Infos = Mapping[Any, Any] | Sequence[Mapping[Any, Any]] | None
 """Infos of all environments: of each key all values, or a list of one info for each."""
 
 
-def split_observations(space: gym.Space, batch: Any, count: int) -> list[Any]:
-    """Split a batch into the observations of its `count` environments; `space` is the space of one environment.
+def batch_copy(space: gym.Space, batch: Any, count: int) -> Any:
+    """A copy of a batch of observations of `count` environments; `space` is the space of one environment.
 
-    The batch is copied once, as a whole. Dict and Tuple become mappings, texts stay as they are. Raises InvalidInput
-    for a batch of another number of rows.
+    Each array is copied once, as a whole. Dict and Tuple become mappings, texts a list of them. Raises InvalidInput for
+    a batch of another number of rows.
     """
     if isinstance(space, gym.spaces.Dict):
-        return _joined({key: split_observations(inner, batch[key], count) for key, inner in space.items()}, count)
+        return {key: batch_copy(inner, batch[key], count) for key, inner in space.items()}
     if isinstance(space, gym.spaces.Tuple):
-        parts = enumerate_as_texts(space.spaces)
-        return _joined({k: split_observations(inner, batch[int(k)], count) for k, inner in parts}, count)
+        return {k: batch_copy(inner, batch[int(k)], count) for k, inner in enumerate_as_texts(space.spaces)}
     if holds_texts(space):
         return list(batch)
-    each = list(in_shape(np.array(np.asarray(batch)), (count, *(space.shape or ()))))
-    if len(each) != count:
+    copied = in_shape(np.array(np.asarray(batch)), (count, *(space.shape or ())))
+    if copied.shape[:1] != (count,):
+        rows = len(copied) if copied.ndim else "none"
         raise InvalidInput(
-            f"A batch of observations should have {count} rows, one for each environment; it has {len(each)}."
+            f"A batch of observations should have {count} rows, one for each environment; it has {rows}."
         )
-    return each
+    return copied
+
+
+def one_of(batch: Any, index: int) -> Any:
+    """The observation of environment `index` in a `batch_copy`."""
+    return {key: one_of(inner, index) for key, inner in batch.items()} if type(batch) is dict else batch[index]
+
+
+def has_info(infos: Infos) -> bool:
+    """Whether there is any info, aside from what belongs to an episode's end."""
+    return bool(infos) and not (isinstance(infos, Mapping) and NO_INFO.issuperset(infos))
 
 
 def one_info(infos: Infos, index: int, count: int) -> dict[Any, Any]:
@@ -76,7 +86,3 @@ def _is_batch(value: Any, count: int) -> bool:
     """Whether it has one value for each environment: a sequence, an array, a tensor."""
     shape = [len(value)] if isinstance(value, list | tuple) else list(getattr(value, "shape", ()))
     return shape[:1] == [count]
-
-
-def _joined(parts: dict[Any, list[Any]], count: int) -> list[Any]:
-    return [{name: values[i] for name, values in parts.items()} for i in range(count)]

@@ -62,6 +62,7 @@ class ActionCopies:
         self._flat = FlatActions(space)
         self._dtype, self._shape = self._flat.spec.dtype, self._flat.spec.shape
         self._joined = isinstance(space, spaces.Dict | spaces.Tuple)
+        self._unchanging = None if self._shape else self._dtype.type
         self.layout = self._flat.layout if self._joined else []
 
     @property
@@ -72,7 +73,12 @@ class ActionCopies:
 
     def one(self, action: Any) -> Shaped[np.ndarray, "..."]:
         """One action."""
-        return self._flat.joined(action) if self._joined else action_copy(action, self._dtype, self._shape)
+        if self._joined:
+            return self._flat.joined(action)
+        if type(action) is self._unchanging:  # nearly always for a Discrete
+            number: np.ndarray = action
+            return number
+        return action_copy(action, self._dtype, self._shape)
 
     def batch(self, space: spaces.Space[Any], actions: Any, count: int) -> Shaped[np.ndarray, "count ..."]:
         """The actions of `count` environments; `space` is that of all of them together."""

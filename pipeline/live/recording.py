@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 LARGEST_SEED = np.iinfo(np.int64).max
 
 NO_DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType({})
+
+
+def nothing() -> None:
+    """No step is late."""
+
 
 STRAY = (
     "steps came after the end of an episode and before a reset; they are not stored. Where the environment resets "
@@ -55,13 +60,19 @@ class Recording:
     Args:
         episodes: the log.
         dtypes: those that the arrays of observations should have, by name, where that loses nothing.
+        late: hands over, by `extend`, steps that have not been handed over yet.
 
     Attributes:
         ended: an episode has ended, and none has begun since.
     """
 
-    def __init__(self, episodes: EpisodeLog, dtypes: Mapping[str, np.dtype[Any]] = NO_DTYPES) -> None:
-        self._log, self._dtypes = episodes, dtypes
+    def __init__(
+        self,
+        episodes: EpisodeLog,
+        dtypes: Mapping[str, np.dtype[Any]] = NO_DTYPES,
+        late: Callable[[], None] = nothing,
+    ) -> None:
+        self._log, self._dtypes, self._late = episodes, dtypes, late
         self._building: EpisodeBuilder | None = None
         self._ending: EpisodeBuilder | None = None  # on its way to the log
         self._begun, self._seed, self._mission = 0, UNKNOWN, ""
@@ -111,6 +122,13 @@ class Recording:
             self.ended = True
             self._finish(building)
 
+    def extend(
+        self, actions: Sequence[Shaped[np.ndarray, "..."]], observations: Sequence[Any], rewards: Sequence[float]
+    ) -> None:
+        """Several steps of the episode under way, without missions and infos, after none of which it ended."""
+        if self._building is not None:
+            self._building.extend(actions, observations, rewards)
+
     def add_lost(
         self,
         action: Shaped[np.ndarray, "..."],
@@ -157,6 +175,7 @@ class Recording:
 
     def lose(self, error: Exception) -> None:
         """Leave the episode under way out, because of an error in recording it."""
+        self._late()
         building, self._ending = self._ending if self._building is None else self._building, None
         if building is None:  # it could not even begin
             self._begun += 1
@@ -168,6 +187,7 @@ class Recording:
         self._log.lose(f"an episode (number {self._begun} of its environment{known})", error)
 
     def _cut_off(self) -> None:
+        self._late()
         building = self._building
         if building is None:
             return
@@ -193,8 +213,9 @@ class Recording:
 
     def _in_known_dtypes(self, episode: Episode) -> Episode:
         """Observations in the dtypes of the dataset, else in those of their space, where that loses nothing."""
-        changed, known = {}, self._log.dtypes(episode.steps)
-        for name in [name for name in episode.steps if name.startswith(OBSERVATION)]:
+        names = [name for name in episode.steps if name.startswith(OBSERVATION)]
+        changed, known = {}, self._log.dtypes(names)
+        for name in names:
             array, dtype = episode.steps[name], known.get(name) or self._dtypes.get(name)
             if dtype not in (None, array.dtype) and (fitting := exactly(array, dtype)) is not None:
                 changed[name] = fitting

@@ -18,6 +18,7 @@ from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, info_of_step, known_seed
+from pipeline.rollout.builder import NO_INFOS
 
 
 class RecordEpisodes(gym.Wrapper):
@@ -92,6 +93,10 @@ class RecordEpisodes(gym.Wrapper):
     def _add(self, applied: Shaped[np.ndarray, "..."] | None, answer: Any, was_reset: bool) -> None:
         observation, reward, terminated, truncated, info = answer
         recording, ended = self._recording, bool(terminated or truncated)
+        if applied is not None and not ended and not was_reset:  # nearly always
+            kept = info_of_step(self._log, info) if info else NO_INFOS
+            recording.add(applied, self._copy(observation), one_number(reward, "reward"), False, False, 1.0, kept)
+            return
         if not recording.under_way and not was_reset:
             recording.stray()
             return

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from jaxtyping import Shaped
 
 from pipeline.envs.gym.infos import FINAL_INFO, final_observation, kept_info
 from pipeline.envs.gym.resets import count_resets, stop_counting
+from pipeline.envs.gym.text import holds_texts
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
-from pipeline.live.batches import ending_info, one_info, split_observations
+from pipeline.live.batches import batch_copy, ending_info, has_info, one_info, one_of
 from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
+
+MOST_ROWS = 64
+"""So many plain steps are kept together."""
+
+PLAIN_REWARDS = (np.dtype(np.float64), np.dtype(np.float32))
 
 AUTORESET_MODE, RESET_MASK = "autoreset_mode", "reset_mask"
 
@@ -56,9 +65,15 @@ class RecordVectorEpisodes(VectorWrapper):
         layout = layout_of_space(env.single_observation_space)
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.single_action_space)
         self._log = log
-        self._recordings = [Recording(log, layout_dtypes(layout)) for _ in range(env.num_envs)]
+        self._recordings = [
+            Recording(log, layout_dtypes(layout), partial(self._catch_up, i)) for i in range(env.num_envs)
+        ]
+        self._rows: list[tuple[Any, Any, list[float]]] = []  # actions, observations and rewards of plain steps
+        self._taken = [0] * env.num_envs  # how many of these rows each recording has, or needs not
+        self._has_texts = _has_texts(env.single_observation_space)
         self._guarded = [(recording,) for recording in self._recordings]
         self._ended = [False] * env.num_envs
+        self._all = list(range(env.num_envs))
         inside = env.unwrapped.envs if isinstance(env.unwrapped, SyncVectorEnv) else ()
         self._resets = [(each, count_resets(each)) for each in inside]
         if self._actions.layout:
@@ -78,10 +93,22 @@ class RecordVectorEpisodes(VectorWrapper):
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Any]:
         if self._log.stopped:
             return self.env.step(actions)
-        applied = attempt(self._recordings, self._actions.batch, self.action_space, actions, self.num_envs)
-        resets = [counter.count for _, counter in self._resets]
-        answer = asked(self._recordings, self.env.step, actions)
-        attempt(self._recordings, self._add_all, applied, answer, resets)
+        # `attempt` and `asked` once more, written out: their calls would be a tenth of what a step takes
+        applied, resets = None, [counter.count for _, counter in self._resets]
+        try:
+            applied = self._actions.batch(self.action_space, actions, self.num_envs)
+        except Exception as error:
+            self._lose_all(error)
+        try:
+            answer = self.env.step(actions)
+        except BaseException:
+            for recording in self._recordings:
+                recording.break_off()
+            raise
+        try:
+            self._add_all(applied, answer, resets)
+        except Exception as error:
+            self._lose_all(error)
         return answer
 
     def close(self, **kwargs: Any) -> None:
@@ -95,30 +122,71 @@ class RecordVectorEpisodes(VectorWrapper):
         self, answer: Any, seed: int | Sequence[int | None] | None, mask: Shaped[np.ndarray, "envs"]
     ) -> None:
         observations, infos = answer
-        seeds, each = self._seeds(seed), self._split(observations)
+        seeds, batch = self._seeds(seed), self._copied(observations)
         for i in np.flatnonzero(mask).tolist():
             self._ended[i] = False
-            attempt(self._guarded[i], self._begin, i, each[i], infos, seeds[i])
+            attempt(self._guarded[i], self._begin, i, one_of(batch, i), infos, seeds[i])
 
     def _begin(self, i: int, observation: Any, infos: Any, seed: int = UNKNOWN) -> None:
         self._recordings[i].begin(observation, seed, one_info(infos, i, self.num_envs) if infos else {})
 
     def _add_all(self, applied: Shaped[np.ndarray, "envs ..."] | None, answer: Any, resets: Sequence[int]) -> None:
+        """A step of all environments. Nearly all are plain, and are kept as one row until somebody asks for them."""
         observations, rewards, terminations, truncations, infos = answer
-        each = self._split(observations)
-        gained, terminated, truncated = (self._column(column) for column in (rewards, terminations, truncations))
+        batch, column = self._copied(observations), self._column(rewards)
+        gained, terminated, truncated = column.tolist(), self._flags(terminations), self._flags(truncations)
         inside = [counter.count - before for (_, counter), before in zip(self._resets, resets, strict=True)]
+        if applied is None or self._has_texts or has_info(infos) or column.dtype not in PLAIN_REWARDS:
+            apart = self._all
+        else:
+            apart = [i for i in self._all if terminated[i] or truncated[i] or self._is_apart(i, inside)]
+        for i in apart:
+            self._catch_up(i)
+        if apart is not self._all:
+            self._rows.append((applied, batch, gained))
+            for i in apart:
+                self._taken[i] += 1
+        for i in apart:
+            step = (
+                None if applied is None else applied[i, ...],
+                one_of(batch, i),
+                gained[i],
+                terminated[i],
+                truncated[i],
+            )
+            self._add_apart(i, step, infos, inside[i] if inside else 0)
+        if len(self._rows) >= MOST_ROWS:
+            for i in self._all:
+                self._catch_up(i)
+            self._rows, self._taken = [], [0] * self.num_envs
+
+    def _is_apart(self, i: int, inside: Sequence[int]) -> bool:
+        """Whether more than a plain step may have happened to an environment that has not just ended."""
+        return self._ended[i] or self._recordings[i].ended or bool(inside and inside[i])
+
+    def _catch_up(self, i: int) -> None:
+        """Hand the rows that a recording does not have yet over to it."""
+        rows = self._rows[self._taken[i] :]
+        self._taken[i] = len(self._rows)
+        if rows:
+            actions, batches, rewards = zip(*rows, strict=True)
+            self._recordings[i].extend(
+                [batch[i] for batch in actions], [one_of(batch, i) for batch in batches], [each[i] for each in rewards]
+            )
+
+    def _add_apart(self, i: int, step: tuple[Any, Any, Any, Any, Any], infos: Any, resets: int) -> None:
+        """A step of one environment, which may end or begin an episode; it was reset so often in it."""
+        action, seen, gained, terminated, truncated = step
         next_step, same_step = (self._mode == mode for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP))
-        for i in range(self.num_envs):
-            begins = self._ended[i] and next_step
-            self._ended[i] = ended = bool(terminated[i] or truncated[i])
-            has_next = ended and same_step
-            by_itself = bool(inside) and inside[i] > (begins or has_next)
-            if applied is not None and not begins:
-                step = applied[i, ...], each[i], gained[i], bool(terminated[i]), bool(truncated[i])
-                attempt(self._guarded[i], self._add, i, step, infos, has_next, by_itself)
-            if begins or has_next or (by_itself and not (ended and next_step)):
-                attempt(self._guarded[i], self._begin, i, each[i], infos)
+        begins = self._ended[i] and next_step
+        self._ended[i] = ended = bool(terminated or truncated)
+        has_next = ended and same_step
+        by_itself = resets > (begins or has_next)
+        if action is not None and not begins:
+            facts = action, seen, gained, bool(terminated), bool(truncated)
+            attempt(self._guarded[i], self._add, i, facts, infos, has_next, by_itself)
+        if begins or has_next or (by_itself and not (ended and next_step)):
+            attempt(self._guarded[i], self._begin, i, seen, infos)
 
     def _add(self, i: int, step: tuple[Any, Any, Any, bool, bool], infos: Any, has_next: bool, by_itself: bool) -> None:
         """A step of one environment. `has_next`: what it shows is of the next episode; `by_itself`: it reset itself."""
@@ -128,7 +196,7 @@ class RecordVectorEpisodes(VectorWrapper):
             info = one_info(infos, i, self.num_envs) if infos else {}
             recording.add(action, seen, gained, terminated, truncated, info=info)
             return
-        ending = ending_info(infos, i, self.num_envs)
+        ending = ending_info(infos, i, self.num_envs) if infos else {}
         final = ending.get(FINAL_INFO)
         last = final_observation(final if has_next and by_itself else ending) if terminated or truncated else None
         info = one_info(infos, i, self.num_envs) if infos and not has_next else kept_info(final)
@@ -139,15 +207,23 @@ class RecordVectorEpisodes(VectorWrapper):
             return
         recording.add(action, seen, gained, terminated, truncated, info=info)
 
-    def _split(self, observations: Any) -> list[Any]:
-        return split_observations(self.single_observation_space, observations, self.num_envs)
+    def _copied(self, observations: Any) -> Any:
+        return batch_copy(self.single_observation_space, observations, self.num_envs)
 
-    def _column(self, column: Any) -> list[Any]:
+    def _column(self, column: Any) -> Shaped[np.ndarray, "envs"]:
         """Rewards, or flags, of all environments. Raises InvalidInput where they are not as many."""
         each = in_shape(np.asarray(column), (self.num_envs,))
         if each.shape[:1] != (self.num_envs,):
             raise InvalidInput(f"A step should give {self.num_envs} rewards and flags; it gave an array {each.shape}.")
-        return each.tolist()
+        return each
+
+    def _flags(self, flags: Any) -> list[bool]:
+        each: list[bool] = self._column(flags).tolist()
+        return each
+
+    def _lose_all(self, error: Exception) -> None:
+        for recording in self._recordings:
+            recording.lose(error)
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
         if isinstance(seed, int | np.integer):
@@ -155,6 +231,11 @@ class RecordVectorEpisodes(VectorWrapper):
             return [int(seed) + i if known else UNKNOWN for i in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else seed
         return [known_seed(each) for each in seeds]
+
+
+def _has_texts(space: gym.Space) -> bool:
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else getattr(space, "spaces", ())
+    return holds_texts(space) or any(map(_has_texts, parts))
 
 
 def _mode(env: VectorEnv, given: AutoresetMode | None) -> AutoresetMode:

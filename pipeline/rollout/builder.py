@@ -16,6 +16,8 @@ from pipeline.exact import one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
 from pipeline.observation import observation_columns
 
+NO_INFOS: Mapping[Any, Any] = MappingProxyType({})
+
 
 class EpisodeBuilder:
     """Collects the steps of one episode. Keeps the arrays it is given, so the caller must not write into them.
@@ -29,7 +31,7 @@ class EpisodeBuilder:
         observation: Observation,
         seed: int = UNKNOWN,
         mission: str = "",
-        reset_info: Mapping[Any, Any] = MappingProxyType({}),
+        reset_info: Mapping[Any, Any] = NO_INFOS,
     ) -> None:
         self._observations: list[Observation] = [observation]
         self._actions: list[np.ndarray] = []
@@ -67,7 +69,7 @@ class EpisodeBuilder:
         truncated: bool,
         discount: float = 1.0,
         success: int = UNKNOWN,
-        info: Mapping[Any, Any] = MappingProxyType({}),
+        info: Mapping[Any, Any] = NO_INFOS,
     ) -> None:
         """As `add`, with the parts of a transition one by one: to make that takes as long again."""
         self._observations.append(observation)
@@ -78,6 +80,20 @@ class EpisodeBuilder:
         self._terminated, self._truncated = terminated, truncated
         if success > self._success:
             self._success = success
+
+    def extend(
+        self,
+        actions: Sequence[Shaped[np.ndarray, "..."]],
+        observations: Sequence[Observation],
+        rewards: Sequence[float],
+    ) -> None:
+        """Several steps after none of which it ended, with discount 1 and no info."""
+        self._observations += observations
+        self._actions += actions
+        self._rewards += rewards
+        self._discounts += [1.0] * len(actions)
+        self._infos += [NO_INFOS] * len(actions)
+        self._terminated = self._truncated = False
 
     @property
     def has_ended(self) -> bool:
