@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from pipeline.dataset.parts import ENDS, Facts, FileTable, pack, save_part, unpack
+from pipeline.dataset.parts import ENDS, Facts, pack, save_part, unpack
 from pipeline.dataset.summary import PartSummary, summary_of
+from pipeline.machine.files import FileTable
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
 

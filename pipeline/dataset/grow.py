@@ -18,14 +18,14 @@ from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.indexing import keep_index
 from pipeline.dataset.origin import changed_since_export
-from pipeline.dataset.parts import FileTable, unpack
+from pipeline.dataset.parts import unpack
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.dataset.summary import summarise
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import differences
-from pipeline.machine.files import file_table, sync_tree
+from pipeline.machine.files import FileTable, file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import open_arrays, storages
 from pipeline.wording import few

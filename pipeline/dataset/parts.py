@@ -14,7 +14,7 @@ from pipeline.dataset.columns import STEPS, RowSpec, step_arrays, with_same_arra
 from pipeline.dataset.resets import pack_resets, unpack_resets
 from pipeline.digest import DIGEST_BYTES, digest_file
 from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_from_json
-from pipeline.machine.files import file_table, read_json, sync_tree, write_json
+from pipeline.machine.files import FileTable, read_json, sync_tree, write_json
 from pipeline.storage.contract import ReadableArray, Storage, write_arrays
 
 PART_BYTES = 64 * 2**20
@@ -30,9 +30,6 @@ ENDS = "episode_ends"
 
 FACTS = "facts.json"
 """A file in the folder of a closed part, to which nothing may be added: what the source says about the part."""
-
-FileTable = dict[str, dict[str, int | str]]
-"""Size and checksum of files by their path below a folder."""
 
 Facts = Mapping[str, int | str]
 
@@ -51,23 +48,20 @@ def part_name(first: int, episodes: int) -> str:
 
 def save_part(storage: Storage, folder: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> FileTable:
     """Write the arrays of a part, durably; the folder appears in one step."""
-    write_part(storage, folder, arrays)
-    return finish_part(folder)
+    files = write_part(storage, folder, arrays)
+    finish_part(folder)
+    return files
 
 
-def write_part(storage: Storage, folder: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> Path:
-    """The first half of `save_part`: afterwards the arrays are not needed any more. Returns the unfinished folder."""
-    write_arrays(storage, unfinished := _hidden(folder), arrays)
-    return unfinished
+def write_part(storage: Storage, folder: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> FileTable:
+    """Write arrays of a part into the `unfinished` folder; afterwards they are not needed any more."""
+    return write_arrays(storage, unfinished(folder), arrays)
 
 
-def finish_part(folder: Path) -> FileTable:
-    """The second half of `save_part`."""
-    unfinished = _hidden(folder)
-    sync_tree(unfinished)
-    table = file_table(unfinished, unfinished)
-    unfinished.rename(folder)
-    return table
+def finish_part(folder: Path) -> None:
+    """Make what was written of a part durable, and let its folder appear."""
+    sync_tree(unfinished(folder))
+    unfinished(folder).rename(folder)
 
 
 def close_part(folder: Path, facts: Facts) -> FileTable:
@@ -85,7 +79,7 @@ def facts_in(folder: Path) -> Facts | None:
 
 def remove_part(folder: Path) -> None:
     """Remove a part's folder. A kill in the middle must not leave what looks like a part."""
-    hidden = _hidden(folder)
+    hidden = unfinished(folder)
     folder.rename(hidden)
     shutil.rmtree(hidden)
 
@@ -96,7 +90,8 @@ def remove_unfinished(parts: Path) -> None:
         shutil.rmtree(torn)
 
 
-def _hidden(folder: Path) -> Path:
+def unfinished(folder: Path) -> Path:
+    """Where a part lies until it is whole."""
     return folder.with_name(f".{folder.name}")
 
 

@@ -18,7 +18,6 @@ from pipeline.dataset.parts import (
     ENDS,
     PART_BYTES,
     Facts,
-    FileTable,
     close_part,
     facts_in,
     finish_part,
@@ -27,6 +26,7 @@ from pipeline.dataset.parts import (
     part_name,
     remove_part,
     remove_unfinished,
+    unfinished,
     unpack,
     write_part,
 )
@@ -36,7 +36,7 @@ from pipeline.dataset.spill import SPILL, load_episode, remove_packed, remove_to
 from pipeline.dataset.stuck import STUCK
 from pipeline.dataset.summary import PartSummary, step_bytes, summary_of
 from pipeline.episode import Episode
-from pipeline.machine.files import sync_folder
+from pipeline.machine.files import FileTable, sync_folder
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
 
@@ -203,11 +203,12 @@ class DatasetWriter:
 
     def _write(self, part: Part, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
         folder = self._draft / PARTS / part.name
-        unfinished = write_part(self._storage, folder, arrays)
+        files = write_part(self._storage, folder, arrays)
         if part.facts is not None:
-            close_part(unfinished, part.facts)
+            files |= close_part(unfinished(folder), part.facts)
+        finish_part(folder)
         summary = summary_of(arrays)
-        self._add(replace(part, stuck=summary.stuck or None), finish_part(folder), summary)
+        self._add(replace(part, stuck=summary.stuck or None), files, summary)
 
     def _add(self, part: Part, files: FileTable, summary: PartSummary) -> None:
         self._new.append(part)

@@ -7,7 +7,7 @@ import math
 import mmap
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import DamagedArtifact
 from pipeline.exact import STORED_KINDS
-from pipeline.machine.files import read_json, write_json
+from pipeline.machine.files import FileTable, read_json, write_file, write_json
 from pipeline.storage.contract import (
     MissingArray,
     ReadableArray,
@@ -28,6 +28,8 @@ from pipeline.storage.contract import (
 )
 
 SHAPES = "shapes.json"
+
+PIECE_BYTES = 2**20
 
 
 class BinArray:
@@ -102,15 +104,17 @@ class BinStorage:
         write_json(folder / SHAPES, shapes)
         return BinArray(path, shape, dtype)
 
-    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
+    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> FileTable:
         shapes = read_json(folder / SHAPES) if (folder / SHAPES).exists() else {}
+        files: FileTable = {}
         for name, array in arrays.items():
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             path = folder / f"{name}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
-            little.tofile(path)
+            files[f"{name}.bin"] = write_file(path, _pieces(little))
             shapes[name] = {"shape": list(array.shape), "dtype": little.dtype.str}
-        (folder / SHAPES).write_text(json.dumps(shapes, indent=1) + "\n")
+        files[SHAPES] = write_file(folder / SHAPES, [f"{json.dumps(shapes, indent=1)}\n".encode()])
+        return files
 
     def resume(self, folder: Path, name: str) -> WritableArray:
         array = bin_array(folder, name)
@@ -130,6 +134,13 @@ class BinStorage:
     def sweep(self, folder: Path) -> None:
         for copy in folder.rglob("*.copy"):
             copy.unlink()
+
+
+def _pieces(array: Rows) -> Iterator[memoryview]:
+    """The bytes of an array, so many at a time that those that were just hashed are still near the processor."""
+    raw = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+    for start in range(0, len(raw), PIECE_BYTES):
+        yield raw[start : start + PIECE_BYTES]
 
 
 def bin_array(folder: Path, name: str) -> BinArray:

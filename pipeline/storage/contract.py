@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.errors import DamagedArtifact
+from pipeline.machine.files import FileTable
 
 SHARD_BYTES = 64 * 2**20
 """How many raw bytes one file of a sharded array holds, and the unit in which long arrays are written and resumed."""
@@ -85,10 +86,11 @@ class Storage(Protocol):
     def create(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> WritableArray:
         """Begin an array in `folder`."""
 
-    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
+    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> FileTable:
         """Write whole, contiguous arrays at once, into a folder that may hold others.
 
-        Nothing is flushed: durability is the caller's matter.
+        Nothing is flushed: durability is the caller's matter. Returns size and checksum of each file that was written,
+        by its path below `folder`, taken of the bytes as they went out: they need not be read again.
         """
 
     def resume(self, folder: Path, name: str) -> WritableArray:
@@ -120,11 +122,14 @@ def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return chunk * max(1, SHARD_BYTES // (chunk * row_bytes(shape, dtype)))
 
 
-def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, Rows]) -> None:
-    """Write whole arrays at once; `files.sync_tree` makes them durable. Raises ValueError for one without an axis."""
+def write_arrays(storage: Storage, folder: Path, arrays: Mapping[str, Rows]) -> FileTable:
+    """Write whole arrays at once; `files.sync_tree` makes them durable. Returns what `Storage.write` does.
+
+    Raises ValueError for an array without an axis.
+    """
     if scalars := sorted(name for name, array in arrays.items() if not array.ndim):
         raise ValueError(f"Arrays on disk have at least one axis; {', '.join(scalars)} has none.")
-    storage.write(folder, {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
+    return storage.write(folder, {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
 
 
 def blocks(array: ReadableArray, rows: int | None = None) -> Iterable[Rows]:

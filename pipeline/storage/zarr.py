@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DamagedArtifact, InvalidInput
-from pipeline.machine.files import read_json, write_json
+from pipeline.machine.files import FileTable, file_table, read_json, write_file, write_json
 from pipeline.storage.contract import (
     MissingArray,
     ReadableArray,
@@ -99,14 +99,16 @@ class ZarrStorage:
                 self.create_folder(group)
         return ZarrArray(folder / name, _creation(folder / name, shape, np.dtype(dtype)).result())
 
-    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> None:
+    def write(self, folder: Path, arrays: Mapping[str, Rows]) -> FileTable:
+        files: FileTable = {}
         for group in {folder, *(group for name in arrays for group in _groups(folder, name))}:
             group.mkdir(parents=True, exist_ok=True)
-            (group / ZARR_JSON).write_text(json.dumps(GROUP, indent=1) + "\n")
+            path = group / ZARR_JSON
+            files[path.relative_to(folder).as_posix()] = write_file(path, [_as_json(GROUP)])
         opened = {}
         for name, array in arrays.items():
             if _is_one_chunk(array.shape, array.dtype):
-                _write_chunk(folder / name, array)
+                files |= _write_chunk(folder, name, array)
             else:
                 opened[name] = _creation(folder / name, array.shape, array.dtype, flush=False)
         written = []
@@ -118,6 +120,8 @@ class ZarrStorage:
             future.result()
         for name in opened:
             self.sweep(folder / name)
+            files |= file_table(folder / name, folder)
+        return files
 
     def resume(self, folder: Path, name: str) -> WritableArray:
         return _open(folder / name)  # every shard is a file of its own, renamed into place when whole
@@ -250,18 +254,22 @@ def _is_one_chunk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return shape[0] <= chunk_rows(shape, dtype)
 
 
-def _write_chunk(path: Path, array: Rows) -> None:
+def _write_chunk(folder: Path, name: str, array: Rows) -> FileTable:
     """A small array as a whole: a part has many, and tensorstore takes a millisecond for each, mostly to open it."""
-    path.mkdir(parents=True, exist_ok=True)
-    (path / ZARR_JSON).write_text(json.dumps(_metadata(array.shape, array.dtype)))
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    pieces = {ZARR_JSON: _as_json(_metadata(array.shape, array.dtype))}
     if array.size:
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         import google_crc32c
         from numcodecs import zstd  # all its codecs load with it, a tenth of a second that readers need not wait for
 
         chunk = zstd.compress(little, ZSTD_LEVEL)
-        checksum = google_crc32c.value(chunk).to_bytes(4, "little")
-        (path / ("c" + ".0" * array.ndim)).write_bytes(chunk + checksum)
+        pieces["c" + ".0" * array.ndim] = chunk + google_crc32c.value(chunk).to_bytes(4, "little")
+    return {f"{name}/{file}": write_file(folder / name / file, [data]) for file, data in pieces.items()}
+
+
+def _as_json(metadata: Mapping[str, Any]) -> bytes:
+    return f"{json.dumps(metadata)}\n".encode()
 
 
 def _metadata(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:

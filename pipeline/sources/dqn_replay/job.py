@@ -147,8 +147,9 @@ def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> Store
 
 def _finish(part: StoredPart, arrays: Mapping[str, Shaped[np.ndarray, "..."]], storage: Storage) -> StoredPart:
     """Write what is left of a part, many small arrays, and make it whole."""
-    write_part(storage, part.folder, arrays)
-    return replace(part, files=finish_part(part.folder))
+    files = part.files | write_part(storage, part.folder, arrays)
+    finish_part(part.folder)
+    return replace(part, files=files)
 
 
 def piece_frames(folder: Path, piece: Piece) -> UInt8[np.ndarray, "n 84 84"]:
@@ -241,10 +242,10 @@ class _Parts:
     ) -> Future[StoredPart]:
         try:
             part, arrays = builder.packed(folder)
-            write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
+            files = write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
         finally:
             buffers.put(builder.buffer)
-        return self._tools.finishers.submit(_finish, part, arrays, self._tools.storage)
+        return self._tools.finishers.submit(_finish, replace(part, files=files), arrays, self._tools.storage)
 
 
 def _buffers(rows: int) -> SimpleQueue[UInt8[np.ndarray, "rows 84 84"]]:
