@@ -135,7 +135,7 @@ def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) 
 
     def take() -> bool:
         while not amount.met(writer.size):
-            if not writer.append_spilled():
+            if not writer.append_spilled(amount):
                 return False
         return True
 
@@ -149,7 +149,7 @@ def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) 
         WorkerPool(job, writer.count, amount.episodes, workers) as pool,
     ):
         for finished in pool:
-            advance(1 if by_episode else finished.length)
+            advance(len(finished.lengths) if by_episode else sum(finished.lengths))
             notes |= set(finished.notes)
             if take():
                 break

@@ -41,6 +41,12 @@ def is_full(episodes: int, size: int, part_bytes: int = PART_BYTES) -> bool:
     return size >= part_bytes or episodes >= PART_EPISODES
 
 
+def fitting(episodes: int, size: int, sizes: Int64[np.ndarray, " n"], part_bytes: int = PART_BYTES) -> int:
+    """How many of `n` more episodes, of these raw bytes each, a part takes, up to the one that fills it."""
+    full = (size + np.cumsum(sizes) >= part_bytes) | (episodes + 1 + np.arange(len(sizes)) >= PART_EPISODES)
+    return int(np.argmax(full)) + 1 if full.any() else len(sizes)
+
+
 def part_name(first: int, episodes: int) -> str:
     """`000100-000300`: the number of the part's first episode in its dataset, and of the one after its last."""
     return f"{first:06d}-{first + episodes:06d}"

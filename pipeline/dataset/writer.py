@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from pipeline.artifacts.artifact import PARTS, Artifact, Manifest, Part
-from pipeline.dataset.amount import Size
+from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
+from pipeline.dataset.bundle import Bundle, join_packed
 from pipeline.dataset.columns import Columns, row_specs, step_arrays
 from pipeline.dataset.parts import (
     ENDS,
@@ -21,6 +22,7 @@ from pipeline.dataset.parts import (
     close_part,
     facts_in,
     finish_part,
+    fitting,
     is_full,
     pack,
     part_name,
@@ -32,7 +34,7 @@ from pipeline.dataset.parts import (
 )
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.resets import reset_specs
-from pipeline.dataset.spill import SPILL, load_episode, remove_packed, remove_torn, spill_path
+from pipeline.dataset.spill import SPILL, load_bundle, remove_packed, remove_torn, spill_path
 from pipeline.dataset.stuck import STUCK
 from pipeline.dataset.summary import PartSummary, step_bytes, summary_of
 from pipeline.episode import Episode
@@ -40,30 +42,50 @@ from pipeline.machine.files import FileTable, sync_folder
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import Storage
 
+EVERYTHING = Amount()
+
 
 class Buffer:
     """Episodes that wait to be packed together.
 
     Attributes:
-        digests: those of the episodes, None where it has not been taken.
         nbytes: raw bytes of their step arrays.
     """
 
     def __init__(self, episodes: Iterable[Episode] = ()) -> None:
-        self.episodes = list(episodes)
-        self.digests: list[bytes | None] = [None] * len(self.episodes)
-        self.nbytes = sum(episode.nbytes for episode in self.episodes)
-        self.states = sum(episode.length for episode in self.episodes)
+        self._pieces: list[Bundle | tuple[Episode, bytes | None]] = []
+        self._count = self.nbytes = self.states = 0
+        for episode in episodes:
+            self.append(episode, None)
 
     def __len__(self) -> int:
-        return len(self.episodes)
+        return self._count
 
     def append(self, episode: Episode, digest: bytes | None) -> None:
-        """Add one."""
-        self.episodes.append(episode)
-        self.digests.append(digest)
+        """Add one; the digest is None where it has not been taken."""
+        self._pieces.append((episode, digest))
+        self._count += 1
         self.nbytes += episode.nbytes
         self.states += episode.length
+
+    def append_bundle(self, bundle: Bundle) -> None:
+        """Add several at once."""
+        self._pieces.append(bundle)
+        self._count += len(bundle)
+        self.nbytes += int(bundle.nbytes.sum())
+        self.states += int(bundle.lengths.sum())
+
+    def digested(self) -> list[tuple[Episode, bytes | None]]:
+        """Each episode with its digest; those of bundles are made from their arrays."""
+        return [e for each in self._pieces for e in (each.digested() if isinstance(each, Bundle) else [each])]
+
+    def packed(self) -> dict[str, Shaped[np.ndarray, "..."]]:
+        """The arrays of a part of these episodes. Bundles are joined as they are, where nothing else is there."""
+        bundles = [each for each in self._pieces if isinstance(each, Bundle)]
+        if len(bundles) == len(self._pieces) and (joined := join_packed(bundles)) is not None:
+            return joined
+        episodes, digests = zip(*self.digested(), strict=True)
+        return pack(episodes, digests=digests)
 
 
 class DatasetWriter:
@@ -129,18 +151,39 @@ class DatasetWriter:
 
         Raises InvalidEpisode where it has other arrays than those before it.
         """
-        stored = self.columns.conform(episode, self.count)
-        self._buffer.append(stored, digest if stored is episode else None)
-        if is_full(len(self._buffer), self._buffer.nbytes, self._part_bytes):
-            self._write_buffer()
+        conformed = self.columns.conform(episode, self.count)
+        self._take(conformed, digest if conformed is episode else None)
 
-    def append_spilled(self) -> bool:
-        """Append the next episode if a worker has spilled it; says whether it did."""
+    def _take(self, episode: Episode, digest: bytes | None) -> None:
+        self._buffer.append(episode, digest)
+        self._write_full()
+
+    def append_spilled(self, amount: Amount = EVERYTHING) -> bool:
+        """Append the next episodes if a worker has spilled them, up to the amount; says whether it did."""
         path = spill_path(self.spill, self.count)
         if not path.exists():
             return False
-        self.append(load_episode(path))
+        bundle = load_bundle(path)
+        self._append_bundle(bundle.between(0, int(amount.needed(self.size, bundle.lengths).sum())))
         return True
+
+    def _append_bundle(self, bundle: Bundle) -> None:
+        """As `append` of each of its episodes. They are alike: where the first one fits as it is, all do."""
+        first = bundle.between(0, 1).episodes()[0]
+        if (conformed := self.columns.conform(first, self.count)) is first:
+            while bundle:
+                bundle = self._filled_with(bundle)
+            return
+        self._take(conformed, None)
+        for episode in bundle.episodes()[1:]:
+            self.append(episode)
+
+    def _filled_with(self, bundle: Bundle) -> Bundle:
+        """The rest of a bundle, when a part has taken as many of its episodes as it can."""
+        taken = fitting(len(self._buffer), self._buffer.nbytes, bundle.nbytes, self._part_bytes)
+        self._buffer.append_bundle(bundle.between(0, taken))
+        self._write_full()
+        return bundle.between(taken, len(bundle))
 
     def adopt(self, part: StoredPart) -> None:
         """Take over a finished part: its folder is moved. Raises InvalidEpisode as `append`.
@@ -194,9 +237,13 @@ class DatasetWriter:
         """The part that follows those that are there; its episodes end at the rows `ends`."""
         return Part(part_name(self.packed, len(ends)), len(ends), int(ends[-1]) - len(ends), nbytes, facts)
 
+    def _write_full(self) -> None:
+        if is_full(len(self._buffer), self._buffer.nbytes, self._part_bytes):
+            self._write_buffer()
+
     def _write_buffer(self, facts: Facts | None = None) -> None:
         """Write the buffered episodes as a part; a part with `facts` is closed."""
-        arrays = pack(self._buffer.episodes, digests=self._buffer.digests)
+        arrays = self._buffer.packed()
         self._write(self._next_part(arrays[ENDS], self._buffer.nbytes, facts), arrays)
         self._buffer = Buffer()
         remove_packed(self.spill, self.packed)
@@ -240,6 +287,6 @@ class DatasetWriter:
         for folder, part in [*((self._final, p) for p in self._old), *((self._draft, p) for p in self._new)]:
             arrays = open_arrays(folder / PARTS / part.name)
             columns.learn(row_specs(step_arrays(arrays)) | reset_specs(arrays))
-        for number, episode in enumerate(self._buffer.episodes, self.packed):
+        for number, (episode, _) in enumerate(self._buffer.digested(), self.packed):
             columns.conform(episode, number)
         return columns

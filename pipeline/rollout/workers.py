@@ -7,26 +7,24 @@ import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import Any
 
 from pipeline.command import Typed, typed, user_typed
-from pipeline.dataset.spill import save_episode, spill_path
+from pipeline.dataset.spill import spilled_episodes
 from pipeline.errors import TaskFailed
 from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
 from pipeline.interfaces import Environment, Policy
 from pipeline.machine.outlets import keep_secrets_out
 from pipeline.machine.processes import spawn_context
+from pipeline.rollout.claims import Claims
+from pipeline.rollout.held import Finished, Held
 from pipeline.rollout.rollout import Played, Start, play
 from pipeline.seeding import episode_rng, episode_seed
 from pipeline.wording import error_text
-
-AHEAD = 256
-"""Episodes that may be finished before the one that is packed next: the others wait on disk."""
 
 NATIVE_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -56,19 +54,10 @@ class EpisodeJob:
         return Start(index, seed, episode_rng(self.seed, self.domain, self.task, index))
 
 
-@dataclass(frozen=True)
-class Finished:
-    """An episode that has been spilled."""
-
-    index: int
-    length: int
-    notes: tuple[str, ...]
-
-
 class WorkerPool:
     """Worker processes that make the episodes from `first` on, up to `end` or without end; a context manager.
 
-    Iterating gives each episode as it is spilled, in any order; episodes that are spilled already are left out. Every
+    Iterating gives episodes as they are spilled, in any order; those that are spilled already are left out. Every
     process plays as many episodes side by side as the policy likes, and takes the next one as soon as one ends.
     Leaving the context stops the processes; what was spilled stays.
 
@@ -78,10 +67,11 @@ class WorkerPool:
     def __init__(self, job: EpisodeJob, first: int, end: int | None, workers: int) -> None:
         self._job = job
         context = spawn_context()
-        missing = None if end is None else sum(not spill_path(job.spill, n).exists() for n in range(first, end))
+        spilled = spilled_episodes(job.spill)
+        missing = None if end is None else end - first - sum(first <= number < end for number in spilled)
         if missing is not None:
             workers = max(1, min(workers, missing))
-        self._claims = _Claims(context, first, end)
+        self._claims = Claims(context, first, end, spilled, workers)
         share = None if missing is None else max(1, -(-missing // workers))
         self._workers = [_Worker.create(context, job, self._claims, share) for _ in range(workers)]
 
@@ -132,34 +122,6 @@ class WorkerPool:
         self._claims.packed(count)
 
 
-class _Claims:
-    """Who makes which episode: a counter that all workers share."""
-
-    def __init__(self, context: SpawnContext, first: int, end: int | None) -> None:
-        self._next: Any = context.Value("q", first)
-        # Without a lock: one process writes it, and a worker that is killed while it holds a lock never gives it back.
-        self._packed: Any = context.Value("q", first, lock=False)
-        self._end = end
-
-    def packed(self, count: int) -> None:
-        self._packed.value = count
-
-    def starts(self, job: EpisodeJob) -> Iterator[Start | None]:
-        """The episodes that this worker is to make; None while it must wait for those before to be packed."""
-        while True:
-            with self._next.get_lock():
-                index: int = self._next.value
-                if self._end is not None and index >= self._end:
-                    return
-                ahead = index >= self._packed.value + AHEAD
-                if not ahead:
-                    self._next.value += 1
-            if ahead:
-                yield None
-            elif not spill_path(job.spill, index).exists():
-                yield job.start(index)
-
-
 @dataclass(frozen=True)
 class _Worker:
     process: SpawnProcess
@@ -167,14 +129,14 @@ class _Worker:
     theirs: Connection
 
     @staticmethod
-    def create(context: SpawnContext, job: EpisodeJob, claims: _Claims, share: int | None) -> _Worker:
+    def create(context: SpawnContext, job: EpisodeJob, claims: Claims, share: int | None) -> _Worker:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(job, claims, share, theirs, typed()), daemon=True)
         return _Worker(process, ours, theirs)
 
 
-def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection, words: Typed) -> None:
-    """Runs in the worker: sends a Finished for every episode, then None; or the error that stopped it.
+def _work(job: EpisodeJob, claims: Claims, share: int | None, pipe: Connection, words: Typed) -> None:
+    """Runs in the worker: sends a Finished for the episodes of every spilled file, then None; or what stopped it.
 
     `words` were typed; errors suggest commands that hold them.
     """
@@ -183,29 +145,32 @@ def _work(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection,
         _play(job, claims, share, pipe)
 
 
-def _play(job: EpisodeJob, claims: _Claims, share: int | None, pipe: Connection) -> None:
+def _play(job: EpisodeJob, claims: Claims, share: int | None, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    held = Held(job.spill, pipe.send)
     try:
         policy = job.policy()
         slots = policy.slots if share is None else min(policy.slots, share)
         environments = [job.environment() for _ in range(slots)]
         watch = None if job.frames is None else picture_of
-        for played in play(environments, policy, claims.starts(job), job.limit, watch):
-            pipe.send(_spill(job, played))
+        for played in play(environments, policy, claims.starts(job.start, held.let_go), job.limit, watch):
+            if job.frames is not None:
+                _save_pictures(job.frames, played)
+            held.add(played)
+        held.let_go()
         pipe.send(None)
     except BrokenPipeError:
         return  # the parent is gone; what was spilled stays for the next run
     except Exception as error:  # the parent receives it, and raises it
+        with suppress(OSError):  # a full disk, which is the error itself, or the parent is gone
+            held.let_go()
         pipe.send(_portable(error))
 
 
-def _spill(job: EpisodeJob, played: Played) -> Finished:
-    """Write the episode last: a spilled episode has its pictures."""
-    if job.frames is not None:
-        frames = EpisodeFrames.of(played.pictures)
-        save_frames(spilled_frames(job.frames, played.index), frames, played.episode.digest())
-    save_episode(spill_path(job.spill, played.index), played.episode)
-    return Finished(played.index, played.episode.length, tuple(played.notes))
+def _save_pictures(folder: Path, played: Played) -> None:
+    """Before the episode is spilled: a spilled episode has its pictures."""
+    frames = EpisodeFrames.of(played.pictures)
+    save_frames(spilled_frames(folder, played.index), frames, played.episode.digest())
 
 
 def _portable(error: Exception) -> Exception:

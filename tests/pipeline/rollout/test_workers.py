@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.spill import load_episode, spill_path
+from pipeline.dataset.spill import load_bundle
 from pipeline.envs.toy import Toy
+from pipeline.episode import Episode
 from pipeline.errors import TaskFailed
 from pipeline.frames.store import load_frames, spilled_frames
 from pipeline.interfaces import Observation
@@ -66,31 +67,42 @@ def job(tmp_path: Path, **changes: object) -> EpisodeJob:
     return replace(EpisodeJob(partial(Toy, "corner"), Random, "toy", "corner", 7, spill), **changes)
 
 
+def lengths(pool: WorkerPool) -> dict[int, int]:
+    """Those of all episodes that a pool makes, by their numbers."""
+    return {number: length for each in pool for number, length in enumerate(each.lengths, each.first)}
+
+
+def all_spilled(folder: Path) -> dict[int, Episode]:
+    """Spilled episodes by their numbers."""
+    files = {int(path.stem): load_bundle(path) for path in folder.iterdir()}
+    return {number: each for first, bundle in files.items() for number, each in enumerate(bundle.episodes(), first)}
+
+
 def test_spilled_episodes_are_those_of_this_process(tmp_path):
     work = job(tmp_path)
     with WorkerPool(work, 0, 4, workers=2) as pool:
-        finished = {each.index: each.length for each in pool}
-    for index in range(4):
+        finished = lengths(pool)
+    spilled = all_spilled(work.spill)
+    assert sorted(finished) == sorted(spilled) == [0, 1, 2, 3]
+    for index, episode in spilled.items():
         start = work.start(index)
         alone = rollout(Toy("corner"), Random(), start.seed, start.rng)
-        spilled = load_episode(spill_path(work.spill, index))
-        assert spilled is not None
-        assert spilled.digest() == alone.digest()
+        assert episode.digest() == alone.digest()
         assert finished[index] == alone.length
 
 
 def test_episodes_that_are_spilled_already_are_left_out(tmp_path):
     work = job(tmp_path, limit=3)
     with WorkerPool(work, 0, 2, workers=1) as pool:
-        assert sorted(each.index for each in pool) == [0, 1]
+        assert sorted(lengths(pool)) == [0, 1]
     with WorkerPool(work, 0, 3, workers=1) as pool:
-        assert [each.index for each in pool] == [2]
+        assert list(lengths(pool)) == [2]
 
 
 def test_what_a_simulator_says_in_a_worker_goes_without_secrets(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("HF_TOKEN", "plain-words-7")
     with WorkerPool(job(tmp_path, environment=partial(Chatty, "corner"), limit=1), 0, 1, workers=1) as pool:
-        assert [each.index for each in pool] == [0]
+        assert list(lengths(pool)) == [0]
     said = capfd.readouterr().err
     assert "GET /boards with token=[secret]" in said
     assert "[secret] expires" in said
@@ -102,9 +114,8 @@ def test_a_spilled_episode_has_its_pictures_which_name_it(tmp_path):
     frames.mkdir()
     work = job(tmp_path, limit=3, frames=frames)
     with WorkerPool(work, 0, 1, workers=1) as pool:
-        assert [each.index for each in pool] == [0]
-    episode = load_episode(spill_path(work.spill, 0))
-    assert episode is not None
+        assert list(lengths(pool)) == [0]
+    episode = all_spilled(work.spill)[0]
     pictures = load_frames(spilled_frames(frames, 0), episode.digest())
     assert pictures is not None
     assert len(pictures) == episode.rows
