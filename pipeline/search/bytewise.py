@@ -30,14 +30,16 @@ SPREAD = 3  # standard deviations by which a guess is too high
 LONGEST = 4096  # keys of a list that measuring one by one pays for, at most
 
 
-FEWEST, SHARE = 1024, 16  # vectors of a pool, and vectors for each neighbour wanted, from which on bytes pay
+NARROWEST = 64  # dimensions of vectors, from which on bytes pay
+FEWEST = 1024  # vectors of a pool, likewise
+SHARE = 16  # vectors for each neighbour wanted, likewise
 TAME = 2.0**50  # of a scale up to this or down to its inverse, float32 differences neither overflow nor vanish
 WIDEST = 1 << 15  # dimensions whose products of bytes are added without overflow
 
 
-def worth_bytes(vectors: int, k: int) -> bool:
-    """Whether bytes are worth trying for k neighbours among so many vectors, on this processor."""
-    return has_vnni() and vectors >= max(FEWEST, SHARE * k)
+def worth_bytes(pool: DistinctVectors, k: int) -> bool:
+    """Whether bytes are worth trying for k neighbours in the pool, on this processor."""
+    return has_vnni() and pool.vectors.shape[1] >= NARROWEST and len(pool) >= max(FEWEST, SHARE * k)
 
 
 def prepared(pool: DistinctVectors) -> ByteKeys | None:
@@ -62,6 +64,10 @@ class ByteSearch:
     def part(self, which: slice | Int64[np.ndarray, "m"], rows: Int32[np.ndarray, "m k"]) -> ByteSearch:
         """The same search for some of the queries, answered in `rows`."""
         return ByteSearch(self.pool, self.keys, self.queries[which], self.ranges[which], self.spans[which], rows)
+
+    def some(self, which: Int64[np.ndarray, "m"]) -> ByteSearch:
+        """The same search for some of the queries, with rows of its own."""
+        return self.part(which, np.empty((len(which), self.rows.shape[1]), dtype=np.int32))
 
     @property
     def capacity(self) -> int:
@@ -114,7 +120,7 @@ def _tiles(search: ByteSearch, decided: Bool[np.ndarray, "q"], starts: Iterator[
         decided[part] = _answer(own, lists, guessing=True)
         again = np.flatnonzero(~decided[part] & (lists.limits[:m] != GIVEN_UP))
         if len(again):  # a guess was too low
-            rest = own.part(again, np.empty((len(again), own.rows.shape[1]), dtype=np.int32))
+            rest = own.some(again)
             found = _answer(rest, memory.begin(lists.limits[again]), guessing=False)
             own.rows[again[found]] = rest.rows[found]
             decided[start + again[found]] = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from pipeline.machine.threads import available_cores
 from pipeline.search.crowds import Crowds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.search.device import DeviceSearch
 
 SMALL_WORK = 1 << 21  # multiply-adds below which waking threads costs more than it saves
-MOSTLY = 0.75  # of a search's queries; where bytes leave more undecided, an index tries them no more
+MOSTLY = 0.9  # of the queries tried; where bytes leave more undecided, an index tries them no more
 DEVICE_WORK = 1 << 30  # multiply-adds below which a GPU is left alone: it would spend its time starting kernels
 
 
@@ -165,13 +165,30 @@ class ExactIndex:
         """Fill the rows that products of bytes decide, where they are worth trying; return the other queries."""
         from pipeline.search.bytewise import ByteSearch, fill_by_bytes, worth_bytes
 
-        keys = self._bytes if worth_bytes(len(self.pool), rows.shape[1]) else None
+        keys = self._bytes if worth_bytes(self.pool, rows.shape[1]) else None
         if keys is None:
             return np.arange(len(queries))
-        left = fill_by_bytes(ByteSearch(self.pool, keys, queries, ranges, self.pool.spans(ranges), rows), threads)
-        if len(left) > MOSTLY * len(queries):
+        search = ByteSearch(self.pool, keys, queries, ranges, self.pool.spans(ranges), rows)
+        crowded = self._in_known_crowds(queries)
+        tried = np.flatnonzero(~crowded)
+        if len(tried) == len(queries):
+            left = fill_by_bytes(search, threads)
+        else:
+            part = search.some(tried)
+            left = tried[fill_by_bytes(part, threads)]
+            rows[tried] = part.rows
+        if len(left) > MOSTLY * len(tried):
             self._bytes = None  # these keys are too much alike for bytes
-        return left
+        crowded[left] = True
+        return np.flatnonzero(crowded)
+
+    def _in_known_crowds(self, queries: Float32[np.ndarray, "q d"]) -> Bool[np.ndarray, "q"]:
+        """Which queries lie in crowds that earlier ones have taught: bytes would not decide those."""
+        inside = np.zeros(len(queries), dtype=np.bool_)
+        if "crowds" in vars(self):
+            for _, which in self.crowds.around(queries):
+                inside[which] = True
+        return inside
 
     @functools.cached_property
     def pool(self) -> DistinctVectors:

@@ -32,7 +32,7 @@ def forced(**constants: int) -> Iterator[list[tuple[int, int]]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bytewise, "fill_by_bytes", spy)
-        for name, value in {"FEWEST": 1, "SHARE": 0, **constants}.items():
+        for name, value in {"NARROWEST": 1, "FEWEST": 1, "SHARE": 0, **constants}.items():
             patch.setattr(bytewise, name, value)
         yield served
 
@@ -197,3 +197,18 @@ def test_threads_and_tiles_change_no_result_by_bytes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bytewise, "has_vnni", lambda: False)
         np.testing.assert_array_equal(ExactIndex(keys).search(queries, 17).rows, whole)
+
+
+def test_queries_in_known_crowds_are_not_tried_by_bytes():
+    rng = np.random.default_rng(10)
+    keys = rng.normal(size=(6000, 32)) + 3
+    still = rng.random(6000) < 0.5
+    keys[still] = keys[0] * (1 + 1e-6 * rng.normal(size=(int(still.sum()), 32)))
+    keys, queries = keys[:5900].astype(np.float32), keys[5900:].astype(np.float32)
+    index = ExactIndex(keys)
+    with forced() as served:
+        first, second = (index.search(queries, 20).rows for _ in range(2))
+    (_, left), (tried, undecided) = served
+    assert (left > 40, tried < 60, undecided < 5) == (True, True, True)
+    np.testing.assert_array_equal(first, brute_force(keys, queries, 20))
+    np.testing.assert_array_equal(second, first)
