@@ -21,116 +21,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.gpu_absent import PACKAGES, MissingPackage, missing, stand_in
+from benchmarks.gpu_absent import PACKAGES, missing, stand_in
+from benchmarks.gpu_page import Bench, Line, Page, Part, Sizes, lines_of, name_of
 
 SECONDS = 480
 MARGIN = 10  # seconds before that at which it ends whatever is going on
 RESULTS = Path(__file__).parent / "results-gpu.md"
 
 
-@dataclass(frozen=True)
-class Line:
-    """What was found about one piece of work.
-
-    figure: what was measured, with its unit. ratio: to the aim, so that 1 and less reach it; None where there is none.
-    """
-
-    work: str
-    figure: str = ""
-    aim: str = ""
-    ratio: float | None = None
-    note: str = ""
-    wrong: bool = False
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much work. `sets`: of the nasty searches, relative; `side`: of the pictures that the network sees."""
-
-    sets: float
-    vectors: int
-    dimensions: tuple[int, ...]
-    k: int
-    examples: int
-    frames: int
-    side: int
-    repeats: int
-    seconds: float
-
-
 FULL = Sizes(1.0, 100_000, (512, 39), 100, 256, 32_768, 224, 3, 4.0)
 TOY = Sizes(0.02, 400, (20, 7), 10, 3, 20, 32, 1, 0.1)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where and how much. `device` of torch, `searching` as ExactIndex calls it, `folder` for files."""
-
-    device: str
-    searching: str
-    sizes: Sizes
-    folder: Path
-
-
-Part = Callable[[Bench], Iterable[Line]]
-
-
-@dataclass
-class Page:
-    """The lines, written to a file each time that one comes."""
-
-    head: str
-    file: Path | None
-    lines: list[Line] = field(default_factory=list)
-
-    def add(self, line: Line) -> None:
-        self.lines.append(line)
-        print(_cells(line), flush=True)
-        if self.file is not None:
-            self.file.write_text(self.text())
-
-    def text(self) -> str:
-        """All of it, in Markdown."""
-        rows = ["| work | found | aim | ratio to aim | note |", "|---|---:|---:|---:|---|", *map(_cells, self.lines)]
-        return "\n".join([self.head, "", *rows, ""])
-
-    @property
-    def wrong(self) -> bool:
-        return any(line.wrong for line in self.lines)
-
-
-def _cells(line: Line) -> str:
-    ratio = "" if line.ratio is None else f"{line.ratio:.2f}" if line.ratio <= 1 else f"**{line.ratio:.2f}**"
-    figure = f"**{line.figure}**" if line.wrong else line.figure
-    return f"| {line.work} | {figure} | {line.aim} | {ratio} | {line.note} |"
-
-
-def name_of(part: Part) -> str:
-    """The first sentence of what it says of itself."""
-    return (part.__doc__ or part.__name__).split(".")[0].strip()
-
-
-def lines_of(part: Part, bench: Bench) -> Iterator[Line]:
-    """The lines of a part, and one more where it cannot go on: a package or memory that is not there, or a fault."""
-    import torch
-
-    try:
-        yield from part(bench)
-    except (MissingPackage, ModuleNotFoundError) as error:
-        yield Line(
-            name_of(part), "left out", note=f"needs {_short(error)}: pip install --target FOLDER, and PYTHONPATH=FOLDER"
-        )
-    except torch.cuda.OutOfMemoryError as error:
-        yield Line(name_of(part), "left out", note=f"this card has too little memory: {_short(error)}")
-    except Exception as error:  # whatever it is, the other parts go on
-        yield Line(name_of(part), "failed", note=f"{type(error).__name__}: {_short(error)}", wrong=True)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def run(parts: Sequence[tuple[Part, int]], bench: Bench, page: Page, stop: float) -> None:
@@ -140,7 +44,7 @@ def run(parts: Sequence[tuple[Part, int]], bench: Bench, page: Page, stop: float
         if left < seconds:
             page.add(Line(name_of(part), "left out", note=f"{left:.0f} s are left and it may need {seconds}"))
             continue
-        for line in lines_of(part, bench):
+        for line in lines_of(name_of(part), part(bench)):
             page.add(line)
 
 
@@ -179,10 +83,6 @@ def _said(*command: str) -> str:
         return ""
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     return found.stdout.strip().split("\n")[0] if found.returncode == 0 else ""
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200].replace("|", "/")
 
 
 def _cut(page: Page) -> None:

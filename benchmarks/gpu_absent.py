@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = (
-    "blake3", "google_crc32c", "h5py", "isal", "jaxtyping", "llvmlite", "numba", "numcodecs", "safetensors", "tenacity",
+    "PIL", "blake3", "google_crc32c", "h5py", "isal", "jaxtyping", "llvmlite", "numba", "numcodecs", "safetensors", "tenacity",
     "tensorstore", "threadpoolctl", "yaml", "zlib_ng",
 )  # fmt: skip
 OURS = ("pipeline", "benchmarks")

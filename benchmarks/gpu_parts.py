@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.gpu import Bench, Line, Part
 from benchmarks.gpu_absent import MissingPackage, missing
 from benchmarks.gpu_frames import mapped_frames, stored_frames
 from benchmarks.gpu_network import PlainNetwork
+from benchmarks.gpu_page import Bench, Line, Part, lines_of
 from benchmarks.gpu_sets import NastySet, nasty_sets, plain_rows
 from pipeline.embedding.engine import Engine
 from pipeline.embedding.flow import embedded
 from pipeline.embedding.preprocessing import Picture, prepare
 from pipeline.embedding.settings import Embedding
+from pipeline.search import device as device_search
 from pipeline.search import index
+from pipeline.search.device import GROUP
 from pipeline.search.index import ExactIndex
 from pipeline.search.precision import full_precision, tensor_cores
 
@@ -32,101 +35,115 @@ IMAGES = 20_000
 WAITING = 0.05
 """Aim for the share of a training step that waits."""
 
-NEEDED = ("PIL", "blake3", "google_crc32c", "llvmlite", "numba", "tensorstore")
+NEEDED = ("blake3", "google_crc32c", "llvmlite", "numba", "tensorstore")
 """Packages without which no dataset can be written or read."""
 
 BOUNDS = {"float32": 1e-4, "bfloat16": 5e-2}
 """The largest distance of a vector from the processor's in float32, as a share of its length."""
 
+SHAPE = (4, 84, 84)
+
 Rows = Any
 Searching = Callable[[NastySet], Rows]
 
 
-def rows_on(device: str) -> Searching:
-    """The search of a set on a device of ExactIndex, however small it is."""
+def rows_on(device: str, **tiles: int) -> Searching:
+    """The search of a set on a device of ExactIndex, however small it is, perhaps in other tiles than usual."""
 
     def search(each: NastySet) -> Rows:
-        with _always_on_the_device():
+        with _constants(index, DEVICE_WORK=0), _constants(device_search, **tiles):
             return ExactIndex(each.keys, each.metric, device=device).search(each.queries, each.k, each.excluded).rows
 
     return search
 
 
-def wrong_sets(size: float, search: Searching) -> Iterator[tuple[str, str]]:
-    """Each nasty set with what is wrong with its rows, or nothing."""
+def wrong_rows(size: float, **searches: Searching) -> Iterator[tuple[str, str, str]]:
+    """For each nasty set and search, by their names: what is wrong with the rows, or nothing."""
     for each in nasty_sets(size):
-        right, found = each.answer(), search(each)
-        queries = np.flatnonzero((right != found).any(axis=1))
-        yield each.name, f"{len(queries)} queries, the first is {queries[0]}" if len(queries) else ""
+        right = each.answer()
+        for name, search in searches.items():
+            try:
+                queries = np.flatnonzero((right != search(each)).any(axis=1))
+                wrong = f"{len(queries)} queries, the first is {queries[0]}" if len(queries) else ""
+            except Exception as error:  # whatever it is, the other sets go on
+                wrong = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+            yield each.name, name, wrong
 
 
 def search_rows(bench: Bench) -> Iterator[Line]:
     """Rows of twenty nasty searches. They must be those of plain float64."""
-    found = list(wrong_sets(bench.sizes.sets, rows_on(bench.searching)))
-    for name, wrong in found:
+    small = rows_on(bench.searching, KEY_TILE=32 * GROUP, QUERY_TILE=50, RANK_TILE=120)
+    found = list(wrong_rows(bench.sizes.sets, usual=rows_on(bench.searching), small=small))
+    for name, tiles, wrong in found:
         if wrong:
-            yield Line(f"rows: {name}", "wrong", note=wrong, wrong=True)
-    right = sum(not wrong for _, wrong in found)
-    yield Line("rows of nasty searches, against plain float64", f"{right} of {len(found)} right", f"{len(found)}")
+            yield Line(f"rows: {name}, {tiles} tiles", "wrong", note=wrong, wrong=True)
+    for name in ("usual", "small"):
+        right = [not wrong for _, tiles, wrong in found if tiles == name]
+        yield Line(f"rows of nasty searches, {name} tiles", f"{sum(right)} of {len(right)} right", f"{len(right)}")
 
 
 def vectors_right(bench: Bench) -> Iterator[Line]:
     """Vectors of pictures. They must be near the processor's, and the same bits whatever is beside them."""
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (bench.sizes.examples, 4, 84, 84), np.uint8)
-    right = _vectors(Engine(settings(bench, "float32", "cpu", False), (4, 84, 84)), pictures)
-    for dtype, bound in BOUNDS.items():
-        engine = Engine(settings(bench, dtype, bench.device, False), (4, 84, 84))
-        found, again = _vectors(engine, pictures), _vectors(engine, pictures[::-1].copy())[::-1]
-        off = float((np.linalg.norm(found - right, axis=1) / np.linalg.norm(right, axis=1)).max())
-        same = np.array_equal(found, again)
-        note = " ".join([*(["other bits in another place of the batch"] if not same else []), *engine.notes])
-        line = f"vectors of {len(pictures)} pictures, {dtype}, against the processor's"
-        yield Line(line, f"{off:.1e} off", f"{bound:.0e}", note=note, wrong=not (off <= bound and same))
+    pictures = rng.integers(0, 256, (bench.sizes.examples, *SHAPE), np.uint8)
+    right = _vectors(Engine(settings(bench, "float32", "cpu", False), SHAPE), pictures)
+    for embedding in _embeddings(bench):
+        name = f"vectors of {len(pictures)} pictures, {embedding.dtype}, {embedding.engine}, against the processor's"
+        yield from lines_of(name, _compared(name, embedding, pictures, right))
+
+
+def _compared(name: str, embedding: Embedding, pictures: Any, right: Any) -> Iterator[Line]:
+    engine, bound = Engine(embedding, SHAPE), BOUNDS[embedding.dtype]
+    found, again = _vectors(engine, pictures), _vectors(engine, pictures[::-1].copy())[::-1]
+    off = float((np.linalg.norm(found - right, axis=1) / np.linalg.norm(right, axis=1)).max())
+    same = np.array_equal(found, again)
+    note = " ".join([*([] if same else ["other bits in another place of the batch"]), *engine.notes])
+    yield Line(name, f"{off:.1e} off", f"{bound:.0e}", note=note, wrong=not (off <= bound and same))
 
 
 def search_speed(bench: Bench) -> Iterator[Line]:
     """Search of noise in noise. Keys and queries come from numpy and rows go back to it; nothing is excluded."""
-    n, k = bench.sizes.vectors, bench.sizes.k
+    n = bench.sizes.vectors
     for d in bench.sizes.dimensions:
-        rng = np.random.default_rng(d)
-        keys, queries = (rng.standard_normal((n, d), np.float32) for _ in range(2))
-        work = f"search, {n:,} x {n:,} x {d}, k={k}"
-        with _always_on_the_device():
-            first, _ = _timed(_search, bench, keys, queries)
-            tried = [_timed(_search, bench, keys, queries) for _ in range(bench.sizes.repeats)]
-            whole, (made, rows) = min(tried, key=lambda each: each[0])
-            again = min(_timed(made.search, queries, k)[0] for _ in tried)
-        aim = SEARCH_SECONDS.get(d)
-        yield Line(
-            f"{work}, keys sent and prepared too", f"{whole:.3f} s", f"{aim} s" if aim else "",
-            whole / aim if aim else None, f"the first one {first:.2f} s; {_peak()}",
-        )  # fmt: skip
-        yield Line(f"{work}, keys there", f"{again:.3f} s")
-        some = rng.choice(n, 5, replace=False)
-        right = np.array_equal(rows[some], plain_rows(keys, queries[some], k))
-        yield Line(f"{work}, rows of 5 queries", "right" if right else "wrong", wrong=not right)
-        yield from _products_alone(bench, keys, queries, work)
+        work = f"search, {n:,} x {n:,} x {d}, k={bench.sizes.k}"
+        yield from lines_of(work, _searched(bench, work, d))
+
+
+def _searched(bench: Bench, work: str, d: int) -> Iterator[Line]:
+    keys, queries = _noise(bench, d)
+    k = bench.sizes.k
+    with _constants(index, DEVICE_WORK=0):
+        first, _ = _timed(_search, bench, keys, queries)
+        tried = [_timed(_search, bench, keys, queries) for _ in range(bench.sizes.repeats)]
+        whole, (made, rows) = min(tried, key=lambda each: each[0])
+        again = min(_timed(made.search, queries, k)[0] for _ in tried)
+    aim = SEARCH_SECONDS.get(d) if bench.sizes.vectors == 100_000 else None
+    yield Line(
+        f"{work}, keys sent and prepared too", f"{whole:.3f} s", f"{aim} s" if aim else "",
+        whole / aim if aim else None, f"the first one {first:.2f} s; {_peak()}",
+    )  # fmt: skip
+    yield Line(f"{work}, keys there", f"{again:.3f} s")
+    some = np.arange(0, len(queries), len(queries) // 5)
+    right = np.array_equal(rows[some], plain_rows(keys, queries[some], k))
+    yield Line(f"{work}, rows of {len(some)} queries", "right" if right else "wrong", wrong=not right)
+    yield from _products_alone(bench, keys, queries, work)
 
 
 def search_kernels(bench: Bench) -> Iterator[Line]:
-    """Where the search spends its time. The kernels that take longest."""
+    """Where a search spends its time. The kernels that take longest."""
     from torch.profiler import ProfilerActivity, profile
 
-    d = bench.sizes.dimensions[0]
-    rng = np.random.default_rng(0)
-    keys, queries = (rng.standard_normal((bench.sizes.vectors, d), np.float32) for _ in range(2))
-    made = ExactIndex(keys, device=bench.searching)
     gpu = bench.device == "cuda"
-    with _always_on_the_device():
-        made.search(queries, bench.sizes.k)
-        with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as seen:
-            made.search(queries, bench.sizes.k)
-    taken = {each.key: (_microseconds(each, gpu), each.count) for each in seen.key_averages()}
-    for name, (microseconds, count) in sorted(taken.items(), key=lambda item: -item[1][0])[: 10 if gpu else 2]:
-        yield Line(
-            f"of {d} dimensions: {name[:90].replace('|', '/')}", f"{microseconds / 1e3:.1f} ms", note=f"{count} x"
-        )
+    for d in bench.sizes.dimensions:
+        keys, queries = _noise(bench, d)
+        with _constants(index, DEVICE_WORK=0):
+            made, _ = _search(bench, keys, queries)
+            with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as seen:
+                made.search(queries, bench.sizes.k)
+        taken = {each.key: (_microseconds(each, gpu), each.count) for each in seen.key_averages()}
+        for name, (microseconds, count) in sorted(taken.items(), key=lambda item: -item[1][0])[: 10 if gpu else 2]:
+            work = f"kernels, {d} dimensions: {name[:90].replace('|', '/')}"
+            yield Line(work, f"{microseconds / 1e3:.1f} ms", note=f"{count} x")
 
 
 def embedding_speed(bench: Bench) -> Iterator[Line]:
@@ -137,20 +154,20 @@ def embedding_speed(bench: Bench) -> Iterator[Line]:
         if absent
         else (stored_frames(bench.folder, bench.sizes.frames), "a dataset in storage bin")
     )
-    for dtype, compiled in (("bfloat16", False), ("bfloat16", "auto"), ("float32", False), ("float32", "auto")):
-        embedding = settings(bench, dtype, bench.device, compiled if bench.device == "cuda" else False)
-        if compiled and embedding.engine != "compiled":
-            continue
-        started = time.perf_counter()
-        engine = Engine(embedding, inputs.shape)
-        made = time.perf_counter() - started
-        taken = min(_timed(_embed, engine, inputs, embedding)[0] for _ in range(bench.sizes.repeats))
-        rate, alone = bench.sizes.frames / taken, _network_alone(bench, engine, embedding)
-        yield Line(
-            f"ResNet-18, {dtype}, {embedding.engine}, end to end from {where}", f"{rate:,.0f}/s",
-            f"{IMAGES:,}/s" if dtype == "bfloat16" else "", IMAGES / rate if dtype == "bfloat16" else None,
-            f"the network alone {alone:,.0f}/s; made in {made:.0f} s; {_peak()}",
-        )  # fmt: skip
+    for embedding in _embeddings(bench):
+        work = f"ResNet-18, {embedding.dtype}, {embedding.engine}, end to end from {where}"
+        yield from lines_of(work, _embedded(bench, work, embedding, inputs))
+
+
+def _embedded(bench: Bench, work: str, embedding: Embedding, inputs: Any) -> Iterator[Line]:
+    made, engine = _timed(Engine, embedding, inputs.shape)
+    taken = min(_timed(_embed, engine, inputs, embedding)[0] for _ in range(bench.sizes.repeats))
+    rate, alone = bench.sizes.frames / taken, _network_alone(bench, engine, embedding)
+    aimed = embedding.dtype == "bfloat16"
+    yield Line(
+        work, f"{rate:,.0f}/s", f"{IMAGES:,}/s" if aimed else "", IMAGES / rate if aimed else None,
+        f"the network alone {alone:,.0f}/s; made in {made:.0f} s; {_peak()}",
+    )  # fmt: skip
 
 
 def loader_waiting(bench: Bench) -> Iterator[Line]:
@@ -180,11 +197,11 @@ def loader_waiting(bench: Bench) -> Iterator[Line]:
 
 
 PARTS: tuple[tuple[Part, int], ...] = (
-    (search_rows, 90),
-    (vectors_right, 60),
+    (search_rows, 60),
+    (vectors_right, 90),
     (search_speed, 90),
     (embedding_speed, 120),
-    (loader_waiting, 60),
+    (loader_waiting, 45),
     (search_kernels, 30),
 )
 """Each with the seconds that it may need."""
@@ -200,14 +217,31 @@ def settings(bench: Bench, dtype: str, device: str, compiled: Any) -> Embedding:
     )  # fmt: skip
 
 
+def _embeddings(bench: Bench) -> Iterator[Embedding]:
+    """Both types, eager and, where a compiler is, compiled."""
+    for dtype in ("bfloat16", "float32"):
+        yield settings(bench, dtype, bench.device, False)
+        compiled = settings(bench, dtype, bench.device, "auto")
+        if bench.device == "cuda" and compiled.engine == "compiled":
+            yield compiled
+
+
 @contextmanager
-def _always_on_the_device() -> Iterator[None]:
-    """Small searches go to the device, too."""
-    before, index.DEVICE_WORK = index.DEVICE_WORK, 0
+def _constants(module: ModuleType, **values: int) -> Iterator[None]:
+    """Some constants of a module as they are wanted here."""
+    before = {name: getattr(module, name) for name in values}
+    vars(module).update(values)
     try:
         yield
     finally:
-        index.DEVICE_WORK = before
+        vars(module).update(before)
+
+
+def _noise(bench: Bench, d: int) -> tuple[Any, Any]:
+    """Keys and queries."""
+    rng = np.random.default_rng(d)
+    shape = (bench.sizes.vectors, d)
+    return rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
 
 
 def _search(bench: Bench, keys: Any, queries: Any) -> tuple[ExactIndex, Rows]:

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.gpu import TOY, Bench, Line, Page, lines_of, run
+from benchmarks.gpu import TOY, run
 from benchmarks.gpu_absent import MissingPackage
 from benchmarks.gpu_network import PlainNetwork
-from benchmarks.gpu_parts import PARTS, embedding_speed, rows_on, search_rows, search_speed, wrong_sets
+from benchmarks.gpu_page import Bench, Line, Page, lines_of
+from benchmarks.gpu_parts import PARTS, embedding_speed, rows_on, search_rows, search_speed, wrong_rows
 from benchmarks.gpu_sets import nasty_sets
 from pipeline.embedding.networks import RegentResNet18
 from pipeline.embedding.weights import load
@@ -65,8 +66,9 @@ def test_a_dry_run_writes_a_page_of_right_rows_and_of_figures(tmp_path, capsys):
     page = tmp_path / "page.md"
     assert gpu.main(["--dry-run", "--out", str(page), "--only", "search_rows", "vectors_right", "loader_waiting"]) == 0
     text = page.read_text()
-    assert "| rows of nasty searches, against plain float64 | 20 of 20 right | 20 |" in text
-    assert "| vectors of 3 pictures, float32, against the processor's | 0.0e+00 off |" in text
+    assert "| rows of nasty searches, usual tiles | 20 of 20 right | 20 |" in text
+    assert "| rows of nasty searches, small tiles | 20 of 20 right | 20 |" in text
+    assert "| vectors of 3 pictures, float32, eager, against the processor's | 0.0e+00 off |" in text
     assert "% of a step | 5% |" in text
     assert "no figure means anything" in text
     assert not any(word in text for word in ("wrong |", "failed", "left out"))
@@ -91,11 +93,16 @@ def test_a_wrong_row_is_found():
             rows[3, [0, 1]] = rows[3, [1, 0]]
         return rows
 
-    found = dict(wrong_sets(0.01, careless))
-    assert len(found) == 20
-    assert {name: wrong for name, wrong in found.items() if wrong} == {
-        "whole numbers: ties": "1 queries, the first is 3"
-    }
+    def raising(each):
+        return right(each)[each.metric == "l2" or "no such row"]
+
+    found = list(wrong_rows(0.01, careless=careless, raising=raising))
+    assert len(found) == 40
+    wrong = [(name, search, what.split(":")[0]) for name, search, what in found if what]
+    assert [each for each in wrong if each[1] == "careless"] == [
+        ("whole numbers: ties", "careless", "1 queries, the first is 3")
+    ]
+    assert {what for _, search, what in wrong if search == "raising"} == {"IndexError"}
 
 
 def test_nasty_sets_have_what_their_names_promise():
@@ -123,7 +130,9 @@ def test_what_a_part_lacks_is_said_and_the_others_go_on(bench):
 
 
 def test_a_fault_in_a_part_is_no_success(bench):
-    assert [(line.figure, line.wrong) for line in lines_of(broken, bench)] == [("failed", True)]
+    assert [(line.work, line.figure, line.wrong) for line in lines_of("this", broken(bench))] == [
+        ("this", "failed", True)
+    ]
 
 
 def test_the_parts_fit_into_eight_minutes_with_what_begins_them():
@@ -141,8 +150,8 @@ def test_torch_and_numpy_are_enough_for_the_search_and_what_the_loader_lacks_is_
         [sys.executable, "-c", ONLY_TORCH_AND_NUMPY, OTHERS], capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stderr
-    assert "20 of 20 right" in found.stdout
-    assert "needs the packages PIL, blake3, google_crc32c, llvmlite, numba, tensorstore" in found.stdout
+    assert "usual tiles | 20 of 20 right" in found.stdout
+    assert "needs the packages blake3, google_crc32c, llvmlite, numba, tensorstore" in found.stdout
 
 
 def test_the_network_of_torchs_own_layers_is_regents():
