@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = (
-    "PIL", "blake3", "google_crc32c", "h5py", "isal", "jaxtyping", "llvmlite", "numba", "numcodecs", "safetensors", "tenacity",
-    "tensorstore", "threadpoolctl", "yaml", "zlib_ng",
+    "PIL", "blake3", "google_crc32c", "h5py", "isal", "jaxtyping", "llvmlite", "numba", "numcodecs", "safetensors",
+    "tenacity", "tensorstore", "threadpoolctl", "yaml", "zlib_ng",
 )  # fmt: skip
 OURS = ("pipeline", "benchmarks")
 
