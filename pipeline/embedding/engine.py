@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pipeline.command import again
 from pipeline.embedding.compiler import missing_tools
+from pipeline.embedding.openvino_network import OpenVinoNetwork
 from pipeline.embedding.preprocessing import prepare
 from pipeline.embedding.settings import WIDTHS, Embedding
 from pipeline.embedding.weights import load
@@ -34,7 +35,7 @@ class Engine:
 
     Attributes:
         dimensions: numbers of one vector.
-        network: maps prepared pictures, of the full width, to features; compiled where it is.
+        network: maps prepared pictures, of the full width, to features: torch's module, compiled or not, or OpenVINO's.
         notes: what a reader of the vectors should know.
 
     Raises InvalidInput for a device or compiler that is not there, weights that do not fit, and a network that does
@@ -49,13 +50,18 @@ class Engine:
         self.notes: list[str] = []
         self._check_machine()
         self._device, self._dtype = torch.device(embedding.device), getattr(torch, embedding.dtype)
+        self._order = torch.channels_last
+        if embedding.engine == "openvino":  # it takes float32 and rounds by itself
+            self._dtype, self._order = torch.float32, torch.contiguous_format
         module = load(embedding.network, embedding.weights, embedding.seed).eval()
         module.requires_grad_(False)
         module = module.to(self._device, self._dtype)
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
-        self.network: Callable[[torch.Tensor], torch.Tensor] = module
+        module = module.to(memory_format=self._order)  # type: ignore[call-overload]  # torch lacks this overload
+        self.network: Callable[[torch.Tensor], Any] = module
         if embedding.engine == "compiled":
             self.network = torch.compile(module, dynamic=False, options={"freezing": True})
+        elif embedding.engine == "openvino":
+            self.network = OpenVinoNetwork(module, embedding.dtype)
         self._width = WIDTHS[embedding.device_class]
         self._try()
 
@@ -101,7 +107,7 @@ class Engine:
         import torch
 
         pictures = prepare(inputs, self._settings.layout, self._picture)
-        found = self.network(pictures.to(self._dtype).contiguous(memory_format=torch.channels_last))
+        found = self.network(pictures.to(self._dtype).contiguous(memory_format=self._order))
         if not isinstance(found, torch.Tensor):
             raise InvalidInput(
                 f"{self._settings.name} must give one tensor (b, features); it gives {type(found).__name__}."
@@ -153,7 +159,7 @@ class Engine:
         except InvalidInput:
             raise
         except Exception as error:  # a module of the user's, and torch's compiler, raise whatever they come upon
-            hint = " Without the compiler: embedding.compile=false" if settings.engine == "compiled" else ""
+            hint = "" if settings.engine == "eager" else " As torch runs it by itself: embedding.compile=false"
             raise InvalidInput(
                 f"{settings.name} ({settings.engine}, {settings.dtype}, {settings.device}) does not take inputs of "
                 f"shape {self._shape}: {last_line(error)}{hint}"

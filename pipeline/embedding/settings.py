@@ -13,10 +13,12 @@ from pipeline.embedding.networks import Network
 from pipeline.embedding.preprocessing import LAYOUTS, Picture
 from pipeline.embedding.weights import weights_identity
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.machine.extras import extra_versions
 from pipeline.wording import check_count
 
 PADDINGS = ("first", "zero")
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float16")
+COMPILE = (True, False, "auto", "openvino")
 
 WIDTHS = {"cpu": 16, "cuda": 128}
 """Inputs of every batch that a network sees, by kind of device. Other widths round in another way: on one CPU eight
@@ -43,9 +45,10 @@ class Embedding:
             JAT's frames were recorded, does at a game's start) or `zero`. Stored stacks are used as they are, and
             the rule that a source has recorded wins.
         batch: states that are read and prepared at once; changes no vector.
-        dtype: in which the network computes, `float32` or `bfloat16`; vectors are float32 always.
+        dtype: in which the network computes, `float32`, `bfloat16` or `float16`; vectors are float32 always.
         device: `cpu`, `cuda`, `cuda:1` ...
-        compile: `auto` compiles where a compiler is, True must, False does not.
+        compile: `auto` compiles by torch where a compiler is, True must, False does not; `openvino` computes by
+            OpenVINO, on a CPU.
 
     Raises InvalidInput for values that cannot be.
     """
@@ -63,7 +66,7 @@ class Embedding:
     batch: int
     dtype: str
     device: str
-    compile: bool | Literal["auto"]
+    compile: bool | Literal["auto", "openvino"]
 
     def __post_init__(self) -> None:
         for key, known in (("layout", LAYOUTS), ("padding", PADDINGS), ("dtype", DTYPES)):
@@ -71,8 +74,13 @@ class Embedding:
                 raise unknown_name(f"embedding.{key}", str(getattr(self, key)), known)
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise InvalidInput(f"embedding.device={self.device} is no device: use cpu, cuda or cuda:1.")
-        if self.compile not in (True, False, "auto"):
-            raise InvalidInput(f"embedding.compile={self.compile} is none of auto, true and false.")
+        if self.compile not in COMPILE:
+            raise InvalidInput(f"embedding.compile={self.compile} is none of auto, true, false and openvino.")
+        if self.compile == "openvino" and self.device_class != "cpu":
+            raise InvalidInput(
+                f"embedding.compile=openvino computes on the CPU, and embedding.device={self.device}. Use "
+                "embedding.compile=auto there."
+            )
         for key in ("features", "frames", "batch"):
             check_count(f"embedding.{key}", getattr(self, key))
         if self.layout == "channels" and self.frames != 3:
@@ -108,9 +116,11 @@ class Embedding:
 
     @property
     def engine(self) -> str:
-        """`compiled` or `eager`: what `compile` comes to on this machine."""
+        """`compiled`, `eager` or `openvino`: what `compile` comes to on this machine."""
         if self.compile == "auto":
             return "eager" if missing_tools(self.device_class) else "compiled"
+        if self.compile == "openvino":
+            return "openvino"
         return "compiled" if self.compile else "eager"
 
     def prepared(self) -> Picture:
@@ -131,7 +141,7 @@ class Embedding:
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes vectors, as JSON. Reads the weights' file, loads no network.
 
-        Raises InvalidInput for weights that are not set or not there.
+        Raises InvalidInput for weights that are not set or not there, and for OpenVINO that is not installed.
         """
         return {
             "network": dict(self.network.identity()),
@@ -149,5 +159,6 @@ class Embedding:
                 "device": self.device_class,
                 "width": WIDTHS[self.device_class],
                 "torch": version("torch").split("+")[0],
+                **(extra_versions("openvino", "openvino") if self.engine == "openvino" else {}),
             },
         }

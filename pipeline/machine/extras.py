@@ -18,6 +18,7 @@ EXTRAS = {
     "policies": {"stable_baselines3": "Stable-Baselines3", "sb3_contrib": "sb3-contrib"},
     "report": {"jinja2": "jinja2"},
     "video": {"av": "PyAV"},
+    "openvino": {"openvino": "OpenVINO"},
     "rlds": {"array_record": "The package array_record"},
 }
 """Optional dependency of pyproject.toml -> the modules that it brings, each with its name for people."""

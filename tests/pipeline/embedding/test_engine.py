@@ -69,10 +69,14 @@ def test_a_compiled_network_gives_the_same_and_depends_on_the_row_alone():
     assert engine.notes == []
 
 
-def test_bfloat16_is_close_and_gives_float32():
-    found = Engine(embedding(dtype="bfloat16"), SHAPE).start(inputs())()
+@pytest.mark.parametrize(("dtype", "bound"), [("bfloat16", 0.02), ("float16", 0.002)])
+def test_narrow_numbers_are_close_stand_alone_and_become_float32(dtype, bound):
+    engine, given = Engine(embedding(dtype=dtype), SHAPE), inputs()
+    found = engine.start(given)()
     assert found.dtype == np.float32
-    assert 0 < np.abs(found - plain(embedding(), inputs())).max() < 0.02
+    assert 0 < np.abs(found - plain(embedding(), given)).max() < bound
+    np.testing.assert_array_equal(engine.start(given[7:12])(), found[7:12])
+    assert engine.notes == []
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Settings: what changes vectors is in the identity and nothing else."""
 
+from importlib.metadata import version
+from importlib.util import find_spec
+
 import pytest
 
 from pipeline.embedding.networks import Torchvision
@@ -27,12 +30,27 @@ def test_what_changes_no_vector_is_not_in_the_identity(settings):
         {"layout": "each"},
         {"padding": "zero"},
         {"dtype": "bfloat16"},
+        {"dtype": "float16"},
         {"device": "cuda"},
         {"compile": True},
     ],
 )
 def test_what_changes_vectors_is(settings):
     assert identity(**settings) != identity()
+
+
+FLOAT32 = {"engine": "eager", "dtype": "float32", "device": "cpu", "width": 16}
+
+
+def test_numerics_name_the_versions_of_what_computes():
+    torch = {"torch": version("torch").split("+")[0]}
+    assert embedding().identity()["numerics"] == FLOAT32 | torch
+    if find_spec("openvino"):
+        openvino = {"engine": "openvino", "openvino": version("openvino")}
+        assert embedding(compile="openvino").identity()["numerics"] == FLOAT32 | torch | openvino
+    else:
+        with pytest.raises(InvalidInput, match=r"OpenVINO is not installed.*repertoire\[openvino\]"):
+            embedding(compile="openvino").identity()
 
 
 def test_which_gpu_and_how_one_frame_is_laid_out_change_nothing():
@@ -51,9 +69,10 @@ def test_labels_name_network_and_width():
     [
         ({"layout": "horizontal"}, "Known: channels, each, vertical"),
         ({"padding": "last"}, "Known: first, zero"),
-        ({"dtype": "float16"}, "Known: bfloat16, float32"),
+        ({"dtype": "float64"}, "Known: bfloat16, float16, float32"),
         ({"device": "tpu"}, "embedding.device=tpu is no device"),
-        ({"compile": "yes"}, "none of auto, true and false"),
+        ({"compile": "yes"}, "none of auto, true, false and openvino"),
+        ({"compile": "openvino", "device": "cuda"}, "computes on the CPU, and embedding.device=cuda"),
         ({"frames": 0}, "embedding.frames=0 must be at least 1"),
         ({"batch": 0}, "embedding.batch=0 must be at least 1"),
         ({"layout": "channels"}, "Use embedding.frames=3"),
