@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array as Buffer
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
@@ -77,6 +78,8 @@ def one_number(value: Any, name: str) -> float:
 def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
     """Numbers, or arrays of them of one shape, as one array that holds each exactly. None where there is none."""
     if len(set(map(type, values))) == 1 and isinstance(values[0], SCALAR):
+        if isinstance(values[0], float):  # float64 is one, too
+            return np.array(Buffer("d", values))  # three times faster than `np.asarray`
         column = np.asarray(values)  # three times faster than one by one
         if _is_stored(column.dtype) and (column.dtype.kind != "f" or not isinstance(values[0], int)):
             return column

@@ -78,6 +78,8 @@ class ActionCopies:
         if type(action) is self._unchanging:  # nearly always for a Discrete
             number: np.ndarray = action
             return number
+        if type(action) is np.ndarray and action.dtype == self._dtype and action.shape == self._shape:
+            return action.copy()
         return action_copy(action, self._dtype, self._shape)
 
     def batch(self, space: spaces.Space[Any], actions: Any, count: int) -> Shaped[np.ndarray, "count ..."]:

@@ -123,11 +123,15 @@ class Recording:
             self._finish(building)
 
     def extend(
-        self, actions: Sequence[Shaped[np.ndarray, "..."]], observations: Sequence[Any], rewards: Sequence[float]
+        self,
+        actions: Sequence[Shaped[np.ndarray, "..."]],
+        observations: Sequence[Any],
+        rewards: Sequence[float],
+        infos: Sequence[Mapping[Any, Any]],
     ) -> None:
-        """Several steps of the episode under way, without missions and infos, after none of which it ended."""
+        """Several steps after none of which an episode ended, without missions, and without success in their infos."""
         if self._building is not None:
-            self._building.extend(actions, observations, rewards)
+            self._building.extend(actions, observations, rewards, infos)
 
     def add_lost(
         self,

@@ -10,15 +10,18 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from jaxtyping import Shaped
 
-from pipeline.envs.gym.infos import FINAL_INFO, final_observation
+from pipeline.envs.gym.infos import FINAL_INFO, NO_INFO, SUCCESS, final_observation
 from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
 from pipeline.live.copies import ActionCopies
-from pipeline.live.layout import layout_copy, layout_dtypes, layout_of_space
+from pipeline.live.layout import OneArray, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, info_of_step, known_seed
-from pipeline.rollout.builder import NO_INFOS
+from pipeline.observation import UNCHANGING
+
+NOT_PLAIN = NO_INFO.union(SUCCESS)
+"""Keys of infos that are looked at at once."""
 
 
 class RecordEpisodes(gym.Wrapper):
@@ -46,7 +49,9 @@ class RecordEpisodes(gym.Wrapper):
         super().__init__(env)
         layout = layout_of_space(env.observation_space)
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.action_space)
-        self._log, self._recording = log, Recording(log, layout_dtypes(layout))
+        self._shape = layout.shape if isinstance(layout, OneArray) else None
+        self._rows: list[tuple[Any, ...]] = []  # plain steps: action, observation, reward, info
+        self._log, self._recording = log, Recording(log, layout_dtypes(layout), self._catch_up)
         self._guarded = (self._recording,)
         self._resets = count_resets(env)
         if self._actions.layout:
@@ -76,7 +81,12 @@ class RecordEpisodes(gym.Wrapper):
             recording.break_off()
             raise
         try:
-            self._add(applied, answer, self._resets.count > resets)
+            if applied is None or self._resets.count > resets or not self._is_plain(*answer):
+                self._catch_up()
+                self._add(applied, answer, self._resets.count > resets)
+            else:
+                observation, reward, _, _, info = answer
+                self._rows.append((applied, observation.copy(), reward, info.copy()))
         except Exception as error:
             recording.lose(error)
         return answer
@@ -90,13 +100,26 @@ class RecordEpisodes(gym.Wrapper):
         observation, info = answer
         self._recording.begin(self._copy(observation), known_seed(seed), info_of_step(self._log, info))
 
+    def _is_plain(self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any) -> bool:
+        """Whether a step is kept as a row at first: nothing ended, all is of the usual types, infos have no arrays."""
+        return (
+            not (terminated or truncated)
+            and type(observation) is np.ndarray
+            and observation.shape == self._shape
+            and (type(reward) is float or type(reward) is np.float64)
+            and type(info) is dict
+            and (not info or (NOT_PLAIN.isdisjoint(info) and UNCHANGING.issuperset(map(type, info.values()))))
+        )
+
+    def _catch_up(self) -> None:
+        """Hand the rows over to the recording."""
+        rows, self._rows = self._rows, []
+        if rows:
+            self._recording.extend(*zip(*rows, strict=True))
+
     def _add(self, applied: Shaped[np.ndarray, "..."] | None, answer: Any, was_reset: bool) -> None:
         observation, reward, terminated, truncated, info = answer
         recording, ended = self._recording, bool(terminated or truncated)
-        if applied is not None and not ended and not was_reset:  # nearly always
-            kept = info_of_step(self._log, info) if info else NO_INFOS
-            recording.add(applied, self._copy(observation), one_number(reward, "reward"), False, False, 1.0, kept)
-            return
         if not recording.under_way and not was_reset:
             recording.stray()
             return

@@ -23,6 +23,7 @@ from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
+from pipeline.rollout.builder import NO_INFOS
 
 MOST_ROWS = 64
 """So many plain steps are kept together."""
@@ -171,7 +172,10 @@ class RecordVectorEpisodes(VectorWrapper):
         if rows:
             actions, batches, rewards = zip(*rows, strict=True)
             self._recordings[i].extend(
-                [batch[i] for batch in actions], [one_of(batch, i) for batch in batches], [each[i] for each in rewards]
+                [batch[i] for batch in actions],
+                [one_of(batch, i) for batch in batches],
+                [each[i] for each in rewards],
+                [NO_INFOS] * len(rows),
             )
 
     def _add_apart(self, i: int, step: tuple[Any, Any, Any, Any, Any], infos: Any, resets: int) -> None:

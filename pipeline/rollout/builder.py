@@ -86,13 +86,14 @@ class EpisodeBuilder:
         actions: Sequence[Shaped[np.ndarray, "..."]],
         observations: Sequence[Observation],
         rewards: Sequence[float],
+        infos: Sequence[Mapping[Any, Any]],
     ) -> None:
-        """Several steps after none of which it ended, with discount 1 and no info."""
+        """Several steps after none of which it ended, with discount 1; nobody says whether they are a success."""
         self._observations += observations
         self._actions += actions
         self._rewards += rewards
         self._discounts += [1.0] * len(actions)
-        self._infos += [NO_INFOS] * len(actions)
+        self._infos += infos
         self._terminated = self._truncated = False
 
     @property
