@@ -85,8 +85,10 @@ def _said(*command: str) -> str:
     return found.stdout.strip().split("\n")[0] if found.returncode == 0 else ""
 
 
-def _cut(page: Page) -> None:
+def _cut(page: Page, folder: str) -> None:
+    """Say that the time is over, and end, whatever goes on."""
     page.add(Line("the whole", "cut", note=f"its {SECONDS} s were over; the part that ran is not in this list"))
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(3)
 
 
@@ -113,13 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device, sizes = ("cpu", TOY) if options.dry_run else ("cuda", FULL)
     page = Page(head_of(device), options.out or (None if options.dry_run else RESULTS))
     print(page.head, "\n", flush=True)
-    clock = threading.Timer(SECONDS - MARGIN, _cut, [page])
-    clock.daemon = True
-    clock.start()
     with tempfile.TemporaryDirectory() as folder:
+        clock = threading.Timer(SECONDS - MARGIN, _cut, [page, folder])
+        clock.daemon = True
+        clock.start()
         bench = Bench(device, "torch-cpu" if options.dry_run else "cuda", sizes, Path(folder))
         run(chosen, bench, page, begun + SECONDS - MARGIN)
-    clock.cancel()
+        clock.cancel()
     page.add(Line("the whole", f"{time.monotonic() - begun:.0f} s", f"{SECONDS} s"))
     return int(page.wrong)
 

@@ -139,6 +139,17 @@ def test_the_parts_fit_into_eight_minutes_with_what_begins_them():
     assert sum(seconds for _, seconds in PARTS) <= gpu.SECONDS - gpu.MARGIN - 20
 
 
+def test_when_the_time_is_over_it_says_so_and_ends(tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr(gpu.os, "_exit", ended.append)
+    page = Page("head", tmp_path / "page.md")
+    (tmp_path / "frames").mkdir()
+    gpu._cut(page, str(tmp_path / "frames"))
+    assert ended == [3]
+    assert page.file.read_text().splitlines()[-1].startswith("| the whole | cut |")
+    assert not (tmp_path / "frames").exists()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_how_to_go_on(capsys):
     assert gpu.main([]) == 2
