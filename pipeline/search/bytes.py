@@ -83,7 +83,7 @@ class ByteQueries:
 def pack_bytes(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> ByteKeys:
     """Keys (n, d), n >= 1, ready to be multiplied; of length one or zero for the cosine."""
     n, d = keys.shape
-    centre, scale = place(keys, cosine)
+    centre, scale, _ = place(keys, cosine)
     panels, steps = -(-n // KEYS), -(-d // DEPTH)
     codes = _aligned((panels, steps, KEYS, DEPTH), np.uint8)
     codes[:] = MIDDLE

@@ -139,26 +139,13 @@ def _answer(search: ByteSearch, lists: Lists, guessing: bool) -> Bool[np.ndarray
         *(lists.limits, lists.lows, lists.places, lists.counts, search.rows.shape[1], (d + 8) * EPS32 * 1.1),
         *(lists.scores, widths),
     )
-    unit, shifts = _rank_units(search)
     counts = lists.counts[:m]
     members = (pool.starts, pool.members)
     rank_near(
-        *(search.queries, pool.vectors, pool.cosine, lists.places, counts, lists.scores, unit, shifts, widths),
+        *(search.queries, pool.vectors, pool.cosine, lists.places, counts, lists.scores, widths),
         *(search.ranges, *members, search.rows),
     )
     return counts >= 0
-
-
-def _rank_units(search: ByteSearch) -> tuple[float, Float64[np.ndarray, "m"]]:
-    """What a score is multiplied with, and what is then subtracted, for the float64 score that defines the order.
-
-    For the cosine, with u the query and v the key, the score less its offset is the square of the scale times
-    |u|^2 + 1 - 2uv, and -uv defines the order.
-    """
-    square = search.keys.scale**2
-    if not search.pool.cosine:
-        return 1 / square, np.zeros(len(search.queries))
-    return 1 / (2 * square), (np.square(search.queries, dtype=np.float64).sum(axis=1) + 1) / 2
 
 
 def _list_keys(search: ByteSearch, side: ByteQueries, lists: Lists, guessing: bool) -> None:

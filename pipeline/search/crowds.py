@@ -101,7 +101,7 @@ class Crowds:
         side = score_side(queries, self.panels)
         wide = side.left[:, :-2].astype(np.float64)
         reached = np.square(wide).sum(axis=1) + limits  # the squared distance of the k-th, to the product's error
-        unclear = 2 * side.widths * self.panels.largest
+        unclear = 2 * side.widths.astype(np.float64) * self.panels.largest
         for i in np.flatnonzero(reached < ROUNDED * unclear):
             with self._lock:
                 if self._failures < FAILURES and len(self._known) < MOST and not self.around(queries[i : i + 1]):

@@ -13,6 +13,9 @@ not feel the centre, that is S + 1 - |v|^2, less a constant of the query. The of
 float32 did to its length, or 1 for a zero vector. It is added to |b|^2 in float64, and the root of |b|^2 + |offset|
 takes the place of |b| where |b| measures the error: w times that root is at least the factor above times
 (2|a||b| + |b|^2 + |offset|).
+
+Where keys and query are whole numbers, as of a grid world, and the centre is one, every term is a multiple of one unit,
+the scale's square. While 2|a||b| + |b|^2 stays below 2^24 of these units, any sum of terms is exact: w and pad are 0.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ LARGEST_COSINE_SCALE = 20  # power of two; a closer crowd of unit vectors than t
 EPS32 = 2.0**-24
 EPS64 = 2.0**-53
 FAR = 1e12  # norm in units of the widest key coordinate beyond which float32 scores say nothing
+WHOLE = 2.0**22  # whole numbers up to this are exact in float32, and so are their differences
+_LINE = 16  # float32 numbers in a line of the cache
 UNDERFLOW = 2.0**-100  # more than all that vanishes below the smallest float32 number in one score
 
 
@@ -48,6 +53,7 @@ class Panels:
     norms: |b| of each key, for the cosine with the offset: its share of the error.
     largest: the largest of the norms.
     length: for the cosine, more than the length of every vector, times the scale; else 0.
+    whole: whether keys and centre are whole numbers of moderate size, and the distance is L2.
     tile_keys: keys of each tile but the last, which may hold fewer and is padded to whole groups.
     """
 
@@ -57,20 +63,28 @@ class Panels:
     norms: Float32[np.ndarray, "n"]
     largest: float
     length: float
+    whole: bool
     tile_keys: int
     tiles: list[Float32[np.ndarray, "d+2 _"]]
 
 
-def place(keys: Float32[np.ndarray, "n d"], cosine: bool) -> tuple[Float64[np.ndarray, "d"], float]:
-    """The mean of keys (n, d), and the power of two that puts the widest coordinate about it between 1/2 and 1."""
-    centre, peak = _centre(keys)
-    return centre, math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000))
+def place(keys: Float32[np.ndarray, "n d"], cosine: bool) -> tuple[Float64[np.ndarray, "d"], float, bool]:
+    """A centre of keys (n, d), their mean but for the rounding of whole ones; the power of two that puts the widest
+    coordinate about it between 1/2 and 1; whether they and it are whole numbers.
+    """
+    centre, lowest, highest, whole = _survey(keys)
+    whole = bool(whole and not cosine and max(-lowest.min(), highest.max()) <= WHOLE)
+    if whole:
+        centre = np.rint(centre)
+    peak = max((highest - centre).max(), (centre - lowest).max())
+    scale = math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000))
+    return centre, scale, whole
 
 
 def pack_panels(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Panels:
     """Keys (n, d), n >= 1, ready to be scored; of length one or zero for the cosine."""
     n, d = keys.shape
-    centre, scale = place(keys, cosine)
+    centre, scale, whole = place(keys, cosine)
     offsets = np.empty(n)
     norms = np.empty(n, dtype=np.float32)
     tiles = []
@@ -82,23 +96,26 @@ def pack_panels(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Panel
         _fill(keys[part], centre, scale, cosine, tile, offsets[part], norms[part])
         tiles.append(tile.reshape(d + 2, -1))
     length = 2 * scale if cosine else 0.0
-    return Panels(centre, scale, offsets, norms, float(norms.max()), length, KEY_TILE, tiles)
+    return Panels(centre, scale, offsets, norms, float(norms.max()), length, whole, KEY_TILE, tiles)
 
 
-@compiled(fastmath={"reassoc", "nsz"})
-def _centre(keys: Float32[np.ndarray, "n d"]) -> tuple[Float64[np.ndarray, "d"], float]:
-    """The mean of the keys, to rounding, and the largest distance of a coordinate from it."""
+@compiled()
+def _survey(
+    keys: Float32[np.ndarray, "n d"],
+) -> tuple[Float64[np.ndarray, "d"], Float32[np.ndarray, "d"], Float32[np.ndarray, "d"], bool]:
+    """The mean of the keys, to rounding, the smallest and the largest of each coordinate, whether all are whole."""
     n, d = keys.shape
     centre = np.zeros(d)
+    lowest, highest = keys[0].copy(), keys[0].copy()
+    broken = 0
     for i in range(n):
         for j in range(d):
-            centre[j] += keys[i, j]
-    centre /= n
-    peak = 0.0
-    for i in range(n):
-        for j in range(d):
-            peak = max(peak, abs(keys[i, j] - centre[j]))
-    return centre, peak
+            x = keys[i, j]
+            centre[j] += x
+            lowest[j] = x if x < lowest[j] else lowest[j]
+            highest[j] = x if x > highest[j] else highest[j]
+            broken += x != np.rint(x)
+    return centre / n, lowest, highest, broken == 0
 
 
 @compiled(fastmath={"reassoc", "nsz"})
@@ -111,22 +128,39 @@ def _fill(
     offsets: Float64[np.ndarray, "n"],
     norms: Float32[np.ndarray, "n"],
 ) -> None:
-    """Put the columns of each key into the tile (d + 2, GROUP, groups), and its share of the error beside."""
+    """Put the columns of each key into the tile (d + 2, GROUP, groups), and its share of the error beside.
+
+    Keys that fill one line of the tile's memory together are written together.
+    """
     n, d = keys.shape
-    depth = tile.shape[1]
-    for i in range(n):
-        square = 0.0
-        length = 0.0
-        for j in range(d):
-            x = np.float64(keys[i, j])
-            b = np.float32((x - centre[j]) * scale)
-            length += x * x
-            square += np.float64(b) * np.float64(b)
-            tile[j, i % depth, i // depth] = np.float32(-2) * b
-        offsets[i] = (1 - length) * scale * scale if cosine else 0.0
-        norms[i] = np.nextafter(np.float32(np.sqrt(square + abs(offsets[i]))), np.float32(np.inf))
-        tile[d, i % depth, i // depth] = square + offsets[i]
-        tile[d + 1, i % depth, i // depth] = norms[i]
+    depth, groups = tile.shape[1], tile.shape[2]
+    block = np.zeros((_LINE, d), dtype=np.float32)
+    for v in range(depth):
+        for first in range(0, groups, _LINE):
+            size = 0
+            while size < _LINE and first + size < groups and (first + size) * depth + v < n:
+                i = (first + size) * depth + v
+                square = 0.0
+                length = 0.0
+                for j in range(d):
+                    x = np.float64(keys[i, j])
+                    b = np.float32((x - centre[j]) * scale)
+                    length += x * x
+                    square += np.float64(b) * np.float64(b)
+                    block[size, j] = np.float32(-2) * b
+                offsets[i] = (1 - length) * scale * scale if cosine else 0.0
+                norms[i] = np.nextafter(np.float32(np.sqrt(square + abs(offsets[i]))), np.float32(np.inf))
+                tile[d, v, first + size] = square + offsets[i]
+                tile[d + 1, v, first + size] = norms[i]
+                size += 1
+            if size == _LINE:
+                for j in range(d):
+                    for c in range(_LINE):
+                        tile[j, v, first + c] = block[c, j]
+            else:
+                for j in range(d):
+                    for c in range(size):
+                        tile[j, v, first + c] = block[c, j]
 
 
 @dataclass(frozen=True)
@@ -142,17 +176,43 @@ class Scored:
 def score_side(queries: Float32[np.ndarray, "m d"], panels: Panels) -> Scored:
     """Queries (m, d), ready to be scored against the keys. Hopelessly far ones are marked and score nothing."""
     m, d = queries.shape
-    moved = (queries - panels.centre) * panels.scale
-    norms = np.sqrt(np.square(moved).sum(axis=1))
-    far = norms > FAR
-    moved[far] = 0
-    norms[far] = 0
     left = np.empty((m, d + 2), dtype=np.float32)
-    widths = _round_up((d + 16) * EPS32 * 1.1 * (2 * norms + panels.largest))
-    left[:, :d], left[:, d], left[:, d + 1] = moved, 1, -widths
-    pads = 4 * (d + 3) * EPS64 * (np.square(norms + panels.largest) + panels.length**2) + UNDERFLOW
+    widths, pads, far = np.empty(m, dtype=np.float32), np.empty(m), np.empty(m, dtype=np.bool_)
+    numbers = (panels.scale, panels.largest, panels.length, panels.whole)
+    _side(queries, panels.centre, *numbers, left, widths, pads, far)
     return Scored(left, widths, pads, far)
 
 
-def _round_up(values: Float64[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
-    return np.asarray(np.nextafter(values.astype(np.float32), np.float32(np.inf)))
+@compiled(fastmath={"reassoc", "nsz"})
+def _side(
+    queries: Float32[np.ndarray, "m d"],
+    centre: Float64[np.ndarray, "d"],
+    scale: float,
+    largest: float,
+    length: float,
+    whole: bool,
+    left: Float32[np.ndarray, "m columns"],
+    widths: Float32[np.ndarray, "m"],
+    pads: Float64[np.ndarray, "m"],
+    far: Bool[np.ndarray, "m"],
+) -> None:
+    m, d = queries.shape
+    for i in range(m):
+        square = 0.0
+        broken = 0
+        for j in range(d):
+            x = queries[i, j]
+            moved = (np.float64(x) - centre[j]) * scale
+            square += moved * moved
+            left[i, j] = moved
+            broken += x != np.rint(x)
+        norm = np.sqrt(square)
+        far[i] = norm > FAR
+        if far[i]:
+            norm = 0.0
+            left[i, :d] = 0
+        widths[i] = np.nextafter(np.float32((d + 16) * EPS32 * 1.1 * (2 * norm + largest)), np.float32(np.inf))
+        pads[i] = 4 * (d + 3) * EPS64 * ((norm + largest) ** 2 + length * length) + UNDERFLOW
+        if whole and broken == 0 and (2 * norm + largest) * largest * 1.001 < scale * scale / EPS32:
+            widths[i], pads[i] = 0, 0
+        left[i, d], left[i, d + 1] = 1, -widths[i]

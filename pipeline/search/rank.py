@@ -7,10 +7,11 @@ sum over dimensions, in order, of terms taken and added in float64.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from pipeline.machine.compiled import compiled
 
+SORTED_IN_PLACE = 16  # entries up to which moving them one by one beats counting
 RANKED_BY_COUNTING = 512  # entries up to which counting beats a sort
 
 
@@ -65,18 +66,18 @@ def _scores(
 
 
 @compiled()
-def _order(scores: Float64[np.ndarray, "m"]) -> Int64[np.ndarray, "m"]:
-    """Positions by (score, position).
+def _float_order(values: Float32[np.ndarray, "m"]) -> Int64[np.ndarray, "m"]:
+    """Positions by (value, position).
 
-    Short lists are ranked by counting the smaller ones, in float32 because that runs on wide vectors without a branch;
-    an insertion pass then settles what float32 cannot tell apart. Several times faster than a sort at 100 entries.
+    Short lists are ranked by counting the smaller ones, which runs on wide vectors without a branch (of arrays made
+    here, which the compiler knows not to overlap). Several times faster than a sort at 100 entries.
     """
-    m = scores.size
+    m = values.size
     if m > RANKED_BY_COUNTING:
-        return np.argsort(scores, kind="mergesort")  # stable
+        return np.argsort(values, kind="mergesort")  # stable
     rough = np.full((m + 3) // 4 * 4, np.inf, dtype=np.float32)
     for i in range(m):
-        rough[i] = np.float32(scores[i])
+        rough[i] = values[i]
     below = np.zeros(m, dtype=np.int32)
     for i in range(0, rough.size, 4):
         r0, r1, r2, r3 = rough[i], rough[i + 1], rough[i + 2], rough[i + 3]
@@ -86,17 +87,39 @@ def _order(scores: Float64[np.ndarray, "m"]) -> Int64[np.ndarray, "m"]:
     order = np.full(m, -1, dtype=np.int64)
     for i in range(m):
         slot = below[i]
-        while order[slot] >= 0:  # equal in float32: keep position order
+        while order[slot] >= 0:  # equal: keep position order
             slot += 1
         order[slot] = i
-    for i in range(1, m):
-        moving = order[i]
-        slot = i
-        while slot > 0 and scores[order[slot - 1]] > scores[moving]:
-            order[slot] = order[slot - 1]
-            slot -= 1
-        order[slot] = moving
     return order
+
+
+@compiled()
+def _sort(
+    scores: Float64[np.ndarray, "room"],
+    vectors: Int32[np.ndarray, "room"],
+    equal: Bool[np.ndarray, "room"],
+    first: int,
+    last: int,
+) -> None:
+    """Put the entries [first, last) of all three in the order of (score, vector); equal: as near as the one before."""
+    if last - first > SORTED_IN_PLACE:
+        part = scores[first:last].copy()
+        # In float32, then what float32 cannot tell apart.
+        many = last - first > RANKED_BY_COUNTING
+        order = np.argsort(part, kind="mergesort") if many else _float_order(part.astype(np.float32))
+        numbers = vectors[first:last].copy()
+        for i in range(order.size):
+            scores[first + i], vectors[first + i] = part[order[i]], numbers[order[i]]
+    for i in range(first + 1, last):
+        score, vector = scores[i], vectors[i]
+        slot = i
+        while slot > first and (scores[slot - 1] > score or (scores[slot - 1] == score and vectors[slot - 1] > vector)):
+            scores[slot], vectors[slot] = scores[slot - 1], vectors[slot - 1]
+            slot -= 1
+        scores[slot], vectors[slot] = score, vector
+    equal[first] = False
+    for i in range(first + 1, last):
+        equal[i] = scores[i] == scores[i - 1]
 
 
 @compiled()
@@ -133,116 +156,30 @@ def _merge(
 @compiled()
 def _write(
     out: Int32[np.ndarray, "k"],
-    vectors: Int32[np.ndarray, "m"],
-    scores: Float64[np.ndarray, "m"],
+    ordered: Int32[np.ndarray, "room"],
+    equal: Bool[np.ndarray, "room"],
+    count: int,
     excluded: Int64[np.ndarray, "2"],
     starts: Int64[np.ndarray, "starts"],
     members: Int32[np.ndarray, "n"],
 ) -> None:
-    """Rows by (score, row) of vectors given in ascending order; missing rows repeat the last eligible key."""
-    order = _order(scores)
+    """The rows of ordered vectors, those of equally near ones by row; missing rows repeat the last eligible key."""
     n = members.size
     filled = 0
     if starts.size == n + 1:  # each vector is one row
-        filled = min(out.size, vectors.size)
+        filled = min(out.size, count)
         for i in range(filled):
-            out[i] = vectors[order[i]]
+            out[i] = ordered[i]
     else:
         first = 0
-        while first < order.size and filled < out.size:
-            last = first
-            while last < order.size and scores[order[last]] == scores[order[first]]:
+        while first < count and filled < out.size:
+            last = first + 1
+            while last < count and equal[last]:
                 last += 1
-            filled = _merge(out, filled, vectors[order[first:last]], excluded, starts, members)
+            filled = _merge(out, filled, ordered[first:last], excluded, starts, members)
             first = last
-    out[filled:] = _last_eligible(excluded, n)
-
-
-@compiled()
-def _last_eligible(excluded: Int64[np.ndarray, "2"], n: int) -> int:
-    return n - 1 if excluded[0] == excluded[1] or excluded[1] < n else excluded[0] - 1
-
-
-@compiled()
-def fill_missing(
-    out: Int32[np.ndarray, "q k"], counts: Int64[np.ndarray, "q"], ranges: Int64[np.ndarray, "q 2"], n: int
-) -> None:
-    """Repeat the last eligible of n keys in the places of each row from counts[i] on."""
-    for i in range(out.shape[0]):
-        if counts[i] < out.shape[1]:
-            out[i, counts[i] :] = _last_eligible(ranges[i], n)
-
-
-@compiled()
-def rank_shortlists(
-    queries: Float32[np.ndarray, "q d"],
-    vectors: Float32[np.ndarray, "u d"],
-    cosine: bool,
-    listed: Int32[np.ndarray, "q room"],
-    counts: Int64[np.ndarray, "q"],
-    ranges: Int64[np.ndarray, "q 2"],
-    starts: Int64[np.ndarray, "u+1"],
-    members: Int32[np.ndarray, "n"],
-    out: Int32[np.ndarray, "q k"],
-) -> None:
-    """Order the first counts[i] listed vectors of each query; a count of -1 leaves out[i] alone."""
-    scores = np.empty(listed.shape[1])
-    query = np.empty(queries.shape[1])
-    for i in range(queries.shape[0]):
-        count = counts[i]
-        if count < 0:
-            continue
-        for j in range(query.size):
-            query[j] = queries[i, j]
-        _scores(query, vectors, listed[i, :count], cosine, scores[:count])
-        _write(out[i], listed[i, :count], scores[:count], ranges[i], starts, members)
-
-
-@compiled()
-def rank_near(
-    queries: Float32[np.ndarray, "q d"],
-    vectors: Float32[np.ndarray, "u d"],
-    cosine: bool,
-    listed: Int32[np.ndarray, "q room"],
-    counts: Int64[np.ndarray, "q"],
-    near: Float64[np.ndarray, "q room"],
-    unit: float,
-    shifts: Float64[np.ndarray, "q"],
-    widths: Float64[np.ndarray, "q"],
-    ranges: Int64[np.ndarray, "q 2"],
-    starts: Int64[np.ndarray, "u+1"],
-    members: Int32[np.ndarray, "n"],
-    out: Int32[np.ndarray, "q k"],
-) -> None:
-    """Order as `rank_shortlists` does, of vectors whose scores are nearly known; `near` is overwritten.
-
-    A score is within unit * widths[i] of unit * near[i] - shifts[i]. Those further apart than twice the width are in
-    order as they are; only the others are added up in float64.
-    """
-    scores = np.empty(listed.shape[1])
-    doubtful = np.empty(listed.shape[1], dtype=np.int64)
-    query = np.empty(queries.shape[1])
-    for i in range(queries.shape[0]):
-        count = counts[i]
-        if count < 0:
-            continue
-        own = near[i, :count]
-        order = _order(own)
-        doubts = 0
-        close = False
-        for c in range(count):
-            before = close
-            close = c + 1 < count and own[order[c + 1]] - own[order[c]] <= 2 * widths[i]
-            doubtful[doubts] = order[c]
-            doubts += before or close
-        for j in range(query.size):
-            query[j] = queries[i, j]
-        _scores(query, vectors, listed[i][doubtful[:doubts]], cosine, scores[:doubts])
-        for c in range(count):
-            own[c] = unit * own[c] - shifts[i]
-        for c in range(doubts):
-            own[doubtful[c]] = scores[c]
-        _write(out[i], listed[i, :count], own, ranges[i], starts, members)
+    if filled < out.size:
+        out[filled:] = n - 1 if excluded[0] == excluded[1] or excluded[1] < n else excluded[0] - 1
 
 
 @compiled()
@@ -255,7 +192,149 @@ def rank_scored(
     members: Int32[np.ndarray, "n"],
     out: Int32[np.ndarray, "q k"],
 ) -> None:
-    """Order the first counts[i] listed vectors of each query, whose float64 scores are known."""
+    """Order the first counts[i] listed vectors of each query, whose float64 scores are known; sorts both in place."""
+    equal = np.empty(listed.shape[1], dtype=np.bool_)
     for i in range(scores.shape[0]):
+        _sort(scores[i], listed[i], equal, 0, counts[i])
+        _write(out[i], listed[i], equal, counts[i], ranges[i], starts, members)
+
+
+@compiled()
+def rank_bounded(
+    queries: Float32[np.ndarray, "q d"],
+    vectors: Float32[np.ndarray, "u d"],
+    cosine: bool,
+    listed: Int32[np.ndarray, "q room"],
+    lows: Float32[np.ndarray, "q room"],
+    counts: Int64[np.ndarray, "q"],
+    norms: Float32[np.ndarray, "u"],
+    widths: Float32[np.ndarray, "q"],
+    pads: Float64[np.ndarray, "q"],
+    ranges: Int64[np.ndarray, "q 2"],
+    starts: Int64[np.ndarray, "u+1"],
+    members: Int32[np.ndarray, "n"],
+    out: Int32[np.ndarray, "q k"],
+) -> None:
+    """Order the first counts[i] listed vectors of each query, ascending numbers; a count of -1 leaves out[i] alone.
+
+    The true score of a listed vector lies between low - pad and low + 2 * width * norm + pad (pipeline.search.panels).
+    Where these do not overlap, the lows are in order as they are. Only runs of vectors that do are scored in float64.
+    Without width and pad the lows are the true scores.
+    """
+    k, room = out.shape[1], listed.shape[1]
+    query = np.empty(queries.shape[1])
+    ordered, doubtful = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    bounds, highs, scores = np.empty(room), np.empty(room), np.empty(room)
+    equal, ends = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int64)
+    for i in range(queries.shape[0]):
         count = counts[i]
-        _write(out[i], listed[i, :count], scores[i, :count], ranges[i], starts, members)
+        if count < 0:
+            continue
+        order = _float_order(lows[i, :count])
+        width, pad = 2 * np.float64(widths[i]), 2 * pads[i]
+        for c in range(count):
+            ordered[c] = listed[i, order[c]]
+            bounds[c] = lows[i, order[c]]
+            highs[c] = bounds[c] + width * norms[ordered[c]] + pad
+        if width == 0 and pad == 0:
+            for c in range(1, count):
+                equal[c] = bounds[c] == bounds[c - 1]
+        else:
+            runs, doubts = _runs(ordered, bounds, highs, count, k, ends, doubtful)
+            for j in range(query.size):
+                query[j] = queries[i, j]
+            _scores(query, vectors, doubtful[:doubts], cosine, scores[:doubts])
+            count = _settle(ordered, ends, runs, scores, doubtful, equal)
+        _write(out[i], ordered, equal, count, ranges[i], starts, members)
+
+
+@compiled()
+def rank_near(
+    queries: Float32[np.ndarray, "q d"],
+    vectors: Float32[np.ndarray, "u d"],
+    cosine: bool,
+    listed: Int32[np.ndarray, "q room"],
+    counts: Int64[np.ndarray, "q"],
+    near: Float64[np.ndarray, "q room"],
+    widths: Float64[np.ndarray, "q"],
+    ranges: Int64[np.ndarray, "q 2"],
+    starts: Int64[np.ndarray, "u+1"],
+    members: Int32[np.ndarray, "n"],
+    out: Int32[np.ndarray, "q k"],
+) -> None:
+    """As `rank_bounded` does, where each score, in any unit, lies within widths[i] of `near`; sorts both in place."""
+    k, room = out.shape[1], listed.shape[1]
+    query = np.empty(queries.shape[1])
+    doubtful, highs, scores = np.empty(room, dtype=np.int32), np.empty(room), np.empty(room)
+    equal, ends = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int64)
+    for i in range(queries.shape[0]):
+        count = counts[i]
+        if count < 0:
+            continue
+        _sort(near[i], listed[i], equal, 0, count)
+        for c in range(count):
+            highs[c] = near[i, c] + 2 * widths[i]
+        runs, doubts = _runs(listed[i], near[i], highs, count, k, ends, doubtful)
+        for j in range(query.size):
+            query[j] = queries[i, j]
+        _scores(query, vectors, doubtful[:doubts], cosine, scores[:doubts])
+        count = _settle(listed[i], ends, runs, scores, doubtful, equal)
+        _write(out[i], listed[i], equal, count, ranges[i], starts, members)
+
+
+@compiled()
+def _runs(
+    ordered: Int32[np.ndarray, "room"],
+    lows: Float64[np.ndarray, "room"],
+    highs: Float64[np.ndarray, "room"],
+    count: int,
+    k: int,
+    ends: Int64[np.ndarray, "room"],
+    doubtful: Int32[np.ndarray, "room"],
+) -> tuple[int, int]:
+    """Cut vectors ordered by their lows, until there are k, into runs whose bounds overlap; list those of long runs.
+
+    Returns the numbers of runs and of vectors listed.
+    """
+    runs, doubts, first = 0, 0, 0
+    while first < count and first < k:
+        top = highs[first]
+        last = first + 1
+        while last < count and lows[last] <= top:
+            top = max(top, highs[last])
+            last += 1
+        if last > first + 1:
+            for c in range(first, last):
+                doubtful[doubts] = ordered[c]
+                doubts += 1
+        ends[runs] = last
+        runs += 1
+        first = last
+    return runs, doubts
+
+
+@compiled()
+def _settle(
+    ordered: Int32[np.ndarray, "room"],
+    ends: Int64[np.ndarray, "room"],
+    runs: int,
+    scores: Float64[np.ndarray, "room"],
+    doubtful: Int32[np.ndarray, "room"],
+    equal: Bool[np.ndarray, "room"],
+) -> int:
+    """Put the vectors of each run of several in the order of their scores, which come one run after the other.
+
+    Returns how many vectors the runs hold.
+    """
+    first, done = 0, 0
+    for run in range(runs):
+        last = ends[run]
+        size = last - first
+        equal[first] = False
+        if size > 1:
+            _sort(scores, doubtful, equal[first - done :], done, done + size)
+            for c in range(size):
+                ordered[first + c] = doubtful[done + c]
+            done += size
+        first = last
+    return first

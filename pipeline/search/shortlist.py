@@ -143,7 +143,7 @@ def shortlist(
             # A limit from the first tile alone spares storing all of it.
             bound = np.float64(_kth_bound(scores[i].reshape(width), k, k // 4))
             bound += 2 * np.float64(widths[i]) * largest + pads[i]
-            limits[i] = np.nextafter(np.float32(bound), np.float32(np.inf))
+            limits[i] = min(limits[i], np.nextafter(np.float32(bound), np.float32(np.inf)))  # not that of a padded key
         if count > capacity:
             counts[i] = -1
             continue

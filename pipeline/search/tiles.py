@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
@@ -16,7 +16,7 @@ from pipeline.machine.threads import one_blas_thread
 from pipeline.search.crowds import Crowds
 from pipeline.search.panels import GROUP, Panels, Scored, score_side
 from pipeline.search.pool import DistinctVectors
-from pipeline.search.rank import rank_shortlists
+from pipeline.search.rank import rank_bounded
 from pipeline.search.scan import SCAN_TILE, full_scan
 from pipeline.search.shortlist import UNLIMITED, finish, shortlist
 
@@ -30,14 +30,11 @@ _BUFFER_BYTES = 5 << 20  # shortlists of one query tile
 
 @dataclass(frozen=True)
 class SearchTask:
-    """One call of `search`; `panels` is None when k is so large that a shortlist would hold nearly every vector.
-
-    spans: the excluded ranges in terms of the pool's vectors.
-    """
+    """One call of `search`; spans: the excluded ranges in terms of the pool's vectors."""
 
     pool: DistinctVectors
-    panels: Panels | None
-    crowds: Crowds | None
+    panels: Panels
+    crowds: Crowds
     queries: Float32[np.ndarray, "q d"]
     ranges: Int64[np.ndarray, "q 2"]
     spans: Int64[np.ndarray, "q 2"]
@@ -52,6 +49,21 @@ class SearchTask:
     def some(self, which: Int64[np.ndarray, "m"]) -> SearchTask:
         """The same search for some of the queries, with rows of its own."""
         return self.part(which, np.empty((len(which), self.rows.shape[1]), dtype=np.int32))
+
+
+@dataclass(frozen=True)
+class Shortlists:
+    """For each query of a tile, vectors that hold its k nearest.
+
+    listed, lows: (m, room) their numbers, ascending, and lower bounds of their scores.
+    counts: (m,) how many, -1 where there would be too many.
+    limits: (m,) upper bounds of the k-th scores, where more than k are listed.
+    """
+
+    listed: Int32[np.ndarray, "m room"]
+    lows: Float32[np.ndarray, "m room"]
+    counts: Int64[np.ndarray, "m"]
+    limits: Float32[np.ndarray, "m"]
 
 
 class Searched(Protocol):
@@ -73,17 +85,12 @@ def search_task(
 ) -> SearchTask:
     """A search for queries (q, d) with excluded ranges of rows (q, 2), answered in `rows` (q, k)."""
     pool = searched.pool
-    selects = 2 * rows.shape[1] < len(pool)
-    panels, crowds = (searched.panels, searched.crowds) if selects else (None, None)
-    return SearchTask(pool, panels, crowds, queries, ranges, pool.spans(ranges), rows)
+    return SearchTask(pool, searched.panels, searched.crowds, queries, ranges, pool.spans(ranges), rows)
 
 
 def fill_rows(task: SearchTask, threads: int) -> None:
     """Fill the rows of the search."""
     if len(task.queries) == 0:
-        return
-    if task.panels is None:
-        share_tiles(functools.partial(_scans, task), len(task.queries), SCAN_TILE, threads)
         return
     per_query = 8 * (_capacity(task) + task.panels.tile_keys)
     tile = max(1, min(QUERY_TILE, _BUFFER_BYTES // per_query))
@@ -133,9 +140,6 @@ def _products(task: SearchTask, starts: Iterator[int], tile: int) -> None:
 
 def _answer(task: SearchTask) -> None:
     """Fill the rows of one query tile."""
-    if task.panels is None:
-        full_scan(task.queries, task.pool, task.spans, task.ranges, task.rows)
-        return
     left = _in_crowds(task, np.arange(len(task.queries)))
     if len(left) == len(task.queries):
         _by_products(task)
@@ -147,11 +151,11 @@ def _answer(task: SearchTask) -> None:
 
 def _by_products(task: SearchTask) -> None:
     """Shortlists from matrix products; crowds, long lists and scans for queries whose shortlists proved too long."""
-    side = score_side(task.queries, cast(Panels, task.panels))
-    listed, counts, _ = _shortlists(task, side, _capacity(task))
-    _rank(task, listed, counts)
+    side = score_side(task.queries, task.panels)
+    lists = _shortlists(task, side, _capacity(task))
+    _rank(task, side, lists)
     scanned = [np.flatnonzero(side.far)]
-    for some in _batches(np.flatnonzero((counts < 0) & ~side.far)):
+    for some in _batches(np.flatnonzero((lists.counts < 0) & ~side.far)):
         scanned.append(_from_long_lists(task, _in_crowds(task, some)))
     for some in _batches(np.concatenate(scanned)):
         part = task.some(some)
@@ -163,25 +167,29 @@ def _from_long_lists(task: SearchTask, which: Int64[np.ndarray, "m"]) -> Int64[n
     """Fill the rows of some queries by crowds that they teach, or by all that the product leaves; return the rest."""
     if len(which) == 0:
         return which
-    panels, crowds, u = cast(Panels, task.panels), cast(Crowds, task.crowds), len(task.pool)
+    panels, crowds, u = task.panels, task.crowds, len(task.pool)
     part = task.some(which)
-    listed, counts, limits = _shortlists(part, score_side(part.queries, panels), u)
-    crowds.learn(part.queries, limits)
+    side = score_side(part.queries, panels)
+    lists = _shortlists(part, side, u)
+    crowds.learn(part.queries, lists.limits)
     left = np.isin(which, _in_crowds(task, which))
+    counts = lists.counts
     counts[~left | (counts > LONGEST * u)] = -1
-    _rank(part, listed, counts)
+    _rank(part, side, lists)
     task.rows[which[counts >= 0]] = part.rows[counts >= 0]
     return which[left & (counts < 0)]
 
 
 def _in_crowds(task: SearchTask, which: Int64[np.ndarray, "m"]) -> Int64[np.ndarray, "left"]:
     """Fill the rows of those of the queries that a crowd decides; return the others."""
-    crowds, k = cast(Crowds, task.crowds), task.rows.shape[1]
+    crowds, k = task.crowds, task.rows.shape[1]
     decided = np.zeros(len(which), dtype=np.bool_)
     for crowd, some in crowds.around(task.queries[which]):
         ranges = np.searchsorted(crowd.rows, task.ranges[which[some]])
         enough = len(crowd.rows) - (ranges[:, 1] - ranges[:, 0]) >= k
         some, ranges = some[enough], np.ascontiguousarray(ranges[enough])
+        if len(some) == 0:
+            continue
         queries, rows = task.queries[which[some]], np.empty((len(some), k), dtype=np.int32)
         _answer(search_task(crowd, queries, ranges, rows))
         proven = crowd.proves(queries, rows[:, -1], crowds.longest)
@@ -190,11 +198,9 @@ def _in_crowds(task: SearchTask, which: Int64[np.ndarray, "m"]) -> Int64[np.ndar
     return which[~decided]
 
 
-def _shortlists(
-    task: SearchTask, side: Scored, capacity: int
-) -> tuple[Int32[np.ndarray, "m room"], Int64[np.ndarray, "m"], Float32[np.ndarray, "m"]]:
-    """(m, room) vectors that may be among the nearest, (m,) how many, -1 where more than the capacity; (m,) limits."""
-    panels = cast(Panels, task.panels)
+def _shortlists(task: SearchTask, side: Scored, capacity: int) -> Shortlists:
+    """The vectors that may be among the nearest of each query of a tile."""
+    panels = task.panels
     m, k = task.rows.shape
     full = panels.tile_keys
     # Keys are stored before they are counted, hence the room for one more than can be counted.
@@ -213,20 +219,17 @@ def _shortlists(
             *(*errors, k, capacity, full, panels.largest),
         )
     finish(lows, listed, counts, limits, *errors, k)
-    return listed, counts, limits
+    return Shortlists(listed, lows, counts, limits)
 
 
-def _rank(task: SearchTask, listed: Int32[np.ndarray, "tile room"], counts: Int64[np.ndarray, "m"]) -> None:
+def _rank(task: SearchTask, side: Scored, lists: Shortlists) -> None:
     pool = task.pool
-    members = (pool.starts, pool.members)
-    rank_shortlists(task.queries, pool.vectors, pool.cosine, listed, counts, task.ranges, *members, task.rows)
+    errors = (task.panels.norms, side.widths, side.pads)
+    rank_bounded(
+        *(task.queries, pool.vectors, pool.cosine, lists.listed, lists.lows, lists.counts, *errors),
+        *(task.ranges, pool.starts, pool.members, task.rows),
+    )
 
 
 def _batches(queries: Int64[np.ndarray, "m"]) -> list[Int64[np.ndarray, "_"]]:
     return np.array_split(queries, -(-len(queries) // SCAN_TILE)) if len(queries) else []
-
-
-def _scans(task: SearchTask, starts: Iterator[int], tile: int) -> None:
-    for start in starts:
-        part = task.part(slice(start, start + tile), task.rows[start : start + tile])
-        full_scan(part.queries, part.pool, part.spans, part.ranges, part.rows)
