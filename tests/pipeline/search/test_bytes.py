@@ -96,6 +96,22 @@ def test_bounds_from_bytes_bracket_the_true_score(cosine):
     assert np.median(width / norms) < 0.05
 
 
+def test_bounds_from_bytes_are_reached_where_rounding_points_along_the_other_vector():
+    rng = np.random.default_rng(2)
+    odd = rng.integers(-100, 100, size=(50, 64)) + 0.49  # all of it is rounded down, by the same amount
+    odd[:, 0] = 127
+    level = np.arange(1.0, 51)[:, None].repeat(64, axis=1)  # nothing of it is rounded
+    for one, other in ((odd, level[:1]), (level, odd[:1])):
+        keys, queries = np.concatenate([one, -one]).astype(np.float32), other.astype(np.float32)  # about zero
+        packed, _, low, width = listed(keys, queries)
+        a, b = ((x - packed.centre) * packed.scale for x in (queries, keys))
+        true = (b * b).sum(axis=1) - 2 * a @ b.T
+        above = (true - low) / (2 * width)  # where the true score lies between its bounds
+        assert (np.abs(above - 0.5) <= 0.5).all()
+        assert above.min() < 0.02
+        assert above.max() > 0.98
+
+
 @settings(max_examples=60)
 @given(st.data())
 def test_any_small_search_by_bytes_equals_brute_force(data):
