@@ -21,7 +21,7 @@ from pipeline.search.panels import EPS32
 from pipeline.search.pool import DistinctVectors
 from pipeline.search.rank import rank_near
 from pipeline.search.tiles import share_tiles
-from pipeline.search.vnni import KEYS, QUERIES, has_vnni, sift
+from pipeline.search.vnni import KEYS, LANES, QUERIES, has_vnni, sift
 
 QUERY_TILE = 256  # queries whose bytes stay in the second cache
 CHUNK = 10  # panels between two looks at how long the lists have become
@@ -109,7 +109,7 @@ def fill_by_bytes(search: ByteSearch, threads: int) -> Int64[np.ndarray, "left"]
 
 def _tiles(search: ByteSearch, decided: Bool[np.ndarray, "q"], starts: Iterator[int], tile: int) -> None:
     padded = -(-tile // QUERIES) * QUERIES
-    shape = (padded, search.capacity + CHUNK * KEYS)
+    shape = (padded, search.capacity + CHUNK * KEYS + LANES)
     limits, counts = np.empty(padded, dtype=np.float32), np.empty(padded, dtype=np.int64)
     memory = Lists(limits, counts, np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape))
     for start in starts:

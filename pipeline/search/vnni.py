@@ -112,11 +112,10 @@ def _sift_registers(
                     place = builder.add(builder.mul(room, number), count)
                     lanes = ir.Constant(_INTS, [vector * LANES + each for each in range(LANES)])
                     numbers = builder.add(_spread(builder, builder.trunc(first, _I32)), lanes)
-                    for name, values, base, kind in (
-                        ("llvm.masked.compressstore.v16f32", low, lows, _F32),
-                        ("llvm.masked.compressstore.v16i32", numbers, rows, _I32),
-                    ):
-                        _call(builder, name, ir.VoidType(), values, _at(builder, base, place, kind), mask)
+                    for kind, values, base in ((_FLOATS, low, lows), (_INTS, numbers, rows)):
+                        name = f"llvm.x86.avx512.mask.compress.v16{'f32' if kind is _FLOATS else 'i32'}"
+                        packed = _call(builder, name, kind, values, ir.Constant(kind, ir.Undefined), mask)
+                        builder.store(packed, _at(builder, base, place, kind), align=4)
                     more = builder.zext(_call(builder, "llvm.ctpop.i16", bits.type, bits), _I64)
                     builder.store(builder.add(count, more), counter)
 
@@ -144,7 +143,7 @@ def sift(
 
     left, right: bytes of queries and of keys. `right` and `keys` begin at addresses that are multiples of 64.
     first: the number of the first key.
-    lows, rows: have room for all keys beyond counts[i].
+    lows, rows: have room for all keys beyond counts[i], and for LANES more, where anything may be written.
     """
     blocks, steps = left.shape[0], left.shape[1]
     room = lows.shape[1]
