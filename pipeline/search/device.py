@@ -24,7 +24,7 @@ rows back, 40 MB                            1-2 ms     1-2 ms
 ==========================================  =========  =========
 
 So passes over the scores are what counts in few dimensions, and in many the candidates' terms as much as the product.
-The processor waits for the device three times for each RANK_TILE queries.
+For each RANK_TILE queries the processor waits for the device twice: which are proven, and which scores are in doubt.
 
 Temporaries stay below about 3 * MEMORY; beside them the device holds the vectors twice, and one and two more times
 once a query has needed the products in float32 and float64.

@@ -1,8 +1,8 @@
 """Arrays to a torch device and back.
 
 A GPU reads page-locked memory by itself, at the bus's full speed and while the processor does something else; other
-memory it gets by way of one thread of the driver. So large arrays go through page-locked pieces, which a few threads
-fill.
+memory it gets by way of one thread of the driver, which may first wait until the GPU has nothing to do. So arrays go
+through page-locked pieces, which a few threads fill where there are several.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from jaxtyping import Float32, Int32, Int64, Shaped
 
 from pipeline.machine.threads import available_cores
 
-PIECE = 1 << 22  # bytes copied at once; smaller arrays go as they are
+PIECE = 1 << 22  # bytes copied at once
 COPIERS = 8  # threads, at most: one copies some 10 GB/s, the bus takes 25 to 50
 
 
 def sent(array: Shaped[np.ndarray, "..."], device: torch.device) -> torch.Tensor:
-    """A copy of an array on the device."""
-    if device.type != "cuda" or array.nbytes <= PIECE:
+    """A copy of an array (n, ...) on the device."""
+    if device.type != "cuda":
         return torch.tensor(array, device=device)
     there = torch.empty(array.shape, dtype=torch.tensor(array[:0]).dtype, device=device)
     stream = torch.cuda.current_stream(device)
@@ -52,7 +52,7 @@ def first_not_finite_row(vectors: Float32[np.ndarray, "n d"]) -> int:
 
 def _by_threads(work: Callable[[slice], int], array: Shaped[np.ndarray, "..."]) -> list[int]:
     """What `work` gives for consecutive rows of the array, PIECE bytes of them at a time."""
-    step = max(1, PIECE * len(array) // max(1, array.nbytes))
+    step = max(1, PIECE * len(array) // max(1, array.nbytes))  # rows
     parts = [slice(start, min(start + step, len(array))) for start in range(0, len(array), step)]
     if len(parts) == 1:
         return [work(parts[0])]
