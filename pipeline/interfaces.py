@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Int64, Shaped, UInt8
 
 from pipeline.episode import UNKNOWN
 
@@ -104,6 +104,20 @@ class Policy(Protocol):
         """One action per decision, each in the environment's action dtype and shape. Decisions are of different slots.
 
         A GaveUp in the place of an action ends that slot's episode, and no other's.
+        """
+
+
+@runtime_checkable
+class Redrawing(Protocol):
+    """An environment that knows what has changed on its screen since it was drawn."""
+
+    def picture_shape(self) -> tuple[int, int, int]:
+        """Of every picture: height, width and 3."""
+
+    def redraw(self, canvas: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "changed"]:
+        """Bring an earlier picture up to the present one, as `render` gives it; the numbers of the rows that changed.
+
+        `canvas` holds what the last call left in it; another array than the last time is drawn as a whole.
         """
 
 

@@ -47,8 +47,13 @@ def encode_pngs(pictures: UInt8[np.ndarray, "n h w c"]) -> list[bytes]:
     count, height, width, channels = pictures.shape
     rows = np.zeros((count, height, 1 + channels * width), np.uint8)  # each row begins with its filter: 0, none
     rows[:, :, 1:] = pictures.reshape(count, height, -1)
-    header = SIGNATURE + _header(height, width, channels)
-    return [b"".join((header, _chunk(b"IDAT", isal_zlib.compress(each, LEVEL)), _END)) for each in rows]
+    return [encode_rows(each, channels) for each in rows]
+
+
+def encode_rows(rows: UInt8[np.ndarray, "h 1+bytes"], channels: int) -> bytes:
+    """The file of a picture whose rows each begin with a zero already; other threads run meanwhile."""
+    header = _header(len(rows), (rows.shape[1] - 1) // channels, channels)
+    return b"".join((SIGNATURE, header, _chunk(b"IDAT", isal_zlib.compress(rows, LEVEL)), _END))
 
 
 def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:

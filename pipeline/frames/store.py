@@ -18,8 +18,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from pipeline.artifacts.artifact import Artifact, artifact_at
-from pipeline.frames.png import encode_png
-from pipeline.interfaces import Environment
 from pipeline.machine.files import write_spilled
 from pipeline.storage.choice import open_arrays
 from pipeline.storage.contract import ReadableArray
@@ -53,15 +51,14 @@ NO_PICTURE = EncodedPicture(b"", bytes(32))
 """Stands for the picture of a last observation that a source did not have."""
 
 
-def picture_of(environment: Environment) -> EncodedPicture:
-    """What the environment shows now."""
-    pixels = np.ascontiguousarray(environment.render())
-    return EncodedPicture(encode_png(pixels), pixel_digest(pixels))
-
-
 def pixel_digest(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """32 bytes that change with the size or any pixel of a picture."""
-    return blake3(repr(pixels.shape).encode()).update(np.ascontiguousarray(pixels).data).digest()
+    return blake3(digest_head(pixels.shape)).update(np.ascontiguousarray(pixels).data).digest()
+
+
+def digest_head(shape: Sequence[int]) -> bytes:
+    """What `pixel_digest` hashes before the pixels."""
+    return repr(tuple(shape)).encode()
 
 
 def episode_digest(pictures: Iterable[bytes]) -> bytes:

@@ -20,7 +20,8 @@ from pipeline.dataset.columns import Columns, RowSpec
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.episode import INFO, INFO_TEXTS, RESET, SUMMARY, Episode
 from pipeline.errors import InvalidEpisode, TaskFailed
-from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
+from pipeline.frames.encoder import PictureEncoder
+from pipeline.frames.store import EpisodeFrames, save_frames, spilled_frames
 from pipeline.interfaces import Decision, Environment
 from pipeline.machine.processes import spawn_context
 from pipeline.policies.outputs import ENTROPY, VALUE
@@ -180,7 +181,7 @@ def _audit_chunk(indices: Sequence[int]) -> list[Audited]:
 def _audit_one(simulator: Environment, recorded: Episode, index: int, columns: Columns, frames: Path | None) -> Audited:
     start = Start(index, recorded.seed, np.random.default_rng(0))
     policy = Recorded(recorded.steps["action"], policy_outputs(_job[1], recorded))
-    watch = None if frames is None else picture_of
+    watch = None if frames is None else PictureEncoder()
     played = next(play([simulator], policy, iter([start]), limit=recorded.length, watch=watch))
     difference = first_difference(recorded, as_stored(played.episode, index, columns))
     if frames is not None and difference is None:

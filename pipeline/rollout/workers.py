@@ -16,7 +16,8 @@ from pathlib import Path
 from pipeline.command import Typed, typed, user_typed
 from pipeline.dataset.spill import spilled_episodes
 from pipeline.errors import TaskFailed
-from pipeline.frames.store import EpisodeFrames, picture_of, save_frames, spilled_frames
+from pipeline.frames.encoder import PictureEncoder
+from pipeline.frames.store import EpisodeFrames, save_frames, spilled_frames
 from pipeline.interfaces import Environment, Policy
 from pipeline.machine.outlets import keep_secrets_out
 from pipeline.machine.processes import spawn_context
@@ -152,7 +153,7 @@ def _play(job: EpisodeJob, claims: Claims, share: int | None, pipe: Connection) 
         policy = job.policy()
         slots = policy.slots if share is None else min(policy.slots, share)
         environments = [job.environment() for _ in range(slots)]
-        watch = None if job.frames is None else picture_of
+        watch = None if job.frames is None else PictureEncoder()
         for played in play(environments, policy, claims.starts(job.start, held.let_go), job.limit, watch):
             if job.frames is not None:
                 _save_pictures(job.frames, played)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Int64, UInt8
 
 from pipeline.command import again
 from pipeline.domains.atari import ACTIONS, ROMS, minimal_actions
@@ -172,9 +172,20 @@ class Atari:
 
     def render(self) -> UInt8[np.ndarray, "h w 3"]:
         """The console's screen as it is now; 160 wide, 210 to 250 high."""
+        return self._drawn().rgb()
+
+    def picture_shape(self) -> tuple[int, int, int]:
+        """Height, which is the game's, 160 and 3."""
+        return self._drawn().screens.picture_shape
+
+    def redraw(self, canvas: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "changed"]:
+        """Bring an earlier picture up to the present one; the numbers of the rows that changed."""
+        return self._drawn().screens.redraw(canvas)
+
+    def _drawn(self) -> Console:
         if self._console is None:
             raise RuntimeError("There is nothing to draw yet: call reset first.")
-        return self._console.rgb()
+        return self._console
 
     def picture_identity(self) -> Mapping[str, Any]:
         """Nothing: a picture is the console's own screen."""

@@ -37,6 +37,12 @@ class ScreenReader:
         rows = len(self._shown)
         self._cells = _cells(rows, _DOWN)
         self._stale, self._across = np.ones(rows, np.bool_), np.empty((rows, SIDE), np.float32)
+        self._canvas: np.ndarray | None = None
+        self._drawn, self._palette, self._met = (
+            np.empty_like(self._shown),
+            np.zeros((256, 3), np.uint8),
+            np.zeros(256, np.bool_),
+        )
 
     def remember(self) -> None:
         """Keep the screen as it is now for `brighter`."""
@@ -51,6 +57,25 @@ class ScreenReader:
         """The screen as it is now."""
         self.remember()
         return self.brighter()
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """Of the screen in colours."""
+        return len(self._shown), WIDTH, 3
+
+    def redraw(self, canvas: UInt8[np.ndarray, "rows 160 3"]) -> Int64[np.ndarray, "changed"]:
+        """Bring a picture in colours up to the screen as it is now, byte for byte the emulator's; which rows changed.
+
+        Another array than the last time is drawn as a whole.
+        """
+        self._emulator.getScreen(self._shown)
+        if canvas is not self._canvas:
+            self._canvas, self._drawn = canvas, ~self._shown
+        changed, known = _recolour(self._shown, self._drawn, canvas, self._palette, self._met)
+        if not known:
+            canvas[:] = self._emulator.getScreenRGB()
+            self._palette[self._drawn], self._met[self._drawn] = canvas, True
+        return changed
 
     def _look(self, seen: _Seen) -> None:
         self._emulator.getScreen(self._shown)
@@ -129,6 +154,34 @@ def _update(
             known |= value  # below 0 once a value was
             grey[y, x] = value
     return bool(known >= 0)
+
+
+@compiled()
+def _recolour(
+    shown: UInt8[np.ndarray, "rows 160"],
+    drawn: UInt8[np.ndarray, "rows 160"],
+    canvas: UInt8[np.ndarray, "rows 160 3"],
+    palette: UInt8[np.ndarray, "256 3"],
+    met: Bool[np.ndarray, "256"],
+) -> tuple[Int64[np.ndarray, "changed"], bool]:
+    """Bring `drawn` and `canvas` up to what is shown: which rows changed, and whether all colours were met before."""
+    changed, count, known = np.empty(len(shown), np.int64), 0, True
+    for y in range(len(shown)):
+        difference = np.uint8(0)
+        for x in range(WIDTH):
+            difference |= shown[y, x] ^ drawn[y, x]
+        if difference == 0:
+            continue
+        changed[count] = y
+        count += 1
+        for x in range(WIDTH):
+            colour = shown[y, x]
+            if colour != drawn[y, x]:
+                drawn[y, x] = colour
+                known &= met[colour]
+                for channel in range(3):
+                    canvas[y, x, channel] = palette[colour, channel]
+    return changed[:count], known
 
 
 @compiled()
