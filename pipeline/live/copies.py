@@ -85,5 +85,8 @@ class ActionCopies:
     def batch(self, space: spaces.Space[Any], actions: Any, count: int) -> Shaped[np.ndarray, "count ..."]:
         """The actions of `count` environments; `space` is that of all of them together."""
         if not self._joined:
-            return action_copy(actions, self._dtype, (count, *self._shape))
+            shape = (count, *self._shape)
+            if type(actions) is np.ndarray and actions.dtype == self._dtype and actions.shape == shape:
+                return actions.copy()
+            return action_copy(actions, self._dtype, shape)
         return np.stack([self._flat.joined(action) for action in iterate(space, actions)])

@@ -20,7 +20,7 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
 from pipeline.live.batches import batch_copy, ending_info, has_info, one_info, one_of
 from pipeline.live.copies import ActionCopies
-from pipeline.live.layout import in_shape, layout_copy, layout_dtypes, layout_of_space
+from pipeline.live.layout import OneArray, in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
 from pipeline.rollout.builder import NO_INFOS
@@ -72,6 +72,9 @@ class RecordVectorEpisodes(VectorWrapper):
         self._rows: list[tuple[Any, Any, list[float]]] = []  # actions, observations and rewards of plain steps
         self._taken = [0] * env.num_envs  # how many of these rows each recording has, or needs not
         self._has_texts = _has_texts(env.single_observation_space)
+        self._shape = (env.num_envs, *layout.shape) if isinstance(layout, OneArray) else None
+        self._none = bytes(env.num_envs)  # flags of a step after which no episode ends
+        self._is_calm = False  # no environment is between two episodes
         self._guarded = [(recording,) for recording in self._recordings]
         self._ended = [False] * env.num_envs
         self._all = list(range(env.num_envs))
@@ -107,7 +110,11 @@ class RecordVectorEpisodes(VectorWrapper):
                 recording.break_off()
             raise
         try:
-            self._add_all(applied, answer, resets)
+            if applied is not None and self._is_plain(*answer) and resets == [each.count for _, each in self._resets]:
+                self._rows.append((applied, answer[0].copy(), answer[1].tolist()))
+                self._hand_over_many()
+            else:
+                self._add_all(applied, answer, resets)
         except Exception as error:
             self._lose_all(error)
         return answer
@@ -127,12 +134,40 @@ class RecordVectorEpisodes(VectorWrapper):
         for i in np.flatnonzero(mask).tolist():
             self._ended[i] = False
             attempt(self._guarded[i], self._begin, i, one_of(batch, i), infos, seeds[i])
+        self._look_around()
 
     def _begin(self, i: int, observation: Any, infos: Any, seed: int = UNKNOWN) -> None:
         self._recordings[i].begin(observation, seed, one_info(infos, i, self.num_envs) if infos else {})
 
+    def _is_plain(self, observations: Any, rewards: Any, terminations: Any, truncations: Any, infos: Any) -> bool:
+        """Whether a step is one row of all environments: nothing ends or begins, all is of the usual types."""
+        return (
+            self._is_calm
+            and not infos
+            and type(observations) is np.ndarray
+            and observations.shape == self._shape
+            and type(rewards) is np.ndarray
+            and rewards.dtype in PLAIN_REWARDS
+            and rewards.shape == (self.num_envs,)
+            and self._says_none(terminations)
+            and self._says_none(truncations)
+        )
+
+    def _says_none(self, flags: Any) -> bool:
+        return type(flags) is np.ndarray and flags.dtype == np.bool_ and flags.tobytes() == self._none
+
+    def _hand_over_many(self) -> None:
+        """Rows wait until an episode ends; but not so many that their memory matters."""
+        if len(self._rows) >= MOST_ROWS:
+            for i in self._all:
+                self._catch_up(i)
+            self._rows, self._taken = [], [0] * self.num_envs
+
+    def _look_around(self) -> None:
+        self._is_calm = not (self._has_texts or any(self._ended) or any(each.ended for each in self._recordings))
+
     def _add_all(self, applied: Shaped[np.ndarray, "envs ..."] | None, answer: Any, resets: Sequence[int]) -> None:
-        """A step of all environments. Nearly all are plain, and are kept as one row until somebody asks for them."""
+        """A step in which some environments end or begin an episode; to the others it is plain."""
         observations, rewards, terminations, truncations, infos = answer
         batch, column = self._copied(observations), self._column(rewards)
         gained, terminated, truncated = column.tolist(), self._flags(terminations), self._flags(truncations)
@@ -148,18 +183,11 @@ class RecordVectorEpisodes(VectorWrapper):
             for i in apart:
                 self._taken[i] += 1
         for i in apart:
-            step = (
-                None if applied is None else applied[i, ...],
-                one_of(batch, i),
-                gained[i],
-                terminated[i],
-                truncated[i],
-            )
+            action = None if applied is None else applied[i, ...]
+            step = action, one_of(batch, i), gained[i], terminated[i], truncated[i]
             self._add_apart(i, step, infos, inside[i] if inside else 0)
-        if len(self._rows) >= MOST_ROWS:
-            for i in self._all:
-                self._catch_up(i)
-            self._rows, self._taken = [], [0] * self.num_envs
+        self._hand_over_many()
+        self._look_around()
 
     def _is_apart(self, i: int, inside: Sequence[int]) -> bool:
         """Whether more than a plain step may have happened to an environment that has not just ended."""

@@ -78,6 +78,19 @@ def test_environments_in_processes_and_one_shared_memory(tmp_path, mode):
     assert_all_same(stored(tmp_path), plain_episodes(make, actions, ORDERS[mode], [4, 9]))
 
 
+def test_steps_that_are_handed_over_before_their_episode_ends_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.live.vector.MOST_ROWS", 4)
+    actions = actions_of(make_cartpole)
+    with opened(tmp_path, unfinished="keep") as log:
+        envs = RecordVectorEpisodes(SyncVectorEnv([make_cartpole] * COUNT), log)
+        envs.reset(seed=SEED)
+        for batch in actions:
+            envs.step(batch)
+    whole = [episode for episode in stored(tmp_path) if episode.end_reason != "budget"]
+    assert_all_same(whole, plain_episodes(make_cartpole, actions, NEXT_STEP, range(SEED, SEED + COUNT)))
+    assert len(stored(tmp_path)) > len(whole)
+
+
 def test_the_caller_resets_some_environments(tmp_path):
     actions = actions_of(Reused)
     with opened(tmp_path) as log:
