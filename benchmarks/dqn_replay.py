@@ -21,7 +21,7 @@ from blake3 import blake3
 
 from benchmarks.measure import Row, best_of, print_table
 from pipeline.dataset.parts import PART_BYTES
-from pipeline.machine.files import files_below, sync_tree
+from pipeline.machine.files import LONG_BYTES, begin_flush, files_below, sync_tree
 from pipeline.machine.memory import keep_freed_memory
 from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
 from pipeline.storage.choice import storage_named
@@ -38,18 +38,20 @@ WINDOW = 4 * 2**20
 BLOCK = bytes(2**24)
 TASK = "enduro"
 ONLY = "decoding, digest and writing, nothing else"
+GOALS = {"zarr": 1.15, "bin": 1.10}
 Log = dict[str, np.ndarray]
 
 
-def measure(repeats: int = 3, full: bool = True) -> list[Row]:
+def measure(repeats: int = 3, full: bool = True, quick: bool = False) -> list[Row]:
+    """Rows of both mixes and of a checkpoint of the real size; quick: of one mix with a quarter of its frames."""
     keep_freed_memory()  # as run.py does
-    rows = []
-    for name, mix in MIXES.items():
+    rows, frames = [], FRAMES // (4 if quick else 1)
+    for name, mix in list(MIXES.items())[: 1 if quick else None]:
         with tempfile.TemporaryDirectory() as folder:
-            log = tiled(log_of(mix), FRAMES)
+            log = tiled(log_of(mix), frames)
             files = write_checkpoint(Path(folder) / "bucket", log, lambda path: gzip.GzipFile(path, "wb", 6))
             rows += compare(name, Path(folder), files, repeats)
-    return [*rows, *([full_size()] if full else [])]
+    return [*rows, *([full_size()] if full and not quick else [])]
 
 
 def compare(name: str, folder: Path, files: dict[str, Path], repeats: int) -> list[Row]:
@@ -76,16 +78,16 @@ def compare(name: str, folder: Path, files: dict[str, Path], repeats: int) -> li
         limits = {"the best decoder alone": decoder.wall, f"{storage} written in bulk": written.wall}
         slower = max(limits, key=lambda name: limits[name])
         told = ", ".join(f"{each} {frames.nbytes / seconds / 1e6:,.0f} MB/s" for each, seconds in limits.items())
-        note = f"<= 1.25 wanted; {frames.nbytes / ours.wall / 1e6:,.0f} MB/s; {told}"
-        rows.append(Row(f"{work}, {storage}", ours.wall, "", None, slower, limits[slower], note))
+        note = f"{frames.nbytes / ours.wall / 1e6:,.0f} MB/s; {told}"
+        rows.append(Row(f"{work}, {storage}", ours.wall, "", None, slower, limits[slower], note, limit_goal=1.25))
         alone = costs[f"bare_{storage}"]
         note = f"processor seconds: ours {ours.cpu:.2f}, limit {alone.cpu:.2f}"
-        rows.append(Row(f"{work}, {storage}", ours.wall, "", None, ONLY, alone.wall, note))
+        rows.append(Row(f"{work}, {storage}", ours.wall, "", None, ONLY, alone.wall, note, limit_goal=GOALS[storage]))
     upstream = in_turns(1, folder, upstream=lambda place: read_as_upstream(files, place))["upstream"]
     peer = "stdlib gzip, whole array, HDF5 with gzip by episode"
     for storage in ("zarr", "bin"):
         ours = costs[f"ours_{storage}"]
-        rows.append(Row(f"{work}, {storage}", ours.wall, peer, upstream.wall, note="<= 0.33 wanted"))
+        rows.append(Row(f"{work}, {storage}", ours.wall, peer, upstream.wall, peer_goal=0.33))
     return rows
 
 
@@ -255,7 +257,10 @@ def bare(place: Path, storage: str, path: Path) -> None:
 
     def write(number: int, buffer: np.ndarray, rows: int) -> None:
         blake3(buffer[:rows].reshape(-1).data)
-        write_arrays(storage_named(storage), place / str(number), {"observation": buffer[:rows]})
+        if storage == "bin":
+            write_raw(place / f"{number}.bin", buffer[:rows])
+        else:
+            write_arrays(storage_named(storage), place / str(number), {"observation": buffer[:rows]})
         free.put(buffer)
 
     with ThreadPoolExecutor(2) as writers, LoggedArray(path, np.uint8, FRAME) as frames:
@@ -267,6 +272,15 @@ def bare(place: Path, storage: str, path: Path) -> None:
         for each in written:
             each.result()
     sync_tree(place)
+
+
+def write_raw(path: Path, frames: np.ndarray) -> None:
+    """The frames, of which the disk begins with each megabyte at once, as it does with ours; without a checksum."""
+    data = frames.reshape(-1).data
+    with path.open("wb", buffering=0) as file:
+        for start in range(0, len(data), LONG_BYTES):
+            file.write(data[start : start + LONG_BYTES])
+            begin_flush(file.fileno(), start, LONG_BYTES)
 
 
 def load(path: Path) -> np.ndarray:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from pipeline.dataset.parts import ENDS, Facts, pack, save_part, unpack
+from pipeline.dataset.parts import ENDS, Facts, facts_in, pack, save_part, unpack
+from pipeline.dataset.stuck import STUCK
 from pipeline.dataset.summary import PartSummary, summary_of
 from pipeline.machine.files import FileTable
 from pipeline.storage.choice import open_arrays
@@ -36,8 +37,10 @@ class StoredPart:
     summary: PartSummary | None = None
 
     def all_facts(self) -> dict[str, int | str]:
-        """All facts, sums included."""
-        return {**self.facts, **{name: int(values.sum()) for name, values in self.sums.items()}}
+        """What the part's file of facts says: the sums, too, and how many of its episodes are stuck."""
+        facts = {**self.facts, **{name: int(values.sum()) for name, values in self.sums.items()}}
+        still = self.summary.stuck if self.summary else (facts_in(self.folder) or {}).get(STUCK)
+        return facts | ({STUCK: still} if still else {})
 
     def summarised(self) -> PartSummary:
         """The summary, read from the part where it is not known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.dataset.columns import STEPS, RowSpec, step_arrays, with_same_arra
 from pipeline.dataset.resets import pack_resets, unpack_resets
 from pipeline.digest import DIGEST_BYTES, digest_file
 from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_from_json
-from pipeline.machine.files import FileTable, read_json, sync_tree, write_json
+from pipeline.machine.files import FileTable, read_json, sync_tree, write_file, write_json
 from pipeline.storage.contract import ReadableArray, Storage, write_arrays
 
 PART_BYTES = 64 * 2**20
@@ -70,10 +71,16 @@ def finish_part(folder: Path) -> None:
     unfinished(folder).rename(folder)
 
 
+def write_facts(folder: Path, facts: Facts) -> FileTable:
+    """Write the facts of a part into its folder, which is not whole yet and flushed later. This closes the part."""
+    return {FACTS: write_file(folder / FACTS, [f"{json.dumps(facts, indent=1, ensure_ascii=False)}\n".encode()])}
+
+
 def close_part(folder: Path, facts: Facts) -> FileTable:
-    """Write the facts of a part into its folder, before that is renamed into place. This closes the part."""
+    """Have a whole part say these facts, durably, before its folder is renamed into place; it may say them already."""
     path = folder / FACTS
-    write_json(path, facts)
+    if facts_in(folder) != facts:
+        write_json(path, facts)
     return {FACTS: {"size": path.stat().st_size, "blake3": digest_file(path)}}
 
 

@@ -30,12 +30,12 @@ from pipeline.dataset.parts import (
     remove_unfinished,
     unfinished,
     unpack,
+    write_facts,
     write_part,
 )
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.spill import SPILL, load_bundle, remove_packed, remove_torn, spill_path
-from pipeline.dataset.stuck import STUCK
 from pipeline.dataset.summary import PartSummary, step_bytes, summary_of
 from pipeline.episode import Episode
 from pipeline.machine.files import FileTable, sync_folder
@@ -195,7 +195,7 @@ class DatasetWriter:
         summary = part.summarised()
         self.columns.learn(summary.steps)
         nbytes = summary.rows * sum(row.nbytes for row in summary.steps.values())
-        facts = part.all_facts() | ({STUCK: summary.stuck} if summary.stuck else {})
+        facts = part.all_facts()
         entry = self._next_part(np.cumsum(part.lengths + 1), nbytes, facts)
         files = part.files | close_part(part.folder, facts)
         part.folder.rename(self._draft / PARTS / entry.name)
@@ -252,7 +252,7 @@ class DatasetWriter:
         folder = self._draft / PARTS / part.name
         files = write_part(self._storage, folder, arrays)
         if part.facts is not None:
-            files |= close_part(unfinished(folder), part.facts)
+            files |= write_facts(unfinished(folder), part.facts)
         finish_part(folder)
         summary = summary_of(arrays)
         self._add(replace(part, stuck=summary.stuck or None), files, summary)

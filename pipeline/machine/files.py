@@ -45,7 +45,7 @@ def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, in
                 left = memoryview(piece)
                 while left:
                     left = left[file.write(left) :]
-                _begin_flush(file.fileno(), size, len(piece))
+                begin_flush(file.fileno(), size, len(piece))
                 size += len(piece)
     except OSError as error:
         error.filename = error.filename or str(path)  # a write does not say where the disk was full
@@ -141,7 +141,7 @@ def _sync_file_system(folder: Path) -> bool:
     return True
 
 
-def _begin_flush(file: int, start: int, size: int) -> None:
+def begin_flush(file: int, start: int, size: int) -> None:
     """Have the system write some bytes of a file to disk, without waiting for it, where it can be told to.
 
     Source: sync_file_range(2). It is advice: errors show where the file is flushed.

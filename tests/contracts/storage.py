@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 import pipeline.storage.contract
 from pipeline.digest import ArrayDigest
 from pipeline.errors import DamagedArtifact
+from pipeline.machine.files import file_table
 from pipeline.storage.choice import open_arrays, storage_named, storage_of, storages
 from pipeline.storage.contract import Storage, block_rows, write_arrays
 from pipeline.storage.resumable import PROGRESS, ArrayWriter
@@ -196,6 +197,11 @@ class StorageContract:
         back = open_arrays(tmp_path / "x")
         assert sorted(back) == ["a", "b/c"]
         same(back["a"][:], numbers())
+
+    def test_writing_says_size_and_checksum_of_each_file_that_it_wrote(self, small_blocks: None, tmp_path: Path):
+        some = {"a": numbers(), "group/b": numbers()[:7], "group/c": np.zeros((0, 3)), "d": np.ones((50, 20_000))}
+        told = write_arrays(self.storage(), tmp_path / "x", some)
+        assert told == file_table(tmp_path / "x", tmp_path / "x")
 
     def test_the_content_has_one_digest_in_all_storages(self, tmp_path: Path):
         for storage in storages():

@@ -6,6 +6,7 @@ Nothing of the checkpoint's seven gigabytes stays in memory but the parts under 
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +20,8 @@ import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
 from pipeline.dataset.bulk import StoredPart
-from pipeline.dataset.parts import PART_BYTES, PART_EPISODES, finish_part, write_part
-from pipeline.machine.files import read_json, sync_tree, write_json
+from pipeline.dataset.parts import PART_BYTES, PART_EPISODES, Facts, save_part, unfinished, write_facts, write_part
+from pipeline.machine.files import read_json, sync_tree, write_file
 from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
 from pipeline.sources.dqn_replay.part import FRAME_BYTES, PADDING_ROWS, ROW_BYTES, PartBuilder, rows_needed
 from pipeline.sources.dqn_replay.plan import Inside, Piece
@@ -76,6 +77,11 @@ class Job:
         """Rows that it takes."""
         return int(self.inside.slots.sum()) + sum(piece.stop - piece.start for piece in self.pieces)
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is said of each part that it makes."""
+        return {"checkpoint": str(self.number)}
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -102,13 +108,13 @@ def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
         return list(_parts_in(folder))
     if folder.exists():
         shutil.rmtree(folder)
-    unfinished = folder.with_name(f".{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    beside = unfinished(folder)
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
     steps = read_steps(job.files)
     with LoggedArray(job.files["observation"], np.uint8, FRAME) as frames:
         frames.expect(len(steps.action), job.files["action"])
-        parts = _read(job, frames, steps, unfinished, tools)
+        parts = _read(job, frames, steps, beside, tools)
         if job.through:
             frames.finish()
     record = {
@@ -119,9 +125,9 @@ def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
             for part in parts
         ],
     }
-    write_json(unfinished / DONE, record)
-    sync_tree(unfinished)
-    unfinished.rename(folder)
+    write_file(beside / DONE, [json.dumps(record).encode()])
+    sync_tree(beside)
+    beside.rename(folder)
     before = np.cumsum([job.first, *(len(part.lengths) for part in parts)]).tolist()
     return [
         Numbered(first, replace(part, folder=folder / part.folder.name))
@@ -141,14 +147,16 @@ def _parts_in(folder: Path) -> Iterator[Numbered]:
 
 
 def save_episodes(builder: PartBuilder, folder: Path, storage: Storage) -> StoredPart:
-    """Write the builder's episodes as one part."""
-    return _finish(*builder.packed(folder), storage)
+    """Write the builder's episodes as one part, durably."""
+    part, arrays = builder.packed(folder)
+    return replace(part, files=save_part(storage, folder, arrays))
 
 
 def _finish(part: StoredPart, arrays: Mapping[str, Shaped[np.ndarray, "..."]], storage: Storage) -> StoredPart:
-    """Write what is left of a part, many small arrays, and make it whole."""
+    """Write what is left of a part: many small arrays, and its facts. It is flushed with the checkpoint's others."""
     files = part.files | write_part(storage, part.folder, arrays)
-    finish_part(part.folder)
+    files |= write_facts(unfinished(part.folder), part.all_facts())
+    unfinished(part.folder).rename(part.folder)
     return replace(part, files=files)
 
 
@@ -185,7 +193,7 @@ def _read(job: Job, frames: LoggedArray, steps: StepArrays, folder: Path, tools:
     at = 0
     for piece in (piece for piece in job.pieces if piece.start < begin):
         at = _save_piece(piece, frames, folder, tools)
-    with _Parts(tools) as parts:
+    with _Parts(tools, job.facts) as parts:
         if len(job.inside):
             frames.go_to(begin)
             _read_episodes(job, frames, steps, folder, tools, parts)
@@ -213,8 +221,8 @@ def _read_episodes(job: Job, frames: LoggedArray, steps: StepArrays, folder: Pat
 class _Parts:
     """Writes the parts of a job to disk, in order; a context manager that waits for every write before it ends."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, tools: Tools, facts: Facts) -> None:
+        self._tools, self._facts = tools, facts
         self._written: list[Future[Future[StoredPart]]] = []
 
     def __enter__(self) -> _Parts:
@@ -245,7 +253,9 @@ class _Parts:
             files = write_part(self._tools.storage, folder, {OBSERVATION: arrays.pop(OBSERVATION)})
         finally:
             buffers.put(builder.buffer)
-        return self._tools.finishers.submit(_finish, replace(part, files=files), arrays, self._tools.storage)
+        return self._tools.finishers.submit(
+            _finish, replace(part, files=files, facts=self._facts), arrays, self._tools.storage
+        )
 
 
 def _buffers(rows: int) -> SimpleQueue[UInt8[np.ndarray, "rows 84 84"]]:
