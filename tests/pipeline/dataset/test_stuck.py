@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.artifacts.artifact import Part
 from pipeline.dataset.bulk import StoredPart
-from pipeline.dataset.parts import pack, save_part
+from pipeline.dataset.parts import pack, save_part, write_facts
 from pipeline.dataset.stuck import STILL, stuck
 from pipeline.dataset.summary import summarise, summary_of
 from pipeline.dataset.writer import DatasetWriter
@@ -89,3 +89,18 @@ def test_a_part_that_a_source_wrote_counts_its_own(tmp_path):
     parts = again.finish()
     assert parts[0].facts == {"checkpoint": "7", "stuck": 1}
     assert summarise(tmp_path / "draft", parts)["counts"]["stuck"] == 1
+
+
+def test_a_part_that_a_killed_run_wrote_and_nobody_adopted_counts_its_own(tmp_path):
+    arrays = pack(EPISODES[:2])
+    lengths = np.asarray([each.length for each in EPISODES[:2]])
+    before = StoredPart(
+        tmp_path / "part",
+        save_part(storage_named("bin"), tmp_path / "part", arrays),
+        lengths,
+        summary=summary_of(arrays),
+    )
+    write_facts(before.folder, before.all_facts())
+    writer = DatasetWriter(tmp_path / "draft", tmp_path / "none", storage_named("bin"))
+    writer.adopt(StoredPart(before.folder, before.files, lengths))
+    assert writer.finish()[0].facts == {"stuck": 1}

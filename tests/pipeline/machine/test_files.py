@@ -1,6 +1,7 @@
 """Files that are whole or absent."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from pipeline.dataset.spill import load_episode, save_episode
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.interfaces import Transition
-from pipeline.machine.files import is_plain_file, read_json, write_spilled
+from pipeline.machine.files import is_plain_file, read_json, write_file, write_spilled
 from pipeline.rollout.builder import EpisodeBuilder
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -61,3 +62,9 @@ def test_json_that_cannot_be_read_is_named(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DamagedArtifact, match=r"a\.json cannot be read as JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux on which no byte fits")
+def test_a_file_for_which_the_disk_has_no_room_is_named():
+    with pytest.raises(OSError, match="/dev/full"):
+        write_file(Path("/dev/full"), [b"some bytes"])
