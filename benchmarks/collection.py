@@ -1,4 +1,4 @@
-"""Collection of Meta-World, MuJoCo and BabyAI against stepping the bare simulators: same policies, same processes.
+"""Collection against stepping the bare simulators: same policies, same processes.
 
 The bare side keeps nothing. Random actions are of the same kind, not the same ones; the experts' episodes are the same.
 """
@@ -21,6 +21,7 @@ from benchmarks.measure import Row, best_of, print_table
 from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain, Regent
 from pipeline.envs.babyai.environment import LEVELS, BabyAI
+from pipeline.envs.gym.environment import Gym
 from pipeline.envs.metaworld import MetaWorld
 from pipeline.envs.mujoco import NAMES, MuJoCo
 from pipeline.interfaces import Environment, Policy
@@ -39,7 +40,12 @@ CHUNKS = 16
 
 @dataclass(frozen=True)
 class Case:
-    """One task; `bare` steps the simulator alone through the episodes of the given numbers."""
+    """One task.
+
+    Attributes:
+        bare: steps the simulator alone through the episodes of the given numbers.
+        goal: the largest ratio to that which is wanted.
+    """
 
     domain: str
     task: str
@@ -47,6 +53,7 @@ class Case:
     policy: Callable[[], Policy]
     bare: Callable[[str, Iterable[int]], None]
     episodes: int
+    goal: float = 1.18
 
 
 def bare_metaworld(task: str, indices: Iterable[int]) -> None:
@@ -120,13 +127,34 @@ def _babyai(task: str) -> Any:
     return gymnasium.make(f"BabyAI-{LEVELS[task]}-v0", disable_env_checker=True).unwrapped
 
 
+def bare_gym(task: str, indices: Iterable[int]) -> None:
+    """One of two actions."""
+    simulator = _gym(task)
+    for index in indices:
+        rng, over = np.random.default_rng(index), False
+        simulator.reset(seed=episode_seed(0, "gym", task, index))
+        while not over:
+            _, _, terminated, truncated, _ = simulator.step(rng.integers(2))
+            over = terminated or truncated
+
+
+@cache
+def _gym(task: str) -> Any:
+    import gymnasium
+
+    return gymnasium.make(CART_POLE[task])
+
+
+CART_POLE = {"cartpole-v1": "CartPole-v1"}
+
 CASES = (
     Case("metaworld", "assembly", MetaWorld, Scripted, bare_metaworld, 100),
     Case("metaworld", "soccer", MetaWorld, Scripted, bare_metaworld, 100),
     Case("mujoco", "halfcheetah", MuJoCo, Random, bare_mujoco, 100),
-    Case("mujoco", "hopper", MuJoCo, Random, bare_mujoco, 4000),
-    Case("babyai", "go-to-local", BabyAI, Scripted, bare_babyai, 2000),
+    Case("mujoco", "hopper", MuJoCo, Random, bare_mujoco, 4000, goal=1.1),
+    Case("babyai", "go-to-local", BabyAI, Scripted, bare_babyai, 2000, goal=1.1),
     Case("babyai", "boss-level", BabyAI, Scripted, bare_babyai, 100),
+    Case("gym", "cartpole-v1", partial(Gym, env_id="CartPole-v1"), Random, bare_gym, 20_000, goal=1.1),
 )
 """The bot plans for ever in none of these episodes of BabyAI; the bare side has no guard against that."""
 
@@ -162,8 +190,13 @@ def recorded(case: Case, workers: int) -> int:
     return int(made.manifest.counts["states"])
 
 
-def measure(cases: Iterable[Case] = CASES, share: float = 1.0, workers: int = 2) -> list[Row]:
+QUICK = 0.25
+"""Of the episodes: in fewer, the start of the processes is most of the time."""
+
+
+def measure(cases: Iterable[Case] = CASES, share: float = 1.0, workers: int = 2, quick: bool = False) -> list[Row]:
     """One row per case, with `share` of its episodes; both sides start their processes inside the measured time."""
+    share = QUICK if quick else share
     return [_row(replace(case, episodes=max(1, round(case.episodes * share))), workers) for case in cases]
 
 
@@ -177,11 +210,12 @@ def _row(case: Case, workers: int) -> Row:
     best = best_of(2, ours=ours, bare=partial(bare, case, workers))
     kind = "random actions" if case.policy is Random else "the expert"
     return Row(
-        f"collect {case.domain}/{case.task}, {kind}, {case.episodes:,} episodes, {steps:,} steps, {workers} processes",
+        f"collect {case.domain}/{case.task}, {kind}, {case.episodes:,} episodes, {workers} processes",
         best["ours"],
         limit="bare simulator",
         limit_s=best["bare"],
-        note=f"{steps / best['ours']:,.0f} steps/s, recorded to zarr; <= 1.18 wanted",
+        note=f"{steps:,} steps, {steps / best['ours']:,.0f} steps/s, recorded to zarr",
+        limit_goal=case.goal,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Int64
 
@@ -10,18 +12,24 @@ from pipeline.digest import short_hash
 
 def episode_seed(seed: int, domain: str, task: str, index: int) -> int:
     """The environment seed of one episode, in [0, 2**31): every simulator accepts such a number."""
-    words = _sequence(seed, domain, task, index).generate_state(1, np.uint32)
+    words = np.random.SeedSequence(_entropy(seed, domain, task, index)).generate_state(1, np.uint32)
     return int(words[0] >> 1)
 
 
 def episode_rng(seed: int, domain: str, task: str, index: int) -> np.random.Generator:
     """The generator of a policy's draws in one episode; independent of the environment's seed."""
-    return np.random.default_rng(_sequence(seed, domain, task, index).spawn(1)[0])
+    child = np.random.SeedSequence(_entropy(seed, domain, task, index), spawn_key=(0,))  # as `spawn` makes it
+    return np.random.default_rng(child)
 
 
-def _sequence(seed: int, domain: str, task: str, index: int) -> np.random.SeedSequence:
-    name = int(short_hash(f"{domain}/{task}"), 16)
-    return np.random.SeedSequence([seed, name & 0xFFFFFFFF, name >> 32, index])
+def _entropy(seed: int, domain: str, task: str, index: int) -> list[int]:
+    name = _number_of(f"{domain}/{task}")
+    return [seed, name & 0xFFFFFFFF, name >> 32, index]
+
+
+@lru_cache
+def _number_of(name: str) -> int:
+    return int(short_hash(name), 16)
 
 
 def shuffled(count: int, seed: int) -> Int64[np.ndarray, " count"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -95,6 +96,10 @@ class EpisodeBuilder:
         self._discounts += [1.0] * len(actions)
         self._infos += infos
         self._terminated = self._truncated = False
+
+    def steps_from(self, first: int) -> Iterator[tuple[int, float, Observation]]:
+        """The number, reward and next observation of each step from `first` on."""
+        return zip(count(first), self._rewards[first:], self._observations[first + 1 :], strict=False)
 
     @property
     def has_ended(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from pipeline.wording import error_text
 
 IDLE_SECONDS = 0.01
 """How long slots rest when no episode may begin yet."""
+
+CHECKED = 64
+"""Steps that are checked for NaN at a time."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,24 @@ def play(
         decisions = [
             Decision(number, observation_copy(slot.observation), slot.start.rng) for number, slot in slots.items()
         ]
-        for decision, action in zip(decisions, policy.act(decisions), strict=True):
+        try:
+            actions = policy.act(decisions)
+        except Exception:
+            for slot in slots.values():
+                slot.check()  # it may have failed for what it was shown
+            raise
+        for decision, action in zip(decisions, actions, strict=True):
             slot = slots[decision.slot]
-            slot.outputs = telling.outputs(decision.slot) if telling else {}
-            if slot.take(policy, action) or len(slot.building) == limit:
+            if telling:
+                slot.outputs = telling.outputs(decision.slot)
+            if slot.take(policy, action) or slot.steps == limit:
                 del slots[decision.slot]
                 yield slot.end()
             elif slot.restarted:
                 policy.start(decision.slot, slot.environment)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Slot:
     """One environment with its episode in the making."""
 
@@ -123,6 +133,8 @@ class _Slot:
     watch: Watch | None
     pictures: list[Any] = field(default_factory=list)
     outputs: Mapping[str, np.float32] = field(default_factory=dict)
+    steps: int = 0
+    checked: int = 0
     gave_up: bool = False
     restarted: bool = False
 
@@ -139,27 +151,53 @@ class _Slot:
         """What the policy wants; says whether the episode is over."""
         if not isinstance(action, GaveUp):
             return self.step(_fitting(policy, action, self.spec))
-        if not len(self.building):
+        if not self.steps:
             self.step(_fitting(policy, action.idle, self.spec))
         self.gave_up = True
         return True
 
     def step(self, action: Shaped[np.ndarray, "..."]) -> bool:
         """Apply one action; says whether the episode is over."""
-        transition = step_environment(self.environment, action, self.start.seed, len(self.building))
-        self.observation, self.restarted = transition.observation, transition.restarts
-        if self.outputs:
-            transition = replace(transition, info=_joined_infos(transition.info, self.outputs))
-        self.building.add(action if transition.sent is None else np.array(transition.sent, self.spec.dtype), transition)
-        self.look()
+        try:
+            transition = self.environment.step(action)
+        except Exception as error:
+            self.check()
+            raise _with_step(error, self.start.seed, self.steps) from error
+        observation, self.restarted = transition.observation, transition.restarts
+        self.observation = observation
+        self.building.add_step(
+            action if transition.sent is None else np.array(transition.sent, self.spec.dtype),
+            observation,
+            transition.reward,
+            transition.terminated,
+            transition.truncated,
+            transition.discount,
+            transition.success,
+            _joined_infos(transition.info, self.outputs) if self.outputs else transition.info,
+        )
+        self.steps += 1
+        if self.steps - self.checked == CHECKED:
+            self.check()
+        if self.watch is not None:
+            self.look()
         return transition.terminated or transition.truncated
+
+    def check(self) -> None:
+        """Raises TaskFailed for the first of the steps since the last check that has NaN: one by one costs more."""
+        for step, reward, observation in self.building.steps_from(self.checked):
+            _check_numbers(reward, observation, self.start.seed, step)
+        self.checked = self.steps
 
     def look(self) -> None:
         if self.watch is not None:
             self.pictures.append(self.watch(self.environment))
 
     def end(self) -> Played:
-        episode = self.building.build("gave_up" if self.gave_up else "budget")
+        try:
+            episode = self.building.build("gave_up" if self.gave_up else "budget")
+        except Exception:
+            self.check()  # an episode holds no NaN, but does not know of which seed it is
+            raise
         return Played(self.start.index, episode, self.pictures, self.building.notes)
 
 
@@ -180,17 +218,24 @@ def step_environment(environment: Environment, action: Shaped[np.ndarray, "..."]
     """What follows an action. Raises TaskFailed with the seed and the step where the simulator fails or gives NaN."""
     try:
         transition = environment.step(action)
-    except PipelineError:
-        raise
-    except Exception as error:  # as in the reset
-        raise TaskFailed(
-            f"The simulator failed at step {step} of the episode with seed {seed}: {error_text(error)}"
-        ) from error
-    if not math.isfinite(transition.reward):
-        raise TaskFailed(f"The simulator gave the reward {transition.reward} at step {step} with seed {seed}.")
-    if _has_nan(transition.observation):
-        raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
+    except Exception as error:
+        raise _with_step(error, seed, step) from error
+    _check_numbers(transition.reward, transition.observation, seed, step)
     return transition
+
+
+def _with_step(error: Exception, seed: int, step: int) -> Exception:
+    """What to raise for an error of a simulator, which may be any; the message must say which episode to look at."""
+    if isinstance(error, PipelineError):
+        return error
+    return TaskFailed(f"The simulator failed at step {step} of the episode with seed {seed}: {error_text(error)}")
+
+
+def _check_numbers(reward: float, observation: Observation, seed: int, step: int) -> None:
+    if not math.isfinite(reward):
+        raise TaskFailed(f"The simulator gave the reward {reward} at step {step} with seed {seed}.")
+    if _has_nan(observation):
+        raise TaskFailed(f"The simulator gave NaN in the observation after step {step} with seed {seed}.")
 
 
 def _joined_infos(info: Mapping[str, Any], outputs: Mapping[str, np.float32]) -> dict[str, Any]:
@@ -202,6 +247,8 @@ def _joined_infos(info: Mapping[str, Any], outputs: Mapping[str, np.float32]) ->
 
 def _fitting(policy: Policy, action: Shaped[np.ndarray, "..."], spec: ArraySpec) -> Shaped[np.ndarray, "..."]:
     """A copy in the spec's dtype: a policy may use one buffer for all its actions."""
+    if type(action) is np.ndarray and action.dtype == spec.dtype and action.shape == spec.shape:  # nearly always
+        return action.copy()
     given = np.array(action)
     if given.shape != spec.shape:
         raise InvalidInput(
