@@ -18,6 +18,7 @@ from pipeline.envs.gym.observations import Observations
 from pipeline.envs.gym.pictures import draw
 from pipeline.envs.gym.resets import ResetCount, count_resets
 from pipeline.envs.gym.versions import environment_versions
+from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
 from pipeline.interfaces import ArraySpec, Observation, Player, Transition
@@ -130,9 +131,9 @@ class Gym:
 
     def step(self, action: Shaped[np.ndarray, "..."]) -> Transition:
         """Apply one action. Raises InvalidInput where what comes back is not what the space promises."""
-        if self._made is None or not self._running:
+        if self._made is None or self._learned is None or not self._running:
             raise RuntimeError("The episode is over, or none has begun: call reset first.")
-        observations, actions, _ = self._known
+        observations, actions, _ = self._learned
         resets = self._resets.count
         answer = self._made.env.step(actions.taken_apart(action))
         if not isinstance(answer, tuple) or len(answer) != 5:
@@ -162,7 +163,7 @@ class Gym:
             terminated=bool(terminated),
             truncated=bool(truncated),
             discount=0.0 if terminated else 1.0,
-            success=success_of(kept),
+            success=success_of(kept) if kept else UNKNOWN,
             info=kept,
         )
 
