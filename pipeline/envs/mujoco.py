@@ -71,9 +71,11 @@ class MuJoCo:
             with without_opengl(), warnings.catch_warnings():
                 import_extra("mujoco", "mujoco")
                 warnings.simplefilter("ignore", DeprecationWarning)  # v4 is meant: its widths are JAT's
-                return gymnasium.make(self._id, max_episode_steps=self._limit)
+                env = gymnasium.make(self._id, max_episode_steps=self._limit)
         except DependencyNotInstalled as error:
             raise not_installed("mujoco", "mujoco") from error
+        _look_once_at_health(env.unwrapped)
+        return env
 
     @property
     def action_spec(self) -> ArraySpec:
@@ -133,3 +135,29 @@ class MuJoCo:
             self._painter.close()
             self._painter = None
         self._running = False
+
+
+def _look_once_at_health(simulator: Any) -> None:
+    """Robots that can fall compute whether they stand twice a step, for the reward and for the end: once will do."""
+    kind: Any = type(simulator)
+    if not isinstance(getattr(kind, "is_healthy", None), property):
+        return
+
+    class Once(kind):  # type: ignore[misc]  # it is known only now
+        _stands: bool | None = None
+
+        def do_simulation(self, *arguments: Any) -> None:
+            self._stands = None
+            super().do_simulation(*arguments)
+
+        def set_state(self, *arguments: Any) -> None:
+            self._stands = None
+            super().set_state(*arguments)
+
+        @property
+        def is_healthy(self) -> bool:
+            if self._stands is None:
+                self._stands = super().is_healthy
+            return self._stands
+
+    simulator.__class__ = Once

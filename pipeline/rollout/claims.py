@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 AHEAD = 256
 """Episodes that may be finished before the one that is packed next: the others wait on disk."""
 
-TOGETHER = 64
+TOGETHER = 256
 """Episodes that a worker may claim, and spill, at a time, ..."""
 
-TOGETHER_SECONDS = 0.1
+TOGETHER_SECONDS = 0.25
 """... as long as they take no more time than this: so much of its work may be lost where a worker is killed."""
 
 AnyStart = TypeVar("AnyStart")
@@ -57,7 +57,7 @@ class Claims:
         """The next episodes, at most so many; none while all that are left are too far ahead. None: all are claimed."""
         with self._next.get_lock():
             first: int = self._next.value
-            last = min(first + many, self._packed.value + AHEAD)
+            last = min(first + many, self._packed.value + max(AHEAD, 2 * self._workers * many))
             if self._end is not None:
                 if first >= self._end:
                     return None

@@ -33,7 +33,7 @@ class Finished:
 class Held:
     """Finished episodes on their way to the spill folder. What is not spilled yet is lost in a kill.
 
-    They are let go when they are many or large, or when a tenth of a second has passed since it was done last: a long
+    They are let go when they are many or large, or when a quarter of a second has passed since it was done last: a long
     episode is never held.
 
     Args:

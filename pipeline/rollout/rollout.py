@@ -160,9 +160,12 @@ class _Slot:
         """Apply one action; says whether the episode is over."""
         try:
             transition = self.environment.step(action)
-        except Exception as error:
+        except PipelineError:
             self.check()
-            raise _with_step(error, self.start.seed, self.steps) from error
+            raise
+        except Exception as error:
+            self.check()  # it may have failed for NaN that it gave before
+            raise _failed_at(error, self.start.seed, self.steps) from error
         observation, self.restarted = transition.observation, transition.restarts
         self.observation = observation
         self.building.add_step(
@@ -218,16 +221,16 @@ def step_environment(environment: Environment, action: Shaped[np.ndarray, "..."]
     """What follows an action. Raises TaskFailed with the seed and the step where the simulator fails or gives NaN."""
     try:
         transition = environment.step(action)
+    except PipelineError:
+        raise
     except Exception as error:
-        raise _with_step(error, seed, step) from error
+        raise _failed_at(error, seed, step) from error
     _check_numbers(transition.reward, transition.observation, seed, step)
     return transition
 
 
-def _with_step(error: Exception, seed: int, step: int) -> Exception:
-    """What to raise for an error of a simulator, which may be any; the message must say which episode to look at."""
-    if isinstance(error, PipelineError):
-        return error
+def _failed_at(error: Exception, seed: int, step: int) -> TaskFailed:
+    """A simulator may raise anything; the message must say which episode to look at."""
     return TaskFailed(f"The simulator failed at step {step} of the episode with seed {seed}: {error_text(error)}")
 
 

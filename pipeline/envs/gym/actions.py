@@ -39,16 +39,16 @@ class FlatActions:
             raise InvalidInput(f"The action space {space} is empty: there is nothing to do.")
         self.spec = self._joined_spec() if self._joined else self._parts[0].spec
         self.layout = [part.facts() for part in self._parts]
-        if discrete := isinstance(space, spaces.Discrete):
-            self._first, self._last = int(self.spec.low), int(self.spec.high)
-        self._discrete = discrete
+        self._discrete: tuple[int, int] | None = None  # its first and last action
+        if isinstance(space, spaces.Discrete):
+            self._discrete = int(space.start), int(space.start + space.n) - 1
 
     def taken_apart(self, action: Shaped[np.ndarray, "..."]) -> Any:
         """The action as the environment's space has it. Raises InvalidInput for whole numbers beyond their bounds.
 
         Real numbers beyond their bounds are handed on: environments clip, scale or refuse them, each in its own way.
         """
-        if self._discrete and self._first <= (number := action.item()) <= self._last:  # the usual way, in no time
+        if self._discrete and self._discrete[0] <= (number := action.item()) <= self._discrete[1]:  # nearly always
             return self.spec.dtype.type(number)
         if self.spec.dtype.kind in "iub" and ((action < self.spec.low) | (action > self.spec.high)).any():
             raise InvalidInput(

@@ -8,7 +8,8 @@ import pytest
 from pipeline.envs.toy import Toy
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision
-from pipeline.policies.random import Random
+from pipeline.policies.mixed import Mixed
+from pipeline.policies.random import Random, uniform_action
 from tests.contracts.policy import PolicyContract
 
 
@@ -70,3 +71,44 @@ def test_bounds_whose_distance_is_no_number_are_refused():
 def test_acting_before_the_start_is_an_error():
     with pytest.raises(RuntimeError, match="start"):
         Random().act([Decision(0, np.zeros(1), np.random.default_rng(0))])
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+)
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_actions_that_are_drawn_ahead_are_those_drawn_one_by_one(dtype: str, shape: tuple[int, ...]):
+    high = np.ones(shape, dtype) if dtype == "bool" else np.full(shape, 100).astype(dtype)
+    spec = ArraySpec(shape, np.dtype(dtype), np.zeros(shape, dtype), high)
+    policy, rng, other = Random(), np.random.default_rng(3), np.random.default_rng(3)
+    policy.start(0, Bounded(spec))
+    for _ in range(70):
+        (ahead,) = policy.act([Decision(0, np.zeros(1), rng)])
+        alone = uniform_action(spec, other)
+        assert (ahead.dtype, ahead.shape) == (alone.dtype, alone.shape) == (spec.dtype, shape)
+        assert np.array_equal(ahead, alone)
+
+
+def test_a_new_generator_begins_anew_and_a_restart_does_not():
+    policy = Random()
+    seen = []
+    for restarts in (False, True):
+        rng = np.random.default_rng(3)
+        policy.start(0, Toy("corner"))
+        for _ in range(9):
+            if restarts:
+                policy.start(0, Toy("corner"))
+            seen += policy.act([Decision(0, np.zeros(1), rng)])
+    assert np.array_equal(seen[:9], seen[9:])
+
+
+def test_a_mixture_draws_in_turns():
+    drawn = Mixed(Random(), 0.5)
+    drawn.start(0, Toy("corner"))
+    rng, other = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(40):
+        (action,) = drawn.act([Decision(0, np.zeros(1), rng)])
+        alone = uniform_action(Toy("corner").action_spec, other)
+        if other.random() < 0.5:
+            alone = uniform_action(Toy("corner").action_spec, other)
+        assert np.array_equal(action, alone)
