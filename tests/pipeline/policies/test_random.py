@@ -73,9 +73,7 @@ def test_acting_before_the_start_is_an_error():
         Random().act([Decision(0, np.zeros(1), np.random.default_rng(0))])
 
 
-@pytest.mark.parametrize(
-    "dtype", ["bool", "int8", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
-)
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int32", "uint32", "int64", "uint64", "float32"])
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_actions_that_are_drawn_ahead_are_those_drawn_one_by_one(dtype: str, shape: tuple[int, ...]):
     high = np.ones(shape, dtype) if dtype == "bool" else np.full(shape, 100).astype(dtype)
