@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,26 +168,25 @@ def bare(case: Case, workers: int) -> None:
         list(pool.map(partial(case.bare, case.task), chunks))
 
 
-def recorded(case: Case, workers: int) -> int:
-    """The collect stage into an empty workspace; returns the steps."""
+def recorded(case: Case, workers: int, root: Path) -> int:
+    """The collect stage into a new workspace below `root`; returns the steps."""
     domain = Domain(case.domain, None, case.episodes, case.environment, [case.task], Regent(256, 100, 100, 100_000))
-    with tempfile.TemporaryDirectory() as root:
-        made = collect.run(
-            domain=domain,
-            task=case.task,
-            policy=case.policy,
-            randomness=0.0,
-            outputs=False,
-            workspace=Workspace(root),
-            dataset="benchmark-v1",
-            episodes=case.episodes,
-            states=None,
-            frames=None,
-            render=False,
-            seed=0,
-            workers=workers,
-            force=False,
-        )
+    made = collect.run(
+        domain=domain,
+        task=case.task,
+        policy=case.policy,
+        randomness=0.0,
+        outputs=False,
+        workspace=Workspace(tempfile.mkdtemp(dir=root)),
+        dataset="benchmark-v1",
+        episodes=case.episodes,
+        states=None,
+        frames=None,
+        render=False,
+        seed=0,
+        workers=workers,
+        force=False,
+    )
     return int(made.manifest.counts["states"])
 
 
@@ -205,9 +205,10 @@ def _row(case: Case, workers: int) -> Row:
 
     def ours() -> None:
         nonlocal steps
-        steps = recorded(case, workers)
+        steps = recorded(case, workers, Path(root))
 
-    best = best_of(2, ours=ours, bare=partial(bare, case, workers))
+    with tempfile.TemporaryDirectory() as root:  # emptied when the time has been taken
+        best = best_of(2, ours=ours, bare=partial(bare, case, workers))
     kind = "random actions" if case.policy is Random else "the expert"
     return Row(
         f"collect {case.domain}/{case.task}, {kind}, {case.episodes:,} episodes, {workers} processes",

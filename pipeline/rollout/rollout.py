@@ -84,17 +84,18 @@ def play(
     telling = policy if isinstance(policy, Telling) else None
     more = True
     while True:
-        for number, environment in enumerate(environments):
-            if more and number not in slots:
-                try:
-                    start = next(starts)
-                except StopIteration:
-                    more = False
-                    break
-                if start is None:
-                    break
-                slots[number] = _Slot.begin(environment, start, watch)
-                policy.start(number, environment)
+        for number in range(len(environments)) if more and len(slots) < len(environments) else ():
+            if number in slots:
+                continue
+            try:
+                start = next(starts)
+            except StopIteration:
+                more = False
+                break
+            if start is None:
+                break
+            slots[number] = _Slot.begin(environments[number], start, watch)
+            policy.start(number, environments[number])
         if not slots:
             if not more:
                 return
@@ -187,8 +188,9 @@ class _Slot:
 
     def check(self) -> None:
         """Raises TaskFailed for the first of the steps since the last check that has NaN: one by one costs more."""
-        for step, reward, observation in self.building.steps_from(self.checked):
-            _check_numbers(reward, observation, self.start.seed, step)
+        with np.errstate(over="ignore"):  # once for all of them: it takes as long as ten checks
+            for step, reward, observation in self.building.steps_from(self.checked):
+                _check_numbers(reward, observation, self.start.seed, step)
         self.checked = self.steps
 
     def look(self) -> None:
@@ -212,7 +214,9 @@ def reset_environment(environment: Environment, seed: int) -> Observation:
         raise
     except Exception as error:  # a simulator may raise anything; the message must say which episode to look at
         raise TaskFailed(f"The simulator failed in the reset with seed {seed}: {error_text(error)}") from error
-    if _has_nan(observation):
+    with np.errstate(over="ignore"):
+        has_nan = _has_nan(observation)
+    if has_nan:
         raise TaskFailed(f"The simulator gave NaN in the observation of the reset with seed {seed}.")
     return observation
 
@@ -225,7 +229,8 @@ def step_environment(environment: Environment, action: Shaped[np.ndarray, "..."]
         raise
     except Exception as error:
         raise _failed_at(error, seed, step) from error
-    _check_numbers(transition.reward, transition.observation, seed, step)
+    with np.errstate(over="ignore"):
+        _check_numbers(transition.reward, transition.observation, seed, step)
     return transition
 
 
@@ -235,6 +240,7 @@ def _failed_at(error: Exception, seed: int, step: int) -> TaskFailed:
 
 
 def _check_numbers(reward: float, observation: Observation, seed: int, step: int) -> None:
+    """As `_has_nan`."""
     if not math.isfinite(reward):
         raise TaskFailed(f"The simulator gave the reward {reward} at step {step} with seed {seed}.")
     if _has_nan(observation):
@@ -267,11 +273,11 @@ def _fitting(policy: Policy, action: Shaped[np.ndarray, "..."], spec: ArraySpec)
 
 
 def _has_nan(observation: Observation) -> bool:
+    """Squares may become infinite, so NumPy's warning of that is to be turned off."""
     if isinstance(observation, Mapping):
         return any(_has_nan(value) for value in observation.values())
     array = np.asarray(observation)
     if array.dtype.kind != "f":
         return False
     flat = array.ravel()
-    with np.errstate(over="ignore"):  # a sum of squares is NaN only where a number is; faster than isnan of each
-        return bool(np.isnan(flat.dot(flat)))
+    return bool(np.isnan(flat.dot(flat)))  # a sum of squares is NaN only where a number is; faster than isnan of each
