@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,8 +21,9 @@ def require_shows(picture: EncodedPicture, pixels: np.ndarray) -> None:
     assert picture.digest == pixel_digest(pixels)
 
 
-@pytest.mark.parametrize("environment", [Atari("spaceinvaders"), Toy("corner")], ids=["redraws", "draws"])
-def test_a_picture_is_what_the_environment_renders(environment: Environment):
+@pytest.mark.parametrize("make", [partial(Atari, "spaceinvaders"), partial(Toy, "corner")], ids=["redraws", "draws"])
+def test_a_picture_is_what_the_environment_renders(make: Callable[[], Environment]):
+    environment = make()
     encode, high = PictureEncoder(), int(np.asarray(environment.action_spec.high))
     for seed in range(2):
         environment.reset(seed)
