@@ -20,9 +20,6 @@ from pipeline.regent.retrieve import PooledSearch, check_candidates, retrieval_w
 
 MISSIONS = "missions.json"
 
-QUERY_BLOCK = 16_384
-"""Queries searched at once; changes neither order nor content."""
-
 FACTS = StageFacts()
 
 
@@ -53,8 +50,8 @@ def _search(chain: Chain, candidates: Int[np.ndarray, "queries"], draft: Draft) 
     if writer.done < plan.queries:
         search = PooledSearch(chain, search_device(chain.recipe.retrieval.device))
         with progress("retrieval", chain.label, "states", plan.queries, writer.done) as advance:
-            for start in range(writer.done, plan.queries, QUERY_BLOCK):
-                stop = min(start + QUERY_BLOCK, plan.queries)
+            for start in range(writer.done, plan.queries, search.block_size):
+                stop = min(start + search.block_size, plan.queries)
                 writer.append(search.block(start, stop))
                 advance(stop - start)
     short = int((candidates < neighbours).sum())

@@ -19,11 +19,27 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+_helping = threading.local()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Inside the block, matrix products run on the calling thread alone. Waits while another thread is inside."""
+    if getattr(_helping, "now", False):
+        yield
+        return
     with _BLAS_LOCK, _blas_controller().limit(limits=1, user_api="blas"):
         yield
+
+
+@contextmanager
+def helping() -> Iterator[None]:
+    """In a thread that works for one that is inside `one_blas_thread`: enters it at once."""
+    _helping.now = True
+    try:
+        yield
+    finally:
+        _helping.now = False
 
 
 @functools.cache

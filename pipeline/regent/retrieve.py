@@ -14,9 +14,13 @@ from pipeline.regent.chain import Chain
 from pipeline.regent.observed import flattening_note
 from pipeline.regent.pools import Pool
 from pipeline.search.index import ExactIndex
+from pipeline.search.pooled import LARGE, PooledIndex, PoolQueries
 
-LARGE = 4_096
-"""States of a pool from which on a GPU is worth its transfers."""
+QUERY_BLOCK = 16_384
+"""Queries searched at once; changes neither order nor content."""
+POOLED_BLOCK = 1 << 24
+"""Numbers in the vectors of the queries searched at once where there are many pools: the more ask a pool together, the
+less of the time goes into asking."""
 NVIDIA = Path("/dev/nvidiactl")
 
 
@@ -37,27 +41,32 @@ class PooledSearch:
     def __init__(self, chain: Chain, device: str) -> None:
         self._chain, self._plan, self._device = chain, chain.plan, device
         self._pooled = chain.vectors(chain.plan.pooled)
-        self._indexes: dict[int, ExactIndex] = {}
+        self._indexes = PooledIndex(np.array([len(pool.states) for pool in chain.plan.pools]), self._index)
+
+    @property
+    def block_size(self) -> int:
+        """How many queries a block should have."""
+        return max(QUERY_BLOCK, POOLED_BLOCK // self._pooled.shape[1]) if self._plan.by_mission else QUERY_BLOCK
 
     def block(self, start: int, stop: int) -> Int32[np.ndarray, "queries k"]:
         """The flat states that the queries [start, stop) retrieve, nearest first."""
-        plan, neighbours = self._plan, self._chain.recipe.neighbours
+        plan, ends = self._plan, self._chain.dataset.state_ends
         queries = self._chain.vectors(plan.states[start:stop])
-        found = np.empty((stop - start, neighbours), np.int32)
-        for number, which in plan.by_pool(start, stop):
-            excluded = plan.excluded(self._chain.dataset.state_ends, which)
-            rows = self._index(number).search(queries[which - start], neighbours, excluded).rows
-            found[which - start] = plan.pools[number].states[rows]
+        asked = [
+            PoolQueries(number, which - start, plan.excluded(ends, which))
+            for number, which in plan.by_pool(start, stop)
+        ]
+        found = self._indexes.search(queries, self._chain.recipe.neighbours, asked)
+        for each in asked:
+            found[each.which] = plan.pools[each.pool].states[found[each.which]]
         return found
 
-    def _index(self, number: int) -> ExactIndex:
-        if number not in self._indexes:
-            pool = self._plan.pools[number].states
-            whole = len(self._plan.pools) == 1  # then a selection would only be a copy
-            keys = self._pooled if whole else self._pooled[np.searchsorted(self._plan.pooled, pool)]
-            device = self._device if len(keys) >= LARGE else "cpu"
-            self._indexes[number] = ExactIndex(keys, self._chain.recipe.retrieval.metric, device=device)
-        return self._indexes[number]
+    def _index(self, number: int, threads: int) -> ExactIndex:
+        pool = self._plan.pools[number].states
+        whole = len(self._plan.pools) == 1  # then a selection would only be a copy
+        keys = self._pooled if whole else self._pooled[np.searchsorted(self._plan.pooled, pool)]
+        device = self._device if len(keys) >= LARGE else "cpu"
+        return ExactIndex(keys, self._chain.recipe.retrieval.metric, threads, device)
 
 
 def check_candidates(chain: Chain, candidates: Int[np.ndarray, "queries"]) -> None:

@@ -31,7 +31,7 @@ LONGEST = 4096  # keys of a list that measuring one by one pays for, at most
 
 
 NARROWEST = 64  # dimensions of vectors, from which on bytes pay
-FEWEST = 1024  # vectors of a pool, likewise
+FEWEST = 4096  # vectors of a pool, likewise: fewer queries than repay packing ask smaller ones
 SHARE = 16  # vectors for each neighbour wanted, likewise
 TAME = 2.0**50  # of a scale up to this or down to its inverse, float32 differences neither overflow nor vanish
 WIDEST = 1 << 15  # dimensions whose products of bytes are added without overflow

@@ -204,7 +204,7 @@ def _shortlists(task: SearchTask, side: Scored, capacity: int) -> Shortlists:
     m, k = task.rows.shape
     full = panels.tile_keys
     # Keys are stored before they are counted, hence the room for one more than can be counted.
-    lows = np.empty((m, capacity + full + 1), dtype=np.float32)
+    lows = np.empty((m, capacity + panels.tiles[0].shape[1] + 1), dtype=np.float32)
     listed = np.empty(lows.shape, dtype=np.int32)
     counts = np.where(side.far, -1, 0)
     limits = np.full(m, UNLIMITED, dtype=np.float32)

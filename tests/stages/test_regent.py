@@ -11,9 +11,10 @@ import zarr
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import DamagedArtifact, DigestMismatch, InvalidInput
+from pipeline.regent import retrieve
 from pipeline.regent.chain import bins_name
 from pipeline.storage.choice import open_arrays
-from stages import catalog, distances, retrieval, verify
+from stages import catalog, distances, verify
 from tests.conftest import collected, derived
 from tests.damage import flip_bit
 
@@ -208,7 +209,7 @@ def test_a_rebuild_that_differs_is_an_error_and_changes_nothing(made, monkeypatc
 def test_block_size_changes_nothing(made, monkeypatch):
     toy, workspace = made
     first = derived(toy, workspace)
-    monkeypatch.setattr(retrieval, "QUERY_BLOCK", 7)
+    monkeypatch.setattr(retrieve, "QUERY_BLOCK", 7)
     monkeypatch.setattr(distances, "BLOCK", 7)
     derived(toy, workspace, force=True)  # raises DigestMismatch when the content differs
     assert {kind: a.manifest.digest for kind, a in derived(toy, workspace).items()} == {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from pipeline.machine.threads import available_cores, one_blas_thread
+from pipeline.machine.threads import available_cores, helping, one_blas_thread
 
 
 def blas_threads() -> set[int]:
@@ -51,3 +52,12 @@ def test_a_second_caller_waits_until_the_first_is_out():
         assert not entered.wait(0.1)
     thread.join(timeout=10)
     assert entered.is_set()
+
+
+def test_a_helper_of_the_one_inside_does_not_wait():
+    def helper() -> set[int]:
+        with helping(), one_blas_thread():
+            return blas_threads()
+
+    with one_blas_thread(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(helper).result(10) == {1}
