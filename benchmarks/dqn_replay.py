@@ -43,10 +43,10 @@ Log = dict[str, np.ndarray]
 
 
 def measure(repeats: int = 3, full: bool = True, quick: bool = False) -> list[Row]:
-    """Rows of both mixes and of a checkpoint of the real size; quick: of one mix with a quarter of its frames."""
+    """Rows of both mixes and of a checkpoint of the real size; quick: of a quarter of one game's frames."""
     keep_freed_memory()  # as run.py does
-    rows, frames = [], FRAMES // (4 if quick else 1)
-    for name, mix in list(MIXES.items())[: 1 if quick else None]:
+    rows, frames, repeats = [], FRAMES // (4 if quick else 1), 2 if quick else repeats
+    for name, mix in list(MIXES.items())[-1 if quick else 0 :]:
         with tempfile.TemporaryDirectory() as folder:
             log = tiled(log_of(mix), frames)
             files = write_checkpoint(Path(folder) / "bucket", log, lambda path: gzip.GzipFile(path, "wb", 6))
@@ -62,6 +62,7 @@ def compare(name: str, folder: Path, files: dict[str, Path], repeats: int) -> li
     costs = in_turns(
         repeats,
         folder,
+        frames.nbytes,
         zlib_ng=lambda place: decode("zlib_ng.gzip_ng", files["observation"]),
         isal=lambda place: decode("isal.igzip", files["observation"]),
         ours_zarr=lambda place: ingest(folder, place, "zarr"),
@@ -83,7 +84,7 @@ def compare(name: str, folder: Path, files: dict[str, Path], repeats: int) -> li
         alone = costs[f"bare_{storage}"]
         note = f"processor seconds: ours {ours.cpu:.2f}, limit {alone.cpu:.2f}"
         rows.append(Row(f"{work}, {storage}", ours.wall, "", None, ONLY, alone.wall, note, limit_goal=GOALS[storage]))
-    upstream = in_turns(1, folder, upstream=lambda place: read_as_upstream(files, place))["upstream"]
+    upstream = in_turns(1, folder, frames.nbytes, upstream=lambda place: read_as_upstream(files, place))["upstream"]
     peer = "stdlib gzip, whole array, HDF5 with gzip by episode"
     for storage in ("zarr", "bin"):
         ours = costs[f"ours_{storage}"]
@@ -98,11 +99,11 @@ class Cost(NamedTuple):
     cpu: float
 
 
-def in_turns(repeats: int, folder: Path, **functions: Callable[[Path], Any]) -> dict[str, Cost]:
+def in_turns(repeats: int, folder: Path, size: int, **functions: Callable[[Path], Any]) -> dict[str, Cost]:
     """As `measure.best_of`, each in a new folder, with two habits of virtual machines and of ext4 kept out.
 
-    A file of the frames' size is written and removed before each: virtual machines give unused memory back to their
-    host and are slow in getting it again, which would hit whatever writes much after something that wrote little.
+    A file of `size` bytes is written and removed before each: virtual machines give unused memory back to their host
+    and are slow in getting it again, which would hit whatever writes much after something that wrote little.
     Small files stay until the end: for minutes, ext4 looks at all that were removed for every file that is made.
     """
     best = dict.fromkeys(functions, Cost(float("inf"), float("inf")))
@@ -110,7 +111,7 @@ def in_turns(repeats: int, folder: Path, **functions: Callable[[Path], Any]) -> 
         for name, function in functions.items():
             place = Path(tempfile.mkdtemp(dir=folder))
             with (place / "memory").open("wb") as file:
-                for _ in range(FRAMES * 84 * 84 // len(BLOCK)):
+                for _ in range(size // len(BLOCK)):
                     file.write(BLOCK)
             (place / "memory").unlink()
             began, worked = time.perf_counter(), time.process_time()
