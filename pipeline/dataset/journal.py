@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.digest import digest_content
+from pipeline.digest import SMALL_BYTES, digest_content
 from pipeline.episode import Episode
 
 JOURNAL = "journal.bin"
@@ -38,14 +38,16 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        self._end = os.fstat(self._file).st_size
+        there = os.fstat(self._file)
+        self._end, self._inode = there.st_size, there.st_ino
         self.last: tuple[int, Episode, bytes] | None = None
 
     def append(self, number: int, episode: Episode) -> bytes:
         """Keep a finished episode and return its digest. Raises OSError where the disk is full or the like."""
         content = episode.content()
+        if (size := sum(map(len, content))) < SMALL_BYTES:
+            content = [b"".join(content)]
         digest = digest_content(content)
-        size = sum(map(len, content))
         _write(self._file, [HEAD.pack(MARK, size, number, digest), *content], self._end)
         self._end += HEAD.size + size
         self.last = number, episode, digest
@@ -59,7 +61,7 @@ class Journal:
     def is_in_place(self) -> bool:
         """Whether the file is still at its path; another process that takes the work over moves it away."""
         try:
-            return os.stat(self._path).st_ino == os.fstat(self._file).st_ino  # noqa: PTH116  # a Path takes as long again
+            return os.stat(self._path).st_ino == self._inode  # noqa: PTH116  # a Path takes as long again
         except OSError:
             return False
 

@@ -73,6 +73,7 @@ class RecordVectorEpisodes(VectorWrapper):
         self._taken = [0] * env.num_envs  # how many of these rows each recording has, or needs not
         self._has_texts = _has_texts(env.single_observation_space)
         self._shape = (env.num_envs, *layout.shape) if isinstance(layout, OneArray) else None
+        self._count, self._space = env.num_envs, env.action_space  # each a walk through all wrappers
         self._none = bytes(env.num_envs)  # flags of a step after which no episode ends
         self._is_calm = False  # no environment is between two episodes
         self._guarded = [(recording,) for recording in self._recordings]
@@ -100,7 +101,7 @@ class RecordVectorEpisodes(VectorWrapper):
         # `attempt` and `asked` once more, written out: their calls would be a tenth of what a step takes
         applied, resets = None, [counter.count for _, counter in self._resets]
         try:
-            applied = self._actions.batch(self.action_space, actions, self.num_envs)
+            applied = self._actions.batch(self._space, actions, self._count)
         except Exception as error:
             self._lose_all(error)
         try:
@@ -148,7 +149,7 @@ class RecordVectorEpisodes(VectorWrapper):
             and observations.shape == self._shape
             and type(rewards) is np.ndarray
             and rewards.dtype in PLAIN_REWARDS
-            and rewards.shape == (self.num_envs,)
+            and rewards.shape == (self._count,)
             and self._says_none(terminations)
             and self._says_none(truncations)
         )
@@ -244,8 +245,8 @@ class RecordVectorEpisodes(VectorWrapper):
 
     def _column(self, column: Any) -> Shaped[np.ndarray, "envs"]:
         """Rewards, or flags, of all environments. Raises InvalidInput where they are not as many."""
-        each = in_shape(np.asarray(column), (self.num_envs,))
-        if each.shape[:1] != (self.num_envs,):
+        each = in_shape(np.asarray(column), (self._count,))
+        if each.shape[:1] != (self._count,):
             raise InvalidInput(f"A step should give {self.num_envs} rewards and flags; it gave an array {each.shape}.")
         return each
 
