@@ -55,6 +55,7 @@ def _take_journal(writer: DatasetWriter, path: Path) -> bool:
     left = [(number, episode) for number, episode in read_journal(path) if number >= writer.count]
     torn = any(number != place for place, (number, _) in enumerate(left, writer.count))
     if torn:
+        path.with_suffix(".tmp").unlink(missing_ok=True)  # of a recovery that was killed in here
         rewritten = Journal(path.with_suffix(".tmp"))
         for place, (_, episode) in enumerate(left, writer.count):
             rewritten.append(place, episode)

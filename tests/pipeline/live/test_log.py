@@ -16,12 +16,15 @@ import pytest
 from pipeline.artifacts.checks import damaged_files
 from pipeline.artifacts.claim import DRAFT
 from pipeline.dataset.checks import wrong_episodes
-from pipeline.dataset.journal import JOURNAL, read_journal
+from pipeline.dataset.journal import JOURNAL, Journal, read_journal
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
+from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
 from pipeline.errors import ArtifactNotFound, IdentityMismatch, InUse, InvalidEpisode, InvalidInput
 from pipeline.live.log import EpisodeLog
+from pipeline.live.recovery import take_finished
+from pipeline.storage.choice import storage_named
 from stages import catalog, verify
 from tests.conftest import collected, made_episode
 from tests.pipeline.live import child
@@ -246,6 +249,18 @@ def test_what_a_power_cut_tears_is_named_and_the_rest_moves_up(tmp_path):
     opened(tmp_path).close()
     assert numbers(tmp_path) == [number for number in range(have) if number != lost]
     assert [line.split(";")[0] for line in stored(tmp_path).manifest.warnings] == ["Episodes were lost to a power cut"]
+
+
+def test_a_recovery_from_a_power_cut_that_is_killed_itself_is_made_again(tmp_path):
+    writer = DatasetWriter(tmp_path / "draft", tmp_path / "final", storage_named("bin"))
+    path = writer.spill / JOURNAL
+    for half_done in (path.with_suffix(".tmp"), path):
+        journal = Journal(half_done)
+        for number in (1, 2, 3):  # 0 is torn
+            journal.append(number, numbered(number))
+        journal.close()
+    assert take_finished(writer)
+    assert [(n, episode.seed) for n, episode in read_journal(path)] == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_threads_share_a_log(tmp_path):
