@@ -37,11 +37,6 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     write_spilled(path, {**bundle.arrays, CHECK: check})
 
 
-def load_episode(path: Path) -> Episode:
-    """The first of some spilled episodes; checked as in `load_bundle`."""
-    return load_bundle(path).between(0, 1).episodes()[0]
-
-
 def load_bundle(path: Path) -> Bundle:
     """Spilled episodes; checked against the digest that was taken when they were written."""
     try:

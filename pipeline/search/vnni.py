@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt8
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 
 from pipeline.machine.compiled import compiled, intrinsic
 
@@ -30,8 +31,12 @@ _INTS, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(_F32, LANES)
 
 @functools.cache
 def has_vnni() -> bool:
-    """Whether this processor has the instruction."""
-    return bool(binding.get_host_cpu_features().get("avx512vnni", False))
+    """Whether numba compiles for a processor with the instruction.
+
+    A user may forbid what the processor has (NUMBA_CPU_NAME, NUMBA_ENABLE_AVX); to emit it then ends the process.
+    """
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+avx512vnni" in features.split(",")
 
 
 def _at(builder: Any, base: Any, offset: Any, kind: Any) -> Any:

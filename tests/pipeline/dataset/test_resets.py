@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.dataset.parts import pack, unpack
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.spill import load_episode, save_episode, spill_path
+from pipeline.dataset.spill import load_bundle, save_episode, spill_path
 from pipeline.dataset.summary import step_bytes
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
@@ -53,7 +53,8 @@ def test_episodes_come_back_from_both_storages_in_any_order(tmp_path, rng, stora
 def test_a_spilled_episode_comes_back_as_it_was(tmp_path, rng):
     for number, episode in enumerate(telling(rng)):
         save_episode(spill_path(tmp_path, number), episode)
-        assert_equal(load_episode(spill_path(tmp_path, number)), episode)
+        (found,) = load_bundle(spill_path(tmp_path, number)).episodes()
+        assert_equal(found, episode)
 
 
 def test_an_episode_without_any_adds_no_array_to_a_part(rng):

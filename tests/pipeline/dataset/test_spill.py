@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.dataset.amount import Amount
 from pipeline.dataset.bundle import bundles_of
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.spill import intact, load_episode, save_bundle, save_episode, spill_path, spilled_episodes
+from pipeline.dataset.spill import intact, load_bundle, save_bundle, save_episode, spill_path, spilled_episodes
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
 from pipeline.errors import DamagedArtifact
@@ -39,7 +39,7 @@ def test_a_torn_spill_is_removed_and_a_changed_one_is_never_used(tmp_path, rng):
     arrays["steps/reward"] = arrays["steps/reward"] + np.eye(1, 6)[0]
     save_file(arrays, path)
     with pytest.raises(DamagedArtifact, match="does not match its digest"):
-        load_episode(path)
+        load_bundle(path)
 
 
 def _saved(path, episode):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.dataset.spill import load_episode, save_episode
+from pipeline.dataset.spill import load_bundle, save_episode
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.interfaces import Transition
 from pipeline.machine.files import is_plain_file, read_json, write_file, write_spilled
@@ -40,9 +40,8 @@ def test_an_episode_of_transposed_observations_is_kept(tmp_path):
         building.add(np.zeros(1), Transition(np.arange(16.0).reshape(2, 8).T + step, 1.0))
     episode = building.build()
     save_episode(tmp_path / "0.safetensors", episode)
-    np.testing.assert_array_equal(
-        load_episode(tmp_path / "0.safetensors").steps["observation"], episode.steps["observation"]
-    )
+    (found,) = load_bundle(tmp_path / "0.safetensors").episodes()
+    np.testing.assert_array_equal(found.steps["observation"], episode.steps["observation"])
 
 
 def test_what_is_no_file_is_refused_before_it_is_read(tmp_path):
