@@ -24,7 +24,9 @@ _helping = threading.local()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Inside the block, matrix products run on the calling thread alone. Waits while another thread is inside."""
+    """Inside the block, matrix products run on the calling thread alone. Waits while another thread is inside,
+    but for a thread that is `helping` it.
+    """
     if getattr(_helping, "now", False):
         yield
         return

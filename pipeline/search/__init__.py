@@ -1,7 +1,7 @@
 """Exact nearest-neighbour search: fast products with proven error bounds leave few keys, float64 orders them.
 
-`index` is the door. `vectors` and `metric` check what it is given; `pool` keeps each different vector once. Then a
-query takes the first of these ways that proves its answer:
+`index` is the door, `pooled` that of many pools. `vectors` and `metric` check what is given; `pool` keeps each
+different vector once. Then a query takes the first of these ways that proves its answer:
 
 1. `bytewise`, where the processor has the instruction: integer products (`vnni`) of vectors rounded to bytes (`bytes`)
    fill lists, which float32 differences shorten (`lists`).

@@ -29,7 +29,6 @@ FIRST = 2  # panels before limits are guessed; they are again whenever twice as 
 SPREAD = 3  # standard deviations by which a guess is too high
 LONGEST = 4096  # keys of a list that measuring one by one pays for, at most
 
-
 NARROWEST = 64  # dimensions of vectors, from which on bytes pay
 FEWEST = 4096  # vectors of a pool, likewise: fewer queries than repay packing ask smaller ones
 SHARE = 16  # vectors for each neighbour wanted, likewise

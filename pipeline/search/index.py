@@ -57,7 +57,7 @@ class ExactIndex:
     Equal distances or similarities go to the smaller row. Equal keys are searched once. Candidates come from a float32
     matrix product with a proven error bound; where the bound leaves too many, a product about the centre of a crowd of
     vectors does (pipeline.search.crowds), and then float64. Where the processor has an instruction for products of
-    bytes (AVX-512 VNNI), most queries of a pool of a thousand vectors or more need no other product
+    bytes (AVX-512 VNNI), most queries of a pool of 4,096 vectors or more need no other product
     (pipeline.search.bytewise). No result depends on tiles, threads, batches, devices, processors or the BLAS in use.
 
     keys: (n, d) float32, finite, n >= 1 and d >= 1. Not copied when C-contiguous: do not change them afterwards.
