@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,20 +99,12 @@ def lost(now: Record, before: Iterable[Record]) -> dict[str, tuple[float, float]
 
 def ratios(record: Record) -> list[tuple[Row, str, float]]:
     """Each row with each peer or limit that it has, and ours over that."""
-    found = []
-    for row in record.rows:
-        found += [(row, row.peer, row.to_peer)] if row.to_peer is not None else []
-        found += [(row, row.limit, row.to_limit)] if row.to_limit is not None else []
-    return found
+    return [(row, other, ratio) for row, other, ratio, _ in _compared(record)]
 
 
 def goals(record: Record) -> list[tuple[Row, str, float, float]]:
     """Each row with each goal that it has: the peer or limit, ours over that, and the largest such ratio wanted."""
-    found = []
-    for row, other, ratio in ratios(record):
-        goal = row.peer_goal if other == row.peer else row.limit_goal
-        found += [(row, other, ratio, goal)] if goal is not None else []
-    return found
+    return [(row, other, ratio, goal) for row, other, ratio, goal in _compared(record) if goal is not None]
 
 
 def page(records: Sequence[Record], stages: Mapping[str, Sequence[str]]) -> str:
@@ -135,6 +127,14 @@ def page(records: Sequence[Record], stages: Mapping[str, Sequence[str]]) -> str:
 def best(records: Iterable[Record]) -> dict[str, Record]:
     """The whole record of each benchmark, the quick one where it has no other."""
     return {each.benchmark: each for each in sorted(records, key=lambda each: not each.quick)}
+
+
+def _compared(record: Record) -> Iterator[tuple[Row, str, float, float | None]]:
+    for row in record.rows:
+        if row.to_peer is not None:
+            yield row, row.peer, row.to_peer, row.peer_goal
+        if row.to_limit is not None:
+            yield row, row.limit, row.to_limit, row.limit_goal
 
 
 def _plain(record: Record) -> dict[str, Any]:
