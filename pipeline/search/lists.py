@@ -182,6 +182,34 @@ def _low_first(
 
 
 @_selects
+def _keep_near(
+    listed: Int32[np.ndarray, "room"],
+    found: Float64[np.ndarray, "c"],
+    offsets: Float64[np.ndarray, "u"],
+    limit: float,
+    error: float,
+    ranked: Int64[np.ndarray, "room"],
+    scores: Float64[np.ndarray, "room"],
+) -> tuple[int, float]:
+    """Keep the vectors whose score may be at or below the limit, ascending, with their scores; return how many.
+
+    Beside that the largest of their squared distances. ranked is scratch.
+    """
+    count = 0
+    farthest = 0.0
+    for c in range(found.size):
+        if found[c] / (1 + error) + offsets[listed[c]] <= limit:
+            ranked[count] = np.int64(listed[c]) << 32 | c
+            farthest = max(farthest, found[c])
+            count += 1
+    ranked[:count].sort()
+    for c in range(count):
+        listed[c] = ranked[c] >> 32
+        scores[c] = found[ranked[c] & 0xFFFFFFFF] + offsets[listed[c]]
+    return count, farthest
+
+
+@_selects
 def decide(
     queries: Float32[np.ndarray, "m d"],
     vectors: Float32[np.ndarray, "u d"],
@@ -234,16 +262,6 @@ def decide(
         for c in range(first, end):
             highs[c] = found[c] / (1 - error) + offsets[listed[c]]
         limit = _kth_bound(highs[:end], k, 0) + 2 * pads[i] if end > k else np.inf
-        count = 0
-        farthest = 0.0
-        for c in range(end):
-            if found[c] / (1 + error) + offsets[listed[c]] <= limit:
-                ranked[count] = np.int64(listed[c]) << 32 | c
-                farthest = max(farthest, found[c])
-                count += 1
-        ranked[:count].sort()
-        for c in range(count):
-            listed[c] = ranked[c] >> 32
-            scores[i, c] = found[ranked[c] & 0xFFFFFFFF] + offsets[listed[c]]
+        count, farthest = _keep_near(places[i], found[:end], offsets, limit, error, ranked, scores[i])
         widths[i] = farthest * error / (1 - error) + pads[i]
         counts[i] = count
