@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext
 from typing import Any, TypeVar
 
@@ -46,6 +47,8 @@ class Claims:
         while (numbers := self._claim(many)) is not None:
             if not numbers:
                 before_waiting()
+                if (parent := parent_process()) is not None and not parent.is_alive():
+                    return  # it was killed, so that nobody packs what this worker waits for
                 yield None
                 begun = time.monotonic()
                 continue
