@@ -71,6 +71,6 @@ def test_a_worker_that_waits_ends_where_its_parent_was_killed():
     parent.join()
     theirs.close()
     with pytest.raises(EOFError):  # the worker held the other end
-        while ours.poll(20):
+        while ours.poll(60):
             ours.recv()
         raise AssertionError("the worker is still there")
