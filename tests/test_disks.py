@@ -29,7 +29,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 
 
 def test_a_disk_without_room_for_the_report_of_the_failure_still_fails(tmp_path):
-    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=60k", "tmpfs") as small:
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=28k", "tmpfs") as small:
         text = run(small, *COLLECT, "episodes=150", status=1)
     assert "disk is full" in text
     assert "failed.json could not be written" in text

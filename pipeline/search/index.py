@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
@@ -96,6 +96,10 @@ class ExactIndex:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __reduce__(self) -> tuple[type[ExactIndex], tuple[Any, ...]]:
+        """Sent to another process without what searches have prepared, which would be several times the keys."""
+        return ExactIndex, (self.keys, self.metric, self.threads, self.device)
 
     def search(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -144,7 +146,7 @@ class Shouting(Small):
 
     def step(self, action):
         transition = super().step(action)
-        return type(transition)(**{**transition.__dict__, "info": {ENTROPY: 1.0}})
+        return dataclasses.replace(transition, info={ENTROPY: 1.0})
 
 
 def test_an_info_of_the_same_name_is_not_written_over(agent):
