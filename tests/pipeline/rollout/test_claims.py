@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+
+import pytest
+
 from pipeline.machine.processes import spawn_context
 from pipeline.rollout.claims import AHEAD, Claims
 
@@ -38,3 +45,33 @@ def test_a_worker_that_is_too_far_ahead_lets_go_of_what_it_holds_and_waits():
     assert let_go == [True]
     claims.packed(len(numbers))
     assert next(starts) == len(numbers)
+
+
+def wait_as_a_worker(claims: Claims, pipe: Connection) -> None:
+    """Claim until nothing may be claimed, tell this process's number, and wait for a parent that packs nothing."""
+    for number in claims.starts(int, lambda: pipe.send(os.getpid())):
+        time.sleep(0.01 if number is None else 0)
+
+
+def start_a_worker(pipe: Connection) -> None:
+    """A parent that never packs an episode."""
+    context = spawn_context()
+    claims = Claims(context, 0, None, (), workers=1)  # kept: its lock goes with it
+    worker = context.Process(target=wait_as_a_worker, args=(claims, pipe))
+    worker.start()
+    worker.join()
+
+
+def test_a_worker_that_waits_ends_where_its_parent_was_killed():
+    context = spawn_context()
+    ours, theirs = context.Pipe(duplex=False)
+    parent = context.Process(target=start_a_worker, args=(theirs,))
+    parent.start()
+    ours.recv()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    theirs.close()
+    with pytest.raises(EOFError):  # the worker held the other end
+        while ours.poll(60):
+            ours.recv()
+        raise AssertionError("the worker is still there")
