@@ -1,5 +1,7 @@
 """OpenVINO: the vectors that torch gives, each by itself, or what to do instead."""
 
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,7 +16,10 @@ from pipeline.errors import InvalidInput
 from tests.pipeline.embedding.encoders import Mixing, Pair, Small, embedding
 from tests.pipeline.embedding.test_engine import SHAPE, inputs, plain
 
-there = pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")
+
+def there(test: Callable[..., None]) -> Callable[..., None]:
+    """Compiling by OpenVINO takes seconds, and needs it."""
+    return pytest.mark.slow(pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")(test))
 
 
 class Grouped(Small):
@@ -34,8 +39,8 @@ def test_every_dtype_has_its_precision():
     assert set(PRECISIONS) == set(DTYPES)
 
 
-@pytest.mark.skipif(bool(find_spec("openvino")), reason="openvino is there")
-def test_without_it_the_error_says_what_to_install():
+def test_without_it_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InvalidInput, match=r"OpenVINO is not installed.*pip install 'repertoire\[openvino\]'"):
         OpenVinoNetwork(Small(), "float32")
 
