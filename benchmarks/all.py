@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ def run(names: Sequence[str], quick: bool) -> list[str]:
     for name in names:
         began = time.perf_counter()
         rows = importlib.import_module(f"benchmarks.{name}").measure(quick=quick)
-        command = f"make bench{' QUICK=1' if quick else ''} ONLY={name}"
+        place = f"TMPDIR={os.environ['TMPDIR']} " if "TMPDIR" in os.environ else ""
+        command = f"{place}make bench{' QUICK=1' if quick else ''} ONLY={name}"
         record = measured(name, quick, command, rows)
         print(f"## {name}, {time.perf_counter() - began:.0f} s\n\n{table(rows)}\n", flush=True)
         keep([record])
