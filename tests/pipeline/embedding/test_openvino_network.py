@@ -1,7 +1,8 @@
 """OpenVINO: the vectors that torch gives, each by itself, or what to do instead."""
 
+import os
+import subprocess
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
@@ -16,10 +17,20 @@ from pipeline.errors import InvalidInput
 from tests.pipeline.embedding.encoders import Mixing, Pair, Small, embedding
 from tests.pipeline.embedding.test_engine import SHAPE, inputs, plain
 
+ALONE = "REPERTOIRE_TESTS_OF_OPENVINO"
+installed = pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")
+there = pytest.mark.skipif(os.environ.get(ALONE) != "1", reason="runs in a process without forked workers")
 
-def there(test: Callable[..., None]) -> Callable[..., None]:
-    """Compiling by OpenVINO takes seconds, and needs it."""
-    return pytest.mark.slow(pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")(test))
+
+@pytest.mark.slow
+@installed
+def test_what_needs_openvino_passes_in_a_process_of_its_own():
+    """Where OpenVINO has computed, the end of a forked worker of torch's DataLoader ends the process, too."""
+    env = {name: value for name, value in os.environ.items() if "XDIST" not in name} | {ALONE: "1"}
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", __file__]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "SKIPPED" not in done.stdout
 
 
 class Grouped(Small):
