@@ -64,7 +64,7 @@ def draw(records: Sequence[Record]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modules = [name for names in STAGES.values() for name in names]
-    parser.add_argument("--quick", action="store_true", help="small versions of the rows with goals, in five minutes")
+    parser.add_argument("--quick", action="store_true", help="small versions of the rows with goals")
     parser.add_argument("--only", nargs="+", default=modules, choices=modules, metavar="NAME", help=", ".join(modules))
     parser.add_argument("--draw", action="store_true", help="measure nothing: write page and plots of what is kept")
     given = parser.parse_args()
