@@ -29,6 +29,7 @@ STORAGES = [storage.name for storage in storages()]
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 
+os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # once pygame has drawn, forked children would survive SIGTERM
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).parent.parent))  # spawned workers find the tests' own classes
 
 

@@ -28,6 +28,8 @@ from pipeline.seeding import episode_rng, episode_seed
 from pipeline.wording import error_text
 
 NATIVE_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PATIENCE = 5.0
+"""Seconds in which a worker that was told to end does so, before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class WorkerPool:
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
+            worker.process.join(PATIENCE)
+            worker.process.kill()  # where the simulator's library has caught SIGTERM, and goes on
             worker.process.join()
             worker.ours.close()
 

@@ -36,8 +36,14 @@ log = logging.getLogger(__name__)
 
 RENDER_MODE, PICTURES = "render_mode", "rgb_array"
 
-QUIET = {"PYGAME_HIDE_SUPPORT_PROMPT": "1", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
-"""For pygame, which draws many environments: no greeting, no window, no sound. What is set already is kept."""
+QUIET = {
+    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+    "SDL_VIDEODRIVER": "dummy",
+    "SDL_AUDIODRIVER": "dummy",
+    "SDL_NO_SIGNAL_HANDLERS": "1",
+}
+"""For pygame, which draws many environments: no greeting, no window, no sound. SDL leaves SIGTERM alone, which it would
+otherwise catch, so that a worker that is told to end went on. What is set already is kept."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import pipeline.rollout.workers
 from pipeline.dataset.spill import load_bundle
+from pipeline.envs.gym.environment import Gym
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode
 from pipeline.errors import TaskFailed
@@ -43,6 +45,14 @@ class Chatty(Toy):
     def reset(self, seed: int) -> Observation:
         logging.getLogger("library").error("GET /boards with token=%s", os.environ["HF_TOKEN"])
         warnings.warn(f"{os.environ['HF_TOKEN']} expires", stacklevel=1)
+        return super().reset(seed)
+
+
+class Deaf(Toy):
+    """Catches SIGTERM, as SDL does for the libraries that draw with it."""
+
+    def reset(self, seed: int) -> Observation:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return super().reset(seed)
 
 
@@ -130,6 +140,28 @@ def test_a_process_that_is_killed_is_named_with_its_signal_and_the_others_are_go
         with pytest.raises(TaskFailed, match=r"died without a message \(SIGKILL\)"):
             list(made)
     assert not second.is_alive()
+
+
+def ended_by(pool):
+    """The signal that has ended each worker, after its first episode, as the context was left."""
+    with pool:
+        next(iter(pool))
+    return [signal.Signals(-worker.process.exitcode) for worker in pool._workers]
+
+
+def test_a_worker_that_has_drawn_with_pygame_ends_when_it_is_told_to(tmp_path, monkeypatch):
+    monkeypatch.delenv("SDL_NO_SIGNAL_HANDLERS")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    cart_pole = partial(Gym, "cartpole-v1", "CartPole-v1")
+    work = job(tmp_path, environment=cart_pole, limit=3, frames=frames)
+    assert ended_by(WorkerPool(work, 0, None, workers=1)) == [signal.SIGTERM]
+
+
+def test_a_worker_that_cannot_be_told_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline.rollout.workers, "PATIENCE", 0.1)
+    work = job(tmp_path, environment=partial(Deaf, "corner"), limit=3)
+    assert ended_by(WorkerPool(work, 0, None, workers=1)) == [signal.SIGKILL]
 
 
 def test_a_process_that_dies_is_a_failed_task_that_says_what_to_do(tmp_path):
