@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from multiprocessing.context import SpawnContext
 
 from pipeline.machine.interrupts import start_tracker
@@ -18,3 +20,17 @@ def spawn_context() -> SpawnContext:
         multiprocessing.set_start_method("spawn", force=True)
     start_tracker()
     return multiprocessing.get_context("spawn")
+
+
+def end_with_parent() -> None:
+    """From now on this child process ends, wherever it is, as soon as its parent has gone.
+
+    Children of a pool that wait for work would not see that: each of them holds the other end of the pipe, too.
+    """
+    threading.Thread(target=_end_after, args=[multiprocessing.parent_process()], daemon=True, name="parent").start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -23,7 +23,7 @@ from pipeline.errors import InvalidEpisode, TaskFailed
 from pipeline.frames.encoder import PictureEncoder
 from pipeline.frames.store import EpisodeFrames, save_frames, spilled_frames
 from pipeline.interfaces import Decision, Environment
-from pipeline.machine.processes import spawn_context
+from pipeline.machine.processes import end_with_parent, spawn_context
 from pipeline.policies.outputs import ENTROPY, VALUE
 from pipeline.rollout.rollout import Start, play
 
@@ -161,6 +161,7 @@ _job: tuple[Callable[[], Environment], Artifact, Path | None, Typed]
 
 def _start(environment: Callable[[], Environment], artifact: Artifact, frames: Path | None, words: Typed) -> None:
     global _job
+    end_with_parent()
     _job = environment, artifact, frames, words
 
 

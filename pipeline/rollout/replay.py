@@ -17,7 +17,7 @@ from pipeline.errors import DigestMismatch, IdentityMismatch, PipelineError, Tas
 from pipeline.fingerprint import canonical, differences
 from pipeline.interfaces import Environment, Observation
 from pipeline.keys import name_among
-from pipeline.machine.processes import spawn_context
+from pipeline.machine.processes import end_with_parent, spawn_context
 from pipeline.observation import observation_arrays
 from pipeline.rollout.rollout import reset_environment, step_environment
 from pipeline.wording import error_text
@@ -54,7 +54,7 @@ def replay_frames(
         return {}
     chosen = {number: episodes[number] for number in wanted}
     try:
-        with ProcessPoolExecutor(1, mp_context=spawn_context()) as pool:
+        with ProcessPoolExecutor(1, mp_context=spawn_context(), initializer=end_with_parent) as pool:
             return pool.submit(_replay_all, environment, chosen, wanted, identity, typed()).result()
     except BrokenProcessPool as error:
         raise TaskFailed(

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
 
+from pipeline.artifacts.artifact import Artifact
+from pipeline.dataset.workspace import Workspace
 from pipeline.envs.toy import Toy
 from pipeline.episode import Episode, with_last_row
 from pipeline.errors import DigestMismatch, InvalidInput, TaskFailed
 from pipeline.interfaces import Transition
+from pipeline.machine.processes import spawn_context
+from pipeline.rollout.audit import audit
 from pipeline.rollout.replay import replay_frames
+from tests.conftest import collected
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +74,31 @@ def test_an_environment_that_cannot_be_made_is_a_plain_error(episode: Episode):
 
 def test_nothing_wanted_starts_no_process():
     assert replay_frames(Fatal, {}, {}) == {}  # type: ignore[arg-type]  # never called
+
+
+class Watched(Toy):
+    """Tells its process's number through a pipe, which closes with that process."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__("maze")
+        pipe.send(os.getpid())
+
+
+def audit_for_ever(artifact: Artifact, pipe: Connection) -> None:
+    """A parent whose replaying workers have nothing more to do."""
+    next(audit(partial(Watched, pipe), artifact, workers=1))
+    time.sleep(600)
+
+
+def test_workers_of_an_audit_end_where_their_parent_was_killed(toy, tmp_path):
+    context = spawn_context()
+    ours, theirs = context.Pipe(duplex=False)
+    parent = context.Process(target=audit_for_ever, args=(collected(toy, Workspace(str(tmp_path)), episodes=1), theirs))
+    parent.start()
+    theirs.close()
+    ours.recv()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    assert ours.poll(20), "the worker is still there"
+    with pytest.raises(EOFError):
+        ours.recv()
