@@ -33,6 +33,20 @@ class ConsoleHandler(logging.Handler):
             _display.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class RunLog(logging.FileHandler):
+    """Writes log messages into a file. Where that fails, a full disk, one line says so and the run goes on."""
+
+    _failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._failed:
+            self._failed = True
+            print(f"{self.baseFilename} lacks messages from here on: {error.strerror}", file=sys.stderr)
+
+
 @contextmanager
 def progress(stage: str, task: str, unit: str, total: int | None, done: int = 0) -> Iterator[Advance]:
     """Show how far `stage` of `task` is. Call the yielded function with how many units were finished."""
