@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     chosen = [(part, seconds) for part, seconds in PARTS if not options.only or part.__name__ in options.only]
     device, sizes = ("cpu", TOY) if options.dry_run else ("cuda", FULL)
-    page = Page(head_of(device), options.out or (None if options.dry_run else RESULTS))
+    page = Page(head_of(device), options.out or (None if options.dry_run else RESULTS), not options.dry_run)
     print(page.head, "\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         clock = threading.Timer(SECONDS - MARGIN, _cut, [page, folder])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.gpu_absent import MissingPackage
@@ -54,13 +54,15 @@ Part = Callable[[Bench], Iterable[Line]]
 
 @dataclass
 class Page:
-    """The lines, written to a file each time that one comes."""
+    """The lines, written to a file each time that one comes. `aims`: toy sizes have none."""
 
     head: str
     file: Path | None
+    aims: bool = True
     lines: list[Line] = field(default_factory=list)
 
     def add(self, line: Line) -> None:
+        line = line if self.aims else replace(line, ratio=None)
         self.lines.append(line)
         print(_cells(line), flush=True)
         if self.file is not None:
