@@ -20,6 +20,7 @@ from pipeline.dataset.indexing import keep_index
 from pipeline.dataset.origin import changed_since_export
 from pipeline.dataset.parts import unpack
 from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.spill import spilled_episodes
 from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.dataset.summary import summarise
 from pipeline.dataset.writer import DatasetWriter
@@ -28,7 +29,7 @@ from pipeline.fingerprint import differences
 from pipeline.machine.files import FileTable, file_table, sync_tree
 from pipeline.machine.provenance import Stopwatch
 from pipeline.storage.choice import open_arrays, storages
-from pipeline.wording import few
+from pipeline.wording import few, how_many
 
 EPISODES_FORMAT = 1
 
@@ -72,12 +73,21 @@ def grow(store: ArtifactStore, spec: Spec, amount: Amount, fill: Fill, force: bo
             return _limited(existing, amount)
         if force and existing:
             return _rebuild(store, existing, amount, fill, draft)
-        writer = DatasetWriter(draft.path, draft.final, store.storage)
+        writer = _opened(draft, draft.final, store, int(existing.manifest.counts["episodes"]) if existing else 0)
         if other_storage is not None:
             _copy(other_storage, writer, amount)
         noticed = _after(other_storage, fill(writer, amount))
         commit(spec, writer, draft, existing, stopwatch, noticed, whole=amount.everything)
     return _limited(Artifact(draft.final, Manifest.read(draft.final), built=True), amount)
+
+
+def _opened(draft: DraftFolder, final: Path, store: ArtifactStore, committed: int) -> DatasetWriter:
+    """A writer of the draft. Says how many finished episodes an earlier run has left there."""
+    writer = DatasetWriter(draft.path, final, store.storage)
+    if draft.resumed:
+        waiting = sum(number >= writer.count for number in spilled_episodes(writer.spill))
+        log.info("found %s finished there", how_many(writer.count - committed + waiting, "new episodes"))
+    return writer
 
 
 def _is_enough(artifact: Artifact, amount: Amount) -> bool:
@@ -160,7 +170,7 @@ def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fil
     """Make the asked episodes again from nothing and compare their digest with the existing ones."""
     have = EpisodeDataset.of(existing)
     count = amount.leading(have.state_ends) if amount.met(Size(len(have), have.states)) else len(have)
-    writer = DatasetWriter(draft.path, draft.path / "nothing", store.storage)
+    writer = _opened(draft, draft.path / "nothing", store, 0)
     writer.columns.keep_names(have.array_names())
     fill(writer, Amount(episodes=count))
     parts = writer.finish()

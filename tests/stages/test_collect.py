@@ -141,14 +141,16 @@ def test_force_makes_the_episodes_again_and_compares(toy, workspace):
     assert sorted(p.name for p in first.path.parent.iterdir() if p.is_dir()) == [first.path.name]
 
 
-def test_a_failing_episode_is_named_and_finished_ones_survive(toy, workspace, monkeypatch):
+def test_a_failing_episode_is_named_and_finished_ones_survive(toy, workspace, monkeypatch, caplog):
     seed = episode_seed(0, "toy", "corner", 9)
     monkeypatch.setenv("BROKEN_SEED", str(seed))
     with pytest.raises(TaskFailed, match=rf"{seed}[\s\S]*the simulator gave up"):
         collected(domain_of(partial(Broken, max_steps=60)), workspace, episodes=20, workers=1)
     assert spilled_episodes(next(workspace.root.rglob("spill"))) == set(range(9))
     monkeypatch.setenv("BROKEN_SEED", "-1")
-    fixed = collected(domain_of(partial(Broken, max_steps=60)), workspace, episodes=20)
+    with caplog.at_level("INFO"):
+        fixed = collected(domain_of(partial(Broken, max_steps=60)), workspace, episodes=20)
+    assert "found 9 new episodes finished there" in caplog.text
     assert fixed.manifest.digest == collected(toy, Workspace(str(workspace.root / "other"))).manifest.digest
 
 
