@@ -82,6 +82,10 @@ class LostLease(PipelineError):
     """Another process took over the work after this one had stopped refreshing its lock."""
 
 
+class NotStoredYet(PipelineError):
+    """An episode is kept in the draft of a log, but its way from there into the dataset failed. Nothing is lost."""
+
+
 class InUse(PipelineError):
     """Another process holds what was asked for, and this one was not to wait longer."""
 

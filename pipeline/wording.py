@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Any
 
-from pipeline.errors import InvalidInput, unknown_name
+from pipeline.errors import InvalidInput, PipelineError, unknown_name
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
@@ -102,3 +102,9 @@ def first_line(error: BaseException) -> str:
 def last_line(error: BaseException) -> str:
     """The last line of an error's text, where compilers say what is wrong; its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def reason_of(error: Exception, most: int = 1000) -> str:
+    """What an error says, in at most so many characters: an environment may say anything."""
+    words = writable(str(error)) if isinstance(error, PipelineError) else error_text(error)
+    return words if len(words) <= most else f"{words[:most]}..."

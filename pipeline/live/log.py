@@ -24,12 +24,12 @@ from pipeline.dataset.parts import PART_BYTES
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
-from pipeline.errors import InvalidInput, LostLease, PipelineError
+from pipeline.errors import InvalidInput, LostLease, NotStoredYet
 from pipeline.live.recovery import recover_parts, take_finished
 from pipeline.live.settings import draft_identity, log_spec, require_same_settings
 from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
-from pipeline.wording import error_text, how_many, writable
+from pipeline.wording import how_many, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,6 @@ LOST_IN_A_ROW = 20
 
 LOST_LISTED = 20
 """So many of the episodes that could not be recorded are listed in the manifest; the program's log has all."""
-
-LONGEST_WHY = 1000
-"""Characters of a reason that are listed; an environment may say anything."""
 
 COMMIT_SHARE = 0.02
 """Automatic commits take at most about this share of the time."""
@@ -137,6 +134,8 @@ class EpisodeLog:
 
         Raises:
             InvalidEpisode: its observations or actions have other names, shapes or dtypes than those of the dataset.
+            NotStoredYet: the episode is kept, do not append it again; but a part or a commit failed, as on a full disk.
+                The next `append` tries the part again. After a commit that failed the log is closed: see there.
             LostLease: another process has taken the log over.
             InvalidInput: the log is closed, or was opened in another process.
         """
@@ -147,10 +146,17 @@ class EpisodeLog:
             self._writer.columns.check(episode)
             number = self._writer.count
             digest = self._journal.append(number, episode)
-            self._take(episode, digest)
+            try:
+                self._take(episode, digest)
+                if self._due():
+                    self.commit()
+            except Exception as error:  # zarr's libraries have errors of their own for a full disk
+                if isinstance(error, LostLease) or self._writer.count == number:
+                    raise
+                raise NotStoredYet(
+                    f"Episode {number} is kept in {self._draft.path}, but: {reason_of(error)}"
+                ) from error
             self._lost_in_a_row = 0
-            if self._due():
-                self.commit()
             return number
 
     def commit(self) -> Artifact | None:
@@ -217,18 +223,19 @@ class EpisodeLog:
             log.warning("%s: %s", self._spec.name, line)
 
     def lose(self, which: str, error: Exception) -> None:
-        """An episode is not recorded because of an error. Where that goes on, recording stops, and says so aloud."""
+        """Recording an episode met an error. Where that goes on, recording stops, and says so aloud."""
         with self._lock:
-            why = writable(str(error)) if isinstance(error, PipelineError) else error_text(error)
-            why = why if len(why) <= LONGEST_WHY else f"{why[:LONGEST_WHY]}..."
-            self._lost += 1
+            why, kept = reason_of(error), isinstance(error, NotStoredYet)
+            self._lost += not kept
             self._lost_in_a_row += 1
-            if self._lost <= LOST_LISTED:
+            if kept:
+                log.warning("%s: %s: %s", self._spec.name, which, why)
+            elif self._lost <= LOST_LISTED:
                 self.note(f"{which} was left out: {why}")
             else:
                 self.note(f"more than {LOST_LISTED} episodes were left out; the program's own log names each")
                 log.warning("%s: %s was left out: %s", self._spec.name, which, why)
-            log.debug("%s was left out", which, exc_info=error)
+            log.debug("%s", which, exc_info=error)
             if isinstance(error, LostLease) or not self._open or self._lost_in_a_row >= LOST_IN_A_ROW:
                 self._stop(why)
 

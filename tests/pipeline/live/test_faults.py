@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from pipeline.live.facts import environment_facts
 from pipeline.live.log import LOST_IN_A_ROW, EpisodeLog
@@ -205,6 +206,24 @@ def test_a_disk_that_is_full_stops_recording_and_not_the_loop(tmp_path, monkeypa
     assert log.stopped
     assert len(log) == 1
     log.close()
+
+
+def test_no_episode_that_is_stored_later_is_called_left_out(tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(EpisodeLog, "part_bytes", 1)
+    with EpisodeLog(tmp_path, domain="gym", task="odd", dataset="d-v1") as log:
+        env = RecordEpisodes(Odd(), log)
+        play(env, 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.dataset.writer.write_part", full)
+            play(env, LOST_IN_A_ROW + 2)
+        assert log.stopped
+        assert len(log) == 1 + LOST_IN_A_ROW
+    assert Workspace(str(tmp_path)).dataset("gym", "odd", "d-v1").manifest.counts["episodes"] == 1 + LOST_IN_A_ROW
+    assert "left out" not in caplog.text
+    assert "Episode 1 is kept in " in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.digest import combine
-from pipeline.errors import ArtifactNotFound, IdentityMismatch, InUse, InvalidEpisode, InvalidInput
+from pipeline.errors import ArtifactNotFound, IdentityMismatch, InUse, InvalidEpisode, InvalidInput, NotStoredYet
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recovery import take_finished
 from pipeline.storage.choice import storage_named
@@ -210,6 +210,25 @@ def test_an_episode_of_another_layout_is_refused_and_harms_nothing(tmp_path, rng
             log.append(made_episode(rng, 5, width=4))
         log.append(numbered(1))
     assert numbers(tmp_path) == [0, 1]
+
+
+@pytest.mark.parametrize("good", [pytest.param(0, id="at a commit"), pytest.param(1, id="at a part")])
+def test_an_episode_that_is_kept_where_a_part_or_a_commit_fails_is_told_so_and_stored_once(tmp_path, good):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with opened(tmp_path) as log:
+        for number in range(good):
+            log.append(numbered(number))
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(NotStoredYet, match=r"kept in .*No space left"):
+            patch.setattr("pipeline.dataset.writer.write_part", full)
+            for number in range(good, 12):
+                log.append(numbered(number))
+        assert len(log) == number + 1
+    with opened(tmp_path) as log:
+        for number in range(len(log), 12):
+            log.append(numbered(number))
+    assert numbers(tmp_path) == list(range(12))
 
 
 def test_infos_may_come_and_go_over_sessions(tmp_path):
