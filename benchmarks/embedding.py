@@ -172,9 +172,10 @@ def stage_rows(once: Artifact, states: int, embedding: Embedding, repeats: int, 
     return rows
 
 
-def way_rows(inputs: torch.Tensor, base: Embedding, repeats: int) -> list[Row]:
-    """Other ways through the network against `base`, on the same inputs in turns."""
-    ways = [(replace(base, dtype=d, compile=base.compile if c == "auto" else c), goal) for d, c, goal in WAYS]
+def way_rows(inputs: torch.Tensor, base: Embedding, repeats: int, quick: bool) -> list[Row]:
+    """Other ways through the network against `base`, on the same inputs in turns. quick: those with a goal."""
+    asked = [way for way in WAYS if not quick or way[2] is not None]
+    ways = [(replace(base, dtype=d, compile=base.compile if c == "auto" else c), goal) for d, c, goal in asked]
     ways = [way for way in ways if way[0].engine != "openvino" or find_spec("openvino")]
     vectors: dict[str, Float32[np.ndarray, "n d"]] = {}
 
@@ -219,7 +220,7 @@ def measure(
         once = collected(workspace, states)
         rows = [] if quick else stage_rows(once, states, embedding, repeats, workspace)
         if (dtype, device) == ("float32", "cpu"):
-            rows += way_rows(different(once, embedding), embedding, repeats)
+            rows += way_rows(different(once, embedding), embedding, repeats, quick)
         return rows
 
 

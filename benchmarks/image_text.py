@@ -104,15 +104,14 @@ def converted(pictures: Sequence[bytes], folder: Path) -> None:
 def measure(repeats: int = 3, only: Sequence[str] = FORMS, commands: bool = False, quick: bool = False) -> list[Row]:
     """Rows for each form: long and short episodes, and memory for all and for a tenth of the long ones.
 
-    quick: a tenth of the long episodes, and no memory.
+    quick: a tenth of the long episodes, without the converter and without memory, which have no goal.
     """
     keep_freed_memory()  # as run.py does
     rows, count = [], EPISODES * STEPS // (10 if quick else 1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         out = folder / "out"
-        pictures = [encode_png(screen) for screen in screens(GAME, 1_000)] * (RE_ENCODED // 1_000)
-        converter = best_of(1, peer=partial(converted, pictures, folder))["peer"] * count / RE_ENCODED
+        converter = 0.0 if quick else _converter_s(folder) * count
         sets = {
             steps: stored(folder / f"of-{steps}", count // steps, steps)
             for steps in ((STEPS,) if quick else (STEPS, SHORT))
@@ -125,7 +124,8 @@ def measure(repeats: int = 3, only: Sequence[str] = FORMS, commands: bool = Fals
                 speed = f"{count / best[name]:,.0f} frames/s"
                 work = f"{count // steps:,} episodes of {steps:,} stored screens of {GAME} to {name}"
                 peer = ("pandas and Pillow, encoding anew", converter)
-                rows.append(Row(work, best[name], *peer, "their bytes copied", best["limit"], speed))
+                if not quick:
+                    rows.append(Row(work, best[name], *peer, "their bytes copied", best["limit"], speed))
                 wanted = count / WANTED[name]
                 rows.append(Row(work, best[name], limit=f"{WANTED[name]:,} frames/s", limit_s=wanted, limit_goal=1))
         if quick:
@@ -134,6 +134,12 @@ def measure(repeats: int = 3, only: Sequence[str] = FORMS, commands: bool = Fals
         rows += [_peak(name, *made, out) for name in only for made in (sets[STEPS], tenth)]
         rows += [_commands(folder)] if commands else []
     return rows
+
+
+def _converter_s(folder: Path) -> float:
+    """Seconds for a frame by the converter."""
+    pictures = [encode_png(screen) for screen in screens(GAME, 1_000)] * (RE_ENCODED // 1_000)
+    return best_of(1, peer=partial(converted, pictures, folder))["peer"] / RE_ENCODED
 
 
 def _commands(folder: Path) -> Row:

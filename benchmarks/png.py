@@ -36,9 +36,10 @@ def pillow(picture: np.ndarray) -> bytes:
 
 
 def measure(games: tuple[str, ...] = GAMES, count: int = 500, repeats: int = 2, quick: bool = False) -> list[Row]:
-    """One row per game."""
-    count = 200 if quick else count
+    """One row per game; none has a goal, so quick has none."""
     rows = []
+    if quick:
+        return rows
     for game in games:
         pictures = screens(game, count)
         best = best_of(

@@ -66,8 +66,9 @@ def by_opencv(path: Path, pictures: Sequence[np.ndarray]) -> bool:
 
 
 def measure(games: tuple[str, ...] = GAMES, count: int = 200, repeats: int = 2, quick: bool = False) -> list[Row]:
-    """One row per game, and one for larger pictures."""
-    count = 50 if quick else count
+    """One row per game, and one for larger pictures; none has a goal, so quick has none."""
+    if quick:
+        return []
     with tempfile.TemporaryDirectory() as folder:
         rows = [_row(Path(folder), f"screens of {game}", screens(game, count), repeats) for game in games]
         rows.append(_row(Path(folder), f"pictures of {SIDE} x {SIDE}", scene(count), repeats))

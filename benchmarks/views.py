@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.measure import Row, print_table
 from benchmarks.view_chart import draw, renew
-from benchmarks.view_data import Played, exported, jpegs_of, played
+from benchmarks.view_data import GAMES, Played, exported, jpegs_of, played
 from benchmarks.view_peers import frames_by_lance, windows_by, write_lance
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.machine.memory import keep_freed_memory
@@ -244,12 +244,11 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 @contextmanager
-def prepared(megabytes: float, data: str | None) -> Iterator[Bench]:
+def prepared(megabytes: float, data: str | None, games: tuple[str, ...] = GAMES) -> Iterator[Bench]:
     """The games, in a folder that is kept where one is named; what else is made lies in one that is removed."""
     with ExitStack() as stack:
         root = data or stack.enter_context(tempfile.TemporaryDirectory())
-        games = played(root, megabytes)
-        yield Bench(games, Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root))))
+        yield Bench(played(root, megabytes, games), Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root))))
 
 
 def measure(
@@ -261,11 +260,12 @@ def measure(
 ) -> list[Row]:
     """The rows of each part; with `docs` they become the table and the plot of docs/loading.md.
 
-    quick: little data, read in the process alone.
+    quick: little data of one game, read in the process alone.
     """
     keep_freed_memory()  # as run.py does
-    megabytes, only = (60, ("in_process",)) if quick else (megabytes, only)
-    with prepared(megabytes, data) as bench:
+    games = GAMES[1:] if quick else GAMES  # no screens in colour
+    megabytes, only = (30, ("in_process",)) if quick else (megabytes, only)
+    with prepared(megabytes, data, games) as bench:
         bench.turns = 3 if quick else bench.turns
         rows = [each for name in only or PARTS for each in PARTS[name](bench)]
     if docs:
