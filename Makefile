@@ -66,7 +66,7 @@ test-interop: setup ## Heavy readers of other projects (each in an environment o
 
 QUICK ?=
 ONLY ?=
-bench: setup ## Every benchmark, or ONLY="retrieval live"; QUICK=1: small versions; what lost 15 % is marked
+bench: setup ## Every benchmark, or ONLY="retrieval live"; QUICK=1: small versions, about 4 minutes; what lost 15 % is marked
 	$(BIN)/python -m benchmarks.all $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 # No setup here: it would fetch, and the machine with the GPU may have a torch of its own.
