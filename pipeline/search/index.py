@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from pipeline.machine.threads import available_cores
 from pipeline.search.crowds import Crowds
 from pipeline.search.metric import Metric, check_metric
-from pipeline.search.panels import Panels, pack_panels
+from pipeline.search.panels import Panels, Strips, pack_panels, pack_strips
 from pipeline.search.pool import DistinctVectors, distinct
 from pipeline.search.tiles import fill_rows, search_task
-from pipeline.search.vectors import first_not_finite, unit_vectors
+from pipeline.search.vectors import first_not_finite, first_wrong, unit_vectors
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.search.device import DeviceSearch
 
 SMALL_WORK = 1 << 21  # multiply-adds below which waking threads costs more than it saves
+FEW = 4_095  # vectors of a pool that is searched in strips
 MOSTLY = 0.9  # of the queries tried; where bytes leave more undecided, an index tries them no more
 DEVICE_WORK = 1 << 30  # multiply-adds below which a GPU is left alone: it would spend its time starting kernels
 
@@ -151,13 +152,30 @@ class ExactIndex:
         if self.metric == "cosine":
             queries = unit_vectors(queries)
         threads = self.threads if work > SMALL_WORK else 1
-        left = self._by_bytes(queries, ranges, rows, threads)
+        left = self._quickly(queries, ranges, rows, threads)
         if len(left) == len(queries):
             fill_rows(search_task(self, queries, ranges, rows), threads)
         elif len(left):
             some = np.empty((len(left), rows.shape[1]), dtype=np.int32)
             fill_rows(search_task(self, queries[left], ranges[left], some), threads)
             rows[left] = some
+
+    def _quickly(
+        self,
+        queries: Float32[np.ndarray, "q d"],
+        ranges: Int64[np.ndarray, "q 2"],
+        rows: Int32[np.ndarray, "q k"],
+        threads: int,
+    ) -> Int64[np.ndarray, "left"]:
+        """Fill the rows that the fastest way decides; return the other queries."""
+        from pipeline.search.bytewise import worth_bytes
+        from pipeline.search.strips import fill_by_strips
+
+        if worth_bytes(self.pool, rows.shape[1]):
+            return self._by_bytes(queries, ranges, rows, threads)
+        if len(self.pool) <= FEW:
+            return fill_by_strips(self.pool, self._strips, queries, ranges, rows, threads)
+        return np.arange(len(queries))
 
     def _by_bytes(
         self,
@@ -166,10 +184,10 @@ class ExactIndex:
         rows: Int32[np.ndarray, "q k"],
         threads: int,
     ) -> Int64[np.ndarray, "left"]:
-        """Fill the rows that products of bytes decide, where they are worth trying; return the other queries."""
-        from pipeline.search.bytewise import ByteSearch, fill_by_bytes, worth_bytes
+        """Fill the rows that products of bytes decide, unless they have proven useless; return the other queries."""
+        from pipeline.search.bytewise import ByteSearch, fill_by_bytes
 
-        keys = self._bytes if worth_bytes(self.pool, rows.shape[1]) else None
+        keys = self._bytes
         if keys is None:
             return np.arange(len(queries))
         search = ByteSearch(self.pool, keys, queries, ranges, self.pool.spans(ranges), rows)
@@ -202,6 +220,10 @@ class ExactIndex:
     @functools.cached_property
     def panels(self) -> Panels:
         return pack_panels(self.pool.vectors, self.pool.cosine)
+
+    @functools.cached_property
+    def _strips(self) -> Strips:
+        return pack_strips(self.pool.vectors, self.pool.cosine)
 
     @functools.cached_property
     def crowds(self) -> Crowds:
@@ -255,13 +277,10 @@ def _check_ranges(excluded: Int64[np.ndarray, "q 2"] | None, queries: int, keys:
             f"excluded: wanted integers of shape {(queries, 2)}, found {excluded.dtype} of {excluded.shape}"
         )
     ranges = np.ascontiguousarray(excluded, dtype=np.int64)
-    start, stop = ranges[:, 0], ranges[:, 1]
-    wrong = (start < 0) | (stop < start) | (stop > keys)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ValueError(f"excluded: wanted 0 <= start <= stop <= {keys}, found {ranges[row]} for query {row}")
-    empty = stop - start == keys
-    if empty.any():
-        row = int(np.argmax(empty))
+    row = first_wrong(ranges, keys)
+    if row < 0:
+        return ranges
+    start, stop = ranges[row]
+    if stop - start == keys and start == 0:
         raise ValueError(f"excluded: wanted at least one candidate, query {row} excludes all {keys} keys")
-    return ranges
+    raise ValueError(f"excluded: wanted 0 <= start <= stop <= {keys}, found {ranges[row]} for query {row}")

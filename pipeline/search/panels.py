@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -30,6 +31,7 @@ from pipeline.machine.compiled import compiled
 from pipeline.search.shortlist import NEVER
 
 KEY_TILE = 512  # keys scored together; a multiple of GROUP
+KEYS = 48  # of a strip
 GROUP = 8  # consecutive keys whose smallest score is compared with the limit before any of them is looked at
 LARGEST_COSINE_SCALE = 20  # power of two; a closer crowd of unit vectors than this is told apart by its roundings
 
@@ -42,61 +44,95 @@ UNDERFLOW = 2.0**-100  # more than all that vanishes below the smallest float32 
 
 
 @dataclass(frozen=True)
-class Panels:
-    """The keys as the right-hand side of the score product.
-
-    Column v * (width / GROUP) + g of a panel is its key GROUP * g + v, so that the minimum over a group of
-    consecutive keys is an element-wise minimum of GROUP runs of the score row.
+class Placed:
+    """How vectors are placed about the keys, and the keys' share of the error.
 
     centre, scale: what is subtracted from a vector, and the power of two that then multiplies it.
-    offsets: (n,) for the cosine, 1 - |v|^2 of each key times the square of the scale; else zeros.
-    norms: |b| of each key, for the cosine with the offset: its share of the error.
     largest: the largest of the norms.
     length: for the cosine, more than the length of every vector, times the scale; else 0.
     whole: whether keys and centre are whole numbers of moderate size, and the distance is L2.
-    tile_keys: keys of each tile but the last, which may hold fewer and is padded to whole groups.
+    offsets: (n,) for the cosine, 1 - |v|^2 of each key times the square of the scale; else zeros.
+    norms: (n_,) |b| of each key, for the cosine with the offset: its share of the error. In strips n_ is padded.
     """
 
     centre: Float64[np.ndarray, "d"]
     scale: float
-    offsets: Float64[np.ndarray, "n"]
-    norms: Float32[np.ndarray, "n"]
     largest: float
     length: float
     whole: bool
+    offsets: Float64[np.ndarray, "n"]
+    norms: Float32[np.ndarray, "n_"]
+
+
+@dataclass(frozen=True)
+class Panels(Placed):
+    """The keys as the right-hand side of a score product by BLAS.
+
+    Column v * (width / GROUP) + g of a panel is its key GROUP * g + v, so that the minimum over a group of
+    consecutive keys is an element-wise minimum of GROUP runs of the score row.
+
+    tile_keys: keys of each tile but the last, which may hold fewer and is padded to whole groups.
+    """
+
     tile_keys: int
     tiles: list[Float32[np.ndarray, "d+2 _"]]
 
 
+@dataclass(frozen=True)
+class Strips(Placed):
+    """The keys as the right-hand side of pipeline.search.strips: KEYS at a time, in order, the last strip padded."""
+
+    strips: Float32[np.ndarray, "strips d+2 48"]
+
+
+@compiled()
 def place(keys: Float32[np.ndarray, "n d"], cosine: bool) -> tuple[Float64[np.ndarray, "d"], float, bool]:
     """A centre of keys (n, d), their mean but for the rounding of whole ones; the power of two that puts the widest
     coordinate about it between 1/2 and 1; whether they and it are whole numbers.
     """
     centre, lowest, highest, whole = _survey(keys)
-    whole = bool(whole and not cosine and max(-lowest.min(), highest.max()) <= WHOLE)
-    if whole:
-        centre = np.rint(centre)
-    peak = max((highest - centre).max(), (centre - lowest).max())
-    scale = math.ldexp(1.0, min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000))
-    return centre, scale, whole
+    whole = whole and not cosine and max(-lowest.min(), highest.max()) <= WHOLE
+    peak = 0.0
+    for j in range(centre.size):
+        if whole:
+            centre[j] = np.rint(centre[j])
+        peak = max(peak, highest[j] - centre[j], centre[j] - lowest[j])
+    exponent = min(-math.frexp(peak)[1], LARGEST_COSINE_SCALE if cosine else 1000)
+    return centre, math.ldexp(1.0, exponent), whole
 
 
 def pack_panels(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Panels:
     """Keys (n, d), n >= 1, ready to be scored; of length one or zero for the cosine."""
     n, d = keys.shape
     centre, scale, whole = place(keys, cosine)
-    offsets = np.empty(n)
-    norms = np.empty(n, dtype=np.float32)
+    offsets, norms = np.empty(n), np.empty(n, dtype=np.float32)
     tiles = []
     for i in range(0, n, KEY_TILE):
         part = slice(i, i + KEY_TILE)
         groups = -(-len(keys[part]) // GROUP)
-        tile = np.zeros((d + 2, GROUP, groups), dtype=np.float32)
-        tile[d] = NEVER
+        tile = np.zeros((1, d + 2, GROUP, groups), dtype=np.float32)
         _fill(keys[part], centre, scale, cosine, tile, offsets[part], norms[part])
         tiles.append(tile.reshape(d + 2, -1))
     length = 2 * scale if cosine else 0.0
-    return Panels(centre, scale, offsets, norms, float(norms.max()), length, whole, KEY_TILE, tiles)
+    return Panels(centre, scale, float(norms.max()), length, whole, offsets, norms, KEY_TILE, tiles)
+
+
+def pack_strips(keys: Float32[np.ndarray, "n d"], cosine: bool = False) -> Strips:
+    """The same keys in strips."""
+    return Strips(*_pack_strips(keys, cosine))
+
+
+@compiled()
+def _pack_strips(keys: Float32[np.ndarray, "n d"], cosine: bool) -> Any:
+    n, d = keys.shape
+    centre, scale, whole = place(keys, cosine)
+    count = -(-n // KEYS)
+    offsets, norms = np.empty(n), np.zeros(count * KEYS, dtype=np.float32)
+    strips = np.empty((count, d + 2, KEYS), dtype=np.float32)
+    strips[-1] = 0
+    _fill(keys, centre, scale, cosine, strips.reshape(count, d + 2, 1, KEYS), offsets, norms)
+    length = 2 * scale if cosine else 0.0
+    return centre, scale, np.float64(norms.max()), length, whole, offsets, norms, strips
 
 
 @compiled()
@@ -124,62 +160,70 @@ def _fill(
     centre: Float64[np.ndarray, "d"],
     scale: float,
     cosine: bool,
-    tile: Float32[np.ndarray, "d+2 depth groups"],
+    tiles: Float32[np.ndarray, "tiles d+2 depth groups"],
     offsets: Float64[np.ndarray, "n"],
-    norms: Float32[np.ndarray, "n"],
+    norms: Float32[np.ndarray, "n_"],
 ) -> None:
-    """Put the columns of each key into the tile (d + 2, GROUP, groups), and its share of the error beside.
+    """Put the columns of each key into its tile (d + 2, depth, groups), and its share of the error beside.
 
     Keys that fill one line of the tile's memory together are written together.
     """
     n, d = keys.shape
-    depth, groups = tile.shape[1], tile.shape[2]
+    count, depth, groups = tiles.shape[0], tiles.shape[2], tiles.shape[3]
     block = np.zeros((_LINE, d), dtype=np.float32)
-    for v in range(depth):
-        for first in range(0, groups, _LINE):
-            size = 0
-            while size < _LINE and first + size < groups and (first + size) * depth + v < n:
-                i = (first + size) * depth + v
-                square = 0.0
-                length = 0.0
-                for j in range(d):
-                    x = np.float64(keys[i, j])
-                    b = np.float32((x - centre[j]) * scale)
-                    length += x * x
-                    square += np.float64(b) * np.float64(b)
-                    block[size, j] = np.float32(-2) * b
-                offsets[i] = (1 - length) * scale * scale if cosine else 0.0
-                norms[i] = np.nextafter(np.float32(np.sqrt(square + abs(offsets[i]))), np.float32(np.inf))
-                tile[d, v, first + size] = square + offsets[i]
-                tile[d + 1, v, first + size] = norms[i]
-                size += 1
-            if size == _LINE:
-                for j in range(d):
-                    for c in range(_LINE):
-                        tile[j, v, first + c] = block[c, j]
-            else:
-                for j in range(d):
-                    for c in range(size):
-                        tile[j, v, first + c] = block[c, j]
+    for t in range(count):
+        tile, before = tiles[t], t * depth * groups
+        for v in range(depth):
+            for first in range(0, groups, _LINE):
+                size = 0
+                while size < _LINE and first + size < groups and before + (first + size) * depth + v < n:
+                    i = before + (first + size) * depth + v
+                    square = 0.0
+                    length = 0.0
+                    for j in range(d):
+                        x = np.float64(keys[i, j])
+                        b = np.float32((x - centre[j]) * scale)
+                        length += x * x
+                        square += np.float64(b) * np.float64(b)
+                        block[size, j] = np.float32(-2) * b
+                    offsets[i] = (1 - length) * scale * scale if cosine else 0.0
+                    norms[i] = np.nextafter(np.float32(np.sqrt(square + abs(offsets[i]))), np.float32(np.inf))
+                    tile[d, v, first + size] = square + offsets[i]
+                    tile[d + 1, v, first + size] = norms[i]
+                    size += 1
+                for c in range(first + size, min(first + _LINE, groups)):
+                    tile[d, v, c] = NEVER
+                if size == _LINE:
+                    for j in range(d):
+                        for c in range(_LINE):
+                            tile[j, v, first + c] = block[c, j]
+                else:
+                    for j in range(d):
+                        for c in range(size):
+                            tile[j, v, first + c] = block[c, j]
 
 
 @dataclass(frozen=True)
 class Scored:
     """A query tile as the left-hand side of the score product, with its error terms."""
 
-    left: Float32[np.ndarray, "m columns"]
+    left: Float32[np.ndarray, "m_ columns"]
     widths: Float32[np.ndarray, "m"]
     pads: Float64[np.ndarray, "m"]
     far: Bool[np.ndarray, "m"]
 
 
-def score_side(queries: Float32[np.ndarray, "m d"], panels: Panels) -> Scored:
-    """Queries (m, d), ready to be scored against the keys. Hopelessly far ones are marked and score nothing."""
+def score_side(queries: Float32[np.ndarray, "m d"], keys: Placed, tile: int = 1) -> Scored:
+    """Queries (m, d), ready to be scored against the keys. Hopelessly far ones are marked and score nothing.
+
+    tile: zero rows follow on the left until their number is a multiple of it.
+    """
     m, d = queries.shape
-    left = np.empty((m, d + 2), dtype=np.float32)
+    left = np.empty((-(-m // tile) * tile, d + 2), dtype=np.float32)
+    left[m:] = 0
     widths, pads, far = np.empty(m, dtype=np.float32), np.empty(m), np.empty(m, dtype=np.bool_)
-    numbers = (panels.scale, panels.largest, panels.length, panels.whole)
-    _side(queries, panels.centre, *numbers, left, widths, pads, far)
+    numbers = (keys.scale, keys.largest, keys.length, keys.whole)
+    _side(queries, keys.centre, *numbers, left, widths, pads, far)
     return Scored(left, widths, pads, far)
 
 
@@ -191,7 +235,7 @@ def _side(
     largest: float,
     length: float,
     whole: bool,
-    left: Float32[np.ndarray, "m columns"],
+    left: Float32[np.ndarray, "m_ columns"],
     widths: Float32[np.ndarray, "m"],
     pads: Float64[np.ndarray, "m"],
     far: Bool[np.ndarray, "m"],

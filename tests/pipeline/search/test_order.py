@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.search import panels, tiles
+from pipeline.search import index as index_module
+from pipeline.search import panels, strips, tiles
 from pipeline.search.index import ExactIndex
 from tests.pipeline.search.brute import brute_force
 
@@ -59,12 +60,16 @@ def test_any_search_of_whole_numbers_equals_brute_force(data):
     start = rng.integers(0, 40, size=9)
     excluded = np.stack([start, start + rng.integers(0, 30, size=9)], axis=1)
     k = data.draw(st.integers(1, 75))
-    found = ExactIndex(keys, threads=1).search(queries, k, excluded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_module, "FEW", data.draw(st.sampled_from([0, 70])))  # by panels or by strips
+        found = ExactIndex(keys, threads=1).search(queries, k, excluded)
     np.testing.assert_array_equal(found.rows, brute_force(keys, queries, k, excluded))
 
 
+@pytest.mark.parametrize("way", [strips, tiles])
 @pytest.mark.parametrize("copies", [False, True])
-def test_float64_decides_only_where_bounds_overlap(copies, monkeypatch):
+def test_float64_decides_only_where_bounds_overlap(copies, way, monkeypatch):
+    monkeypatch.setattr(index_module, "FEW", 600 if way is strips else 0)
     rng = np.random.default_rng(2)
     keys = np.float32(10.0) ** rng.permuted(np.linspace(-1, 1, 600)).astype(np.float32)[:, None] * np.ones(
         3, np.float32
@@ -88,8 +93,8 @@ def test_float64_decides_only_where_bounds_overlap(copies, monkeypatch):
     order = np.argsort(distances)
     gaps = np.minimum(np.diff(distances[order], prepend=-1), np.diff(distances[order], append=99))
     clear = order[gaps > 1e-3 * distances[order]]
-    original = tiles.rank_bounded
-    monkeypatch.setattr(tiles, "rank_bounded", spy)
+    original = way.rank_bounded
+    monkeypatch.setattr(way, "rank_bounded", spy)
     np.testing.assert_array_equal(index.search(queries, 600).rows, right)
     assert len(clear) > 300
     assert ranked
