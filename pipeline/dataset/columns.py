@@ -94,9 +94,13 @@ class Columns:
         places = {name: name_among(self._names, name) for name in names}
         return {name: self._shared[place].dtype for name, place in places.items() if place in self._shared}
 
+    def knows(self, rows: tuple[Any, ...]) -> bool:
+        """Whether an episode with these rows, as `rows_of` gives them, needs no change."""
+        return rows in self._as_known
+
     def check(self, episode: Episode) -> None:
         """Raises InvalidEpisode where the episode has other arrays than those before it, infos aside."""
-        if _rows_of(episode) in self._as_known:
+        if rows_of(episode) in self._as_known:
             return
         self._agree(row_specs(self._named(episode, self._names.copy()).steps))
 
@@ -105,7 +109,7 @@ class Columns:
 
         An info that has other values in the known dtype is left out. Raises InvalidEpisode as `check`.
         """
-        if (rows := _rows_of(episode)) in self._as_known:
+        if (rows := rows_of(episode)) in self._as_known:
             return episode
         own, given, named = _names_of(episode), episode, self._named(episode, names := self._names.copy())
         self._agree(row_specs(named.steps))
@@ -181,8 +185,8 @@ def _names_of(episode: Episode) -> tuple[tuple[str, ...], ...]:
     return tuple(episode.steps), tuple(episode.reset_info)
 
 
-def _rows_of(episode: Episode) -> tuple[Any, ...]:
-    """Name, dtype and shape of one row of each array, as quickly as they can be had."""
+def rows_of(episode: Episode) -> tuple[Any, ...]:
+    """Name, dtype and shape of one row of each array of an episode, as quickly as they can be had."""
     steps = [(name, array.dtype, array.shape[1:]) for name, array in episode.steps.items()]
     reset = episode.reset_info
     return (*steps, *((RESET, name, array.dtype, array.shape) for name, array in reset.items())) if reset else (*steps,)

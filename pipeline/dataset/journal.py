@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipeline.dataset.plain import PlainEpisode
 from pipeline.digest import SMALL_BYTES, digest_content
 from pipeline.episode import Episode
 
@@ -40,11 +41,11 @@ class Journal:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         there = os.fstat(self._file)
         self._end, self._inode = there.st_size, there.st_ino
-        self.last: tuple[int, Episode, bytes] | None = None
+        self.last: tuple[int, Episode | PlainEpisode, bytes] | None = None
 
-    def append(self, number: int, episode: Episode) -> bytes:
+    def append(self, number: int, episode: Episode | PlainEpisode) -> bytes:
         """Keep a finished episode and return its digest. Raises OSError where the disk is full or the like."""
-        content = episode.content()
+        content: Sequence[bytes | memoryview] = episode.content()
         if (size := sum(map(len, content))) < SMALL_BYTES:
             content = [b"".join(content)]
         digest = digest_content(content)

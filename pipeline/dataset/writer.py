@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -33,6 +35,7 @@ from pipeline.dataset.parts import (
     write_facts,
     write_part,
 )
+from pipeline.dataset.plain import PlainEpisode, bundle_plain
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.spill import SPILL, load_bundle, remove_packed, remove_torn, spill_path
@@ -53,7 +56,7 @@ class Buffer:
     """
 
     def __init__(self, episodes: Iterable[Episode] = ()) -> None:
-        self._pieces: list[Bundle | tuple[Episode, bytes | None]] = []
+        self._pieces: list[Bundle | tuple[Episode, bytes | None] | tuple[PlainEpisode, bytes]] = []
         self._count = self.nbytes = self.states = 0
         for episode in episodes:
             self.append(episode, None)
@@ -68,6 +71,13 @@ class Buffer:
         self.nbytes += episode.nbytes
         self.states += episode.length
 
+    def append_plain(self, episode: PlainEpisode, digest: bytes) -> None:
+        """Add one that is plain."""
+        self._pieces.append((episode, digest))
+        self._count += 1
+        self.nbytes += episode.nbytes
+        self.states += episode.length
+
     def append_bundle(self, bundle: Bundle) -> None:
         """Add several at once."""
         self._pieces.append(bundle)
@@ -77,15 +87,27 @@ class Buffer:
 
     def digested(self) -> list[tuple[Episode, bytes | None]]:
         """Each episode with its digest; those of bundles are made from their arrays."""
-        return [e for each in self._pieces for e in (each.digested() if isinstance(each, Bundle) else [each])]
+        return [each for run in self._runs() for each in (run.digested() if isinstance(run, Bundle) else run)]
 
     def packed(self) -> dict[str, Shaped[np.ndarray, "..."]]:
-        """The arrays of a part of these episodes. Bundles are joined as they are, where nothing else is there."""
-        bundles = [each for each in self._pieces if isinstance(each, Bundle)]
-        if len(bundles) == len(self._pieces) and (joined := join_packed(bundles)) is not None:
-            return joined
-        episodes, digests = zip(*self.digested(), strict=True)
-        return pack(episodes, digests=digests)
+        """The arrays of a part of these episodes. What is packed alike already is joined as it is."""
+        runs = [run if isinstance(run, Bundle) else Bundle(_packed(run)) for run in self._runs()]
+        joined = join_packed(runs)
+        return _packed(self.digested()) if joined is None else joined
+
+    def _runs(self) -> Iterator[Bundle | list[tuple[Episode, bytes | None]]]:
+        """Bundles, those of plain episodes among them, and between them what came one by one."""
+        for kind, run in groupby(self._pieces, lambda each: type(each if isinstance(each, Bundle) else each[0])):
+            pieces: list[Any] = [*run]
+            if kind is Bundle:
+                yield from pieces
+            else:
+                yield bundle_plain(pieces) if kind is PlainEpisode else pieces
+
+
+def _packed(episodes: Sequence[tuple[Episode, bytes | None]]) -> dict[str, Shaped[np.ndarray, "..."]]:
+    each, digests = zip(*episodes, strict=True)
+    return pack(each, digests=digests)
 
 
 class DatasetWriter:
@@ -153,6 +175,11 @@ class DatasetWriter:
         """
         conformed = self.columns.conform(episode, self.count)
         self._take(conformed, digest if conformed is episode else None)
+
+    def append_plain(self, episode: PlainEpisode, digest: bytes) -> None:
+        """Add the next episode, whose rows `columns` knows."""
+        self._buffer.append_plain(episode, digest)
+        self._write_full()
 
     def _take(self, episode: Episode, digest: bytes | None) -> None:
         self._buffer.append(episode, digest)

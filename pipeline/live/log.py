@@ -21,6 +21,7 @@ from pipeline.artifacts.claim import claim
 from pipeline.dataset.grow import Noticed, commit
 from pipeline.dataset.journal import JOURNAL, Journal
 from pipeline.dataset.parts import PART_BYTES
+from pipeline.dataset.plain import PlainEpisode, PlainRows
 from pipeline.dataset.workspace import Workspace
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
@@ -129,8 +130,8 @@ class EpisodeLog:
         """Episodes of the dataset, those of earlier sessions and those not yet committed included."""
         return self._writer.count
 
-    def append(self, episode: Episode) -> int:
-        """Keep a finished episode and return its number in the dataset.
+    def append(self, episode: Episode | PlainEpisode) -> int:
+        """Keep a finished episode and return its number in the dataset. A plain one is known to fit: `takes_plain`.
 
         Raises:
             InvalidEpisode: its observations or actions have other names, shapes or dtypes than those of the dataset.
@@ -143,7 +144,8 @@ class EpisodeLog:
             self.require_open()
             self._require_journal()
             self._catch_up()
-            self._writer.columns.check(episode)
+            if isinstance(episode, Episode):
+                self._writer.columns.check(episode)
             number = self._writer.count
             digest = self._journal.append(number, episode)
             try:
@@ -158,6 +160,10 @@ class EpisodeLog:
                 ) from error
             self._lost_in_a_row = 0
             return number
+
+    def takes_plain(self, rows: PlainRows) -> bool:
+        """Whether plain episodes of these rows can be appended: one such episode is there already."""
+        return self._writer.columns.knows(rows.signature)
 
     def commit(self) -> Artifact | None:
         """Make all finished episodes visible at once. Returns the dataset as it then is, None while it is empty.
@@ -260,9 +266,12 @@ class EpisodeLog:
             self._draft.check()
             raise FileNotFoundError(f"The unfinished log {self._draft.path} is gone: somebody has removed or moved it.")
 
-    def _take(self, episode: Episode, digest: bytes) -> None:
+    def _take(self, episode: Episode | PlainEpisode, digest: bytes) -> None:
         """The second half of `append`: what is in the journal gets into the dataset."""
-        self._writer.append(episode, digest)
+        if isinstance(episode, Episode):
+            self._writer.append(episode, digest)
+        else:
+            self._writer.append_plain(episode, digest)
         if self._writer.packed == self._writer.count:
             self._journal.clear()
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from pipeline.dataset.plain import PlainEpisode
 from pipeline.envs.gym.infos import kept_info, success_of
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.exact import exactly
@@ -74,7 +75,7 @@ class Recording:
     ) -> None:
         self._log, self._dtypes, self._late = episodes, dtypes, late
         self._building: EpisodeBuilder | None = None
-        self._ending: EpisodeBuilder | None = None  # on its way to the log
+        self._ending: EpisodeBuilder | PlainEpisode | None = None  # on its way to the log
         self._begun, self._seed, self._mission = 0, UNKNOWN, ""
         self.ended = False
         episodes.require_open()
@@ -86,7 +87,10 @@ class Recording:
 
     def begin(self, observation: Any, seed: int = UNKNOWN, info: Mapping[Any, Any] = MappingProxyType({})) -> None:
         """A reset gave `observation` and `info`. An episode that was under way is cut off."""
-        self.stop()
+        if self._building is None:
+            self._late()
+        else:
+            self.stop()
         self.ended = False
         self._seed = seed if 0 <= seed <= LARGEST_SEED else UNKNOWN
         self._log.begin(self)
@@ -161,6 +165,14 @@ class Recording:
             if not building.has_ended:
                 self._log.note(HIDDEN_END)
             self._finish(building, "source")
+
+    def finish_plain(self, episode: PlainEpisode) -> None:
+        """The episode is over, and all its steps are in `episode`; none of them was handed over."""
+        self.ended = True
+        self._forget()
+        self._ending = episode
+        self._log.append(episode)
+        self._ending = None
 
     def stray(self) -> None:
         """A step came that belongs to no episode."""

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from jaxtyping import Shaped
 
+from pipeline.dataset.plain import PlainEpisode, PlainRows, plain_episode, plain_rows
 from pipeline.envs.gym.infos import FINAL_INFO, final_observation, kept_info
 from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.envs.gym.text import holds_texts
@@ -23,10 +24,11 @@ from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import OneArray, in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
+from pipeline.live.rows import Rows
 from pipeline.rollout.builder import NO_INFOS
 
-MOST_ROWS = 64
-"""So many plain steps are kept together."""
+NOWHERE = -1
+"""Row of an episode's first observation that is not among the rows."""
 
 PLAIN_REWARDS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -69,12 +71,15 @@ class RecordVectorEpisodes(VectorWrapper):
         self._recordings = [
             Recording(log, layout_dtypes(layout), partial(self._catch_up, i)) for i in range(env.num_envs)
         ]
-        self._rows: list[tuple[Any, Any, list[float]]] = []  # actions, observations and rewards of plain steps
+        self._rows: Rows | None = None  # the last plain steps; None before the first one
+        self._of: PlainRows | None = None  # one row of the episodes in them; None where they can be no plain ones
         self._taken = [0] * env.num_envs  # how many of these rows each recording has, or needs not
+        self._begun = [NOWHERE] * env.num_envs  # the row of its episode's first observation, where all of it is there
         self._has_texts = _has_texts(env.single_observation_space)
         self._shape = (env.num_envs, *layout.shape) if isinstance(layout, OneArray) else None
         self._count, self._space = env.num_envs, env.action_space  # each a walk through all wrappers
-        self._none = bytes(env.num_envs)  # flags of a step after which no episode ends
+        self._none = [False] * env.num_envs  # flags of a step after which no episode ends
+        self._uncounted = [0] * env.num_envs  # resets that nobody sees
         self._is_calm = False  # no environment is between two episodes
         self._guarded = [(recording,) for recording in self._recordings]
         self._ended = [False] * env.num_envs
@@ -111,11 +116,7 @@ class RecordVectorEpisodes(VectorWrapper):
                 recording.break_off()
             raise
         try:
-            if applied is not None and self._is_plain(*answer) and resets == [each.count for _, each in self._resets]:
-                self._rows.append((applied, answer[0].copy(), answer[1].tolist()))
-                self._hand_over_many()
-            else:
-                self._add_all(applied, answer, resets)
+            self._add_step(applied, answer, resets)
         except Exception as error:
             self._lose_all(error)
         return answer
@@ -135,77 +136,110 @@ class RecordVectorEpisodes(VectorWrapper):
         for i in np.flatnonzero(mask).tolist():
             self._ended[i] = False
             attempt(self._guarded[i], self._begin, i, one_of(batch, i), infos, seeds[i])
-        self._look_around()
+        self._is_calm = self._are_calm()
 
     def _begin(self, i: int, observation: Any, infos: Any, seed: int = UNKNOWN) -> None:
         self._recordings[i].begin(observation, seed, one_info(infos, i, self.num_envs) if infos else {})
 
-    def _is_plain(self, observations: Any, rewards: Any, terminations: Any, truncations: Any, infos: Any) -> bool:
-        """Whether a step is one row of all environments: nothing ends or begins, all is of the usual types."""
-        return (
-            self._is_calm
-            and not infos
-            and type(observations) is np.ndarray
-            and observations.shape == self._shape
-            and type(rewards) is np.ndarray
-            and rewards.dtype in PLAIN_REWARDS
-            and rewards.shape == (self._count,)
-            and self._says_none(terminations)
-            and self._says_none(truncations)
-        )
+    def _add_step(self, applied: Shaped[np.ndarray, "envs ..."] | None, answer: Any, resets: list[int]) -> None:
+        """A step of all environments, before which each had been reset so often.
 
-    def _says_none(self, flags: Any) -> bool:
-        return type(flags) is np.ndarray and flags.dtype == np.bool_ and flags.tobytes() == self._none
-
-    def _hand_over_many(self) -> None:
-        """Rows wait until an episode ends; but not so many that their memory matters."""
-        if len(self._rows) >= MOST_ROWS:
+        Nearly always it is a row, in which some environments may end or begin an episode.
+        """
+        seen, rewards, terminations, truncations, infos = answer
+        is_one = type(seen) is np.ndarray and seen.shape == self._shape
+        seen = seen if is_one else self._copied(seen)
+        column, terminated, truncated = self._column(rewards), *self._flags(terminations, truncations)
+        now = [counter.count for _, counter in self._resets]
+        is_calm = self._is_calm and now == resets and terminated == truncated == self._none
+        inside = [after - before for after, before in zip(now, resets, strict=True)] or self._uncounted
+        if applied is None or self._has_texts or column.dtype not in PLAIN_REWARDS or (infos and has_info(infos)):
+            self._hand_over()
+            batch, gained = seen.copy() if is_one else seen, column.tolist()
             for i in self._all:
-                self._catch_up(i)
-            self._rows, self._taken = [], [0] * self.num_envs
-
-    def _look_around(self) -> None:
-        self._is_calm = not (self._has_texts or any(self._ended) or any(each.ended for each in self._recordings))
-
-    def _add_all(self, applied: Shaped[np.ndarray, "envs ..."] | None, answer: Any, resets: Sequence[int]) -> None:
-        """A step in which some environments end or begin an episode; to the others it is plain."""
-        observations, rewards, terminations, truncations, infos = answer
-        batch, column = self._copied(observations), self._column(rewards)
-        gained, terminated, truncated = column.tolist(), self._flags(terminations), self._flags(truncations)
-        inside = [counter.count - before for (_, counter), before in zip(self._resets, resets, strict=True)]
-        if applied is None or self._has_texts or has_info(infos) or column.dtype not in PLAIN_REWARDS:
-            apart = self._all
+                action = None if applied is None else applied[i, ...]
+                step = action, one_of(batch, i), gained[i], terminated[i], truncated[i]
+                self._add_apart(i, step, infos, inside[i])
         else:
-            apart = [i for i in self._all if terminated[i] or truncated[i] or self._is_apart(i, inside)]
-        for i in apart:
+            self._room(applied, seen).add(applied, seen, column)
+            if is_calm:
+                return
+            after_end = [each.ended for each in self._recordings]
+            for i in self._all:
+                if terminated[i] or truncated[i] or self._ended[i] or after_end[i] or inside[i]:
+                    self._add_row(i, terminated[i], truncated[i], infos, inside[i])
+        self._is_calm = self._are_calm()
+
+    def _are_calm(self) -> bool:
+        return True not in self._ended and True not in [each.ended for each in self._recordings]
+
+    def _add_row(self, i: int, terminated: bool, truncated: bool, infos: Any, resets: int) -> None:
+        """The last row is more than a plain step to an environment. Mostly it ends an episode, or begins the next."""
+        rows, ends = self._rows, terminated or truncated
+        if rows is None:
+            return
+        last, begins = rows.count - 1, self._ended[i] and self._mode == AutoresetMode.NEXT_STEP
+        if ends and not (begins or infos or resets) and (episode := self._plain(rows, i, terminated, truncated)):
+            self._ended[i], self._begun[i], self._taken[i] = True, NOWHERE, rows.count
+            attempt(self._guarded[i], self._recordings[i].finish_plain, episode)
+            return
+        self._catch_up(i, last)
+        self._taken[i] = rows.count
+        (action, *_), (seen, *_), (gained, *_) = rows.copied(i, last, rows.count)
+        self._add_apart(i, (action, seen, float(gained), terminated, truncated), infos, resets)
+        if begins and not (ends or infos) and resets <= 1 and self._recordings[i].under_way:
+            self._begun[i] = last
+
+    def _plain(self, rows: Rows, i: int, terminated: bool, truncated: bool) -> PlainEpisode | None:
+        """The episode that the last row ends, where all of it is in the rows and nothing about it is unusual."""
+        of, first = self._of, self._begun[i]
+        if of is None or first == NOWHERE or not self._log.takes_plain(of):
+            return None
+        actions, observations, rewards = rows.of(i, first, rows.count)
+        return plain_episode(of, actions[1:], observations, rewards[1:], terminated, truncated)
+
+    def _room(self, applied: Shaped[np.ndarray, "envs ..."], seen: Any) -> Rows:
+        """Where a step like this one can be added. The recordings get all rows when there is none."""
+        rows = self._rows
+        if rows is None or not rows.fits(applied, seen):
+            self._hand_over()
+            rows = self._rows = Rows(applied, seen)
+            self._of = plain_rows(applied, seen)
+        elif rows.is_full:
+            self._make_room(rows)
+        return rows
+
+    def _make_room(self, rows: Rows) -> None:
+        """Keep those rows that belong to episodes which are whole there, if they are not too many."""
+        first = min((begun for begun in self._begun if begun != NOWHERE), default=0)
+        if first < rows.count // 2:
+            self._hand_over()
+            return
+        for i in self._all:
+            if self._begun[i] == NOWHERE:
+                self._catch_up(i)
+        rows.forget(first)
+        self._taken = [taken - first for taken in self._taken]
+        self._begun = [NOWHERE if begun == NOWHERE else begun - first for begun in self._begun]
+
+    def _hand_over(self) -> None:
+        """Hand all rows over to the recordings."""
+        for i in self._all:
             self._catch_up(i)
-        if apart is not self._all:
-            self._rows.append((applied, batch, gained))
-            for i in apart:
-                self._taken[i] += 1
-        for i in apart:
-            action = None if applied is None else applied[i, ...]
-            step = action, one_of(batch, i), gained[i], terminated[i], truncated[i]
-            self._add_apart(i, step, infos, inside[i] if inside else 0)
-        self._hand_over_many()
-        self._look_around()
+        self._taken = [0] * self._count
+        if self._rows is not None:
+            self._rows.count = 0
 
-    def _is_apart(self, i: int, inside: Sequence[int]) -> bool:
-        """Whether more than a plain step may have happened to an environment that has not just ended."""
-        return self._ended[i] or self._recordings[i].ended or bool(inside and inside[i])
-
-    def _catch_up(self, i: int) -> None:
-        """Hand the rows that a recording does not have yet over to it."""
-        rows = self._rows[self._taken[i] :]
-        self._taken[i] = len(self._rows)
-        if rows:
-            actions, batches, rewards = zip(*rows, strict=True)
-            self._recordings[i].extend(
-                [batch[i] for batch in actions],
-                [one_of(batch, i) for batch in batches],
-                [each[i] for each in rewards],
-                [NO_INFOS] * len(rows),
-            )
+    def _catch_up(self, i: int, last: int | None = None) -> None:
+        """Hand the rows, or those before `last`, that a recording does not have yet over to it."""
+        rows, first = self._rows, self._taken[i]
+        self._begun[i] = NOWHERE
+        if rows is None:
+            return
+        end = rows.count if last is None else last
+        if first < end:
+            self._taken[i] = end
+            self._recordings[i].extend(*rows.copied(i, first, end), [NO_INFOS] * (end - first))
 
     def _add_apart(self, i: int, step: tuple[Any, Any, Any, Any, Any], infos: Any, resets: int) -> None:
         """A step of one environment, which may end or begin an episode; it was reset so often in it."""
@@ -245,14 +279,15 @@ class RecordVectorEpisodes(VectorWrapper):
 
     def _column(self, column: Any) -> Shaped[np.ndarray, "envs"]:
         """Rewards, or flags, of all environments. Raises InvalidInput where they are not as many."""
+        if type(column) is np.ndarray and column.shape == (self._count,):
+            return column
         each = in_shape(np.asarray(column), (self._count,))
         if each.shape[:1] != (self._count,):
             raise InvalidInput(f"A step should give {self.num_envs} rewards and flags; it gave an array {each.shape}.")
         return each
 
-    def _flags(self, flags: Any) -> list[bool]:
-        each: list[bool] = self._column(flags).tolist()
-        return each
+    def _flags(self, *several: Any) -> list[list[bool]]:
+        return [self._column(flags).tolist() for flags in several]
 
     def _lose_all(self, error: Exception) -> None:
         for recording in self._recordings:

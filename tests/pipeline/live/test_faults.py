@@ -305,6 +305,34 @@ def test_one_faulty_environment_of_several_loses_its_own_episode_alone(tmp_path,
     ]
 
 
+def test_faults_in_episodes_that_begin_and_end_without_a_word_are_named_at_their_end(tmp_path, monkeypatch, caplog):
+    given = {(2, 1): np.nan, (3, 0): np.nan}
+
+    def loop(envs):
+        envs.reset()
+        for step in range(5 * (LENGTH + 1)):
+            with monkeypatch.context() as patch:
+                if step > 4 * (LENGTH + 1):
+                    patch.setattr(os, "pwritev", lambda *_: exec("raise OSError(28, 'No space left on device')"))
+                envs.step(np.zeros(1, int))
+                seen.append(len(caplog.records))
+
+    def observation(episode, step):
+        return place(episode, given.get((episode, step), step))
+
+    seen = []
+    episodes, warnings = recorded(
+        tmp_path, SyncVectorEnv([lambda: Odd(observation=observation)]), loop, RecordVectorEpisodes
+    )
+    assert len(episodes) == 2
+    assert [line.split(" of its")[0] for line in warnings] == [f"an episode (number {n}" for n in (3, 4, 5)]
+    assert ["3 steps" in line for line in warnings] == [True] * 3
+    assert "observation holds NaN, first at step 1" in warnings[0]
+    assert "No space left" in warnings[2]
+    ends = [LENGTH + (LENGTH + 1) * n - 1 for n in range(5)]
+    assert [step for step in range(1, len(seen)) if seen[step] > seen[step - 1]] == ends[2:]
+
+
 def test_a_recorded_environment_is_copied_and_sent_as_before(tmp_path):
     env = Odd()
     with EpisodeLog(tmp_path, domain="gym", task="odd", dataset="d-v1") as log:

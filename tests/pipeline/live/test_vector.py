@@ -78,8 +78,9 @@ def test_environments_in_processes_and_one_shared_memory(tmp_path, mode):
     assert_all_same(stored(tmp_path), plain_episodes(make, actions, ORDERS[mode], [4, 9]))
 
 
-def test_steps_that_are_handed_over_before_their_episode_ends_are_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.live.vector.MOST_ROWS", 4)
+@pytest.mark.parametrize("rows", [4, 30])
+def test_steps_that_are_handed_over_before_their_episode_ends_are_the_same(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr("pipeline.live.rows.MOST_ROWS", rows)
     actions = actions_of(make_cartpole)
     with opened(tmp_path, unfinished="keep") as log:
         envs = RecordVectorEpisodes(SyncVectorEnv([make_cartpole] * COUNT), log)
