@@ -29,6 +29,7 @@ class Rows:
         self._most = min(max(ROWS_BYTES // max(1, size), FEWEST_ROWS), MOST_ROWS)
         self.actions, self.observations = self._columns(actions), self._columns(observations)
         self.rewards = np.empty((self._most, len(actions)), np.float64)
+        self._kinds = _kind(actions), _kind(observations)
         self.count = 0
 
     @property
@@ -38,7 +39,7 @@ class Rows:
 
     def fits(self, actions: Shaped[np.ndarray, "envs ..."], observations: Any) -> bool:
         """Whether a step is like those that are here."""
-        return _is_alike(self.actions, actions) and _is_alike(self.observations, observations)
+        return (_kind(actions), _kind(observations)) == self._kinds
 
     def add(
         self, actions: Shaped[np.ndarray, "envs ..."], observations: Any, rewards: Shaped[np.ndarray, "envs"]
@@ -65,6 +66,10 @@ class Rows:
         """Views of the actions, observations and rewards of one environment in the rows [first, last)."""
         rows = slice(first, last)
         return self.actions[rows, env], _part(self.observations, (rows, env)), self.rewards[rows, env]
+
+    def seen(self, env: int, row: int) -> Any:
+        """A copy of what one environment showed in a row."""
+        return _copies(_part(self.observations, (slice(row, row + 1), env)), 1)[0]
 
     def copied(self, env: int, first: int, last: int) -> tuple[list[Any], list[Any], list[float]]:
         """As `of`, step by step, and nothing that a later step writes over."""
@@ -94,13 +99,8 @@ def _arrays(nested: Any) -> list[Shaped[np.ndarray, "..."]]:
     return [each for inner in nested.values() for each in _arrays(inner)] if isinstance(nested, dict) else [nested]
 
 
-def _is_alike(column: Any, batch: Any) -> bool:
-    """Whether a batch is a row of a column."""
+def _kind(batch: Any) -> tuple[Any, ...]:
+    """What batches that lie in one column have in common."""
     if type(batch) is np.ndarray:
-        return type(column) is np.ndarray and batch.dtype == column.dtype and batch.shape == column.shape[1:]
-    return (
-        isinstance(column, dict)
-        and isinstance(batch, dict)
-        and [*column] == [*batch]
-        and all(_is_alike(column[key], inner) for key, inner in batch.items())
-    )
+        return batch.dtype, batch.shape
+    return tuple((key, _kind(inner)) for key, inner in batch.items())

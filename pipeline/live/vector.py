@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import gymnasium as gym
@@ -26,6 +27,8 @@ from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
 from pipeline.live.rows import Rows
 from pipeline.rollout.builder import NO_INFOS
+
+_COUNT = attrgetter("count")
 
 NOWHERE = -1
 """Row of an episode's first observation that is not among the rows."""
@@ -65,6 +68,7 @@ class RecordVectorEpisodes(VectorWrapper):
             )
         super().__init__(env)
         self._mode = _mode(env, autoreset_mode)
+        self._is_next_step = self._mode == AutoresetMode.NEXT_STEP
         layout = layout_of_space(env.single_observation_space)
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.single_action_space)
         self._log = log
@@ -79,6 +83,7 @@ class RecordVectorEpisodes(VectorWrapper):
         self._shape = (env.num_envs, *layout.shape) if isinstance(layout, OneArray) else None
         self._count, self._space = env.num_envs, env.action_space  # each a walk through all wrappers
         self._none = [False] * env.num_envs  # flags of a step after which no episode ends
+        self._says_none, self._each = bytes(env.num_envs), (env.num_envs,)
         self._uncounted = [0] * env.num_envs  # resets that nobody sees
         self._is_calm = False  # no environment is between two episodes
         self._guarded = [(recording,) for recording in self._recordings]
@@ -86,6 +91,7 @@ class RecordVectorEpisodes(VectorWrapper):
         self._all = list(range(env.num_envs))
         inside = env.unwrapped.envs if isinstance(env.unwrapped, SyncVectorEnv) else ()
         self._resets = [(each, count_resets(each)) for each in inside]
+        self._counters = [counter for _, counter in self._resets]
         if self._actions.layout:
             log.note(self._actions.note)
 
@@ -104,7 +110,7 @@ class RecordVectorEpisodes(VectorWrapper):
         if self._log.stopped:
             return self.env.step(actions)
         # `attempt` and `asked` once more, written out: their calls would be a tenth of what a step takes
-        applied, resets = None, [counter.count for _, counter in self._resets]
+        applied, resets = None, list(map(_COUNT, self._counters))
         try:
             applied = self._actions.batch(self._space, actions, self._count)
         except Exception as error:
@@ -147,10 +153,23 @@ class RecordVectorEpisodes(VectorWrapper):
         Nearly always it is a row, in which some environments may end or begin an episode.
         """
         seen, rewards, terminations, truncations, infos = answer
+        now = list(map(_COUNT, self._counters))
         is_one = type(seen) is np.ndarray and seen.shape == self._shape
+        if (
+            self._is_calm
+            and is_one
+            and applied is not None
+            and not infos
+            and now == resets
+            and type(terminations) is type(truncations) is type(rewards) is np.ndarray
+            and terminations.tobytes() == truncations.tobytes() == self._says_none
+            and rewards.dtype in PLAIN_REWARDS
+            and rewards.shape == self._each
+        ):
+            self._room(applied, seen).add(applied, seen, rewards)
+            return
         seen = seen if is_one else self._copied(seen)
         column, terminated, truncated = self._column(rewards), *self._flags(terminations, truncations)
-        now = [counter.count for _, counter in self._resets]
         is_calm = self._is_calm and now == resets and terminated == truncated == self._none
         inside = [after - before for after, before in zip(now, resets, strict=True)] or self._uncounted
         if applied is None or self._has_texts or column.dtype not in PLAIN_REWARDS or (infos and has_info(infos)):
@@ -178,7 +197,13 @@ class RecordVectorEpisodes(VectorWrapper):
         rows, ends = self._rows, terminated or truncated
         if rows is None:
             return
-        last, begins = rows.count - 1, self._ended[i] and self._mode == AutoresetMode.NEXT_STEP
+        last, begins = rows.count - 1, self._ended[i] and self._is_next_step
+        if begins and not (ends or infos or resets > 1):
+            self._catch_up(i, last)
+            self._ended[i], self._taken[i] = False, rows.count
+            attempt(self._guarded[i], self._recordings[i].begin, rows.seen(i, last))
+            self._begun[i] = last if self._recordings[i].under_way else NOWHERE
+            return
         if ends and not (begins or infos or resets) and (episode := self._plain(rows, i, terminated, truncated)):
             self._ended[i], self._begun[i], self._taken[i] = True, NOWHERE, rows.count
             attempt(self._guarded[i], self._recordings[i].finish_plain, episode)
@@ -187,8 +212,6 @@ class RecordVectorEpisodes(VectorWrapper):
         self._taken[i] = rows.count
         (action, *_), (seen, *_), (gained, *_) = rows.copied(i, last, rows.count)
         self._add_apart(i, (action, seen, float(gained), terminated, truncated), infos, resets)
-        if begins and not (ends or infos) and resets <= 1 and self._recordings[i].under_way:
-            self._begun[i] = last
 
     def _plain(self, rows: Rows, i: int, terminated: bool, truncated: bool) -> PlainEpisode | None:
         """The episode that the last row ends, where all of it is in the rows and nothing about it is unusual."""
