@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from pipeline.dataset.writer import DatasetWriter
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, LostLease, NotStoredYet
 from pipeline.live.recovery import recover_parts, take_finished
-from pipeline.live.settings import draft_identity, log_spec, require_same_settings
+from pipeline.live.settings import Unfinished, draft_identity, log_spec, require_same_settings
 from pipeline.machine.lease import LEASE_SECONDS
 from pipeline.machine.provenance import Stopwatch
 from pipeline.wording import how_many, reason_of
@@ -44,14 +44,6 @@ LOST_LISTED = 20
 
 COMMIT_SHARE = 0.02
 """Automatic commits take at most about this share of the time."""
-
-
-@runtime_checkable
-class Unfinished(Protocol):
-    """A recorder that may be in the middle of an episode."""
-
-    def stop(self) -> None:
-        """Give the episode up, or append it as it is."""
 
 
 class EpisodeLog:

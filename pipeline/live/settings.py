@@ -1,4 +1,4 @@
-"""What a log's dataset is: its place, its facts, and the refusal to continue it under other facts."""
+"""What a log's dataset is: its place, its facts, the refusal to continue it under other facts; and what fills it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pipeline.artifacts.artifact import EPISODES, Spec
 from pipeline.artifacts.claim import DRAFT, IDENTITY
@@ -16,6 +16,14 @@ from pipeline.errors import DamagedArtifact, IdentityMismatch, InvalidInput
 from pipeline.fingerprint import canonical, differences
 from pipeline.machine.files import read_json
 from pipeline.machine.secrets import values_without_secrets
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """A recorder that may be in the middle of an episode."""
+
+    def stop(self) -> None:
+        """Give the episode up, or append it as it is."""
 
 
 def log_spec(domain: str, task: str, dataset: str, facts: Mapping[str, Any]) -> Spec:
