@@ -14,7 +14,7 @@ FEWEST_ROWS, MOST_ROWS = 64, 1024
 """... but not fewer and not more steps than that."""
 
 
-class Rows:
+class StepRows:
     """Columns of all environments; row k holds the actions of a step, what was seen after it, and the rewards.
 
     Attributes:

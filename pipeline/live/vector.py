@@ -25,7 +25,7 @@ from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import OneArray, in_shape, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
-from pipeline.live.rows import Rows
+from pipeline.live.rows import StepRows
 from pipeline.rollout.builder import NO_INFOS
 
 _COUNT = attrgetter("count")
@@ -75,7 +75,7 @@ class RecordVectorEpisodes(VectorWrapper):
         self._recordings = [
             Recording(log, layout_dtypes(layout), partial(self._catch_up, i)) for i in range(env.num_envs)
         ]
-        self._rows: Rows | None = None  # the last plain steps; None before the first one
+        self._rows: StepRows | None = None  # the last plain steps; None before the first one
         self._of: PlainRows | None = None  # one row of the episodes in them; None where they can be no plain ones
         self._taken = [0] * env.num_envs  # how many of these rows each recording has, or needs not
         self._begun = [NOWHERE] * env.num_envs  # the row of its episode's first observation, where all of it is there
@@ -213,7 +213,7 @@ class RecordVectorEpisodes(VectorWrapper):
         (action, *_), (seen, *_), (gained, *_) = rows.copied(i, last, rows.count)
         self._add_apart(i, (action, seen, float(gained), terminated, truncated), infos, resets)
 
-    def _plain(self, rows: Rows, i: int, terminated: bool, truncated: bool) -> PlainEpisode | None:
+    def _plain(self, rows: StepRows, i: int, terminated: bool, truncated: bool) -> PlainEpisode | None:
         """The episode that the last row ends, where all of it is in the rows and nothing about it is unusual."""
         of, first = self._of, self._begun[i]
         if of is None or first == NOWHERE or not self._log.takes_plain(of):
@@ -221,18 +221,18 @@ class RecordVectorEpisodes(VectorWrapper):
         actions, observations, rewards = rows.of(i, first, rows.count)
         return plain_episode(of, actions[1:], observations, rewards[1:], terminated, truncated)
 
-    def _room(self, applied: Shaped[np.ndarray, "envs ..."], seen: Any) -> Rows:
+    def _room(self, applied: Shaped[np.ndarray, "envs ..."], seen: Any) -> StepRows:
         """Where a step like this one can be added. The recordings get all rows when there is none."""
         rows = self._rows
         if rows is None or not rows.fits(applied, seen):
             self._hand_over()
-            rows = self._rows = Rows(applied, seen)
+            rows = self._rows = StepRows(applied, seen)
             self._of = plain_rows(applied, seen)
         elif rows.is_full:
             self._make_room(rows)
         return rows
 
-    def _make_room(self, rows: Rows) -> None:
+    def _make_room(self, rows: StepRows) -> None:
         """Keep those rows that belong to episodes which are whole there, if they are not too many."""
         first = min((begun for begun in self._begun if begun != NOWHERE), default=0)
         if first < rows.count // 2:
