@@ -287,4 +287,4 @@ def _keep_beside(dataset: Artifact, writer: DatasetWriter) -> None:
     """What readers would have to find out again: where episodes lie, and that the parts just written are whole."""
     written = {f"{PARTS}/{name}" for name in writer.files}
     remember_written(dataset.path, {group: files for group, files in dataset.groups().items() if group in written})
-    keep_index(dataset)
+    keep_index(dataset, {name: known.indexed for name, known in writer.summaries.items() if known.indexed})

@@ -22,6 +22,7 @@ from pipeline.artifacts.beside import INDEX, hidden_beside
 from pipeline.artifacts.store import artifact_in_place
 from pipeline.artifacts.whole import Files, OneByOne, changed_in
 from pipeline.dataset.columns import STEPS, RowSpec, mask_of
+from pipeline.dataset.parts import ENDS
 from pipeline.digest import combine
 from pipeline.episode import INFO, PRESENT, SUMMARY
 from pipeline.errors import DamagedArtifact, InvalidInput, unknown_name
@@ -31,6 +32,9 @@ INDEX_VERSION = 1
 
 ONCE = ("return", *SUMMARY, "digest")
 """Once-per-episode arrays that an index holds."""
+
+READ = (ENDS, *(f"episodes/{name}" for name in ONCE))
+"""The arrays of a part that an index is made of."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.artifacts.beside import INDEX, hidden_places
 from pipeline.artifacts.derived import REFERENCES, referred_to
 from pipeline.artifacts.store import artifact_in_place
 from pipeline.artifacts.whole import Files, changed_in
-from pipeline.dataset.index import INDEX_VERSION, ONCE, DatasetIndex, check_of
+from pipeline.dataset.index import INDEX_VERSION, ONCE, READ, DatasetIndex, check_of
 from pipeline.dataset.parts import ENDS
 from pipeline.dataset.sections import SectionArrays, Sections, read_sections, write_sections
 from pipeline.dataset.shares import NUMBER, OWNER, shares_of
@@ -37,9 +38,6 @@ TAIL_BYTES = 4096
 
 LONG = 500
 """So many parts take so long to read that it is shown how far that is."""
-
-READ = (ENDS, *(f"episodes/{name}" for name in ONCE))
-"""The arrays of a part that an index is made of."""
 
 LATER = ("file_sizes", "file_digests")
 """Long arrays that are checked where they are used, by `part_checks`."""
@@ -96,9 +94,12 @@ def kept_index(folder: Path) -> DatasetIndex | None:
     return _kept(folder, manifest_identity(folder))
 
 
-def keep_index(artifact: Artifact) -> None:
-    """Make the index of a dataset that was just made or has grown; its episodes are not checked again."""
-    _made_and_kept(artifact, artifact.manifest.checksum, check=False)
+def keep_index(artifact: Artifact, written: Mapping[str, SectionArrays] = MappingProxyType({})) -> None:
+    """Make the index of a dataset that was just made or has grown; its episodes are not checked again.
+
+    `written` are the arrays `READ` of parts by name, as they were written: then they are not read.
+    """
+    _made_and_kept(artifact, artifact.manifest.checksum, check=False, written=written)
 
 
 def reopened(folder: Path, identity: str, count: int, likeness: bytes) -> DatasetIndex:
@@ -153,9 +154,14 @@ def _kept_sections(folder: Path) -> Iterator[Sections]:
             yield found
 
 
-def _made_and_kept(artifact: Artifact, identity: str = "", check: bool = True) -> DatasetIndex:
+def _made_and_kept(
+    artifact: Artifact,
+    identity: str = "",
+    check: bool = True,
+    written: Mapping[str, SectionArrays] = MappingProxyType({}),
+) -> DatasetIndex:
     identity = identity or manifest_identity(artifact.path)
-    index = _made(artifact, identity, check, next(_kept_sections(artifact.path), None))
+    index = _made(artifact, identity, check, next(_kept_sections(artifact.path), None), written)
     if manifest_identity(artifact.path) == identity:  # otherwise it has grown since: its own index is another
         _keep(index)
     return index
@@ -172,7 +178,13 @@ def _keep(index: DatasetIndex) -> None:
             log.debug("the index of %s is not kept at %s: %s", index.folder, path, error)
 
 
-def _made(artifact: Artifact, identity: str, check: bool, before: Sections | None) -> DatasetIndex:
+def _made(
+    artifact: Artifact,
+    identity: str,
+    check: bool,
+    before: Sections | None,
+    written: Mapping[str, SectionArrays] = MappingProxyType({}),
+) -> DatasetIndex:
     manifest = artifact.manifest
     values: dict[str, Any] = {
         "index": INDEX_VERSION,
@@ -188,7 +200,7 @@ def _made(artifact: Artifact, identity: str, check: bool, before: Sections | Non
         return _of_derived(artifact, values, check)
     tables = _file_tables(artifact)
     files = sorted({name for table in tables.values() for name, _, _ in table})
-    arrays = _arrays_of_files(tables, files) | _arrays_of_parts(artifact, tables, before)
+    arrays = _arrays_of_files(tables, files) | _arrays_of_parts(artifact, tables, before, written)
     return DatasetIndex(artifact.path, values | {"files": files}, arrays, (), len(arrays["ends"]))
 
 
@@ -218,11 +230,18 @@ def _arrays_of_files(tables: Tables, files: list[str]) -> SectionArrays:
     }
 
 
-def _arrays_of_parts(artifact: Artifact, tables: Tables, before: Sections | None) -> SectionArrays:
-    """Where the episodes lie: as an index of before says of the parts that are still the same, the others are read."""
+def _arrays_of_parts(
+    artifact: Artifact, tables: Tables, before: Sections | None, written: Mapping[str, SectionArrays]
+) -> SectionArrays:
+    """Where the episodes lie: as an index of before says of the parts that are still the same, and as those say that
+    were just `written`; the others are read.
+    """
     parts = artifact.manifest.parts
     known = _known_parts(before)  # by the checksum of their files, which decides what is in them
     checks = [check_of(tables[part.name]) for part in parts]
+    for part, check in zip(parts, checks, strict=True):
+        if part.name in written:
+            known[check] = _of_a_part(written[part.name])
     unread = sum(check not in known for check in checks)
     shown = progress("index", artifact.manifest.task, "parts", unread) if unread > LONG else nullcontext(None)
     with shown as advance:
@@ -267,7 +286,11 @@ def _read_part(artifact: Artifact, part: Part, table: list[tuple[str, int, str]]
         artifact.require_whole({f"{PARTS}/{part.name}": files})  # raises with what makes the dataset again
         raise DamagedArtifact(f"{artifact.path} is damaged: {few(found)}.")
     stored = open_arrays(artifact.path / PARTS / part.name)
-    arrays = {name: np.array(stored[name][:]) for name in READ}  # a map of each part would stay open
+    return _of_a_part({name: np.array(stored[name][:]) for name in READ})  # a map of each part would stay open
+
+
+def _of_a_part(arrays: SectionArrays) -> SectionArrays:
+    """The arrays `READ` of a part by the names that they have in an index."""
     return {ENDS: arrays[ENDS], **{name: arrays[f"episodes/{name}"] for name in ONCE}}
 
 

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int8, UInt8
+from jaxtyping import Float64, Int8, Shaped, UInt8
 
 from pipeline.artifacts.artifact import PARTS, Part
 from pipeline.dataset.columns import RowSpec, row_specs, step_arrays
+from pipeline.dataset.index import READ
 from pipeline.dataset.parts import ENDS, split_texts, unpack
 from pipeline.dataset.resets import reset_specs
 from pipeline.dataset.stuck import STUCK, stuck
@@ -30,6 +31,7 @@ class PartSummary(NamedTuple):
         stuck: episodes in which nothing happens on the screen; None where the screens were not read for it.
         rows: of its step arrays.
         steps: one row of each step array, by name.
+        indexed: the arrays of which an index is made (`pipeline.dataset.index.READ`), where they were in memory.
     """
 
     returns: Float64[np.ndarray, " n"]
@@ -39,6 +41,7 @@ class PartSummary(NamedTuple):
     stuck: int | None
     rows: int
     steps: Mapping[str, RowSpec]
+    indexed: dict[str, Shaped[np.ndarray, "n ..."]] = {}  # noqa: RUF012  # of a NamedTuple
 
 
 def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
@@ -52,6 +55,7 @@ def summary_of(arrays: Mapping[str, ReadableArray]) -> PartSummary:
         stuck=_stuck(arrays),
         rows=int(arrays[ENDS][:][-1]),
         steps=row_specs(step_arrays(arrays)),
+        indexed=_indexed(arrays),
     )
 
 
@@ -60,6 +64,11 @@ def _stuck(arrays: Mapping[str, ReadableArray]) -> int | None:
     steps = step_arrays(arrays)
     memory = {name: array for name, array in steps.items() if isinstance(array, np.ndarray)}
     return int(stuck(memory, arrays[ENDS][:]).sum()) if len(memory) == len(steps) else None
+
+
+def _indexed(arrays: Mapping[str, ReadableArray]) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+    """Copies, for a map of a part's file would stay open; nothing of arrays on disk, which few need."""
+    return {name: np.array(arrays[name]) for name in READ} if isinstance(arrays[ENDS], np.ndarray) else {}
 
 
 def step_bytes(arrays: Mapping[str, ReadableArray]) -> int:
