@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -26,6 +27,7 @@ PADDING_ROWS = "padding_rows"
 """What is counted of each episode."""
 
 FRAME_BYTES = FRAME[0] * FRAME[1]
+BLACK = bytes(FRAME_BYTES)
 ROW_BYTES = FRAME_BYTES + np.dtype(np.int32).itemsize + 2 * np.dtype(np.float64).itemsize
 
 
@@ -36,8 +38,39 @@ class FrameRows(Protocol):
         """Fill `out` (n, 84, 84) uint8 with the next n frames."""
 
 
+class _Decoded(NamedTuple):
+    """One episode, whose frames lie at the rows [begin, last) of the buffer; `padding` of its rows are padding.
+
+    `limited`: it was cut by the time limit.
+    """
+
+    begin: int
+    last: int
+    steps: StepArrays
+    padding: int
+    extent: str
+    limited: bool
+
+    @property
+    def terminated(self) -> bool:
+        return self.extent != TAIL and not self.limited
+
+    def episode(self, steps: Mapping[str, Shaped[np.ndarray, "rows ..."]]) -> Episode:
+        """Itself, of the step arrays of all episodes."""
+        return Episode(
+            steps={name: array[self.begin : self.last + 1] for name, array in steps.items()},
+            terminated=self.terminated,
+            truncated=self.limited,
+            end_reason=FRAGMENT if self.extent in (HEAD, TAIL) else "time_limit" if self.limited else "terminated",
+            has_final_observation=False,
+        )
+
+
 class PartBuilder:
     """Collects episodes in `buffer` (rows, 84, 84) uint8, each of T+1 rows, the last one zeros.
+
+    Frames are decoded as episodes are added. All else is made of them by `packed`, so that the thread that decodes
+    seldom has to wait for its turn among those that write: each call of numpy on long arrays gives up Python's lock.
 
     Attributes:
         buffer: what it was given.
@@ -45,12 +78,8 @@ class PartBuilder:
 
     def __init__(self, buffer: UInt8[np.ndarray, "rows 84 84"]) -> None:
         self.buffer = buffer
-        self._action = np.zeros(len(buffer), np.int32)
-        self._reward = np.zeros(len(buffer), np.float64)
-        self._discount = np.zeros(len(buffer), np.float64)
         self._rows = 0
-        self._episodes: list[Episode] = []
-        self._padding: list[int] = []
+        self._decoded: list[_Decoded] = []
 
     def add(self, frames: FrameRows, steps: StepArrays, strip: bool, extent: str = WHOLE) -> None:
         """Take the next episode: `steps` are its rows, padding included, which is left out if `strip`."""
@@ -62,45 +91,35 @@ class PartBuilder:
             self.buffer[begin : begin + quiet - left_out] = self.buffer[begin + left_out : begin + quiet].copy()
         frames.read_into(self.buffer[begin + quiet - left_out : begin + slots - left_out])
         last = begin + slots - left_out
-        self.buffer[last] = 0
-        self._action[begin:last] = steps.action[left_out:]
-        self._reward[begin:last] = steps.reward[left_out:]
-        self._discount[begin:last] = 1.0
         limited = extent == WHOLE and slots - padding == TIME_LIMIT
-        terminated = extent != TAIL and not limited
-        if terminated:
-            self._discount[last - 1] = 0.0
+        self._decoded.append(_Decoded(begin, last, steps.rows(left_out, slots), padding, extent, limited))
         self._rows = last + 1
-        episode = Episode(
-            steps={name: array[begin : self._rows] for name, array in self._steps().items()},
-            terminated=terminated,
-            truncated=limited,
-            end_reason=FRAGMENT if extent in (HEAD, TAIL) else "time_limit" if limited else "terminated",
-            has_final_observation=False,
-        )
-        self._padding.append(padding)
-        self._episodes.append(episode)
 
     def packed(self, folder: Path) -> tuple[StoredPart, dict[str, Shaped[np.ndarray, "..."]]]:
         """The part that will lie in `folder`, without checksums yet, and its arrays, of which step arrays are views."""
-        steps = {name: array[: self._rows] for name, array in self._steps().items()}
-        arrays = pack(self._episodes, steps)
+        steps = self._steps()
+        episodes = [each.episode(steps) for each in self._decoded]
+        arrays = pack(episodes, steps)
         part = StoredPart(
             folder,
             files={},
-            lengths=np.asarray([episode.length for episode in self._episodes], np.int64),
-            sums={PADDING_ROWS: np.asarray(self._padding, np.int64)},
+            lengths=np.asarray([episode.length for episode in episodes], np.int64),
+            sums={PADDING_ROWS: np.asarray([each.padding for each in self._decoded], np.int64)},
             summary=summary_of(arrays),
         )
         return part, arrays
 
     def _steps(self) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
-        return {
-            "action": self._action,
-            "discount": self._discount,
-            "observation": self.buffer,
-            "reward": self._reward,
-        }
+        """The step arrays of all episodes, one after the other."""
+        rows = self._rows
+        action, reward, discount = np.zeros(rows, np.int32), np.zeros(rows, np.float64), np.ones(rows, np.float64)
+        for each in self._decoded:
+            action[each.begin : each.last], reward[each.begin : each.last] = each.steps.action, each.steps.reward
+        lasts = np.asarray([each.last for each in self._decoded], np.int64)
+        self.buffer[lasts] = 0
+        discount[lasts] = 0.0
+        discount[[each.last - 1 for each in self._decoded if each.terminated]] = 0.0
+        return {"action": action, "discount": discount, "observation": self.buffer[:rows], "reward": reward}
 
 
 def rows_needed(slots: int, episodes: int) -> int:
@@ -111,6 +130,6 @@ def rows_needed(slots: int, episodes: int) -> int:
 def _black(frames: UInt8[np.ndarray, "n 84 84"]) -> int:
     """How many of the first frames are black, up to PADDING."""
     for number, frame in enumerate(frames[:PADDING]):
-        if frame.any():
+        if frame.tobytes() != BLACK:
             return number
     return min(len(frames), PADDING)

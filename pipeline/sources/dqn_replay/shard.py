@@ -42,8 +42,8 @@ class StepArrays(NamedTuple):
     @property
     def quiet(self) -> int:
         """How many of the first rows, at most PADDING, do nothing: they are padding if their frames are black."""
-        active = np.any([column[:PADDING] != 0 for column in self], axis=0)
-        return int(np.argmax(active)) if active.any() else len(active)
+        rows = [*zip(*(column[:PADDING].tolist() for column in self), strict=True)]
+        return next((number for number, row in enumerate(rows) if any(row)), len(rows))
 
 
 @dataclass(frozen=True)
