@@ -16,8 +16,9 @@ from pipeline.campaign.quirks import quirk_lines
 from pipeline.campaign.stage import StageResult
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
-from pipeline.machine.files import write_json
-from pipeline.wording import few, how_many
+from pipeline.machine.files import read_json, write_json
+from pipeline.machine.secrets import without_secrets
+from pipeline.wording import few, how_many, writable
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +74,31 @@ class RunRecord:
 
     def _keep(self) -> None:
         """Write `failed.json`, by which the exit status is set. Raises TaskFailed where that cannot be written."""
-        path = self.folder / FAILED
-        try:
-            write_json(path, [asdict(each) for each in self.failures])
-        except OSError as error:
-            raise TaskFailed(
-                f"{path} could not be written: {error.strerror}. The reason of the failure stands above."
-            ) from None
+        _write_failures(self.folder / FAILED, self.failures)
+
+
+def record_crash(folder: Path, stage: str, task: str, message: str) -> Failure:
+    """Write into the folder of a job why it ended without having said so itself: a crash, a kill, a cluster's refusal.
+
+    It is added to the failures that the job has written; the same one is never there twice. The folder is made where
+    the job never began. `stage` and `task` may be empty. Raises TaskFailed where the file cannot be written.
+    """
+    crash = Failure(stage, task, writable(without_secrets(message)), traceback="")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FAILED
+    there = [Failure(**entry) for entry in read_json(path)] if path.is_file() else []
+    if crash not in there:
+        _write_failures(path, [*there, crash])
+    return crash
+
+
+def _write_failures(path: Path, failures: list[Failure]) -> None:
+    try:
+        write_json(path, [asdict(each) for each in failures])
+    except OSError as error:
+        raise TaskFailed(
+            f"{path} could not be written: {error.strerror}. The reason of the failure stands above."
+        ) from None
 
 
 def _log_artifact(stage: str, artifact: Artifact) -> None:
