@@ -54,8 +54,11 @@ def main(cfg: DictConfig) -> None:
 
 def _typed() -> Typed:
     """What the user typed for this job, for the commands that messages tell."""
+    from pipeline.command import group_of
+
     words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # ${...} stays as it was typed
     assert isinstance(words, list)
+    words = [word for word in words if group_of(word) != "cluster"]  # where it runs is no matter of the job's own
     return replace(_typed_at_first(words), door="ingest" if _source() else "collect")
 
 
@@ -365,6 +368,7 @@ def command() -> None:
 def _understood() -> None:
     from pipeline.campaign.secret_words import refuse_secrets
     from pipeline.command import user_typed
+    from pipeline.launchers import register_launchers
     from pipeline.machine.outlets import keep_secrets_out
 
     keep_secrets_out()
@@ -377,6 +381,7 @@ def _understood() -> None:
             sys.argv[1:] = ordered(words)
             check_words(words, _choices(), [*OmegaConf.load(CONF / "config.yaml")])
         with _plain_errors():
+            register_launchers()
             main()
 
 

@@ -153,11 +153,11 @@ class Command:
     def _base(self, given: Typed) -> list[str]:
         if not self.recorded:
             return list(given.words)
-        places = [word for word in given.words if _group(word) in PLACES]
-        return [w for w in _overrides(self.recorded) if _group(w) not in PLACES and key_of(w) != "stage"] + places
+        places = [word for word in given.words if group_of(word) in PLACES]
+        return [w for w in _overrides(self.recorded) if group_of(w) not in PLACES and key_of(w) != "stage"] + places
 
     def _matters(self, word: str) -> bool:
-        key, group = key_of(word), _group(word)
+        key, group = key_of(word), group_of(word)
         if key in self.settings or (key == "task" and self.task) or (key == "stage" and self.stage):
             return False
         if word.startswith("~") and key == "domain" and self.domain:  # its place is taken by a domain
@@ -178,7 +178,7 @@ def making(dataset: str, task: str, domain: str, settings: Mapping[str, Any] | N
     A name that the program gives says what makes it (`MADE_BY`): the expert must not play a `random-v1`. A policy, a
     source or an experiment that was typed counts before the name.
     """
-    chosen = any(_group(word) in ("policy", "source", "experiment") for word in typed().words)
+    chosen = any(group_of(word) in ("policy", "source", "experiment") for word in typed().words)
     stage, maker = (typed().door, {}) if chosen else MADE_BY.get(dataset, (typed().door, {}))
     return Command(stage, task, domain, {**maker, "dataset": dataset, **(settings or {})})
 
@@ -243,7 +243,7 @@ def domain_overrides(recorded: str) -> list[str]:
 
 def is_of_domain(word: str) -> bool:
     """Whether a word chooses the domain or sets something of it."""
-    return _group(word) == "domain"
+    return group_of(word) == "domain"
 
 
 def override(key: str, value: Any) -> str:
@@ -257,12 +257,13 @@ def key_of(word: str) -> str:
     return word.split("=", 1)[0].lstrip("+~").split("@")[0]
 
 
-def _group(word: str) -> str:
+def group_of(word: str) -> str:
+    """The group that a word is about: `domain` of `+domain.env_kwargs={rows: 10}`."""
     return re.split(r"[./]", key_of(word))[0]
 
 
 def _place(word: str) -> int:
-    group = _group(word)
+    group = group_of(word)
     if word.startswith("-"):
         return -1  # -m
     return len(FIRST) if group not in FIRST or key_of(word).startswith("stage.") else FIRST.index(group)
@@ -276,7 +277,7 @@ def _overrides(command: str) -> list[str]:
         return []
     if not any(word.endswith("run.py") for word in words[:2]):
         return []
-    return [word for word in words[2:] if "=" in word and _group(word) != "hydra"]
+    return [word for word in words[2:] if "=" in word and group_of(word) != "hydra"]
 
 
 def _value(value: Any) -> str:

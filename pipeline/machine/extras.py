@@ -14,6 +14,7 @@ EXTRAS = {
     "dmc": {"dm_control": "dm_control", "mujoco": "MuJoCo"},
     "babyai": {"minigrid": "minigrid"},
     "tokenizers": {"tokenizers": "The package tokenizers"},
+    "launchers": {"hydra_plugins": "hydra-submitit-launcher", "submitit": "submitit"},
     "gcs": {"gcsfs": "gcsfs", "google_crc32c": "google-crc32c"},
     "policies": {"stable_baselines3": "Stable-Baselines3", "sb3_contrib": "sb3-contrib"},
     "report": {"jinja2": "jinja2"},

@@ -1,0 +1,63 @@
+"""How a job of a cluster ended, in words for people."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.campaign.failures import FAILED, plain_message
+from pipeline.launchers.jobs import Submitted
+from pipeline.launchers.queue import JobState
+from pipeline.machine.files import read_json
+
+ENDINGS = {
+    "CANCELLED": "it was cancelled, by scancel or by the cluster",
+    "TIMEOUT": "it ran longer than its time, {time} minutes; cluster.time=MINUTES gives more",
+    "OUT_OF_MEMORY": "it needed more than its memory, {mem} GB; cluster.memory=GB gives more",
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node did not start",
+    "PREEMPTED": "it had to make room for other jobs",
+    "DEADLINE": "it could not be done by its deadline",
+    "FAILED": "it ended with an error",
+    "COMPLETED": "it ended without a result",
+    "PENDING": "it could never run as it asks, with cluster.cores={cpus_per_task}, cluster.memory={mem}, "
+    "cluster.time={time}; what the partitions have: sinfo --format='%P %l %c %m'",
+}
+"""Slurm's states of jobs that have ended."""
+
+OUT_OF_TIME = "timed-out"
+"""What submitit says of a job that is not begun again after its time."""
+
+SHOWN_LINES = 8
+OF_SUBMITIT = "submitit "
+
+
+def failures_in(folder: Path) -> list[str]:
+    """What a job has written down itself: the reason of each of its failures."""
+    path = folder / FAILED
+    return list(dict.fromkeys(entry["message"] for entry in read_json(path))) if path.is_file() else []
+
+
+def why_it_ended(job: Submitted, state: JobState, said: Any, settings: Mapping[str, Any]) -> str:
+    """Why a job has nothing to give: what it said itself, else Slurm's reason and the end of what it has printed."""
+    if OUT_OF_TIME in str(said or ""):
+        state, said = JobState("TIMEOUT", state.reason, state.nodes), None
+    if isinstance(said, BaseException):
+        why = plain_message(said)
+    elif said is not None:
+        why = str(said).strip().splitlines()[-1]
+    else:
+        words = ENDINGS.get(state.name, state.reason or "it ended").format(**settings)
+        name = state.reason if state.hopeless else state.name
+        why = f"Slurm: {name}{f' on {state.nodes}' if state.nodes else ''}, {words}"
+    if not job.log.is_file():
+        return f"{why}."
+    return "\n".join([f"{why}. What it printed: {job.log}", *(last_lines(job.log) if said is None else [])])
+
+
+def last_lines(log: Path) -> list[str]:
+    """The end of what a job has printed, without submitit's own lines."""
+    with log.open(errors="replace") as file:
+        return list(deque((line.rstrip() for line in file if not line.startswith(OF_SUBMITIT)), SHOWN_LINES))

@@ -1,0 +1,151 @@
+"""A sweep as one array of Slurm's jobs: hydra-submitit-launcher's, that goes on where a job fails or is killed.
+
+Submitit writes what a job needs, and what it gives back, as files into the sweep's folder; Slurm's queue says whether
+it is over. A job that ended without a word gets Slurm's reason written into its folder, as any other failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import submitit
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
+from omegaconf import DictConfig, open_dict
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.slurm.slurm import SlurmExecutor
+
+from pipeline.campaign.record import record_crash
+from pipeline.launchers.endings import failures_in, why_it_ended
+from pipeline.launchers.jobs import Submitted, ended, labels_of
+from pipeline.launchers.queue import JobState, shown_by
+from pipeline.launchers.refusal import Refused, largest_array, require_numbers, require_slurm
+from pipeline.wording import how_many
+
+PROJECT = Path(__file__).parents[2]
+BESIDE = "slurm"
+"""The folder of a sweep that holds what submitit writes and what the jobs print."""
+
+MEGABYTES = 1024
+
+
+class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
+    """Hydra's launcher for `+cluster=slurm`: its settings are those of conf/hydra/launcher/slurm.yaml."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs to the end of the last one. The folders of those that failed say so; none ends the sweep.
+
+        Raises Refused where Slurm takes none of them.
+        """
+        require_slurm()
+        require_numbers(self.params)
+        jobs = self._submit([list(each) for each in job_overrides], initial_job_idx)
+        arrays = list(dict.fromkeys(job.array for job in jobs))
+        print(f"Slurm has {how_many(len(jobs), 'jobs')} of this sweep: {shown_by(arrays)}.", flush=True)
+        print(f"What they print: {Path(str(self.config.hydra.sweep.dir)) / BESIDE}", flush=True)
+        with _left_alone(arrays):
+            for job, state in ended(jobs):
+                print(f"{job.label}: {self._outcome(job, state)}", flush=True)
+        return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
+
+    def __call__(self, *arguments: Any) -> JobReturn:
+        """What one job does, on its node."""
+        os.register_at_fork(after_in_child=_plain_signals)
+        submitit.JobEnvironment().paths.result_pickle.unlink(missing_ok=True)  # of a begin before a requeue
+        result: JobReturn = super().__call__(*arguments)
+        return result
+
+    def _submit(self, all_overrides: list[list[str]], first: int) -> list[Submitted]:
+        """Hand the jobs over in as few arrays as Slurm allows; what it refuses of the later ones is a failed job."""
+        executor = self._executor()
+        size, state = largest_array(), Singleton.get_state()
+        labels = labels_of(all_overrides, first)
+        jobs: list[Submitted] = []
+        for start in range(0, len(all_overrides), size):
+            part = range(start, min(start + size, len(all_overrides)))
+            calls = [(all_overrides[at], "hydra.sweep.dir", first + at, f"job_{first + at}", state) for at in part]
+            try:
+                with redirect_stderr(StringIO()):  # what sbatch says of a refusal is in the error, too
+                    handles = executor.map_array(self, *zip(*calls, strict=True))
+            except (FailedJobError, FailedSubmissionError) as error:
+                if not jobs:
+                    raise Refused.by(str(error)) from None
+                for at in part:
+                    self._crashed(first + at, all_overrides[at], str(Refused.by(str(error))))
+                continue
+            jobs += [
+                Submitted(first + at, all_overrides[at], labels[at], handle.job_id, handle.paths)
+                for at, handle in zip(part, handles, strict=True)
+            ]
+        return jobs
+
+    def _executor(self) -> SlurmExecutor:
+        settings = {key: value for key, value in self.params.items() if value not in (None, "", 0)}
+        executor = SlurmExecutor(settings.pop("submitit_folder"), settings.pop("max_num_timeout", 0))
+        paths = shlex.quote(str(PROJECT)) + "${PYTHONPATH:+:$PYTHONPATH}"
+        own = [f"export PYTHONPATH={paths}", "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"]
+        settings["setup"] = [*settings.get("setup", []), *own]  # srun of Slurm 22 gives a job one core, unless told
+        settings["mem"] = f"{int(settings['mem'] * MEGABYTES)}MB"
+        settings["additional_parameters"] = {"requeue": True, **settings.get("additional_parameters", {})}
+        executor.update_parameters(stderr_to_stdout=True, **settings)
+        return executor
+
+    def _outcome(self, job: Submitted, state: JobState) -> str:
+        """How a job ended, in words; the reason of one that did not say it itself is written into its folder."""
+        said = job.result()
+        if isinstance(said, JobReturn) and said.status == JobStatus.COMPLETED:
+            failures = failures_in(Path(said.hydra_cfg.hydra.runtime.output_dir)) if said.hydra_cfg else []
+            return "failed: " + "; ".join(failures) if failures else "finished"
+        if isinstance(said, JobReturn):
+            said = said._return_value
+        return "failed: " + self._crashed(job.number, job.overrides, why_it_ended(job, state, said, self.params))
+
+    def _crashed(self, number: int, overrides: list[str], message: str) -> str:
+        composed = self._composed(number, overrides)
+        chosen = composed.hydra.runtime.choices
+        stage, domain = (_text(chosen.get(group)) for group in ("stage", "domain"))
+        task = "/".join(filter(None, (domain, _text(composed.task))))
+        folder = Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
+        return record_crash(folder, stage, task, message).message
+
+    def _composed(self, number: int, overrides: list[str]) -> DictConfig:
+        composed: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(composed.hydra.job):
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        return composed
+
+
+@contextmanager
+def _left_alone(arrays: list[str]) -> Iterator[None]:
+    """Where this process is stopped, its jobs are not: they belong to the cluster, and say here how to end them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"The jobs go on in Slurm: {shown_by(arrays)}.", flush=True)
+        raise
+
+
+def _plain_signals() -> None:
+    """In every child of a job: submitit's answers to signals are the job's own alone.
+
+    Slurm announces the end of a job's time to each of its processes (SIGUSR2), and the job's first one alone asks for
+    another begin. SIGTERM ends a child, as everywhere.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _text(choice: Any) -> str:
+    """A choice of one or several names, as people write it; nothing for none."""
+    if choice is None or isinstance(choice, str):
+        return choice or ""
+    return ",".join(map(str, choice))
