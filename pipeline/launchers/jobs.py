@@ -63,7 +63,7 @@ class Submitted:
 
 def labels_of(all_overrides: Sequence[Sequence[str]], first: int) -> list[str]:
     """A name for each job: `#3 task=pong`, its number and those of its words that not all jobs have."""
-    common = set(all_overrides[0]).intersection(*all_overrides) if len(all_overrides) > 1 else set()
+    common = set(all_overrides[0]).intersection(*all_overrides)
     own = ([word for word in words if word not in common] for words in all_overrides)
     return [" ".join([f"#{number}", *words]) for number, words in enumerate(own, first)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -28,6 +29,7 @@ from pipeline.launchers.endings import failures_in, why_it_ended
 from pipeline.launchers.jobs import Submitted, ended, labels_of
 from pipeline.launchers.queue import JobState, shown_by
 from pipeline.launchers.refusal import Refused, largest_array, require_numbers, require_slurm
+from pipeline.machine.interrupts import Stopped
 from pipeline.wording import how_many
 
 PROJECT = Path(__file__).parents[2]
@@ -35,6 +37,9 @@ BESIDE = "slurm"
 """The folder of a sweep that holds what submitit writes and what the jobs print."""
 
 MEGABYTES = 1024
+
+NOTICE, LONGEST_NOTICE = 6, 120
+"""Seconds before its time is over that a job is told so: a tenth of its minutes, and at most two of them."""
 
 
 class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
@@ -58,9 +63,14 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
 
     def __call__(self, *arguments: Any) -> JobReturn:
         """What one job does, on its node."""
+        signal.signal(signal.SIGTERM, _stop)
         os.register_at_fork(after_in_child=_plain_signals)
         submitit.JobEnvironment().paths.result_pickle.unlink(missing_ok=True)  # of a begin before a requeue
-        result: JobReturn = super().__call__(*arguments)
+        try:
+            result: JobReturn = super().__call__(*arguments)
+        except Stopped as stopped:
+            print("Stopped by the cluster. What is finished is kept.", flush=True)
+            sys.exit(stopped.status)
         return result
 
     def _submit(self, all_overrides: list[list[str]], first: int) -> list[Submitted]:
@@ -95,7 +105,8 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
         settings["setup"] = [*settings.get("setup", []), *own]  # srun of Slurm 22 gives a job one core, unless told
         settings["mem"] = f"{int(settings['mem'] * MEGABYTES)}MB"
         settings["additional_parameters"] = {"requeue": True, **settings.get("additional_parameters", {})}
-        executor.update_parameters(stderr_to_stdout=True, **settings)
+        notice = min(LONGEST_NOTICE, NOTICE * settings["time"])
+        executor.update_parameters(stderr_to_stdout=True, signal_delay_s=notice, **settings)
         return executor
 
     def _outcome(self, job: Submitted, state: JobState) -> str:
@@ -131,6 +142,11 @@ def _left_alone(arrays: list[str]) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"The jobs go on in Slurm: {shown_by(arrays)}.", flush=True)
         raise
+
+
+def _stop(number: int, _: Any) -> None:
+    """A job that is cancelled ends what it has started, and says nothing: the reason is Slurm's to tell."""
+    raise Stopped(number)
 
 
 def _plain_signals() -> None:
