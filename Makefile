@@ -10,14 +10,19 @@ FORCE ?=
 ROOT ?=
 RUN ?= 1
 JOBS ?= 1
+CLUSTER ?=
+ON ?=
 
 SOURCE ?= jat
 FOLDER ?=
 EMBEDDING ?=
 WEIGHTS ?=
 
+# Where the jobs of a sweep run: CLUSTER=slurm ON="cluster.partition=gpu cluster.memory=32", or JOBS=2 here, or one after the other.
+AT_ONCE = $(if $(CLUSTER),+cluster=$(CLUSTER) $(ON),$(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)))
+
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
+.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +67,12 @@ test-slow: setup ## Whole commands that are pasted one after the other: what err
 
 test-interop: setup ## Heavy readers of other projects (each in an environment of its own), and random damage to foreign files
 	$(BIN)/python tools/interop.py
+	$(BIN)/python tools/slurm.py --install || true
 	$(BIN)/python -m pytest -m interop
+
+test-slurm: setup ## Sweeps over a Slurm of one node, from Debian's packages, which root installs (python tools/slurm.py COMMAND: any command beside one)
+	$(BIN)/python tools/slurm.py --install
+	$(BIN)/python -m pytest -m interop tests/interop/test_slurm.py
 
 QUICK ?=
 ONLY ?=
@@ -74,9 +84,9 @@ GPU_PYTHON = $(if $(filter file,$(origin PYTHON)),$(firstword $(wildcard $(BIN)/
 bench-gpu: ## Is the GPU right, and how fast: at most 8 minutes, no network; writes benchmarks/results-gpu.md (PYTHON=python3: that one; DRY=1: toy sizes, no GPU)
 	$(GPU_PYTHON) -m benchmarks.gpu $(if $(DRY),--dry-run) $(if $(ONLY),--only $(ONLY))
 
-rebuild: setup ## All stages of DOMAIN for TASKS (JOBS=2: two at a time; FORCE=1: again, comparing digests)
+rebuild: setup ## All stages of DOMAIN for TASKS (JOBS=2: two at a time, CLUSTER=slurm: there; FORCE=1: again, comparing digests)
 	$(BIN)/python run.py -m stage=all domain=$(DOMAIN) task=$(TASKS) $(if $(FORCE),force=true) \
-	  $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+	  $(AT_ONCE)
 
 named_tasks = $(if $(filter file,$(origin TASKS)),,'task=[$(TASKS)]')
 regent: setup ## REGENT's data of DOMAIN, all tasks or TASKS=a,b; from JAT, FOLDER=... local, SOURCE= collects; atari: WEIGHTS=FILE
@@ -92,12 +102,12 @@ regent-all: ## REGENT's data of all four domains: 157 tasks
 dqn-replay: setup ## The DQN Replay Dataset, its 60 games or TASKS=a,b (ROOT=FOLDER or URL, RUN=1..5, JOBS=2: two games at a time)
 	$(BIN)/python run.py -m stage=ingest domain=atari source=dqn_replay source.run=$(RUN) $(if $(ROOT),source.root=$(ROOT)) \
 	  $(if $(filter file,$(origin TASKS)),+sweep=atari60,task=$(TASKS)) \
-	  $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+	  $(AT_ONCE)
 
 OUT ?= outputs/atari-1m
 AS_LRAM := domain=atari dataset=atari-1m-v1 format.full_actions=true format.returns_to_go=true format.link=true
 PUBLISHED = $(BIN)/python run.py -m 'stage=[ingest,export]' $(AS_LRAM) source=dqn_replay source.quality=expert source.num_slices=49 \
-  source.max_transitions=1000000 $(if $(ROOT),source.root=$(ROOT)) format=hdf5 format.out=$(OUT) $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS))
+  source.max_transitions=1000000 $(if $(ROOT),source.root=$(ROOT)) format=hdf5 format.out=$(OUT) $(AT_ONCE)
 GAMES_1M = $(subst $(comma), ,$(if $(filter file,$(origin TASKS)),$(shell sed -n 's/^ *task: //p' conf/sweep/atari46.yaml),$(TASKS)))
 comma := ,
 space := $(subst ,, )

@@ -338,6 +338,8 @@ def _choices() -> dict[str, list[str]]:
 def _choices_with(key: str) -> list[str]:
     """The choices of a group that have a setting: `format=bagel` of `format.prefix`."""
     group, _, name = key.partition(".")
+    if key == "cluster":  # its settings are there with it alone
+        return [f"+{group}={choice}" for choice in _choices()[group]]
     files = sorted((CONF / group).glob("*.yaml")) if name and group != "stage" else []
     return [f"{group}={file.stem}" for file in files if name in OmegaConf.load(file)]
 

@@ -94,6 +94,8 @@ PLACES = {
     "formats/lerobot/plan.py _rows": "test_tasks_with_other_arrays_are_exported_one_by_one",
     "hub/card.py _section": "test_a_card_fetches_an_environment_by_entry_point",
     "hub/exports.py _section": "test_the_card_of_an_export_brings_it_back",
+    "launchers/refusal.py _on": "test_a_sweep_that_no_cluster_takes_is_run_by_its_suggestion",
+    "launchers/refusal.py _without_cluster": "test_a_sweep_that_no_cluster_takes_is_run_by_its_suggestion",
     "machine/provenance.py _command": "test_the_command_in_a_manifest_makes_the_artifact_again",
     "policies/checkpoints.py by_dataset": "test_several_checkpoints_and_one_name",
     "policies/outputs.py _without": "test_what_does_not_fit_is_mended_by_its_suggestion",

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.command import key_of, typed, with_key, with_words
+from pipeline.command import group_of, key_of, typed, with_key, with_words
 from pipeline.errors import InvalidInput, unknown_name
 
 SWEEP = ("-m", "--multirun")
@@ -22,6 +22,9 @@ FLAGS = (
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
 )
 """What Hydra understands of words that begin with a dash."""
+
+CLUSTER = "cluster"
+"""The group that says where the jobs of a sweep run."""
 
 PLAIN = ("task", "dataset", "episodes", "states", "frames", "seed", "workers")
 """Settings that people type without a value now and then."""
@@ -47,8 +50,13 @@ def ordered(words: Sequence[str]) -> list[str]:
 
 
 def check_words(words: Sequence[str], choices: Choices, keys: Sequence[str]) -> None:
-    """Raises InvalidInput for a flag that does not exist, a `+` before a key that nothing reads, and no key at all."""
+    """Raises InvalidInput for words that say nothing Hydra could tell of in plain words.
+
+    They are a flag that does not exist, a `+` before a key that nothing reads, no key at all, several clusters.
+    """
     for place, word in enumerate(words):
+        if group_of(word) == CLUSTER:
+            _check_cluster(word)
         if word.startswith("-"):
             _check_flag(word)
         elif word.startswith("+"):
@@ -74,6 +82,14 @@ def _check_flag(word: str) -> None:
             f"Settings have no dashes: {shlex.quote(right)}, not {word}" + _meant(with_words([word], [right]))
         )
     raise unknown_name("flag", name, [flag for flag in FLAGS if flag.startswith("--")])
+
+
+def _check_cluster(word: str) -> None:
+    """All jobs of a sweep run on one cluster and ask it for the same: Hydra would take the first choice it meets."""
+    key, _, value = word.partition("=")
+    if "," in value and not re.match(r"""[\[{("']""", value):
+        one = f"{key}={value.partition(',')[0]}"
+        raise InvalidInput(_instead([word], [one], f"{word}: all jobs of a sweep share one {key_of(word)}."))
 
 
 def _check_added(word: str, choices: Choices, keys: Sequence[str]) -> None:
@@ -126,7 +142,7 @@ def unknown_key(path: str, config: Mapping[str, Any], others: Sequence[str] = ()
         return _open(parent, path)
     if others:
         have = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} it"
-        below = f" Below {parent} there are: {', '.join(sorted(names))}." if names else ""
+        below = f" Below {parent} there are: {', '.join(sorted(names))}." if names and parent else ""
         return f"There is no setting {path} here; {have}.{below}"
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6) or [n for n in names if n.startswith(name)]
     near = [".".join(filter(None, (parent, each))) for each in close]

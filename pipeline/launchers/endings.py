@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.campaign.failures import FAILED, plain_message
 from pipeline.launchers.jobs import Submitted
-from pipeline.launchers.queue import JobState
+from pipeline.launchers.queue import FORGOTTEN, JobState
 from pipeline.machine.files import read_json
 
 ENDINGS = {
@@ -27,6 +27,9 @@ ENDINGS = {
 }
 """Slurm's states of jobs that have ended."""
 
+UNEXPLAINED = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
+"""States that leave open what happened: the end of what the job printed may tell."""
+
 OUT_OF_TIME = "timed-out"
 """What submitit says of a job that is not begun again after its time."""
 
@@ -40,21 +43,22 @@ def failures_in(folder: Path) -> list[str]:
     return list(dict.fromkeys(entry["message"] for entry in read_json(path))) if path.is_file() else []
 
 
-def why_it_ended(job: Submitted, state: JobState, said: Any, settings: Mapping[str, Any]) -> str:
+def why_it_ended(job: Submitted, state: JobState, given: Any, settings: Mapping[str, Any]) -> str:
     """Why a job has nothing to give: what it said itself, else Slurm's reason and the end of what it has printed."""
-    if OUT_OF_TIME in str(said or ""):
-        state, said = JobState("TIMEOUT", state.reason, state.nodes), None
-    if isinstance(said, BaseException):
-        why = plain_message(said)
-    elif said is not None:
-        why = str(said).strip().splitlines()[-1]
+    if OUT_OF_TIME in str(given or ""):
+        state, given = JobState("TIMEOUT", state.reason, state.nodes), None
+    if isinstance(given, BaseException):
+        why = plain_message(given)
+    elif given is not None:
+        why = str(given).strip().splitlines()[-1]
     else:
         words = ENDINGS.get(state.name, state.reason or "it ended").format(**settings)
         name = state.reason if state.hopeless else state.name
         why = f"Slurm: {name}{f' on {state.nodes}' if state.nodes else ''}, {words}"
     if not job.log.is_file():
         return f"{why}."
-    return "\n".join([f"{why}. What it printed: {job.log}", *(last_lines(job.log) if said is None else [])])
+    lines = last_lines(job.log) if given is None and state.name in (*UNEXPLAINED, FORGOTTEN.name) else []
+    return "\n".join([f"{why.rstrip('.')}. What it printed: {job.log}", *lines])
 
 
 def last_lines(log: Path) -> list[str]:

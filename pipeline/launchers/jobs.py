@@ -76,10 +76,10 @@ def ended(jobs: Sequence[Submitted]) -> Iterator[tuple[Submitted, JobState]]:
     """
     left = {job.name: job for job in jobs}
     over: dict[str, float] = {}
-    told: set[str] = set()
+    shown: set[str] = set()
     began = time.monotonic()
     while left:
-        states = _asked(left.values(), told)
+        states = _asked(left.values(), shown)
         for name, job in list(left.items()) if states is not None else ():
             state = states.get(name, FORGOTTEN) if states else FORGOTTEN
             if state.hopeless:
@@ -95,19 +95,19 @@ def ended(jobs: Sequence[Submitted]) -> Iterator[tuple[Submitted, JobState]]:
             time.sleep(min(PAUSE[1], max(PAUSE[0], SHARE * (time.monotonic() - began))))
 
 
-def _asked(jobs: Iterable[Submitted], told: set[str]) -> dict[str, JobState] | None:
-    """How it stands with the jobs; None where Slurm does not answer now. What was told is not told again."""
+def _asked(jobs: Iterable[Submitted], shown: set[str]) -> dict[str, JobState] | None:
+    """How it stands with the jobs; None where Slurm does not answer now. What was shown is not shown again."""
     try:
         states = states_of(dict.fromkeys(job.array for job in jobs))
     except NoAnswer as error:
-        _tell(f"Slurm does not answer, this command waits: {error}", told)
+        _show(f"Slurm does not answer, this command waits: {error}", shown)
         return None
     for obstacle, count in Counter(state.obstacle for state in states.values() if state.obstacle).items():
-        _tell(f"Slurm lets jobs wait ({count}): {obstacle}", told, obstacle)
+        _show(f"Slurm lets jobs wait ({count}): {obstacle}", shown, obstacle)
     return states
 
 
-def _tell(message: str, told: set[str], key: str = "") -> None:
-    if (key or message) not in told:
-        told.add(key or message)
+def _show(message: str, shown: set[str], key: str = "") -> None:
+    if (key or message) not in shown:
+        shown.add(key or message)
         print(message, flush=True)

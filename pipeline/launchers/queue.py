@@ -84,9 +84,9 @@ def _read(line: str) -> tuple[str, JobState]:
     return number, JobState(name, "" if reason == "None" else reason, nodes)
 
 
-def in_words(said: str) -> str:
+def in_words(printed: str) -> str:
     """What one of Slurm's commands has printed as an error, as one sentence or several."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
     texts = [line.partition("error: ")[2] or line for line in lines]
     return ". ".join(text.rstrip(".") for text in dict.fromkeys(texts)) + "."
 

@@ -11,7 +11,7 @@ from pipeline.command import Command, again, key_of, typed
 from pipeline.errors import InvalidSettings
 from pipeline.launchers.queue import in_words
 
-SBATCH = "sbatch"
+PROGRAMS = ("sbatch", "srun", "squeue")
 USUAL_ARRAY = 1001
 """Slurm's MaxArraySize, unless somebody has set it."""
 
@@ -28,28 +28,29 @@ class Refused(InvalidSettings):
     """The cluster takes no job of this sweep."""
 
     @classmethod
-    def by(cls, said: str) -> Refused:
+    def by(cls, printed: str) -> Refused:
         """From what sbatch has printed."""
-        message = f"Slurm refuses the jobs: {in_words(said)}"
-        if "partition" in said.lower() and (there := partitions()):
+        message = f"Slurm refuses the jobs: {in_words(printed)}"
+        if "partition" in printed.lower() and (there := partitions()):
             return cls(f"{message} Its partitions: {', '.join(there)}.\nOn the first of them: {_on(there[0])}")
         return cls(f"{message}\nWhat its partitions have, and for how long: sinfo --format='%P %l %c %m'")
 
 
 def require_slurm() -> None:
-    """Raises Refused where there is no Slurm on this machine."""
-    if shutil.which(SBATCH) is None:
-        raise Refused(
-            f"There is no Slurm here: {SBATCH} is not found. Type the same on a machine of the cluster.\n"
-            f"On this machine: {_without_cluster()}"
-        )
+    """Raises Refused where this machine has no Slurm."""
+    for program in PROGRAMS:
+        if shutil.which(program) is None:
+            raise Refused(
+                f"There is no Slurm here: {program} is not found. Type the same on a machine of the cluster.\n"
+                f"On this machine: {_without_cluster()}"
+            )
 
 
-def require_numbers(settings: Mapping[str, Any]) -> None:
+def check_job_numbers(settings: Mapping[str, Any]) -> None:
     """Raises Refused for settings of a job that are no such numbers as they must be."""
     for key, (name, wanted, kinds) in NUMBERS.items():
         value: Any = settings.get(key)
-        if isinstance(value, bool) or not isinstance(value, kinds) or float(value) < 0:
+        if type(value) not in kinds or value < 0:
             raise Refused(f"{name}={value} must be {wanted}.")
 
 

@@ -21,14 +21,14 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 from omegaconf import DictConfig, open_dict
-from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 from submitit.slurm.slurm import SlurmExecutor
 
 from pipeline.campaign.record import record_crash
-from pipeline.launchers.endings import failures_in, why_it_ended
+from pipeline.launchers.endings import OUT_OF_TIME, failures_in, why_it_ended
 from pipeline.launchers.jobs import Submitted, ended, labels_of
 from pipeline.launchers.queue import JobState, shown_by
-from pipeline.launchers.refusal import Refused, largest_array, require_numbers, require_slurm
+from pipeline.launchers.refusal import Refused, check_job_numbers, largest_array, require_slurm
 from pipeline.machine.interrupts import Stopped
 from pipeline.wording import how_many
 
@@ -37,6 +37,9 @@ BESIDE = "slurm"
 """The folder of a sweep that holds what submitit writes and what the jobs print."""
 
 MEGABYTES = 1024
+
+TIME_SIGNAL = signal.SIGUSR2
+"""How submitit lets Slurm tell a job that its time ends."""
 
 NOTICE, LONGEST_NOTICE = 6, 120
 """Seconds before its time is over that a job is told so: a tenth of its minutes, and at most two of them."""
@@ -51,7 +54,7 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
         Raises Refused where Slurm takes none of them.
         """
         require_slurm()
-        require_numbers(self.params)
+        check_job_numbers(self.params)
         jobs = self._submit([list(each) for each in job_overrides], initial_job_idx)
         arrays = list(dict.fromkeys(job.array for job in jobs))
         print(f"Slurm has {how_many(len(jobs), 'jobs')} of this sweep: {shown_by(arrays)}.", flush=True)
@@ -64,10 +67,13 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
     def __call__(self, *arguments: Any) -> JobReturn:
         """What one job does, on its node."""
         signal.signal(signal.SIGTERM, _stop)
+        _let_time_end()
         os.register_at_fork(after_in_child=_plain_signals)
         submitit.JobEnvironment().paths.result_pickle.unlink(missing_ok=True)  # of a begin before a requeue
         try:
             result: JobReturn = super().__call__(*arguments)
+        except OutOfTime:
+            raise UncompletedJobError(OUT_OF_TIME) from None
         except Stopped as stopped:
             print("Stopped by the cluster. What is finished is kept.", flush=True)
             sys.exit(stopped.status)
@@ -111,13 +117,13 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
 
     def _outcome(self, job: Submitted, state: JobState) -> str:
         """How a job ended, in words; the reason of one that did not say it itself is written into its folder."""
-        said = job.result()
-        if isinstance(said, JobReturn) and said.status == JobStatus.COMPLETED:
-            failures = failures_in(Path(said.hydra_cfg.hydra.runtime.output_dir)) if said.hydra_cfg else []
+        given = job.result()
+        if isinstance(given, JobReturn) and given.status == JobStatus.COMPLETED:
+            failures = failures_in(Path(given.hydra_cfg.hydra.runtime.output_dir)) if given.hydra_cfg else []
             return "failed: " + "; ".join(failures) if failures else "finished"
-        if isinstance(said, JobReturn):
-            said = said._return_value
-        return "failed: " + self._crashed(job.number, job.overrides, why_it_ended(job, state, said, self.params))
+        if isinstance(given, JobReturn):
+            given = given._return_value
+        return "failed: " + self._crashed(job.number, job.overrides, why_it_ended(job, state, given, self.params))
 
     def _crashed(self, number: int, overrides: list[str], message: str) -> str:
         composed = self._composed(number, overrides)
@@ -144,6 +150,23 @@ def _left_alone(arrays: list[str]) -> Iterator[None]:
         raise
 
 
+class OutOfTime(Stopped):
+    """The time of this job is over, and it does not begin again."""
+
+
+def _let_time_end() -> None:
+    """Submitit asks for another begin when Slurm tells that the time ends. What it raises for the last is no task's."""
+    asks: Any = signal.getsignal(TIME_SIGNAL)
+
+    def answer(number: int, frame: Any) -> None:
+        try:
+            asks(number, frame)
+        except UncompletedJobError:
+            raise OutOfTime(number) from None
+
+    signal.signal(TIME_SIGNAL, answer)
+
+
 def _stop(number: int, _: Any) -> None:
     """A job that is cancelled ends what it has started, and says nothing: the reason is Slurm's to tell."""
     raise Stopped(number)
@@ -155,7 +178,7 @@ def _plain_signals() -> None:
     Slurm announces the end of a job's time to each of its processes (SIGUSR2), and the job's first one alone asks for
     another begin. SIGTERM ends a child, as everywhere.
     """
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.signal(TIME_SIGNAL, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGCONT):
         signal.signal(number, signal.SIG_DFL)
 

@@ -1,0 +1,55 @@
+"""Commands that a cluster's refusal suggests, provoked and pasted, and where a sweep's jobs go."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+
+from pipeline.errors import InvalidInput
+from pipeline.launchers import register_launchers, slurm
+from tests.pipeline.launchers.programs import put
+from tests.warm_shell import WarmShell
+
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def composed(*words):
+    """The configuration of a sweep as a whole, as Hydra composes it before the jobs' own."""
+    loader = ConfigLoaderImpl(create_config_search_path(str(CONF)))
+    return loader.load_configuration("config", list(words), RunMode.MULTIRUN)
+
+
+def test_a_sweep_of_experiments_is_given_to_the_cluster_that_is_added_to_it(monkeypatch):
+    monkeypatch.setenv("REPERTOIRE_PROJECT", "/project")
+    words = ("experiment=regent_metaworld,regent_mujoco", "+cluster=slurm", "cluster.partition=gpu", "cluster.cores=8")
+    launcher = composed(*words).hydra.launcher
+    assert launcher._target_ == "hydra_plugins.repertoire.slurm"
+    assert (launcher.partition, launcher.cpus_per_task, launcher.mem) == ("gpu", 8, 16)
+    register_launchers()
+    assert launcher._target_ in Plugins.instance().class_name_to_class
+
+
+def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pipeline.launchers.slurm", raising=False)
+    monkeypatch.setitem(sys.modules, "hydra_plugins.hydra_submitit_launcher.submitit_launcher", None)
+    with pytest.raises(InvalidInput, match=r"hydra-submitit-launcher is not installed.*repertoire\[launchers\]"):
+        slurm()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_no_cluster_takes_is_run_by_its_suggestion(tmp_path, monkeypatch):
+    words = ("-m", "stage=collect", "domain=toy", "task=corner,maze", "workers=1", "episodes=1", "+cluster=slurm")
+    put(tmp_path, monkeypatch)
+    shell = WarmShell(tmp_path)
+    try:
+        shell.pasted(shell.suggested(*words)[-1])
+        refuses = "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1"
+        knows = f"grep -q partition=batch $1 || {{ {refuses}; }}; exit 3"
+        put(tmp_path, monkeypatch, sbatch=knows, srun="", squeue="", sinfo="echo batch")
+        assert "cluster.partition=batch" in shell.suggested(*words, "cluster.partition=x")[-1]
+    finally:
+        shell.close()
