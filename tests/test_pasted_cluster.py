@@ -1,5 +1,7 @@
 """Commands that a cluster's refusal suggests, provoked and pasted, and where a sweep's jobs go."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from pipeline.launchers import register_launchers, slurm
 from tests.pipeline.launchers.programs import put
 from tests.warm_shell import WarmShell
 
-CONF = Path(__file__).parent.parent / "conf"
+ROOT = Path(__file__).parent.parent
+CONF, PAGE = ROOT / "conf", ROOT / "docs" / "cluster.md"
 
 
 def composed(*words):
@@ -31,6 +34,28 @@ def test_a_sweep_of_experiments_is_given_to_the_cluster_that_is_added_to_it(monk
     assert (launcher.partition, launcher.cpus_per_task, launcher.mem) == ("gpu", 8, 16)
     register_launchers()
     assert launcher._target_ in Plugins.instance().class_name_to_class
+
+
+def slurm_section():
+    return PAGE.read_text().split("\n## Slurm\n")[1].split("\n## ")[0]
+
+
+def test_the_commands_of_the_page_are_understood(monkeypatch):
+    monkeypatch.setenv("REPERTOIRE_PROJECT", "/project")
+    lines = re.findall(r"^python (?:tools/slurm.py python )?run.py (.*?)(?:  +#.*)?$", slurm_section(), re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        words = [word for word in shlex.split(line) if word != "-m"]
+        assert composed(*words).hydra.launcher._target_ == "hydra_plugins.repertoire.slurm"
+
+
+def test_the_page_lists_every_setting_with_its_default(monkeypatch):
+    monkeypatch.setenv("REPERTOIRE_PROJECT", "/project")
+    rows = re.findall(r"^\| (`cluster.*?) \| (.*?) \|", slurm_section(), re.MULTILINE)
+    listed = {name: default for names, default in rows for name in re.findall(r"`cluster\.(\w+)`", names)}
+    plain = {name: value for name, value in composed("+cluster=slurm").cluster.items() if isinstance(value, int)}
+    assert set(listed) == set(composed("+cluster=slurm").cluster)
+    assert {name: int(listed[name]) for name in plain} == plain
 
 
 def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch):
