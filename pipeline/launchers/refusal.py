@@ -50,7 +50,7 @@ def check_job_numbers(settings: Mapping[str, Any]) -> None:
     """Raises Refused for settings of a job that are no such numbers as they must be."""
     for key, (name, wanted, kinds) in NUMBERS.items():
         value: Any = settings.get(key)
-        if type(value) not in kinds or value < 0:
+        if type(value) not in kinds or value < 0 or (value == 0 and key != "max_num_timeout"):
             raise Refused(f"{name}={value} must be {wanted}.")
 
 

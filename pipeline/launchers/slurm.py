@@ -108,7 +108,7 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
         executor = SlurmExecutor(settings.pop("submitit_folder"), settings.pop("max_num_timeout", 0))
         paths = shlex.quote(str(PROJECT)) + "${PYTHONPATH:+:$PYTHONPATH}"
         own = [f"export PYTHONPATH={paths}", "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"]
-        settings["setup"] = [*settings.get("setup", []), *own]  # srun of Slurm 22 gives a job one core, unless told
+        settings["setup"] = [*settings.get("setup", []), *own]  # since Slurm 22.05 srun does not take it over by itself
         settings["mem"] = f"{int(settings['mem'] * MEGABYTES)}MB"
         settings["additional_parameters"] = {"requeue": True, **settings.get("additional_parameters", {})}
         notice = min(LONGEST_NOTICE, NOTICE * settings["time"])
@@ -169,6 +169,7 @@ def _let_time_end() -> None:
 
 def _stop(number: int, _: Any) -> None:
     """A job that is cancelled ends what it has started, and says nothing: the reason is Slurm's to tell."""
+    signal.signal(number, signal.SIG_IGN)
     raise Stopped(number)
 
 

@@ -128,17 +128,20 @@ def test_a_job_that_is_cancelled_and_one_whose_process_is_killed_say_so_and_the_
 
 
 def process_of(job: str) -> int:
-    """The Python of a job that submitit has started."""
+    """The Python of a job that submitit has started: the first of those that have its number."""
+    array, _, number = job.partition("_")
+    wanted = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={number}".encode(), b"SLURM_STEP_ID=0"}
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words, variables = ((folder / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-        array, _, number = job.partition("_")
-        wanted = (f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={number}".encode(), b"SLURM_STEP_ID=0")
-        if b"submitit.core._submit" in words and b"srun" not in words and all(each in variables for each in wanted):
-            return int(folder.name)
-    raise AssertionError(f"job {job} does not run")
+        if b"submitit.core._submit" in words and wanted <= set(variables):
+            found[int(folder.name)] = parent
+    (first,) = (process for process, parent in found.items() if parent not in found)
+    return first
 
 
 def test_the_job_of_a_node_that_went_down_begins_again_from_what_it_has_made(slurm, tmp_path):

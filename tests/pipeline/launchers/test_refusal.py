@@ -48,6 +48,7 @@ def test_without_slurm_the_command_for_this_machine_is_told(tmp_path, monkeypatc
         ({"mem": None}, "cluster.memory=None must be a number"),
         ({"max_num_timeout": True}, "cluster.restarts=True must be a whole number"),
         ({"time": -1}, "cluster.time=-1 must be"),
+        ({"mem": 0}, "cluster.memory=0 must be"),
     ],
 )
 def test_numbers_of_a_job_that_are_none_are_refused(settings, message):
