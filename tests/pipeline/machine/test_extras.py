@@ -14,7 +14,7 @@ from pipeline.errors import InvalidInput
 from pipeline.machine.extras import EXTRAS, extra_versions, import_extra
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-OURS = {"all", "test", "launchers", "gym"}
+OURS = {"all", "test", "gym"}
 """Extras of which no module is imported through the table."""
 
 
