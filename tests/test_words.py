@@ -54,6 +54,17 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         (*COLLECT, "sweep=atari57"),
         "sweep=atari57 is no choice that every command has: add it with a plus, +sweep=atari57",
     ),
+    (("-m", *COLLECT, "+cluster=slurm,ray"), "+cluster=slurm,ray: all jobs of a sweep share one cluster.\n"),
+    (
+        ("-m", *COLLECT, "+cluster=slurm", "cluster.cores=2,4"),
+        "cluster.cores=2,4: all jobs of a sweep share one cluster.cores.\n",
+    ),
+    ((*COLLECT, "cluster.cores=2"), "There is no setting cluster here; +cluster="),
+    ((*COLLECT, "+cluster=slurm", "cluster.core=2"), "There is no setting cluster.core. Nearest: cluster.cores.\n"),
+    (
+        ("-m", *COLLECT, "hydra/launcher=slurm"),
+        "hydra/launcher=slurm: write +cluster=slurm, which brings its settings along.\n",
+    ),
     (("-m", "hydra/launcher=jobli", *COLLECT), "There is no launcher named jobli. Known: basic, "),
     (
         ("stage=export", "domain=toy", "format=kabuki", "format.prefix=x"),

@@ -215,9 +215,13 @@ def main(words: list[str]) -> int:
 def run(words: list[str], environment: dict[str, str]) -> int:
     """Run a command, which answers Ctrl-C itself and is told of SIGTERM."""
     process = subprocess.Popen(words, env=environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    return process.wait()
+    answers = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: lambda *_: process.terminate()}
+    before = {number: signal.signal(number, answer) for number, answer in answers.items()}
+    try:
+        return process.wait()
+    finally:
+        for number, answer in before.items():
+            signal.signal(number, answer)
 
 
 if __name__ == "__main__":

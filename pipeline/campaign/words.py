@@ -57,6 +57,9 @@ def check_words(words: Sequence[str], choices: Choices, keys: Sequence[str]) -> 
     for place, word in enumerate(words):
         if group_of(word) == CLUSTER:
             _check_cluster(word)
+        if (name := word.removeprefix("hydra/launcher=")) in choices.get(CLUSTER, ()):
+            ours = f"+{CLUSTER}={name}"
+            raise InvalidInput(_instead([word], [ours], f"{word}: write {ours}, which brings its settings along."))
         if word.startswith("-"):
             _check_flag(word)
         elif word.startswith("+"):

@@ -184,3 +184,12 @@ def test_a_sweep_of_experiments_goes_to_the_cluster_that_is_added_to_it(slurm, t
     text = swept(slurm, tmp_path, *words)
     assert "#0 experiment=regent_metaworld: finished" in text
     assert "#1 experiment=regent_mujoco: finished" in text
+
+
+def test_a_job_whose_time_is_over_begins_again_from_what_it_has_made_and_then_says_so(slurm, tmp_path):
+    words = ("-m", "stage=collect", "domain=toy", "task=corner", "workers=1", "episodes=3000000", *SMALL)
+    text = swept(slurm, tmp_path, *words, "cluster.time=1", "cluster.restarts=1", status=1)
+    assert "it ran longer than its time, 1 minutes" in failures(tmp_path)["toy/corner"]
+    assert "#0: failed: Slurm: TIMEOUT" in text
+    (log,) = tmp_path.glob("sweeps/*/*/slurm/*/*_log.out")
+    assert "resuming the unfinished" in log.read_text()
