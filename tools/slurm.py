@@ -218,7 +218,8 @@ def run(words: list[str], environment: dict[str, str]) -> int:
     answers = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: lambda *_: process.terminate()}
     before = {number: signal.signal(number, answer) for number, answer in answers.items()}
     try:
-        return process.wait()
+        status = process.wait()
+        return status if status >= 0 else 128 - status
     finally:
         for number, answer in before.items():
             signal.signal(number, answer)
