@@ -23,6 +23,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -41,6 +42,11 @@ os.environ.setdefault("REPERTOIRE_PROJECT", str(CONF.parent))
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     """One job: the asked stages for the asked tasks and, where a policy has several checkpoints, for each of those."""
+    from pipeline.machine.threads import keep_to_cores
+
+    keep_to_cores()  # before any library is loaded that looks how many there are
+
+    from pipeline.campaign.apart import run_apart
     from pipeline.campaign.run import run_campaign
     from pipeline.command import user_typed
     from pipeline.machine.memory import keep_freed_memory
@@ -48,8 +54,25 @@ def main(cfg: DictConfig) -> None:
 
     keep_freed_memory()
     keep_secrets_out()
+    folder = Path(HydraConfig.get().runtime.output_dir)
     with user_typed(_typed()):
-        run_campaign(partial(_campaign, cfg), Path(HydraConfig.get().runtime.output_dir))
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            run_apart(partial(_campaign, cfg), folder, *_named(cfg))
+        else:
+            run_campaign(partial(_campaign, cfg), folder)
+
+
+def _named(cfg: DictConfig) -> tuple[str, str]:
+    """The first asked stage and `domain/task`, as far as they can be told without building anything; loads the stages,
+    so that a forked child finds them there.
+    """
+    with suppress(Exception):  # the job itself says what is wrong with them
+        stages = [*_stages(cfg)]
+        for name in stages:
+            _facts(cfg.stage[name])
+        task = cfg.task if isinstance(cfg.task, str) else ""
+        return stages[0], "/".join(filter(None, [OmegaConf.select(cfg, "domain.name") or "", task]))
+    return "", ""
 
 
 def _typed() -> Typed:

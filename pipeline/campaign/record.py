@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,23 @@ SHOWN_DIGITS = 16
 TRACEBACKS = "REPERTOIRE_TRACEBACKS"
 """1: tracebacks are shown, too. run.py sets it where the user has set HYDRA_FULL_ERROR, jobs of a sweep inherit it."""
 
+Begun = Callable[[str, str], None]
+"""Is told the stage and the task that begin."""
+
+
+def nobody(stage: str, task: str) -> None:
+    """Nobody wants to know what begins."""
+
 
 @dataclass
 class RunRecord:
-    """`artifacts.json` and `failed.json` of one run folder, and the line on the terminal for each of their entries."""
+    """`artifacts.json` and `failed.json` of one run folder, and the line on the terminal for each of their entries.
+
+    `begun` is told what is tried next, by whoever runs the stages.
+    """
 
     folder: Path
+    begun: Begun = nobody
     made: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -77,19 +89,23 @@ class RunRecord:
         _write_failures(self.folder / FAILED, self.failures)
 
 
-def record_crash(folder: Path, stage: str, task: str, message: str) -> Failure:
+def record_crash(folder: Path, stage: str, task: str, message: str, traceback: str = "") -> Failure:
     """Write into the folder of a job why it ended without having said so itself: a crash, a kill, a cluster's refusal.
 
     It is added to the failures that the job has written; the same one is never there twice. The folder is made where
     the job never began. `stage` and `task` may be empty. Raises TaskFailed where the file cannot be written.
     """
-    crash = Failure(stage, task, writable(without_secrets(message)), traceback="")
+    crash = Failure(stage, task, _shown(message), _shown(traceback))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FAILED
     there = [Failure(**entry) for entry in read_json(path)] if path.is_file() else []
     if crash not in there:
         _write_failures(path, [*there, crash])
     return crash
+
+
+def _shown(text: str) -> str:
+    return writable(without_secrets(text))
 
 
 def _write_failures(path: Path, failures: list[Failure]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.failures import Failure
-from pipeline.campaign.record import RunRecord
+from pipeline.campaign.record import Begun, RunRecord, nobody
 from pipeline.campaign.stage import Settings, StageFacts, StageResult
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
 from pipeline.command import COLLECT, Command, key_of, typed
@@ -103,13 +103,14 @@ def _tasks(campaign: Campaign) -> list[str]:
     return tasks_for(asked, campaign.domain, campaign.store, held)
 
 
-def run_campaign(compose: Callable[[], Campaign], folder: Path) -> list[Failure]:
+def run_campaign(compose: Callable[[], Campaign], folder: Path, begun: Begun = nobody) -> list[Failure]:
     """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
 
     After a failure that task's and dataset's later stages are left out; after one whose cause is no task's (a full
-    disk, no network), all later tasks are. Errors of `compose`, too, are failures of the run.
+    disk, no network), all later tasks are. Errors of `compose`, too, are failures of the run. `begun` is told each
+    stage and task before it begins.
     """
-    record = RunRecord(folder)
+    record = RunRecord(folder, begun)
     campaign: Campaign | None = None
     try:
         campaign = compose()
@@ -128,6 +129,7 @@ def _nothing_foreseen(campaign: Campaign, tasks: list[str], record: RunRecord) -
     """Look for what would stop every task, at once or at a later stage, hours from now: settings that cannot be."""
     for stage in campaign.looped:
         facts = campaign.stages[stage]
+        record.begun(stage, campaign.label(tasks[0] if len(tasks) == 1 else ""))
         try:
             campaign.settings.ask(stage, facts.foresee or _nothing, tasks[0])
             if facts.foresee_several and len(tasks) > 1:
@@ -156,6 +158,7 @@ def _run_looped(campaign: Campaign, tasks: list[str], record: RunRecord) -> None
 def _run_task(campaign: Campaign, settings: Settings, task: str, record: RunRecord) -> Failure | None:
     """One task's stages for one dataset, up to the first that fails."""
     for stage in campaign.looped:
+        record.begun(stage, campaign.label(task))
         try:
             artifact = _with_inputs(campaign, settings, stage, task)
         except Exception as error:  # any error of one task must leave the others running; all are reported
@@ -166,6 +169,7 @@ def _run_task(campaign: Campaign, settings: Settings, task: str, record: RunReco
 
 def _run_once(campaign: Campaign, record: RunRecord) -> None:
     for stage in campaign.once:
+        record.begun(stage, campaign.label())
         try:
             artifact = _with_inputs(campaign, campaign.settings, stage, None)
         except Exception as error:  # reported like the failure of a task

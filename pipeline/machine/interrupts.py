@@ -46,6 +46,23 @@ def answer_interrupts() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
+def answer_as_child() -> None:
+    """In a forked child, before anything else, with SIGTERM held: its parent alone ends it, by SIGTERM, here Stopped.
+
+    Ctrl-C never comes here. Whoever has launched the parent may talk to it by other signals and have handlers for them
+    in it; they are sent to every process of a job, and here they are ignored.
+    """
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for each in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
 def start_tracker() -> None:
     """Start what multiprocessing starts beside a first child, its resource tracker, and leave interrupts as they are.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
+import traceback
 from multiprocessing.context import SpawnContext
 
 from pipeline.machine.interrupts import start_tracker
+from pipeline.wording import error_text
 
 
 def spawn_context() -> SpawnContext:
@@ -34,3 +37,13 @@ def _end_after(parent: multiprocessing.process.BaseProcess | None) -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def portable(error: Exception) -> Exception:
+    """The error with its traceback as a note; as a plain one where it cannot travel between processes."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        copy: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:  # an error may hold anything
+        return RuntimeError(error_text(error))
+    return copy

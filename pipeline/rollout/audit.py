@@ -24,6 +24,7 @@ from pipeline.frames.encoder import PictureEncoder
 from pipeline.frames.store import EpisodeFrames, save_frames, spilled_frames
 from pipeline.interfaces import Decision, Environment
 from pipeline.machine.processes import end_with_parent, spawn_context
+from pipeline.machine.threads import have_one_core
 from pipeline.policies.outputs import ENTROPY, VALUE
 from pipeline.rollout.rollout import Start, play
 
@@ -162,6 +163,7 @@ _job: tuple[Callable[[], Environment], Artifact, Path | None, Typed]
 def _start(environment: Callable[[], Environment], artifact: Artifact, frames: Path | None, words: Typed) -> None:
     global _job
     end_with_parent()
+    have_one_core()
     _job = environment, artifact, frames, words
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import signal
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -20,14 +17,13 @@ from pipeline.frames.encoder import PictureEncoder
 from pipeline.frames.store import EpisodeFrames, save_frames, spilled_frames
 from pipeline.interfaces import Environment, Policy
 from pipeline.machine.outlets import keep_secrets_out
-from pipeline.machine.processes import spawn_context
+from pipeline.machine.processes import portable, spawn_context
+from pipeline.machine.threads import one_core_each
 from pipeline.rollout.claims import Claims
 from pipeline.rollout.held import Finished, Held
 from pipeline.rollout.rollout import Played, Start, play
 from pipeline.seeding import episode_rng, episode_seed
-from pipeline.wording import error_text
 
-NATIVE_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PATIENCE = 5.0
 """Seconds in which a worker that was told to end does so, before it is killed."""
 
@@ -79,7 +75,7 @@ class WorkerPool:
         self._workers = [_Worker.create(context, job, self._claims, share) for _ in range(workers)]
 
     def __enter__(self) -> WorkerPool:
-        with _one_native_thread():
+        with one_core_each():
             for worker in self._workers:
                 worker.process.start()
                 worker.theirs.close()  # so that the end of the process is the end of the pipe
@@ -169,35 +165,10 @@ def _play(job: EpisodeJob, claims: Claims, share: int | None, pipe: Connection) 
     except Exception as error:  # the parent receives it, and raises it
         with suppress(OSError):  # a full disk, which is the error itself, or the parent is gone
             held.let_go()
-        pipe.send(_portable(error))
+        pipe.send(portable(error))
 
 
 def _save_pictures(folder: Path, played: Played) -> None:
     """Before the episode is spilled: a spilled episode has its pictures."""
     frames = EpisodeFrames.of(played.pictures)
     save_frames(spilled_frames(folder, played.index), frames, played.episode.digest())
-
-
-def _portable(error: Exception) -> Exception:
-    """The error with its traceback as a note; as a plain one where it cannot travel between processes."""
-    error.add_note("".join(traceback.format_exception(error)))
-    try:
-        copy: Exception = pickle.loads(pickle.dumps(error))
-    except Exception:  # an error may hold anything
-        return RuntimeError(error_text(error))
-    return copy
-
-
-@contextmanager
-def _one_native_thread() -> Iterator[None]:
-    """Workers inherit the environment; a BLAS pool in each of them would fight over the cores."""
-    before = {name: os.environ.get(name) for name in NATIVE_THREADS}
-    os.environ.update(dict.fromkeys(NATIVE_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -13,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Int, Int64, UInt64
 
-from pipeline.machine.threads import available_cores
+from pipeline.machine.threads import available_cores, own_threads
 from pipeline.storage.chunks import ChunkedRows, ChunkFile
 from pipeline.storage.copying import STREAMED, addresses, copy_runs
 
@@ -43,9 +42,9 @@ def copy_decoded(jobs: list[DecodingJob], row_bytes: int, threads: int | None = 
     """Decode the chunks of all jobs and copy their rows to where they are wanted. Takes the jobs from the list.
 
     Args:
-        threads: None: as many as there are cores, and one in a process that multiprocessing started.
+        threads: None: this process' own (`own_threads`).
     """
-    count = min(threads or _usual_threads(), len(jobs))
+    count = min(threads or own_threads(), len(jobs))
     streamed = sum(int(job.sizes.sum()) for job in jobs) >= STREAMED
     jobs.reverse()  # they are taken from its end
     others = [_pool(os.getpid()).submit(_work, jobs, row_bytes, streamed) for _ in range(count - 1)]
@@ -143,10 +142,6 @@ def _changes(values: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     changes = np.ones(len(values), np.bool_)
     changes[1:] = values[1:] != values[:-1]
     return changes
-
-
-def _usual_threads() -> int:
-    return available_cores() if multiprocessing.parent_process() is None else 1
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, InvalidInput
 from pipeline.frames.png import decode_own, decode_png
 from pipeline.frames.store import ENDS, FRAMES, PNG, SIDES_AT
-from pipeline.machine.threads import available_cores
+from pipeline.machine.threads import own_threads
 from pipeline.storage.spans import Spans
 from pipeline.wording import how_many
 
@@ -98,7 +97,7 @@ class StoredPictures:
         within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         rows, places = np.repeat(firsts, counts) + within, np.repeat(at, counts) + within
         bounds = np.concatenate([[0], np.cumsum(ends[rows + 1] - ends[rows])])
-        threads = 1 if parent_process() is not None else available_cores()
+        threads = own_threads()
         decode = partial(self._decode, png, bounds, rows, places, out)
         if threads == 1 or len(rows) < 2 * threads:
             decode(slice(None))
