@@ -65,8 +65,8 @@ def test_a_child_that_returns_has_changed_nothing_here():
 def test_who_ends_the_waiting_ends_the_child(tmp_path):
     def work(note):
         (tmp_path / "pid").write_text(str(os.getpid()))
-        os.kill(os.getppid(), signal.SIGTERM)
         try:
+            os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(60)
         finally:
             (tmp_path / "closed").touch()
