@@ -120,10 +120,10 @@ class _Papers:
 
 def _ending(child: ForkProcess, papers: _Papers, kills: int | None) -> Crash | None:
     if word := papers.read(papers.word):
-        said = pickle.loads(word)
-        if isinstance(said, BaseException):
-            raise said
-        _load(said)
+        last = pickle.loads(word)
+        if isinstance(last, BaseException):
+            raise last
+        _load(last)
         return None
     note = papers.read(papers.note).rstrip(b"\0").decode(errors="replace")
     trace = papers.read(papers.trace).decode(errors="replace")
