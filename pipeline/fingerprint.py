@@ -19,15 +19,15 @@ def fingerprint(value: Mapping[str, Any]) -> str:
     return short_hash(canonical(value))
 
 
-def differences(have: Any, want: Any, where: str = "") -> list[str]:
-    """One line per leaf that differs between two JSON values: `policy.name: scripted here, random asked`."""
+def differences(have: Any, want: Any, where: str = "", words: tuple[str, str] = ("there", "asked")) -> list[str]:
+    """One line per leaf that differs between two JSON values: `policy.name: scripted there, random asked`."""
     if isinstance(have, dict) and isinstance(want, dict):
         lines: list[str] = []
         for key in sorted(have.keys() | want.keys()):
             inner = f"{where}.{key}" if where else str(key)
-            lines += differences(have.get(key, "nothing"), want.get(key, "nothing"), inner)
+            lines += differences(have.get(key, "nothing"), want.get(key, "nothing"), inner, words)
         return lines
-    return [] if have == want else [f"{where}: {_text(have)} there, {_text(want)} asked"]
+    return [] if have == want else [f"{where}: {_text(have)} {words[0]}, {_text(want)} {words[1]}"]
 
 
 def _text(value: Any) -> str:

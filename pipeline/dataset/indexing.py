@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.artifacts.artifact import MANIFEST, PARTS, Artifact, Part
+from pipeline.artifacts.artifact import MANIFEST, PARTS, Artifact, Manifest, Part
 from pipeline.artifacts.beside import INDEX, hidden_places
 from pipeline.artifacts.derived import REFERENCES, referred_to
 from pipeline.artifacts.store import artifact_in_place
@@ -263,6 +263,15 @@ def _arrays_of_parts(
     }
 
 
+def files_of_index(dataset: Manifest) -> Files:
+    """The few small files of all parts that an index is made of, as a manifest lists them."""
+    return {path: record for path, record in dataset.files.items() if _is_of_index(path.split("/", 2)[-1])}
+
+
+def _is_of_index(name: str) -> bool:
+    return name in MARKERS or name.removesuffix(".bin").startswith(READ)
+
+
 def _known_parts(before: Sections | None) -> dict[bytes, SectionArrays]:
     """What an earlier index says of each part, by the checksum of its files."""
     if before is None or "part_checks" not in before.arrays:
@@ -280,7 +289,7 @@ def _read_part(artifact: Artifact, part: Part, table: list[tuple[str, int, str]]
     files: Files = {
         f"{PARTS}/{part.name}/{name}": {"size": size, "blake3": digest}
         for name, size, digest in table
-        if name in MARKERS or name.removesuffix(".bin").startswith(READ)
+        if _is_of_index(name)
     }
     if found := changed_in(artifact.path, files):
         artifact.require_whole({f"{PARTS}/{part.name}": files})  # raises with what makes the dataset again

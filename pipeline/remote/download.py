@@ -19,6 +19,9 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from blake3 import blake3
+
+from pipeline.digest import digest_file
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.machine.extras import import_extra
 from pipeline.machine.files import human_bytes, sync_folder, write_json
@@ -47,6 +50,9 @@ class RemoteFile:
         md5: 16 bytes, where the listing tells.
         crc32c: where the listing tells.
         version: what else the listing tells of its content; an unfinished part of another version is begun anew.
+        blake3: as 64 hexadecimal characters, where it is known.
+        flush: whether it is flushed to disk before it gets its name. Otherwise a power cut may leave it torn: the
+            caller flushes all files together, and looks at the checksums of those that an earlier call left.
     """
 
     remote: str
@@ -55,6 +61,8 @@ class RemoteFile:
     md5: bytes | None = None
     crc32c: int | None = None
     version: str = ""
+    blake3: str = ""
+    flush: bool = True
 
     @property
     def whole(self) -> bool:
@@ -97,11 +105,19 @@ def download(remote: Remote, files: Sequence[RemoteFile], folder: Path, label: s
             f" ({human_bytes(kept)} of them came before)" if kept else "",
         )
         if missing:
-            _check_space(folder, wanted - kept, label, setting)
+            check_space(folder, wanted - kept, label, setting)
             if any(file.crc32c is not None for file in missing):
                 _crc32c()  # now, not after hours, where it is not installed
             with progress("download", label, "bytes", wanted, kept) as advance:
-                _Download(remote, advance, check).all(missing)
+                bring_files(remote, missing, advance, check)
+
+
+def bring_files(remote: Remote, files: Sequence[RemoteFile], advance: Advance, check: Callable[[], None]) -> None:
+    """Bring files of more than 0 bytes, for a caller who holds the lease of their folders; `check` raises without it.
+
+    `advance` is called with the bytes that came. Raises as `download`, but looks for no space on the disk.
+    """
+    _Download(remote, advance, check).all(files)
 
 
 def _counted(count: int, size: int) -> str:
@@ -131,10 +147,10 @@ class _Download:
 
     def _one(self, file: RemoteFile) -> None:
         for once_more in (True, False):
-            self._bring(file)
+            taken = self._bring(file)
             if self._stop.is_set():
                 return
-            wrong = _wrong(file)
+            wrong = _wrong(file, taken)
             if wrong is None:
                 _commit(file)
                 return
@@ -148,9 +164,13 @@ class _Download:
             f"removed. It changed after it was listed, or something on the way alters it: run the same command again."
         )
 
-    def _bring(self, file: RemoteFile) -> None:
-        """Append ranges to the part until it has the listed size, or another thread failed."""
+    def _bring(self, file: RemoteFile) -> str:
+        """Append ranges to the part until it has the listed size, or another thread failed.
+
+        Returns the BLAKE3 of the bytes, taken on their way; empty where some of them were there, or it is not known.
+        """
         start = _kept(file)
+        hasher = blake3() if file.blake3 and not start else None
         if not start:
             _begin(file)
         with file.part.open("ab") as part:
@@ -159,8 +179,11 @@ class _Download:
                 self._check()
                 part.write(block)
                 part.flush()
+                if hasher is not None:
+                    hasher.update(block)
                 start += len(block)
                 self._count(len(block))
+        return hasher.hexdigest() if hasher is not None else ""
 
     def _range(self, file: RemoteFile, start: int, end: int) -> bytes:
         def ask() -> bytes:
@@ -191,7 +214,8 @@ class _Download:
 def _identity(file: RemoteFile) -> dict[str, Any]:
     """What must be unchanged for a part to be continued: size and checksums, or the path where there are none."""
     checksums = {"md5": file.md5.hex() if file.md5 is not None else None, "crc32c": file.crc32c}
-    unknown = file.md5 is None and file.crc32c is None
+    checksums |= {"blake3": file.blake3} if file.blake3 else {}
+    unknown = file.md5 is None and file.crc32c is None and not file.blake3
     other = {"remote": file.remote, **({"version": file.version} if file.version else {})}
     return {"size": file.size, **checksums, **(other if unknown else {})}
 
@@ -211,22 +235,27 @@ def _kept(file: RemoteFile) -> int:
 def _begin(file: RemoteFile) -> None:
     file.local.parent.mkdir(parents=True, exist_ok=True)
     file.part.unlink(missing_ok=True)
-    write_json(file.note, _identity(file))
+    if file.flush or file.size > RANGE_BYTES:  # of a file that comes at once there is nothing to go on with
+        write_json(file.note, _identity(file))
 
 
 def _commit(file: RemoteFile) -> None:
-    with file.part.open("rb") as part:
-        os.fsync(part.fileno())
+    if file.flush:
+        with file.part.open("rb") as part:
+            os.fsync(part.fileno())
     file.part.replace(file.local)
-    sync_folder(file.local.parent)
+    if file.flush:
+        sync_folder(file.local.parent)
     file.note.unlink(missing_ok=True)
 
 
-def _wrong(file: RemoteFile) -> str | None:
-    """What of a finished part is not as listed, or None. Reads it once."""
+def _wrong(file: RemoteFile, taken: str) -> str | None:
+    """What of a finished part is not as listed, or None. `taken` is its BLAKE3 where that was taken on the way."""
     size = file.part.stat().st_size
     if size != file.size:
         return f"{size:,} bytes instead of {file.size:,}"
+    if file.blake3 and (taken := taken or digest_file(file.part)) != file.blake3:
+        return f"BLAKE3 {taken[:16]} instead of {file.blake3[:16]}"
     md5, crc32c = hashlib.md5(usedforsecurity=False), None
     if file.crc32c is not None:
         crc32c = _crc32c()
@@ -249,14 +278,15 @@ def _crc32c() -> Any:
     return import_extra("gcs", "google_crc32c").Checksum()
 
 
-def _check_space(folder: Path, needed: int, label: str, setting: str) -> None:
+def check_space(folder: Path, needed: int, label: str, setting: str) -> None:
+    """Raises InvalidInput where the disk of a folder has no room for so many bytes; `setting` names the folder."""
     stands = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(stands).free
     needed += int(needed * SPARE)
     if needed > free:
         raise InvalidInput(
             f"{label} needs {human_bytes(needed)} more below {folder}, but that disk has {human_bytes(free)} free. "
-            f"Nothing was downloaded. Make room, choose a folder on a larger disk with {setting}=FOLDER, or ask for "
+            f"Nothing was written. Make room, choose a folder on a larger disk with {setting}=FOLDER, or ask for "
             f"less."
         )
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
@@ -72,6 +73,14 @@ def connect(address: str, setting: str, writes: bool = False, one_file: bool = F
     if not rest.strip("/"):
         raise InvalidInput(f"{setting}={shown} names no bucket; write gs://BUCKET/FOLDER.")
     return Remote(shown, rest.strip("/"), _google(True, writes), _google(False, writes), 4)
+
+
+def folder_of_files(folder: Path) -> Remote:
+    """A folder of this machine, read and written by the same steps as what lies elsewhere."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    system = LocalFileSystem()
+    return Remote(str(folder), str(folder), system, system, 2)
 
 
 def _any(address: str, shown: str, setting: str) -> Remote:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.machine.files import human_bytes
-from pipeline.machine.progress import progress
+from pipeline.machine.progress import Advance, progress
 from pipeline.remote.filesystem import Failed, Remote, with_retries
 from pipeline.wording import few, how_many
 
@@ -63,17 +65,32 @@ class FolderUpload:
             raise Occupied(sorted(there))
         return bool(noted[FINISHED]) and noted["files"] == listed and not self._missing(there)
 
+    def was_begun(self) -> bool:
+        """Whether a note says that these very files are on their way: what is there of their size is one of them."""
+        noted = self._noted()
+        return noted is not None and noted["files"] == self._listed()
+
     def bring(self, label: str) -> None:
         """Send what is not there yet with its size; then compare all sizes, and finish the note.
 
         `label` stands beside the bar. Raises Unreachable where the other side keeps failing: what has come stays, and
         the next call goes on from there. Raises InvalidInput where it refuses.
         """
-        self._write_note(finished=False)
-        missing = sorted({*self._missing(self._sizes()), *self.replaced})
+        missing = self.begin()
         size = sum(int(self.records[name]["size"]) for name in missing)
         log.info("%s: %s (%s) to %s", label, how_many(len(missing), "files"), human_bytes(size), self.remote.address)
-        with progress("upload", label, "bytes", size) as advance, ThreadPoolExecutor(self.remote.together) as pool:
+        with progress("upload", label, "bytes", size) as advance:
+            self.send(missing, advance)
+        self._write_note(finished=True)
+
+    def begin(self) -> list[str]:
+        """Write the note that says what is to lie there; the files that do not, or are to be sent again."""
+        self._write_note(finished=False)
+        return sorted({*self._missing(self._sizes()), *self.replaced})
+
+    def send(self, missing: Sequence[str], advance: Advance) -> None:
+        """Send files, then compare the sizes of all. `advance` is called with the bytes of each. Raises as `bring`."""
+        with ThreadPoolExecutor(self.remote.together) as pool:
             stop = Event()
             futures = {pool.submit(self._send, name, stop): name for name in missing}
             try:
@@ -89,7 +106,6 @@ class FolderUpload:
                 f"{self.remote.address} does not hold {few(lost)} as they were sent: something else writes there. Run "
                 f"the same command again."
             )
-        self._write_note(finished=True)
 
     def _send(self, name: str, stop: Event) -> None:
         system, path = self.remote.reads, self._path(name)
@@ -99,6 +115,26 @@ class FolderUpload:
             system.put_file(str(self.files[name]), path)
 
         self._ask(put, f"sending {name}", stop)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a small file, in one step where the file system knows no half files."""
+        path = self._path(name)
+
+        def write() -> None:
+            self._make_folder(path)
+            self.remote.reads.pipe_file(path, content)
+
+        self._ask(write, f"writing {name}")
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """The files that lie in the folder besides those of some names, and the note."""
+        return sorted(self._sizes().keys() - set(names))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files from the folder; those that are not there are no error."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._ask(partial(self.remote.reads.rm_file, self._path(name)), f"removing {name}")
 
     def _listed(self) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps({name: dict(self.records[name]) for name in self.files}))
@@ -116,13 +152,7 @@ class FolderUpload:
         return found if isinstance(found, dict) and {"files", FINISHED} <= found.keys() else {"files": {}}
 
     def _write_note(self, finished: bool) -> None:
-        path, content = self._path(self.note), json.dumps({"files": self._listed(), FINISHED: finished}).encode()
-
-        def write() -> None:
-            self._make_folder(path)
-            self.remote.reads.pipe_file(path, content)
-
-        self._ask(write, f"writing {self.note}")
+        self.put(self.note, json.dumps({"files": self._listed(), FINISHED: finished}).encode())
 
     def _sizes(self) -> dict[str, int]:
         """Of the files that are there, by their path below the folder: of all in it, or of that one file."""
@@ -139,8 +169,9 @@ class FolderUpload:
             found = self._ask(look, "listing")
         except FileNotFoundError:
             return {}
-        top = self.remote.path.strip("/")
-        sizes = {path.strip("/").removeprefix(top).lstrip("/"): int(each["size"]) for path, each in found.items()}
+        top = f"{self.remote.path.strip('/')}/"
+        inside = {path.strip("/"): each for path, each in found.items() if path.strip("/").startswith(top)}
+        sizes = {path.removeprefix(top): int(each["size"]) for path, each in inside.items()}
         return {name: size for name, size in sizes.items() if name != self.note}
 
     def _missing(self, there: Mapping[str, int]) -> list[str]:

@@ -219,7 +219,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_first_byte(gcs, here):
     files = [put(gcs, here, "a.gz", 3500), put(gcs, here, "b.gz", 100, size=10**15)]
     message = refusal(files, here)
     assert f"pong needs 1010.0 TB more below {here}" in message
-    assert re.search(r"that disk has .*B free\. Nothing was downloaded", message)
+    assert re.search(r"that disk has .*B free\. Nothing was written", message)
     assert "source.cache=FOLDER" in message
     assert gcs.log == []
     assert left(here) == []

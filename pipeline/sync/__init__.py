@@ -1,0 +1,1 @@
+"""Copies of finished artifacts between stores: folders, and mirrors of artifacts at an address."""

@@ -1,0 +1,38 @@
+"""An artifact into a mirror at an address: its files, then its manifest, by which it is one.
+
+A mirror knows no lock and no rename. Two that send one artifact send the same files. A note beside them says what is on
+its way (`pipeline.remote.upload`); it goes when the manifest is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.artifacts.artifact import MANIFEST
+from pipeline.machine.progress import Advance
+from pipeline.remote.upload import NOTE, FolderUpload
+from pipeline.sync.compare import COPY, Step
+from pipeline.sync.end import End
+
+
+def send(step: Step, target: End, advance: Advance) -> None:
+    """Send an artifact that is whole. `advance` is called with the bytes that are there. Raises as FolderUpload.
+
+    Raises DamagedArtifact where its files are not what its manifest lists: nothing of it is sent then.
+    """
+    artifact = step.artifact
+    artifact.require_whole()
+    manifest = step.manifest_text()
+    remote = replace(
+        target.remote, address=f"{target.remote.address}/{step.name}", path=f"{target.remote.path}/{step.name}"
+    )
+    upload = FolderUpload(remote, {name: artifact.path / name for name in step.files}, step.files)
+    if step.what == COPY and (step.there is not None or not upload.was_begun()):
+        upload.remove([MANIFEST])  # first, so that nobody reads half of one thing and half of another
+        upload.remove(upload.others(()))
+    missing = upload.begin()
+    advance(step.size - sum(int(step.files[name]["size"]) for name in missing))
+    upload.send(missing, advance)
+    upload.put(MANIFEST, manifest)
+    listed = (step.manifest or artifact.manifest).files
+    upload.remove([*upload.others([*listed, MANIFEST]), NOTE])
