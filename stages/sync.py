@@ -17,7 +17,7 @@ from pipeline.command import again
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import human_bytes
-from pipeline.sync.choice import Lineage, chosen
+from pipeline.sync.choice import Lineage, artifacts_to_copy
 from pipeline.sync.compare import Step
 from pipeline.sync.end import artifacts_of, folder_end, opened_end, require_other
 from pipeline.sync.run import FROM, TO, Copies
@@ -56,7 +56,7 @@ def run(
         source, target = (own, end) if sends else (end, own)
         lineage = Lineage(artifacts_of(source, domain.name if domain else None))
         copies = Copies(source, target, lineage, asked, sends, replace)
-        found = chosen(lineage, tasks, names, parents)
+        found = artifacts_to_copy(lineage, tasks, names, parents)
         if not found:
             raise InvalidInput(f"No artifact to copy is under {source.remote.address}{_of(domain, tasks)}.")
         steps = copies.plan(found)

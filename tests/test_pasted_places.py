@@ -1,6 +1,7 @@
 """What is suggested about the places of exports, and about those on a hub, pasted into a warm shell."""
 
 import re
+import shlex
 import tempfile
 
 import pytest
@@ -50,6 +51,26 @@ def test_a_place_that_is_taken_is_left_for_another(shell, out):
     (other,) = [line for line in shell.suggested(*words, "episodes=1") if line.startswith("python")]
     assert "-2" in other
     shell.pasted(other)
+
+
+def test_a_copy_is_told_where_to_go_and_replaces_what_it_names(shell):
+    corner = ("stage=sync", *TOY[:2])
+    to, back = shell.suggested(*corner)
+    assert "copied 1 artifact" in shell.pasted(to, FOLDER="copies")
+    assert "there already: 1" in shell.pasted(back, FOLDER="copies")
+    made = shlex.join(
+        ["python", str(ROOT / "run.py"), "stage=collect", *TOY, "policy=random", "episodes=2", "workers=1"]
+    )
+    status, text = shell.paste(f"rm -r copies/artifacts && {made} seed=1 paths.root=copies")
+    assert status == 0, text
+    (replace,) = shell.suggested(*corner, "stage.sync.to=copies")
+    assert "copied 1 artifact" in shell.pasted(replace)
+    chunk = next((shell.folder / "copies").glob("artifacts/toy/corner/episodes/d-v1/parts/*/steps/observation/c*"))
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+    from_there = (*corner, "stage.sync.from=copies", "stage.sync.replace=true")
+    (again,) = shell.suggested(*from_there)
+    assert "copied 1 artifact" in shell.pasted(again)
+    shell.run(*from_there)
 
 
 def test_tasks_of_a_set_that_joins_them_are_exported_together(shell):

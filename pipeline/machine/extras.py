@@ -16,6 +16,7 @@ EXTRAS = {
     "tokenizers": {"tokenizers": "The package tokenizers"},
     "launchers": {"hydra_plugins": "hydra-submitit-launcher", "submitit": "submitit"},
     "gcs": {"gcsfs": "gcsfs", "google_crc32c": "google-crc32c"},
+    "s3": {"s3fs": "s3fs"},
     "policies": {"stable_baselines3": "Stable-Baselines3", "sb3_contrib": "sb3-contrib"},
     "report": {"jinja2": "jinja2"},
     "video": {"av": "PyAV"},
@@ -24,11 +25,15 @@ EXTRAS = {
 }
 """Optional dependency of pyproject.toml -> the modules that it brings, each with its name for people."""
 
+ALONE = ("s3",)
+"""Those that `make setup` does not bring."""
+
 
 def not_installed(extra: str, module: str) -> InvalidInput:
     """The error for a module of an extra that is not there."""
+    way = "" if extra in ALONE else " (or make setup)"
     return InvalidInput(
-        f"{EXTRAS[extra][module]} is not installed. Install it: pip install 'repertoire[{extra}]' (or make setup)."
+        f"{EXTRAS[extra][module]} is not installed. Install it: pip install 'repertoire[{extra}]'{way}."
     )
 
 

@@ -30,6 +30,7 @@ PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 GOOGLE = ("gs", "gcs")
+AMAZON = ("s3", "s3a")
 
 T = TypeVar("T")
 
@@ -86,6 +87,10 @@ def folder_of_files(folder: Path) -> Remote:
 def _any(address: str, shown: str, setting: str) -> Remote:
     from fsspec.core import url_to_fs
 
+    if address.partition("://")[0] in AMAZON:
+        import_extra("s3", "s3fs")
+        for name in ("aiobotocore", "botocore"):  # they tell where they found keys and endpoint, each time
+            logging.getLogger(name).setLevel(logging.WARNING)
     try:
         system, path = url_to_fs(address)
     except (ImportError, ValueError, OSError) as error:

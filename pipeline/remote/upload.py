@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.machine.files import human_bytes
 from pipeline.machine.progress import Advance, progress
-from pipeline.remote.filesystem import Failed, Remote, with_retries
+from pipeline.remote.filesystem import Failed, Remote, error_line, with_retries
 from pipeline.wording import few, how_many
 
 NOTE = ".upload.json"
@@ -124,7 +124,13 @@ class FolderUpload:
             self._make_folder(path)
             self.remote.reads.pipe_file(path, content)
 
-        self._ask(write, f"writing {name}")
+        try:
+            self._ask(write, f"writing {name}")
+        except FileNotFoundError as error:
+            raise InvalidInput(
+                f"{self.remote.address} cannot be written to: {error_line(error)}. Make the bucket, or its folder, "
+                f"first."
+            ) from error
 
     def others(self, names: Collection[str]) -> list[str]:
         """The files that lie in the folder besides those of some names, and the note."""

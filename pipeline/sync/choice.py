@@ -46,7 +46,7 @@ class Lineage:
         return list(found.values())
 
 
-def chosen(
+def artifacts_to_copy(
     lineage: Lineage, tasks: Sequence[str] | None, names: Sequence[str] | None, with_parents: bool
 ) -> list[Artifact]:
     """The artifacts of some tasks, all where None, that have one of the names, each after its parents.

@@ -94,7 +94,7 @@ class Step:
         }[self.what]
 
 
-def compared(artifact: Artifact, source: End, target: End) -> Step:
+def planned_step(artifact: Artifact, source: End, target: End) -> Step:
     """What is to be done about an artifact of the source, as the manifests of both ends say."""
     there = _there(artifact, target)
     new = Step(artifact, there, COPY, artifact.manifest.files)

@@ -16,8 +16,7 @@ from typing import Any
 from pipeline.artifacts.artifact import MANIFEST, Artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.whole import Files
-from pipeline.dataset.indexing import files_of_index
-from pipeline.dataset.reader import EpisodeDataset
+from pipeline.dataset.indexing import files_of_index, index_of
 from pipeline.errors import DamagedArtifact, InvalidInput, Unreachable
 from pipeline.keys import stays_inside
 from pipeline.remote.download import RemoteFile, bring_files
@@ -80,7 +79,7 @@ class End:
         """The digest of a dataset's first episodes; of one in a mirror the few small files that say it are fetched."""
         if self.sizes is not None:
             bring(self, dataset, files_of_index(dataset.manifest), dataset.path)
-        return EpisodeDataset.of(dataset).digest(episodes)
+        return index_of(dataset).digest(episodes)
 
 
 def place_of(artifact: Artifact) -> str:

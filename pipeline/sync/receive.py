@@ -25,15 +25,15 @@ from pipeline.sync.compare import GROW, Step
 from pipeline.sync.end import End
 
 
-def receive(step: Step, source: End, target: End, again: Callable[[], Step], advance: Advance) -> Step:
+def receive(step: Step, source: End, target: End, look_again: Callable[[], Step], advance: Advance) -> Step:
     """Copy an artifact into a folder's store; what was done in the end, for another may have been faster.
 
-    `again` compares both ends once more, when the lease is held. `advance` is called with bytes that are there. Raises
-    as `bring_files`, and DamagedArtifact and LostLease as `claim`.
+    `look_again` compares both ends once more, when the lease is held. `advance` is called with bytes that are there.
+    Raises as `bring_files`, and DamagedArtifact and LostLease as `claim`.
     """
     final = target.place(step.artifact)
     with claim(final, _identity(step)) as draft:
-        now = again()
+        now = look_again()
         if now.files.keys() != step.files.keys() or now.what != step.what:
             if not now.files:
                 draft.discard()

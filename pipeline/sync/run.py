@@ -14,7 +14,7 @@ from pipeline.machine.files import human_bytes
 from pipeline.machine.progress import Advance, progress
 from pipeline.remote.download import check_space
 from pipeline.sync.choice import Lineage
-from pipeline.sync.compare import OTHER, Step, compared
+from pipeline.sync.compare import OTHER, Step, planned_step
 from pipeline.sync.end import End, place_of
 from pipeline.sync.receive import kept_bytes, receive
 from pipeline.sync.send import send
@@ -83,7 +83,7 @@ class Copies:
     def _compared(self, artifact: Artifact) -> Step:
         if artifact.is_derived and self.source.is_folder:
             referred_to(artifact)  # raises where a dataset is gone whose episodes it refers to
-        step = compared(artifact, self.source, self.target)
+        step = planned_step(artifact, self.source, self.target)
         return step.as_new() if self.replaces else step
 
     def _copied(self, step: Step, advance: Advance) -> Step | None:
