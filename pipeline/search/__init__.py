@@ -4,7 +4,7 @@
 different vector once. Then a query takes the first of these ways that proves its answer:
 
 1. `bytewise`, where the processor has the instruction: integer products (`vnni`) of vectors rounded to bytes (`bytes`)
-   fill lists, which float32 differences shorten (`lists`).
+   fill lists, which float32 differences shorten (`lists`). Pools of few keys: `strips`, product and lists in one call.
 2. `tiles`: the crowd around the query (`crowds`), if earlier queries have taught one; else float32 matrix products
    (`panels`) and the keys that their bounds leave (`shortlist`); else a crowd that is taught now, or a longer list.
 3. `scan`: the float64 score of every vector.
