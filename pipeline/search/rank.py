@@ -6,6 +6,8 @@ sum over dimensions, in order, of terms taken and added in float64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
@@ -221,11 +223,9 @@ def rank_bounded(
     Where these do not overlap, the lows are in order as they are. Only runs of vectors that do are scored in float64.
     Without width and pad the lows are the true scores.
     """
-    k, room = out.shape[1], listed.shape[1]
-    query = np.empty(queries.shape[1])
-    ordered, doubtful = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
-    bounds, highs, scores = np.empty(room), np.empty(room), np.empty(room)
-    equal, ends = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int64)
+    room = listed.shape[1]
+    ordered, bounds, highs = np.empty(room, dtype=np.int32), np.empty(room), np.empty(room)
+    equal, scratch = np.empty(room, dtype=np.bool_), _scratch(room, queries.shape[1])
     for i in range(queries.shape[0]):
         count = counts[i]
         if count < 0:
@@ -240,11 +240,7 @@ def rank_bounded(
             for c in range(1, count):
                 equal[c] = bounds[c] == bounds[c - 1]
         else:
-            runs, doubts = _runs(ordered, bounds, highs, count, k, ends, doubtful)
-            for j in range(query.size):
-                query[j] = queries[i, j]
-            _scores(query, vectors, doubtful[:doubts], cosine, scores[:doubts])
-            count = _settle(ordered, ends, runs, scores, doubtful, equal)
+            count = _decide(queries[i], vectors, cosine, ordered, bounds[:count], highs, out.shape[1], equal, scratch)
         _write(out[i], ordered, equal, count, ranges[i], starts, members)
 
 
@@ -263,10 +259,8 @@ def rank_near(
     out: Int32[np.ndarray, "q k"],
 ) -> None:
     """As `rank_bounded` does, where each score, in any unit, lies within widths[i] of `near`; sorts both in place."""
-    k, room = out.shape[1], listed.shape[1]
-    query = np.empty(queries.shape[1])
-    doubtful, highs, scores = np.empty(room, dtype=np.int32), np.empty(room), np.empty(room)
-    equal, ends = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int64)
+    room = listed.shape[1]
+    highs, equal, scratch = np.empty(room), np.empty(room, dtype=np.bool_), _scratch(room, queries.shape[1])
     for i in range(queries.shape[0]):
         count = counts[i]
         if count < 0:
@@ -274,20 +268,45 @@ def rank_near(
         _sort(near[i], listed[i], equal, 0, count)
         for c in range(count):
             highs[c] = near[i, c] + 2 * widths[i]
-        runs, doubts = _runs(listed[i], near[i], highs, count, k, ends, doubtful)
-        for j in range(query.size):
-            query[j] = queries[i, j]
-        _scores(query, vectors, doubtful[:doubts], cosine, scores[:doubts])
-        count = _settle(listed[i], ends, runs, scores, doubtful, equal)
+        count = _decide(queries[i], vectors, cosine, listed[i], near[i, :count], highs, out.shape[1], equal, scratch)
         _write(out[i], listed[i], equal, count, ranges[i], starts, members)
+
+
+@compiled()
+def _scratch(room: int, d: int) -> Any:
+    """What `_decide` writes in between: a query, scores, listed vectors, ends of runs."""
+    return np.empty(d), np.empty(room), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int64)
+
+
+@compiled()
+def _decide(
+    query: Float32[np.ndarray, "d"],
+    vectors: Float32[np.ndarray, "u d"],
+    cosine: bool,
+    ordered: Int32[np.ndarray, "room"],
+    lows: Float64[np.ndarray, "count"],
+    highs: Float64[np.ndarray, "room"],
+    k: int,
+    equal: Bool[np.ndarray, "room"],
+    scratch: Any,
+) -> int:
+    """Put vectors that are ordered by their lows in the order of their true scores, as far as k need it.
+
+    Returns how many of them are in order; those whose bounds overlap none are not scored.
+    """
+    exact, scores, doubtful, ends = scratch
+    runs, doubts = _runs(ordered, lows, highs, k, ends, doubtful)
+    for j in range(exact.size):
+        exact[j] = query[j]
+    _scores(exact, vectors, doubtful[:doubts], cosine, scores[:doubts])
+    return _settle(ordered, ends, runs, scores, doubtful, equal)
 
 
 @compiled()
 def _runs(
     ordered: Int32[np.ndarray, "room"],
-    lows: Float64[np.ndarray, "room"],
+    lows: Float64[np.ndarray, "count"],
     highs: Float64[np.ndarray, "room"],
-    count: int,
     k: int,
     ends: Int64[np.ndarray, "room"],
     doubtful: Int32[np.ndarray, "room"],
@@ -296,7 +315,7 @@ def _runs(
 
     Returns the numbers of runs and of vectors listed.
     """
-    runs, doubts, first = 0, 0, 0
+    count, runs, doubts, first = lows.size, 0, 0, 0
     while first < count and first < k:
         top = highs[first]
         last = first + 1
