@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
-from pipeline.campaign.stage import StageFacts
+from pipeline.artifacts.pieces import PICTURES, pieces_line, shard_numbers, shards_word
+from pipeline.campaign.stage import PiecesMade, StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, found_dataset, grow
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.repeats import repeated_episodes, repeats_sentence
+from pipeline.dataset.sharded import dataset_pieces
+from pipeline.dataset.spill import SPILL, remove_torn, spilled_episodes
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
@@ -32,12 +36,25 @@ log = logging.getLogger(__name__)
 
 @beartype
 def foresee(
-    *, dataset: str, episodes: int | None, states: int | None, frames: int | None, seed: int, workers: int | None
+    *,
+    dataset: str,
+    episodes: int | None,
+    states: int | None,
+    frames: int | None,
+    seed: int,
+    workers: int | None,
+    shards: str | int | None = None,
+    force: bool = False,
 ) -> None:
     """Raises InvalidInput for settings with which no task can be collected."""
     check_dataset_name(dataset)
     Amount(episodes, states)
     _budget(frames, episodes)
+    if shard_numbers("collect", shards, force) is not None and states is not None:
+        raise InvalidInput(
+            f"states={states} asks for as many episodes as it takes, and stage.collect.shards={shards} for some of a "
+            f"number that is known: say episodes=N in place of states."
+        )
     if seed < 0:
         raise InvalidInput(f"seed={seed} must not be negative.")
 
@@ -62,17 +79,22 @@ def run(
     seed: int,
     workers: int | None,
     force: bool,
-) -> Artifact:
+    shards: str | int | None = None,
+) -> Artifact | PiecesMade:
     """The dataset `dataset` of one task, grown to `episodes` or to at least `states`.
 
     `frames` ends each of the `episodes` after its share, frames // episodes, of decisions. `render` keeps a picture of
     every row, too, as stage=frames would draw them later. `randomness` mixes uniformly random actions in.
-    `outputs`: the policy tells the entropy and the value of each decision, which become infos.
+    `outputs`: the policy tells the entropy and the value of each decision, which become infos. `shards`, such as
+    `0-99`, plays only these of the `episodes`, for a call without it that joins them.
 
     An episode depends on (seed, domain, task, its index), the environment and the policy only; so the digest is the
     same for every number of workers and after every kill.
     """
-    foresee(dataset=dataset, episodes=episodes, states=states, frames=frames, seed=seed, workers=workers)
+    foresee(
+        dataset=dataset, episodes=episodes, states=states, frames=frames, seed=seed, workers=workers, shards=shards,
+        force=force,
+    )  # fmt: skip
     limit = _budget(frames, episodes)
     if outputs and not isinstance(silent := policy(), Telling):
         raise no_outputs(f"policy={silent.name}")
@@ -83,15 +105,25 @@ def run(
     amount = Amount(domain.episodes if episodes is None and states is None else episodes, states)
     cores = workers or available_cores()
 
-    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
-        pictures = writer.spill.parent / "pictures"
+    def job_in(folder: Path) -> EpisodeJob:
+        pictures = folder / PICTURES
         if render:
             pictures.mkdir(exist_ok=True)
-        job = EpisodeJob(
-            environment, player, domain.name, task, seed, writer.spill, limit, pictures if render else None
+        return EpisodeJob(
+            environment, player, domain.name, task, seed, folder / SPILL, limit, pictures if render else None
         )
-        notes = _fill(writer, amount, job, cores)
-        if pictures.exists():
+
+    numbers = shard_numbers("collect", shards, force)
+    if numbers is not None:
+        assert amount.episodes is not None
+        _require_among(shards, numbers, amount.episodes, spec)
+        found = found_dataset(workspace, spec, amount)
+        return found or _play_some(workspace, spec, amount.episodes, numbers, job_in, cores)
+
+    def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
+        folder = writer.spill.parent
+        notes = _fill(writer, amount, job_in(folder), cores)
+        if (pictures := folder / PICTURES).exists():
             keep_lockstep(pictures, workspace, domain.name, task, spec.version + workspace.storage.suffix)
         return Noticed([*writer.notes, *notes])
 
@@ -128,6 +160,45 @@ def _identity(environment: Callable[[], Environment], policy: Callable[[], Polic
         return {"environment": dict(simulator.identity()), "policy": dict(policy().identity())}
     finally:
         simulator.close()
+
+
+def _require_among(shards: str | int | None, numbers: range, episodes: int, spec: Spec) -> None:
+    if numbers.stop > episodes:
+        last = shards_word(min(numbers.start, episodes - 1), episodes - 1)
+        raise InvalidInput(
+            f"stage.collect.shards={shards} asks for more than the episodes 0-{episodes - 1} "
+            f"of {spec.version}.\nMore episodes, here and in the command that joins them: "
+            f"{again(episodes=numbers.stop)}\nOr the last of them: {again(stage__collect__shards=last)}"
+        )
+
+
+def _play_some(
+    workspace: Workspace,
+    spec: Spec,
+    episodes: int,
+    numbers: range,
+    job_in: Callable[[Path], EpisodeJob],
+    workers: int,
+) -> PiecesMade:
+    """Play some of the episodes, and leave them for the job that joins all."""
+    with dataset_pieces(workspace, spec, numbers, "episodes") as pieces:
+        remove_torn(pieces.spill, numbers)
+        missing = set(numbers[max(0, pieces.before.episodes - numbers.start) :]) - spilled_episodes(pieces.spill)
+        if missing:
+            job, first, end = job_in(pieces.path), min(missing), max(missing) + 1
+            notes: set[str] = set()
+            with (
+                progress("collect", spec.label, "episodes", len(numbers), len(numbers) - len(missing)) as advance,
+                WorkerPool(job, first, end, workers) as pool,
+            ):
+                pool.packed(end)  # they wait for nobody
+                for finished in pool:
+                    advance(len(finished.lengths))
+                    if not notes.issuperset(finished.notes):
+                        notes |= set(finished.notes)
+                        pieces.note(notes)
+        there = spilled_episodes(pieces.spill) | {*range(pieces.before.episodes)}
+    return PiecesMade(pieces_line("collect", spec, "episodes", range(episodes), there))
 
 
 def _fill(writer: DatasetWriter, amount: Amount, job: EpisodeJob, workers: int) -> list[str]:

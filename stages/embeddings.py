@@ -7,23 +7,33 @@ import logging
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import Artifact
-from pipeline.campaign.stage import StageFacts
+from pipeline.artifacts.artifact import Artifact, Spec
+from pipeline.artifacts.claim import DraftFolder
+from pipeline.artifacts.draft import Draft
+from pipeline.artifacts.pieces import join_pieces, making_pieces, pieces_line, remove_pieces, shard_numbers, shards_word
+from pipeline.campaign.stage import PiecesMade, StageFacts
 from pipeline.command import again
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.workspace import Workspace
-from pipeline.embedding.artifact import earlier_embeddings, embeddings_spec
-from pipeline.embedding.build import embed
+from pipeline.embedding.artifact import EMBEDDINGS, earlier_embeddings, embeddings_spec
+from pipeline.embedding.build import BLOCK_STATES, block_count, embed, embed_blocks
+from pipeline.embedding.settings import Embedding
 from pipeline.embedding.states import picture_shape
 from pipeline.errors import InvalidInput
+from pipeline.machine.files import read_json
 from pipeline.regent.chain import Chain
 from pipeline.regent.recipe import Recipe
+from pipeline.storage.resumable import PROGRESS
 
 log = logging.getLogger(__name__)
 
 
-def foresee(*, recipe: Recipe) -> None:
+BLOCKS = f"blocks of {BLOCK_STATES:,} states"
+
+
+def foresee(*, recipe: Recipe, shards: str | int | None = None, force: bool = False) -> None:
     """Raises InvalidInput where the embedding cannot be identified: weights that are not set or not there."""
+    shard_numbers("embeddings", shards, force)
     if recipe.embedding is not None:
         recipe.embedding.identity()
 
@@ -32,12 +42,15 @@ FACTS = StageFacts(foresee=foresee)
 
 
 @beartype
-def run(*, recipe: Recipe, all_states: bool, workspace: Workspace, force: bool) -> Artifact:
+def run(
+    *, recipe: Recipe, all_states: bool, workspace: Workspace, force: bool, shards: str | int | None = None
+) -> Artifact | PiecesMade:
     """The array `embeddings` (N, d) float32: one row per flat state, in order, of the leading episodes that REGENT's
     queries and pool are of; with `all_states`, of all the recipe's episodes.
 
     A row depends on its own input, the weights, the preparation and the numerics alone; so batch size, duplicates,
-    kills and growth change no byte. Rows of fewer or more episodes of the same dataset are taken over.
+    kills and growth change no byte. Rows of fewer or more episodes of the same dataset are taken over. `shards`, such
+    as `0-9`, makes only these blocks of `BLOCK_STATES` rows, for a call without it that joins them.
 
     Raises InvalidInput for observations that are no pictures, missing or wrong weights, and a device that is not there.
     """
@@ -53,4 +66,41 @@ def run(*, recipe: Recipe, all_states: bool, workspace: Workspace, force: bool) 
     spec = embeddings_spec(chain.episodes, chain.dataset, episodes, embedding)
     earlier = [] if force else earlier_embeddings(workspace, spec, chain.episodes)
     reader = EpisodeDataset.of(dataclasses.replace(chain.episodes, episodes=episodes))
-    return workspace.build(spec, lambda draft: embed(draft, embedding, reader, spec, earlier), force)
+    if (numbers := shard_numbers("embeddings", shards, force)) is not None and not workspace.get(spec):
+        return _make_some(workspace, spec, embedding, reader, earlier, numbers)
+
+    def make(draft: Draft) -> None:
+        waiting = draft.path if force else join_pieces(draft.path, workspace.folder(spec), spec)
+        embed(draft, embedding, reader, spec, earlier, waiting)
+
+    made = workspace.build(spec, make, force)
+    if made.built and not force:
+        remove_pieces(made.path)
+    return made
+
+
+def _make_some(
+    workspace: Workspace,
+    spec: Spec,
+    embedding: Embedding,
+    reader: EpisodeDataset,
+    earlier: list[Artifact],
+    numbers: range,
+) -> PiecesMade:
+    """Make some blocks of rows, and leave them for the job that joins all."""
+    last = block_count(reader.states) - 1
+    if numbers.stop > last + 1:
+        asked = shards_word(numbers.start, numbers.stop - 1)
+        nearest = shards_word(min(numbers.start, last), last)
+        raise InvalidInput(
+            f"stage.embeddings.shards={asked}: the {reader.states:,} states of {spec.label} are {BLOCKS}, of which "
+            f"the last is {last}.\nSuch as: {again(stage__embeddings__shards=nearest)}"
+        )
+
+    def look(draft: DraftFolder) -> int:
+        progress = read_json(draft.path / PROGRESS) if (draft.path / PROGRESS).exists() else {}
+        return max([0, progress.get(EMBEDDINGS, 0), *(int(each.manifest.counts["states"]) for each in earlier)])
+
+    with making_pieces(workspace.folder(spec), spec, numbers, "blocks", look) as pieces:
+        wanted, there = embed_blocks(pieces, embedding, reader, spec.label)
+    return PiecesMade(pieces_line("embeddings", spec, BLOCKS, wanted, there))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 
 from beartype import beartype
@@ -13,6 +13,7 @@ from beartype import beartype
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, PARTS, Artifact
 from pipeline.artifacts.beside import forget, left_alone
 from pipeline.artifacts.claim import DRAFT, LEASES, STALE, lease_of
+from pipeline.artifacts.pieces import PIECES, leases_of
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
@@ -79,10 +80,18 @@ def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, "an unfinished run with other settings"
         elif path.name.startswith(DRAFT):
             final = path.name.removeprefix(DRAFT).rpartition("-")[0]
-            lease = lease_of(folder / final)
-            holding = nullcontext() if lease in abandoned else held(lease, f"removing {path}", wait_s=0)
-            with suppress(InUse), holding:
+            with suppress(InUse), _holding(lease_of(folder / final), path):
                 yield path, "an unfinished run; the same command would resume it"
+        elif path.name.startswith(PIECES) and path.is_dir():
+            with suppress(InUse), ExitStack() as all_leases:
+                for lease in (lease_of(folder / path.name.removeprefix(PIECES)), *leases_of(path)):
+                    all_leases.enter_context(_holding(lease, path))
+                yield path, "pieces of an artifact; the command that made them would join them without shards"
+
+
+def _holding(lease: Path, what: Path) -> AbstractContextManager[object]:
+    """Hold a lease while something is removed. Raises InUse where another process does."""
+    return nullcontext() if is_abandoned(lease) else held(lease, f"removing {what}", wait_s=0)
 
 
 def _parts(artifact: Artifact) -> Iterator[tuple[Path, str]]:

@@ -10,11 +10,13 @@ from dataclasses import asdict
 from beartype import beartype
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Spec
-from pipeline.campaign.stage import StageFacts
+from pipeline.artifacts.pieces import pieces_line, shard_numbers
+from pipeline.campaign.stage import PiecesMade, StageFacts
 from pipeline.command import again
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, grow
+from pipeline.dataset.grow import EPISODES_FORMAT, Noticed, found_dataset, grow
 from pipeline.dataset.origin import MADE_FROM
+from pipeline.dataset.sharded import dataset_pieces
 from pipeline.dataset.workspace import Workspace, check_dataset_name
 from pipeline.dataset.writer import DatasetWriter
 from pipeline.domains.domain import Domain
@@ -98,6 +100,8 @@ def foresee(
     episodes: int | None,
     states: int | None,
     workers: int | None = None,
+    shards: str | int | None = None,
+    force: bool = False,
 ) -> None:
     """Raises InvalidInput for settings with which no task can be ingested."""
     if source is None:
@@ -105,6 +109,12 @@ def foresee(
         raise InvalidInput(f"stage=ingest needs a source. With a folder of JAT's in the place of FOLDER: {command}")
     check_dataset_name(dataset)
     Amount(episodes, states)
+    if shard_numbers("ingest", shards, force) is not None and not (isinstance(source, BulkSource) and source.pieces):
+        raise InvalidInput(
+            f"stage.ingest.shards={shards} is for a source whose files are read apart, such as dqn_replay's "
+            f"checkpoints; source={source.name} is read from its beginning.\n"
+            f"All of it in one job: {again(stage__ingest__shards=None)}"
+        )
 
 
 FACTS = StageFacts(begins=True, tasks=tasks, foresee=foresee)
@@ -122,13 +132,16 @@ def run(
     states: int | None,
     workers: int | None = None,
     force: bool,
-) -> Artifact | None:
+    shards: str | int | None = None,
+) -> Artifact | PiecesMade | None:
     """The dataset `dataset` of one task: the source's first `episodes`, or at least `states`, or everything.
 
     `workers` pieces of a source that comes in pieces are read at once. Nothing where the source was only to be
-    downloaded.
+    downloaded. `shards`, such as `0-9`, makes only these of its pieces, for a call without it that joins them.
     """
-    foresee(source=source, dataset=dataset, episodes=episodes, states=states, workers=workers)
+    foresee(
+        source=source, dataset=dataset, episodes=episodes, states=states, workers=workers, shards=shards, force=force
+    )
     assert source is not None
     look_again()
     if isinstance(source, BulkSource) and source.download_only:
@@ -142,10 +155,15 @@ def run(
         {"source": dict(source.identity(domain.name, task))},
         name=dataset,
     )
+    at_once = workers or max(1, available_cores() // CORES_PER_PIECE)
+    if (numbers := shard_numbers("ingest", shards, force)) is not None:
+        assert isinstance(source, BulkSource)
+        amount = Amount(episodes, states)
+        found = found_dataset(workspace, spec, amount)
+        return found or _make_some(workspace, spec, amount, source, numbers, at_once)
 
     def fill(writer: DatasetWriter, amount: Amount) -> Noticed:
         if isinstance(source, BulkSource):
-            at_once = workers or max(1, available_cores() // CORES_PER_PIECE)
             _fill_with_parts(writer, amount, source, spec, workspace, at_once)
         elif isinstance(source, PicturedSource):
             _fill_with_pictures(writer, amount, source, spec, workspace)
@@ -203,6 +221,24 @@ def _fill_with_pictures(
     with closing(kept()) as episodes:
         _fill(writer, amount, episodes, source, spec)
     keep_lockstep(folder, workspace, spec.domain, spec.task, spec.version + workspace.storage.suffix)
+
+
+def _make_some(
+    workspace: Workspace, spec: Spec, amount: Amount, source: BulkSource, numbers: range, workers: int
+) -> PiecesMade:
+    """Make some pieces of the source, and leave them for the job that joins all."""
+    with dataset_pieces(workspace, spec, numbers, source.pieces) as pieces:
+        wanted, there = source.make_pieces(
+            spec.domain,
+            spec.task,
+            pieces.spill / source.name,
+            workspace.storage,
+            pieces.before,
+            amount,
+            workers,
+            numbers,
+        )
+    return PiecesMade(pieces_line("ingest", spec, source.pieces, wanted, there))
 
 
 def _fill_with_parts(

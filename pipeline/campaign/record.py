@@ -14,7 +14,7 @@ from pipeline.artifacts.exported import EXPORT, export_words, place_in
 from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.campaign.quirks import quirk_lines
-from pipeline.campaign.stage import StageResult
+from pipeline.campaign.stage import PiecesMade, StageResult
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
 from pipeline.machine.files import read_json, write_json
@@ -54,7 +54,10 @@ class RunRecord:
             (self.folder / name).unlink(missing_ok=True)
 
     def done(self, stage: str, made: StageResult) -> None:
-        """A stage has built or found an artifact or several, or has printed all that it had to say."""
+        """A stage has built or found an artifact or several, has made pieces of one, or has printed all that it had."""
+        if isinstance(made, PiecesMade):
+            log.info("%s", made.line)
+            made = None
         for artifact in [made] if made is None or isinstance(made, Artifact) else made:
             if artifact is None:
                 self.made.append({"stage": stage})

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.failures import Failure
 from pipeline.campaign.record import Begun, RunRecord, nobody
-from pipeline.campaign.stage import Settings, StageFacts, StageResult
+from pipeline.campaign.stage import PiecesMade, Settings, StageFacts, StageResult
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
 from pipeline.command import COLLECT, Command, key_of, typed
 from pipeline.domains.domain import Domain
@@ -164,6 +164,8 @@ def _run_task(campaign: Campaign, settings: Settings, task: str, record: RunReco
         except Exception as error:  # any error of one task must leave the others running; all are reported
             return record.failed(stage, campaign.label(task), error, campaign.domain)
         record.done(stage, artifact)
+        if isinstance(artifact, PiecesMade):  # what comes after it has nothing to read
+            return None
     return None
 
 

@@ -8,8 +8,20 @@ from typing import Any, Protocol
 
 from pipeline.artifacts.artifact import Artifact
 
-StageResult = Artifact | Sequence[Artifact] | None
-"""What a stage has made: an artifact, several, or nothing but what it printed."""
+
+@dataclass(frozen=True)
+class PiecesMade:
+    """Pieces of an artifact that no job has joined yet: the stages after it have nothing to read.
+
+    Attributes:
+        line: which pieces are there, which are missing, and what joins them.
+    """
+
+    line: str
+
+
+StageResult = Artifact | Sequence[Artifact] | PiecesMade | None
+"""What a stage has made: an artifact, several, pieces of one, or nothing but what it printed."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.artifacts.artifact import MANIFEST, PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
+from pipeline.artifacts.pieces import join_pieces, notes_of, pieces_of, remove_pieces
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import ArtifactStore, artifact_in_place, same_content
 from pipeline.artifacts.whole import damage_in, remember_written
@@ -20,7 +21,7 @@ from pipeline.dataset.indexing import keep_index
 from pipeline.dataset.origin import changed_since_export
 from pipeline.dataset.parts import unpack
 from pipeline.dataset.reader import EpisodeDataset
-from pipeline.dataset.spill import spilled_episodes
+from pipeline.dataset.spill import SPILL, spilled_episodes, without_overlaps
 from pipeline.dataset.stuck import STILL, STUCK
 from pipeline.dataset.summary import summarise
 from pipeline.dataset.writer import DatasetWriter
@@ -73,21 +74,43 @@ def grow(store: ArtifactStore, spec: Spec, amount: Amount, fill: Fill, force: bo
             return _limited(existing, amount)
         if force and existing:
             return _rebuild(store, existing, amount, fill, draft)
-        writer = _opened(draft, draft.final, store, int(existing.manifest.counts["episodes"]) if existing else 0)
+        waiting = join_pieces(draft.path, draft.final, spec)
+        committed = int(existing.manifest.counts["episodes"]) if existing else 0
+        writer = _opened(draft, draft.final, store, committed, waiting)
         if other_storage is not None:
             _copy(other_storage, writer, amount)
-        noticed = _after(other_storage, fill(writer, amount))
+        noticed = fill(writer, amount)
+        noticed = _after(other_storage, noticed._replace(warnings=[*notes_of(waiting), *noticed.warnings]))
         commit(spec, writer, draft, existing, stopwatch, noticed, whole=amount.everything)
+        if amount.everything or not _waits(pieces_of(draft.final) / SPILL):
+            remove_pieces(draft.final)
     return _limited(Artifact(draft.final, Manifest.read(draft.final), built=True), amount)
 
 
-def _opened(draft: DraftFolder, final: Path, store: ArtifactStore, committed: int) -> DatasetWriter:
-    """A writer of the draft. Says how many finished episodes an earlier run has left there."""
-    writer = DatasetWriter(draft.path, final, store.storage)
-    if draft.resumed:
-        waiting = sum(number >= writer.count for number in spilled_episodes(writer.spill))
-        log.info("found %s finished there", how_many(writer.count - committed + waiting, "new episodes"))
+def _opened(draft: DraftFolder, final: Path, store: ArtifactStore, committed: int, waiting: Path) -> DatasetWriter:
+    """A writer of the draft. Says how many finished episodes an earlier run, or other jobs, have left.
+
+    They wait in the folder `waiting`: the draft, or that of the pieces.
+    """
+    writer = DatasetWriter(draft.path, final, store.storage, spill=waiting / SPILL)
+    if waiting != draft.path:
+        without_overlaps(writer.spill)
+    if draft.resumed or waiting != draft.path:
+        finished = sum(number >= writer.count for number in spilled_episodes(writer.spill))
+        log.info("found %s finished there", how_many(writer.count - committed + finished, "new episodes"))
     return writer
+
+
+def found_dataset(store: ArtifactStore, spec: Spec, amount: Amount) -> Artifact | None:
+    """The dataset of `spec`, limited to `amount`, where as much is there; raises IdentityMismatch as `grow`."""
+    same_settings(store, spec)
+    existing = store.get(spec)
+    return _limited(existing, amount) if existing and _is_enough(existing, amount) else None
+
+
+def _waits(spill: Path) -> bool:
+    """Whether finished episodes wait there for a larger dataset."""
+    return spill.is_dir() and any(path.suffix != ".tmp" for path in spill.iterdir())
 
 
 def _is_enough(artifact: Artifact, amount: Amount) -> bool:
@@ -170,7 +193,7 @@ def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fil
     """Make the asked episodes again from nothing and compare their digest with the existing ones."""
     have = EpisodeDataset.of(existing)
     count = amount.leading(have.state_ends) if amount.met(Size(len(have), have.states)) else len(have)
-    writer = _opened(draft, draft.path / "nothing", store, 0)
+    writer = _opened(draft, draft.path / "nothing", store, 0, draft.path)
     writer.columns.keep_names(have.array_names())
     fill(writer, Amount(episodes=count))
     parts = writer.finish()

@@ -69,10 +69,26 @@ def intact(path: Path) -> bool:
     return True
 
 
-def remove_torn(folder: Path) -> None:
-    """Remove spilled files that a power cut has torn; those of a kill are whole by their rename."""
+def remove_torn(folder: Path, numbers: range | None = None) -> None:
+    """Remove spilled files that a power cut has torn; those of a kill are whole by their rename.
+
+    `numbers` are those that a file's first episode may have.
+    """
     for path in folder.glob(f"*{SPILLED}"):
-        intact(path)
+        if numbers is None or int(path.stem) in numbers:
+            intact(path)
+
+
+def without_overlaps(folder: Path) -> None:
+    """Leave each spilled episode in one whole file: two jobs may have made the same where one had lost its lease."""
+    after = 0
+    for path in sorted(folder.glob(f"*{SPILLED}")):
+        numbers = _numbers_in(path)
+        if numbers.start < after:
+            if numbers.stop > after:
+                save_bundle(spill_path(folder, after), load_bundle(path).between(after - numbers.start, len(numbers)))
+            path.unlink()
+        after = max(after, numbers.stop)
 
 
 def remove_packed(folder: Path, packed: int) -> None:

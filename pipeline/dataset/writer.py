@@ -121,6 +121,7 @@ class DatasetWriter:
     Args:
         draft: the folder that is written to; what a killed run left there is continued.
         final: the dataset's folder, which need not exist.
+        spill: where finished episodes wait; None: a folder of the draft.
 
     Attributes:
         columns: the arrays that the episodes share.
@@ -130,11 +131,13 @@ class DatasetWriter:
         summaries: those of the parts that this run has written, by the part's name.
     """
 
-    def __init__(self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, draft: Path, final: Path, storage: Storage, part_bytes: int = PART_BYTES, spill: Path | None = None
+    ) -> None:
         self._draft, self._final, self._storage, self._part_bytes = draft, final, storage, part_bytes
         (draft / PARTS).mkdir(parents=True, exist_ok=True)
         remove_unfinished(draft / PARTS)
-        self.spill = draft / SPILL
+        self.spill = spill or draft / SPILL
         self.spill.mkdir(exist_ok=True)
         existing = Artifact(final, Manifest.read(final)) if final.exists() else None
         if existing:
@@ -244,7 +247,8 @@ class DatasetWriter:
         """Write the last part and return all parts of the dataset, in order. The caller commits."""
         if self._buffer:
             self._write_buffer()
-        shutil.rmtree(self.spill)
+        if self.spill.parent == self._draft:
+            shutil.rmtree(self.spill)
         return [*self._old, *self._new]
 
     def commit_parts(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
@@ -69,15 +69,24 @@ class PicturedSource(Source, Protocol):
         """The episodes from number `start` on, as `episodes` gives them, each with the pictures of its T+1 rows."""
 
 
+class PieceNumbers(NamedTuple):
+    """Numbers of a source's pieces: all that are wanted, and those of them that are made."""
+
+    wanted: Sequence[int]
+    there: Sequence[int]
+
+
 @runtime_checkable
 class BulkSource(ForeignData, Protocol):
     """A source so large that it writes finished parts itself, several at once, instead of handing out episodes.
 
     Attributes:
         download_only: bring the foreign files to this machine and make no dataset.
+        pieces: what its numbered pieces are called, in the plural; empty where it has none that are made apart.
     """
 
     download_only: bool
+    pieces: str = ""
 
     def download(self, domain: str, task: str) -> None:
         """Bring all files that would be read to this machine."""
@@ -88,5 +97,22 @@ class BulkSource(ForeignData, Protocol):
         """Parts with the episodes from number `start.episodes` on, in the source's own order, at least what is wanted.
 
         They are made in `scratch`, `workers` pieces at a time; a later call finds there what an earlier, killed one
-        has finished. The caller takes each part's folder before it asks for the next.
+        has finished, or `make_pieces`. The caller takes each part's folder before it asks for the next.
         """
+
+    def make_pieces(
+        self,
+        domain: str,
+        task: str,
+        scratch: Path,
+        storage: Storage,
+        start: Size,
+        wanted: Amount,
+        workers: int,
+        numbers: range,
+    ) -> PieceNumbers:
+        """Make in `scratch` those pieces that `parts` would make there and that have one of the numbers.
+
+        Raises InvalidInput where numbers lie outside of those that there are.
+        """
+        raise NotImplementedError

@@ -83,3 +83,15 @@ def test_a_lock_that_names_no_process_goes_with_the_draft_that_it_kept(made, cap
     ]
     assert not lock.exists()
     assert listed(made, caplog) == []
+
+
+def test_pieces_that_nobody_joined_go_and_those_under_way_stay(made, caplog):
+    toy, workspace = made
+    collected(toy, workspace, dataset="split-v1", episodes=3, shards=0)
+    (folder,) = (workspace.root / "toy/corner/episodes").glob(".pieces-split-v1*")
+    (lease := folder.with_name(f"{folder.name}.0-1.lease")).touch()
+    assert listed(made, caplog) == []
+    lease.unlink()
+    (line,) = listed(made, caplog, delete=True)
+    assert "(pieces of an artifact; the command that made them would join them without shards" in line
+    assert listed(made, caplog) == []

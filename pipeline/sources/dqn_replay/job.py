@@ -7,6 +7,7 @@ Nothing of the checkpoint's seven gigabytes stays in memory but the parts under 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,14 +20,25 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
+from pipeline.artifacts.whole import changed_in
 from pipeline.dataset.bulk import StoredPart
-from pipeline.dataset.parts import PART_BYTES, PART_EPISODES, Facts, save_part, unfinished, write_facts, write_part
-from pipeline.machine.files import read_json, sync_tree, write_file
+from pipeline.dataset.parts import (
+    FACTS,
+    PART_BYTES,
+    PART_EPISODES,
+    Facts,
+    save_part,
+    unfinished,
+    write_facts,
+    write_part,
+)
+from pipeline.machine.files import FileTable, read_json, sync_tree, write_file
 from pipeline.sources.dqn_replay.files import FRAME, LoggedArray
 from pipeline.sources.dqn_replay.part import FRAME_BYTES, PADDING_ROWS, ROW_BYTES, PartBuilder, rows_needed
 from pipeline.sources.dqn_replay.plan import Inside, Piece
 from pipeline.sources.dqn_replay.shard import StepArrays, read_steps
 from pipeline.storage.contract import Storage
+from pipeline.wording import few
 
 DONE = "job.json"
 PIECE_ROWS = 1024
@@ -39,6 +51,8 @@ MOST_BUFFERS = 3
 """One is being filled while two are written."""
 
 OBSERVATION = "steps/observation"
+
+log = logging.getLogger(__name__)
 
 
 class Numbered(NamedTuple):
@@ -102,10 +116,15 @@ class Tools:
 
 
 def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
-    """Make `folder` unless it is there, and give its parts. Raises InvalidInput, and JobStopped if asked."""
-    if _covers(folder, job):
-        tools.advance(job.rows)
-        return list(_parts_in(folder))
+    """Make `folder` unless it is there, and give its parts. Raises InvalidInput, and JobStopped if asked.
+
+    What an earlier run has left is read, and compared with its checksums.
+    """
+    if is_made(folder, job):
+        if not (wrong := _damage(folder, job)):
+            tools.advance(job.rows)
+            return list(_parts_in(folder))
+        log.warning("%s is damaged, and made again: %s", folder, few(wrong))
     if folder.exists():
         shutil.rmtree(folder)
     beside = unfinished(folder)
@@ -114,7 +133,7 @@ def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
     steps = read_steps(job.files)
     with LoggedArray(job.files["observation"], np.uint8, FRAME) as frames:
         frames.expect(len(steps.action), job.files["action"])
-        parts = _read(job, frames, steps, beside, tools)
+        parts, pieces = _read(job, frames, steps, beside, tools)
         if job.through:
             frames.finish()
     record = {
@@ -124,6 +143,7 @@ def run_job(job: Job, folder: Path, tools: Tools) -> list[Numbered]:
             {"files": part.files, "lengths": part.lengths.tolist(), PADDING_ROWS: part.sums[PADDING_ROWS].tolist()}
             for part in parts
         ],
+        "pieces": pieces,
     }
     write_file(beside / DONE, [json.dumps(record).encode()])
     sync_tree(beside)
@@ -169,7 +189,7 @@ def _piece_path(folder: Path, piece: Piece) -> Path:
     return folder / f"rows-{piece.start}-{piece.stop}.bin"
 
 
-def _covers(folder: Path, job: Job) -> bool:
+def is_made(folder: Path, job: Job) -> bool:
     """Whether an earlier run has left what this job would make; parts may have been adopted since."""
     if not (folder / DONE).is_file():
         return False
@@ -179,28 +199,47 @@ def _covers(folder: Path, job: Job) -> bool:
         return False
     if any(not _piece_path(folder, piece).is_file() for piece in job.pieces):
         return False
-    wanted = range(job.first, job.first + len(job.inside))
-    return all(
-        part.folder.is_dir()
-        for begin, part in _parts_in(folder)
-        if begin < wanted.stop and begin + len(part.lengths) > wanted.start
+    return all(part.folder.is_dir() for part in _parts_of(job, folder))
+
+
+def _parts_of(job: Job, folder: Path) -> Iterator[StoredPart]:
+    """Those parts of a finished folder that a job needs."""
+    for begin, part in _parts_in(folder):
+        if begin < job.first + len(job.inside) and begin + len(part.lengths) > job.first:
+            yield part
+
+
+def _damage(folder: Path, job: Job) -> list[str]:
+    """What a job needs of a finished folder and is not as it was made. The facts of a part may have been renewed."""
+    found = [
+        f"{part.folder.name}/{wrong}"
+        for part in _parts_of(job, folder)
+        for wrong in changed_in(part.folder, {name: each for name, each in part.files.items() if name != FACTS})
+    ]
+    made = read_json(folder / DONE).get("pieces", {})
+    return found + changed_in(
+        folder, {name: made[name] for piece in job.pieces if (name := _piece_path(folder, piece).name) in made}
     )
 
 
-def _read(job: Job, frames: LoggedArray, steps: StepArrays, folder: Path, tools: Tools) -> list[StoredPart]:
+def _read(
+    job: Job, frames: LoggedArray, steps: StepArrays, folder: Path, tools: Tools
+) -> tuple[list[StoredPart], FileTable]:
     """Go through the frames: pieces before the episodes, the episodes, pieces after them."""
     begin = int(job.inside.starts[0]) if len(job.inside) else 0
     at = 0
+    pieces: FileTable = {}
     for piece in (piece for piece in job.pieces if piece.start < begin):
-        at = _save_piece(piece, frames, folder, tools)
+        pieces |= _save_piece(piece, frames, folder, tools)
+        at = piece.stop
     with _Parts(tools, job.facts) as parts:
         if len(job.inside):
             frames.go_to(begin)
             _read_episodes(job, frames, steps, folder, tools, parts)
             at = int(job.inside.stops[-1])
         for piece in (piece for piece in job.pieces if piece.start >= max(begin, at)):
-            _save_piece(piece, frames, folder, tools)
-        return parts.results()
+            pieces |= _save_piece(piece, frames, folder, tools)
+        return parts.results(), pieces
 
 
 def _read_episodes(job: Job, frames: LoggedArray, steps: StepArrays, folder: Path, tools: Tools, parts: _Parts) -> None:
@@ -280,17 +319,20 @@ def _cuts(slots: Int64[np.ndarray, "episodes"]) -> Iterator[tuple[int, int]]:
             start, size = stop, 0
 
 
-def _save_piece(piece: Piece, frames: LoggedArray, folder: Path, tools: Tools) -> int:
-    """Keep the frames of a piece in a file; returns the row after it."""
+def _save_piece(piece: Piece, frames: LoggedArray, folder: Path, tools: Tools) -> FileTable:
+    """Keep the frames of a piece in a file; returns its size and checksum."""
     frames.go_to(piece.start)
+    path = _piece_path(folder, piece)
+    return {path.name: write_file(path, _blocks_of(piece, frames, tools))}
+
+
+def _blocks_of(piece: Piece, frames: LoggedArray, tools: Tools) -> Iterator[memoryview]:
     rows = piece.stop - piece.start
     block = np.empty((min(PIECE_ROWS, rows), *FRAME), np.uint8)
-    with _piece_path(folder, piece).open("wb") as file:
-        for start in range(0, rows, PIECE_ROWS):
-            if tools.stop.is_set():
-                raise JobStopped
-            part = block[: min(PIECE_ROWS, rows - start)]
-            frames.read_into(part)
-            file.write(part.data)
-            tools.advance(len(part))
-    return piece.stop
+    for start in range(0, rows, PIECE_ROWS):
+        if tools.stop.is_set():
+            raise JobStopped
+        part = block[: min(PIECE_ROWS, rows - start)]
+        frames.read_into(part)
+        yield part.reshape(-1).data
+        tools.advance(len(part))

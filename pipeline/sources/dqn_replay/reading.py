@@ -16,7 +16,16 @@ from jaxtyping import UInt8
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
 from pipeline.sources.dqn_replay.files import FRAME
-from pipeline.sources.dqn_replay.job import MOST_BUFFERS, Job, Numbered, Tools, piece_frames, run_job, save_episodes
+from pipeline.sources.dqn_replay.job import (
+    MOST_BUFFERS,
+    Job,
+    Numbered,
+    Tools,
+    is_made,
+    piece_frames,
+    run_job,
+    save_episodes,
+)
 from pipeline.sources.dqn_replay.limits import ALLOW_LAST, Limits, Quota, enough
 from pipeline.sources.dqn_replay.part import PartBuilder, rows_needed
 from pipeline.sources.dqn_replay.plan import Across, Inside, Piece, ReadingPlan, Unit
@@ -105,7 +114,7 @@ def make_parts(
     scratch.mkdir(parents=True, exist_ok=True)
     quota = Quota(reading.limits) if reading.limits.skips else Quota(reading.limits, *start)
     to_pass = start.episodes if reading.limits.skips else 0
-    with _running_jobs(_jobs(reading, found), scratch, storage, workers, advance) as (running, tools):
+    with _running_jobs(jobs_for(reading, found), scratch, storage, workers, advance) as (running, tools):
         for need in found:
             for part in _parts_of(need, reading, running, scratch, tools):
                 keep = quota.take(part.lengths)
@@ -118,12 +127,22 @@ def make_parts(
                     return
 
 
-def rows_to_read(reading: Reading, found: Sequence[Need]) -> int:
-    """Rows that the jobs will report."""
-    return sum(job.rows for job in _jobs(reading, found))
+def make_checkpoints(
+    jobs: Sequence[Job], scratch: Path, storage: Storage, workers: int, advance: Callable[[int], None]
+) -> None:
+    """Make what some jobs leave in `scratch`, for `make_parts` to find there. Raises InvalidInput for damaged files."""
+    with _running_jobs(jobs, scratch, storage, workers, advance) as (running, _):
+        for job in jobs:
+            _wait(job.number, running)
 
 
-def _jobs(reading: Reading, found: Sequence[Need]) -> list[Job]:
+def not_made(jobs: Sequence[Job], scratch: Path) -> list[Job]:
+    """Those jobs that have left nothing in `scratch` that can be used."""
+    return [job for job in jobs if not is_made(_folder(scratch, job.number), job)]
+
+
+def jobs_for(reading: Reading, found: Sequence[Need]) -> list[Job]:
+    """One job for each checkpoint of which something is needed, in the order in which they are first needed."""
     inside: dict[int, Need] = {}
     pieces: dict[int, set[Piece]] = {}
     for need in found:

@@ -9,15 +9,18 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.pieces import shards_word
+from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
 from pipeline.dataset.bulk import StoredPart
 from pipeline.domains.atari import minimal_actions
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import human_bytes
 from pipeline.machine.progress import progress
-from pipeline.sources.contract import BulkSource
+from pipeline.sources.contract import BulkSource, PieceNumbers
 from pipeline.sources.dqn_replay.bucket import NEEDED, Bucket
 from pipeline.sources.dqn_replay.games import GAMES, bucket_name, check_domain
+from pipeline.sources.dqn_replay.job import Job
 from pipeline.sources.dqn_replay.limits import OVERFLOWS, STOP, Limits
 from pipeline.sources.dqn_replay.part import ROW_BYTES
 from pipeline.sources.dqn_replay.plan import as_upstream, plan
@@ -26,9 +29,11 @@ from pipeline.sources.dqn_replay.reading import (
     Need,
     Reading,
     checkpoints_needed,
+    jobs_for,
+    make_checkpoints,
     make_parts,
     needs,
-    rows_to_read,
+    not_made,
 )
 from pipeline.sources.dqn_replay.run import Run
 from pipeline.sources.dqn_replay.selection import QUALITIES, chronological_numbers, upstream_numbers
@@ -72,6 +77,7 @@ class DqnReplaySource(BulkSource):
     """
 
     name = "dqn_replay"
+    pieces = "checkpoints"
 
     def __init__(
         self,
@@ -148,9 +154,10 @@ class DqnReplaySource(BulkSource):
         reading, found = self._prepare(run, start, wanted)
         if not found:
             return
-        _check_disk(run, found, reading, scratch, storage)
+        jobs = jobs_for(reading, found)
+        self._get_ready(run, not_made(jobs, scratch), scratch, storage)
         stored, dropped = start.episodes, 0
-        with progress("ingest", f"{domain}/{task}", "rows", rows_to_read(reading, found)) as advance:
+        with progress("ingest", f"{domain}/{task}", "rows", sum(job.rows for job in jobs)) as advance:
             for part in make_parts(reading, found, start, scratch, storage, workers, advance):
                 stored += len(part.lengths)
                 dropped += int(part.facts.get(DROPPED_ROWS, 0))
@@ -169,6 +176,33 @@ class DqnReplaySource(BulkSource):
                 f"No episode of {run.label} has at most source.max_transitions={self.limits.transitions} steps at the "
                 f"place where it is needed. Set a larger limit, or source.overflow=allow_last or skip."
             )
+
+    def make_pieces(
+        self,
+        domain: str,
+        task: str,
+        scratch: Path,
+        storage: Storage,
+        start: Size,
+        wanted: Amount,
+        workers: int,
+        numbers: range,
+    ) -> PieceNumbers:
+        """As of `BulkSource`; a piece is a checkpoint, by the number in its files' names.
+
+        All small files are read, because its neighbours and the limits decide what is needed of it.
+        """
+        run = self._run(domain, task)
+        _require_among(numbers, run)
+        reading, found = self._prepare(run, start, wanted)
+        jobs = jobs_for(reading, found)
+        own = [job for job in not_made(jobs, scratch) if job.number in numbers]
+        self._get_ready(run, own, scratch, storage)
+        with progress("ingest", f"{domain}/{task}", "rows", sum(job.rows for job in own)) as advance:
+            make_checkpoints(own, scratch, storage, workers, advance)
+        all_needed = checkpoints_needed(needs(reading, Size(), wanted)[0])
+        left = {job.number for job in not_made(jobs, scratch)}
+        return PieceNumbers(all_needed, [number for number in all_needed if number not in left])
 
     def quirks(self, domain: str, task: str) -> Iterable[Quirk]:
         """What was decided, missing or strange."""
@@ -209,7 +243,7 @@ class DqnReplaySource(BulkSource):
         return f"padding stripped, the last checkpoint cut where its new rows end, {edges[self.edges]}; {clipped}"
 
     def _prepare(self, run: Run, start: Size, wanted: Amount) -> tuple[Reading, list[Need]]:
-        """Read the small files of as many checkpoints as can be needed, then fetch the frames of those that are."""
+        """Read the small files of as many checkpoints as can be needed."""
         if not self._bucket.local:
             files = [file for number in run.chosen for each in (False, True) for file in run.files(number, each)]
             size = human_bytes(sum(file.size for file in files))
@@ -222,8 +256,6 @@ class DqnReplaySource(BulkSource):
             found, enough = needs(reading, start, wanted)
             if enough:
                 break
-        frames = [file for number in checkpoints_needed(found) for file in run.files(number, frames=True)]
-        self._bucket.fetch(frames, run.label)
         read = run.chosen[: run.chosen.index(found[-1].unit.shard) + 1] if enough and found else run.chosen
         for number, rows in reading.plan.rows_without_whole_episode(read).items():
             run.quirks.note(
@@ -235,6 +267,11 @@ class DqnReplaySource(BulkSource):
                 unit="rows",
             )
         return reading, found
+
+    def _get_ready(self, run: Run, jobs: Sequence[Job], scratch: Path, storage: Storage) -> None:
+        """Fetch the frames that some jobs read. Raises InvalidInput where the disk cannot hold what they make."""
+        self._bucket.fetch([file for job in jobs for file in run.files(job.number, frames=True)], run.label)
+        _check_disk(run, jobs, scratch, storage)
 
     def _batches(self, run: Run, wanted: Amount) -> Iterator[list[int]]:
         """The chosen checkpoints, a few at a time where a limit may make the later ones needless.
@@ -260,15 +297,32 @@ def _edge_rule(rows: str, edges: str) -> str:
     return f"source.edges={edges}" if rows == CLEAN else "source.rows=upstream"
 
 
-def _check_disk(run: Run, found: Sequence[Need], reading: Reading, scratch: Path, storage: Storage) -> None:
+def _require_among(numbers: range, run: Run) -> None:
+    """Raises InvalidInput for numbers before the first or behind the last checkpoint that is read, or of none.
+
+    Those between that are missing are left out: a sweep over all ranges does not know them.
+    """
+    first, last = min(run.chosen), max(run.chosen)
+    own = set(numbers) & set(run.chosen)
+    if own and first <= numbers.start and numbers.stop <= last + 1:
+        return
+    nearest = shards_word(min(own), max(own)) if own else shards_word(first, last)
+    asked = shards_word(numbers.start, numbers.stop - 1)
+    raise InvalidInput(
+        f"stage.ingest.shards={asked}: the checkpoints of {run.label} that are read are "
+        f"{number_ranges(run.chosen)}.\nSuch as: {again(stage__ingest__shards=nearest)}"
+    )
+
+
+def _check_disk(run: Run, jobs: Sequence[Job], scratch: Path, storage: Storage) -> None:
     """Raises InvalidInput before anything is written where the disk cannot hold it.
 
     Raw storage takes what rows take; compressed storage about what the compressed files do.
     """
-    rows = rows_to_read(reading, found)
+    rows = sum(job.rows for job in jobs)
     bytes_needed = rows * ROW_BYTES
     if storage.compressed:
-        needed = checkpoints_needed(found)
+        needed = [job.number for job in jobs]
         size = sum(file.size for number in needed for file in run.files(number, frames=True))
         capacity = sum(shard.capacity for shard in run.shards if shard.number in needed)
         bytes_needed = int(size * min(1.0, rows / max(1, capacity)))

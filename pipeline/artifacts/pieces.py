@@ -1,0 +1,261 @@
+"""Pieces of one artifact: several jobs make them, one joins them. They lie in a folder beside its final place.
+
+    .pieces-NAME/identity.json       what the artifact is to be
+                 spill/, pictures/   what waits to be packed, as in a draft
+                 notes/              what the jobs noticed
+    .pieces-NAME.0-10.lease          a job is making the pieces 0 to 9
+
+Who holds the lease of the final place decides who makes what. A job that makes pieces holds it for a moment, in which
+it takes a lease on its own numbers. The job that joins them holds it to the end, and first waits for the others. So no
+piece is made by two jobs at once, and an episode, which may take a millisecond, needs no lease of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pipeline.artifacts.artifact import Spec
+from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim, lease_of
+from pipeline.command import Command, again, typed
+from pipeline.errors import IdentityMismatch, InUse, InvalidInput
+from pipeline.fingerprint import differences
+from pipeline.machine.files import read_json, write_json
+from pipeline.machine.lease import held
+from pipeline.wording import number_ranges
+
+PIECES = ".pieces-"
+SPILL, PICTURES = WAITING = ("spill", "pictures")
+"""Folders of a draft for what waits to be packed; among pieces they have the same names."""
+
+NOTES = "notes"
+
+AnyBefore = TypeVar("AnyBefore")
+
+
+@dataclass(frozen=True)
+class PiecesFolder(Generic[AnyBefore]):
+    """Where a job makes its pieces, under a lease on their numbers.
+
+    Attributes:
+        numbers: of the job's own pieces.
+        before: what is in the artifact or in an unfinished draft of it already.
+        check: raises LostLease when another job has taken the numbers over.
+    """
+
+    path: Path
+    numbers: range
+    before: AnyBefore
+    check: Callable[[], None]
+
+    @property
+    def spill(self) -> Path:
+        """Where finished work waits."""
+        return self.path / SPILL
+
+    def note(self, sentences: Iterable[str]) -> None:
+        """Keep what was noticed for the manifest of the artifact."""
+        if texts := sorted(set(sentences)):
+            (self.path / NOTES).mkdir(exist_ok=True)
+            write_json(self.path / NOTES / f"{self.numbers.start}-{self.numbers.stop}.json", texts)
+
+
+def pieces_of(final: Path) -> Path:
+    """Where the pieces of an artifact lie."""
+    return final.parent / f"{PIECES}{final.name}"
+
+
+def shard_numbers(stage: str, asked: str | int | None, force: bool) -> range | None:
+    """The numbers of `stage.STAGE.shards=0-9`: range(0, 10); None where nothing is asked for.
+
+    Raises InvalidInput for what is no range of whole numbers, and with `force`.
+
+    >>> shard_numbers("ingest", "10-19", force=False)
+    range(10, 20)
+    """
+    if asked is None:
+        return None
+    key = f"stage.{stage}.shards"
+    ends = re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", str(asked).strip(), re.ASCII)
+    if isinstance(asked, bool) or ends is None:
+        raise InvalidInput(f"{key}={asked} must be a range of whole numbers such as 0-9, or one number.")
+    first, last = int(ends[1]), int(ends[2] or ends[1])
+    if last < first:
+        raise InvalidInput(f"{key}={asked} ends before it begins. Write {key}={last}-{first}.")
+    if force:
+        raise InvalidInput(
+            f"{key}={asked} makes pieces for later, force=true compares all of an artifact: set one of them.\n"
+            f"Pieces: {again(force=None)}"
+        )
+    return range(first, last + 1)
+
+
+def shards_word(first: int, last: int) -> str | int:
+    """What is typed for the numbers from `first` to `last`: `3-9`, or one number."""
+    return f"{first}-{last}" if first < last else first
+
+
+@contextmanager
+def making_pieces(
+    final: Path, spec: Spec, numbers: range, unit: str, look: Callable[[DraftFolder], AnyBefore]
+) -> Iterator[PiecesFolder[AnyBefore]]:
+    """The folder for the pieces `numbers` of what will lie at `final`, when no other job makes any of them.
+
+    `look` is given the artifact's draft, and says what is there already. `unit` is the pieces' name in messages. Waits
+    while another job makes some of the same pieces, or the whole artifact. Raises IdentityMismatch where the folder
+    holds pieces that were made with other settings.
+    """
+    doing = f"making {unit} of {final}"
+    while True:
+        with ExitStack() as own:
+            with claim(final, spec.fingerprint) as draft:
+                folder = _opened(final, spec)
+                gather(draft.path, folder)
+                before = look(draft)
+                if not draft.resumed:
+                    draft.discard()
+                others = [path for path, taken in _claims(folder) if _overlap(taken, numbers)]
+                if not others:
+                    lease = folder.with_name(f"{folder.name}.{numbers.start}-{numbers.stop}.lease")
+                    check = own.enter_context(held(lease, doing))
+            if not others:
+                try:
+                    yield PiecesFolder(folder, numbers, before, check)
+                    check()
+                finally:
+                    own.close()
+                    _remove_empty(final, folder)
+                return
+        _wait_for(others, doing)
+
+
+def join_pieces(draft: Path, final: Path, spec: Spec) -> Path:
+    """The folder in which finished work of `spec` waits: the draft, or that of the pieces where there are some.
+
+    Whoever calls holds the lease of `final`. Waits for all jobs that are making pieces. Raises IdentityMismatch where
+    these were made with other settings.
+    """
+    folder = pieces_of(final)
+    if not folder.is_dir() or _is_empty(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return draft
+    _require_same(folder, spec)
+    _wait_for([path for path, _ in _claims(folder)], f"making pieces of {final}")
+    gather(draft, folder)
+    return folder
+
+
+def notes_of(folder: Path) -> list[str]:
+    """What the jobs noticed that made the pieces in a folder."""
+    return list(dict.fromkeys(note for path in sorted(folder.glob(f"{NOTES}/*.json")) for note in read_json(path)))
+
+
+def remove_pieces(final: Path) -> None:
+    """Remove the pieces of what lies at `final` now."""
+    shutil.rmtree(pieces_of(final), ignore_errors=True)
+
+
+def leases_of(folder: Path) -> list[Path]:
+    """The leases of the jobs that are making pieces for a folder, or died over it. They lie beside it."""
+    return [path for path, _ in _claims(folder)]
+
+
+def pieces_line(stage: str, spec: Spec, unit: str, wanted: Collection[int], there: Collection[int]) -> str:
+    """The last line of a job that makes pieces: which are there, which are missing, and the command that joins them."""
+    have, missing = set(wanted) & set(there), set(wanted) - set(there)
+    lacks = f"{len(missing):,} missing ({_some(missing)})" if missing else "none missing"
+    joins = again(**{f"stage__{stage}__shards": None}) if typed().words else "the same call without shards"
+    return (
+        f"{stage} {spec.label} {spec.version}: {len(have):,} of {len(wanted):,} {unit} there"
+        f"{f' ({_some(have)})' if have and missing else ''}, {lacks}. "
+        f"{'Join them, and make the rest' if missing else 'Join them'}: {joins}"
+    )
+
+
+def gather(draft: Path, folder: Path) -> None:
+    """Move finished work that waits in a draft to the pieces; what is there already stays as it is."""
+    for name in WAITING:
+        if not (draft / name).is_dir():
+            continue
+        (folder / name).mkdir(exist_ok=True)
+        _move_into(draft / name, folder / name)
+        shutil.rmtree(draft / name)
+
+
+def _move_into(source: Path, target: Path) -> None:
+    for path in sorted(source.iterdir()):
+        there = target / path.name
+        if not there.exists():
+            path.rename(there)
+        elif path.is_dir():
+            _move_into(path, there)
+
+
+def _opened(final: Path, spec: Spec) -> Path:
+    """The folder of pieces, made where it is not there. Whoever calls holds the lease of `final`."""
+    folder = pieces_of(final)
+    if _is_empty(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    if (folder / IDENTITY).is_file():
+        _require_same(folder, spec)
+    (folder / SPILL).mkdir(parents=True, exist_ok=True)
+    if not (folder / IDENTITY).is_file():
+        write_json(folder / IDENTITY, {"fingerprint": spec.fingerprint, "parameters": dict(spec.parameters)})
+    return folder
+
+
+def _remove_empty(final: Path, folder: Path) -> None:
+    """Remove a folder without pieces, if nobody is at work: all were there already, or the first of them failed."""
+    if _is_empty(folder):
+        with suppress(InUse), held(lease_of(final), f"writing {final}", wait_s=0):
+            if _is_empty(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds no piece, and no job is making one."""
+    files = (path for name in (*WAITING, NOTES) for path in (folder / name).rglob("*") if path.is_file())
+    return next(files, None) is None and not _claims(folder)
+
+
+def _require_same(folder: Path, spec: Spec) -> None:
+    recorded: dict[str, Any] = read_json(folder / IDENTITY) if (folder / IDENTITY).is_file() else {}
+    if recorded.get("fingerprint", spec.fingerprint) == spec.fingerprint:
+        return
+    lines = differences(recorded.get("parameters"), dict(spec.parameters)) or ["their format"]
+    raise IdentityMismatch(
+        f"Pieces of {spec.version} of {spec.label} are there, made with other settings ({folder}):\n  "
+        + "\n  ".join(lines)
+        + "\nUse the same settings, or another name, or remove what is unfinished: "
+        + Command("gc", settings={"stage.gc.delete": True}).line()
+    )
+
+
+def _claims(folder: Path) -> list[tuple[Path, range]]:
+    """The leases beside a folder of pieces, each with the numbers that it is for."""
+    found = []
+    for path in sorted(folder.parent.glob(f"{folder.name}.*-*.lease")):
+        if ends := re.fullmatch(r"\.(\d+)-(\d+)\.lease", path.name.removeprefix(folder.name)):
+            found.append((path, range(int(ends[1]), int(ends[2]))))
+    return found
+
+
+def _overlap(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def _wait_for(leases: Iterable[Path], doing: str) -> None:
+    for path in leases:
+        with held(path, doing):
+            pass
+
+
+def _some(numbers: Collection[int], most: int = 6) -> str:
+    """The first ranges of some numbers."""
+    ranges = number_ranges(numbers).split(", ")
+    return ", ".join(ranges[:most]) + (" and more" if len(ranges) > most else "")
