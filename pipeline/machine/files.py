@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import sys
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -96,6 +97,15 @@ def write_spilled(path: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_clock(folder: Path) -> float:
+    """The time in seconds by which files of this folder get theirs: a file server's clock, where one keeps it.
+
+    The clock of this machine may say something else. Raises OSError where no file can be made.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InUse, LostLease, PipelineError
+from pipeline.machine.files import file_clock
 
 if TYPE_CHECKING:  # loaded where a lease is taken: most commands find everything and take none
-    from filelock import SoftFileLease
+    from pipeline.machine.heartbeats import HeartbeatLease
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +35,46 @@ def held(path: Path, doing: str, wait_s: float | None = None) -> Iterator[Callab
 
     `doing` completes "another process is ..." in messages. A holder that died on this machine is noticed at once, one
     on another machine after a minute without heartbeat; so is a file that names no holder, as a full disk or a power
-    cut leaves it. Raises InUse when another still holds the lease after `wait_s` seconds; None waits as long as it
-    takes. An error that follows from the loss of the lease is a LostLease.
+    cut leaves it. No clock of another machine and no process id is believed (pipeline/machine/heartbeats.py). Raises
+    InUse when another still holds the lease after `wait_s` seconds; None waits as long as it takes. An error that
+    follows from the loss of the lease is a LostLease.
     """
-    from filelock import SoftFileLease
+    from pipeline.machine.heartbeats import HeartbeatLease, sign_of_life
 
-    lease = SoftFileLease(path, lease_duration=LEASE_SECONDS, thread_local=False)
-    if not _acquire(lease, AT_ONCE):
-        if wait_s != 0:
-            log.info("waiting for another process that is %s (its lock: %s)", doing, path)
-        if not _acquire(lease, math.inf if wait_s is None else wait_s):
-            raise InUse(
-                f"Another process is {doing}, still after {wait_s:g} s. Wait for it, or end it. Its lock: {path}"
-            )
+    with sign_of_life() as sign:
+        lease = HeartbeatLease(path, lease_duration=LEASE_SECONDS, thread_local=False)
+        lease.sign = sign
+        _take(lease, doing, wait_s)
+        try:
+            yield from _checked(lease, doing)
+        finally:
+            lease.release()
+
+
+def _take(lease: HeartbeatLease, doing: str, wait_s: float | None) -> None:
+    """Make the lease ours. Raises InUse."""
+    path = lease.lock_file
+    if _acquire(lease, AT_ONCE):
+        return
+    of = f", held by {lease.host}" if lease.host else ""
+    if wait_s != 0:
+        log.info("waiting for another process that is %s (its lock: %s%s)", doing, path, of)
+    if not _acquire(lease, math.inf if wait_s is None else wait_s):
+        raise InUse(
+            f"Another process is {doing}, still after {wait_s:g} s. Wait for it, or end it. Its lock: {path}{of}"
+        )
+
+
+def _checked(lease: HeartbeatLease, doing: str) -> Iterator[Callable[[], None]]:
+    """Give the check; what is raised meanwhile is a LostLease where it follows from that."""
     token = lease.token
 
     def check() -> None:
         if lease.token != token or lease.compromise is not None or not _names(lease, token):
             raise LostLease(
-                f"Another process is {doing}: it has taken over from this one, which did not refresh its lock {path} "
-                f"for {LEASE_SECONDS:.0f} s. Nothing is lost; run the same command again to wait for the other."
+                f"Another process is {doing}: it has taken over from this one, which did not refresh its lock "
+                f"{lease.lock_file} for {LEASE_SECONDS:.0f} s. Nothing is lost; run the same command again to wait for "
+                "the other."
             )
 
     try:
@@ -66,25 +87,29 @@ def held(path: Path, doing: str, wait_s: float | None = None) -> Iterator[Callab
         except LostLease as lost:  # the other has moved the files away under our hands: that is the reason
             raise lost from error
         raise
-    finally:
-        lease.release()
 
 
 def is_abandoned(path: Path) -> bool:
     """Whether a lease file names no holder, and has not for a minute: nobody will ever release it."""
-    from filelock import SoftFileLease
+    from pipeline.machine.heartbeats import HeartbeatLease
 
-    lease = SoftFileLease(path, lease_duration=LEASE_SECONDS)
-    return path.is_file() and lease.owner is None and time.time() - path.stat().st_mtime > LEASE_SECONDS
+    lease = HeartbeatLease(path, lease_duration=LEASE_SECONDS)
+    if not path.is_file() or lease.owner is not None:
+        return False
+    try:
+        return file_clock(path.parent) - path.stat().st_mtime > LEASE_SECONDS
+    except OSError:  # gone meanwhile, or in a folder that nobody can write to
+        return False
 
 
-def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
+def _acquire(lease: HeartbeatLease, timeout_s: float) -> bool:
     """Whether the lease is ours within `timeout_s` seconds."""
     from filelock import LeaseSettingsMismatch
 
     end = time.monotonic() + timeout_s
     nameless = _NamelessLock(lease)
     while True:
+        lease.take_from_the_dead()
         try:
             lease.acquire(timeout=max(0.0, min(POLL_SECONDS, end - time.monotonic())))
         except TimeoutError:
@@ -101,7 +126,7 @@ def _acquire(lease: SoftFileLease, timeout_s: float) -> bool:
 class _NamelessLock:
     """Watches for a lease file that names no holder: filelock would wait for ever for whoever might be writing it."""
 
-    def __init__(self, lease: SoftFileLease) -> None:
+    def __init__(self, lease: HeartbeatLease) -> None:
         self._lease = lease
         self._seen: tuple[int, ...] | None = None
         self._since = 0.0
@@ -122,7 +147,7 @@ class _NamelessLock:
             self._lease.force_break()
 
 
-def _names(lease: SoftFileLease, token: str | None) -> bool:
+def _names(lease: HeartbeatLease, token: str | None) -> bool:
     """Whether the lease file names us; it may be gone for a moment."""
     end = time.monotonic() + CHANGING_HANDS_SECONDS
     while (owner := lease.owner) is None or owner.token != token:
