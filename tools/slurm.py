@@ -144,8 +144,12 @@ def free_ports(count: int) -> list[int]:
 def node(environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The node's daemon, from when the controller has seen it."""
     with daemon([found("slurmd"), "-D"], environment, folder) as process:
-        wait_for(lambda: "idle" in asked(environment, "sinfo", "--noheader", "--format=%T"), "slurmd", folder)
+        wait_for(lambda: asked(environment, "sinfo", "--noheader", "--format=%T") in UP, "slurmd", folder)
         yield process
+
+
+UP = ("idle", "mixed", "allocated")
+"""States of a node that takes jobs."""
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.test_run import command, digests, run
@@ -144,19 +146,6 @@ def process_of(job: str) -> int:
     return first
 
 
-def test_the_job_of_a_node_that_went_down_begins_again_from_what_it_has_made(slurm, tmp_path):
-    child = begun(slurm, tmp_path, *LONG)
-    wait_for_both(tmp_path)
-    node = asked(slurm, "sinfo", "--noheader", "--format=%n")
-    asked(slurm, "scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    wait_for(lambda: asked(slurm, "squeue", "--noheader", "--format=%T", "--array").split() == ["PENDING"] * 2)
-    back = ["scontrol", "update", f"nodename={node}", "state=resume"]  # refused where its daemon was quicker
-    subprocess.run(back, env=slurm, capture_output=True, check=False)
-    text = closed(child)
-    assert "#0 task=corner: finished\n" in text
-    assert "#1 task=maze: finished\n" in text
-
-
 def test_what_slurm_refuses_is_told_in_its_words_and_with_what_can_be_done(slurm, tmp_path):
     text = swept(slurm, tmp_path, *COLLECT, "episodes=2", "cluster.partition=nowhere", status=1)
     assert "invalid partition specified: nowhere" in text
@@ -194,3 +183,32 @@ def test_a_job_whose_time_is_over_begins_again_from_what_it_has_made_and_then_sa
     assert "#0: failed: Slurm: TIMEOUT" in text
     (log,) = tmp_path.glob("sweeps/*/*/slurm/*/*_log.out")
     assert "resuming the unfinished" in log.read_text()
+
+
+def test_the_jobs_of_a_node_that_died_begin_again_from_what_they_have_made(slurm, tmp_path):
+    child = begun(slurm, tmp_path, *LONG)
+    wait_for_both(tmp_path)
+    kill_node(slurm)
+    wait_for(lambda: asked(slurm, "squeue", "--noheader", "--format=%T", "--array").split() == ["PENDING"] * 2)
+    with tool().node(slurm, Path(slurm["SLURM_CONF"]).parent):
+        text = closed(child)
+        assert "#0 task=corner: finished\n" in text
+        assert "#1 task=maze: finished\n" in text
+        for log in tmp_path.glob("sweeps/*/*/slurm/*/*_log.out"):
+            assert "resuming the unfinished" in log.read_text()
+
+
+def kill_node(slurm: dict[str, str]) -> None:
+    """End all that runs on the node at once, its daemon first, as when the power goes."""
+    victims: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() not in ("slurmd", "slurmstepd"):
+                continue
+            all_of_it = [process, *process.children(recursive=True)]
+            if any(each.environ().get("SLURM_CONF") == slurm["SLURM_CONF"] for each in all_of_it):
+                victims += all_of_it
+    assert len(victims) > 3
+    for victim in sorted(victims, key=lambda process: process.name() != "slurmd"):
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
