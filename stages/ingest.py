@@ -115,6 +115,11 @@ def foresee(
             f"checkpoints; source={source.name} is read from its beginning.\n"
             f"All of it in one job: {again(stage__ingest__shards=None)}"
         )
+    if shards is not None and isinstance(source, BulkSource) and source.download_only:
+        raise InvalidInput(
+            f"source.download_only=true brings the files of all checkpoints, stage.ingest.shards={shards} reads some: "
+            f"set one of them.\nThe download: {again(stage__ingest__shards=None)}"
+        )
 
 
 FACTS = StageFacts(begins=True, tasks=tasks, foresee=foresee)

@@ -56,6 +56,7 @@ def test_pieces_end_a_task_and_the_stages_after_it_are_left_out(shell):
         ((*COLLECT, "stage.collect.shards=5-7"), -1),
         ((*COLLECT, "stage.collect.shards=0", "force=true"), -1),
         ((*INGEST, "stage.ingest.shards=0-5"), -1),
+        ((*INGEST, "stage.ingest.shards=0", "source.download_only=true"), -1),
         ((*JAT, "stage.ingest.shards=0"), -1),
     ],
     ids=str,

@@ -149,6 +149,8 @@ def test_shards_of_ingest_that_cannot_be_are_refused(small: tuple[ReplayRun, Pat
     root, place = tmp_path / "files", Workspace(str(tmp_path / "out"), "bin")
     with pytest.raises(InvalidInput, match=r"shards=2-5: the checkpoints .* are 0-2\.[\s\S]*shards=2$"):
         shard(root, place, "2-5")
+    with pytest.raises(InvalidInput, match="brings the files of all checkpoints"):
+        shard(root, place, 0, download_only=True)
     with pytest.raises(InvalidInput, match=r"are 0, 2\.[\s\S]*shards=\"0-2\""):
         (root / "Pong/1/replay_logs/$store$_reward_ckpt.1.gz").rename(tmp_path / "away")
         shard(root, place, 1)
