@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+from pipeline.artifacts.artifact import Spec
 from pipeline.artifacts.claim import claim, lease_of
+from pipeline.artifacts.pieces import making_pieces
 from stages import gc, verify
 from tests.conftest import collected, derived
 
@@ -86,10 +88,12 @@ def test_a_lock_that_names_no_process_goes_with_the_draft_that_it_kept(made, cap
 
 
 def test_pieces_that_nobody_joined_go_and_those_under_way_stay(made, caplog):
-    toy, workspace = made
-    collected(toy, workspace, dataset="split-v1", episodes=3, shards=0)
-    (folder,) = (workspace.root / "toy/corner/episodes").glob(".pieces-split-v1*")
-    (lease := folder.with_name(f"{folder.name}.0-1.lease")).touch()
+    _, workspace = made
+    spec = Spec("toy", "corner", "episodes", 1, {}, name="split-v1")
+    with making_pieces(workspace.folder(spec), spec, range(1), "episodes", lambda draft: None) as pieces:
+        (pieces.spill / "piece").touch()
+        assert listed(made, caplog) == []
+    (lease := pieces.path.with_name(f"{pieces.path.name}.3-4.lease")).touch()  # somebody may be writing it
     assert listed(made, caplog) == []
     lease.unlink()
     (line,) = listed(made, caplog, delete=True)

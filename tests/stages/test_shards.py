@@ -32,7 +32,7 @@ from tests.conftest import collected
 
 EPISODES = 14
 SPEC = Spec("toy", "corner", "episodes", 1, {"seed": 0}, name="made-v1")
-SMALL = {"deadline": None, "max_examples": 5}
+SMALL = {"deadline": None, "max_examples": 3}
 
 
 class Killed(Exception):

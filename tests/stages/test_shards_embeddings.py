@@ -76,7 +76,7 @@ ranges = st.tuples(st.integers(0, 5), st.integers(0, 5)).map(lambda ends: f"{min
 jobs = st.tuples(st.one_of(ranges, ranges, st.none()), st.integers(0, 9) | st.none())
 
 
-@settings(deadline=None, max_examples=4)
+@settings(deadline=None, max_examples=3)
 @given(jobs=st.lists(jobs, max_size=4))
 def test_any_split_of_blocks_and_any_death_give_the_same_vectors(
     shown: list[np.ndarray], undisturbed: Artifact, jobs: list[tuple[str | None, int | None]]

@@ -66,7 +66,7 @@ def test_jobs_with_numbers_of_their_own_work_side_by_side_and_others_wait(tmp_pa
     with making(tmp_path, range(10)), making(tmp_path, range(15, 20)):
         waiting = threading.Thread(target=other)
         waiting.start()
-        waiting.join(0.3)
+        waiting.join(0.1)
         order.append("first ended")
     waiting.join(30)
     assert order == ["first ended", "other began"]
@@ -83,7 +83,7 @@ def test_whoever_joins_waits_for_those_at_work_and_lets_nobody_begin(tmp_path: P
     with making(tmp_path, range(10)) as pieces:
         joining = threading.Thread(target=join)
         joining.start()
-        joining.join(0.3)
+        joining.join(0.1)
         (pieces.spill / "piece").write_text("made")
         order.append("made")
     joining.join(30)
