@@ -4,7 +4,8 @@ python tools/slurm.py COMMAND ...      python tools/slurm.py python run.py -m ..
 python tools/slurm.py --install        Debian's packages alone, which the other call installs, too, where it may
 
 It is apart from a Slurm that the machine may have: its configuration, keys, ports and files are its own, in a folder
-that goes away, and it runs as the user who starts it. Jobs are held to nothing: neither memory nor cores.
+that goes away, and it runs as the user who starts it. Jobs that need more than their memory are killed within seconds;
+to their cores they are not held.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_min_interval=100000,bf_interval=2
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 MailProg=/bin/true
 ReturnToService=2
 SlurmdTimeout=10

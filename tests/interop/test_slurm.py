@@ -23,7 +23,7 @@ from tests.test_run import command, digests, run
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 
 TOOL = Path(__file__).parents[2] / "tools" / "slurm.py"
-SMALL = ("+cluster=slurm", "cluster.cores=1", "cluster.memory=1")
+SMALL = ("+cluster=slurm", "cluster.cores=1", "cluster.memory=2")
 COLLECT = ("-m", "stage=collect", "domain=toy", "task=corner,maze", "workers=1", *SMALL)
 LONG = (*COLLECT, "episodes=20000")
 """A sweep that is not done before something happens to it."""
@@ -183,6 +183,13 @@ def test_a_job_whose_time_is_over_begins_again_from_what_it_has_made_and_then_sa
     assert "#0: failed: Slurm: TIMEOUT" in text
     (log,) = tmp_path.glob("sweeps/*/*/slurm/*/*_log.out")
     assert "resuming the unfinished" in log.read_text()
+
+
+def test_a_job_that_needs_more_than_its_memory_says_so(slurm, tmp_path):
+    words = (word.replace("cluster.memory=2", "cluster.memory=0.2") for word in LONG)
+    text = swept(slurm, tmp_path, *words, status=1)
+    assert "it needed more than its memory, 0.2 GB; cluster.memory=GB gives more" in failures(tmp_path)["toy/maze"]
+    assert "2 failed" in text
 
 
 def test_the_jobs_of_a_node_that_died_begin_again_from_what_they_have_made(slurm, tmp_path):

@@ -88,6 +88,19 @@ def test_the_end_of_what_a_killed_job_printed_is_told_with_its_place(tmp_path):
     assert lines == [*(f"line {number}" for number in range(13, 20)), "srun: error: task 0: Killed"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "slurmstepd-vm: error: StepId=2.0 exceeded memory limit (233701376 > 213909504), being killed",
+        "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=12.0. Some of your processes may have been killed",
+        "srun: error: node7: task 0: Out Of Memory",
+    ],
+)
+def test_a_job_that_was_killed_for_memory_is_named_so_where_its_state_does_not(tmp_path, line):
+    why = why_it_ended(job(tmp_path, 0, log=f"{line}\nsrun: x\n"), JobState("FAILED"), None, SETTINGS)
+    assert why.startswith("Slurm: OUT_OF_MEMORY, it needed more than its memory, 2 GB; cluster.memory=GB gives more.")
+
+
 def test_what_a_job_has_written_down_itself_is_read_from_its_folder(tmp_path):
     assert failures_in(tmp_path) == []
     record_crash(tmp_path, "collect", "toy/corner", "It is odd.")
