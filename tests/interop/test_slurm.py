@@ -165,8 +165,13 @@ def test_a_stopped_command_leaves_its_jobs_and_says_how_to_end_them(slurm, tmp_p
     text = closed(child, 130)
     array = asked(slurm, "squeue", "--noheader", "--format=%F", "--array").split()[0]
     assert f"The jobs go on in Slurm: `squeue --jobs={array}` shows them, `scancel {array}` ends them." in text
-    wait_for(lambda: not asked(slurm, "squeue", "--noheader"))
-    assert len(list(tmp_path.glob("artifacts/toy/*/episodes/*/manifest.json"))) == 2
+    assert len(asked(slurm, "squeue", "--noheader", "--array").splitlines()) == 2
+    text = swept(slurm, tmp_path, *LONG)  # while they run
+    assert "#1 task=maze: finished\n" in text
+    made = [
+        each for path in sorted(tmp_path.glob("sweeps/*/*/*/artifacts.json")) for each in json.loads(path.read_text())
+    ]
+    assert [each["built"] for each in made] == [True, True, False, False]
 
 
 def test_a_sweep_of_experiments_goes_to_the_cluster_that_is_added_to_it(slurm, tmp_path):
