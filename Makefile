@@ -22,7 +22,7 @@ WEIGHTS ?=
 AT_ONCE = $(if $(CLUSTER),+cluster=$(CLUSTER) $(ON),$(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)))
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog verify clean
+.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog status verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -145,6 +145,9 @@ report: setup ## HTML pages of DOMAIN for TASKS
 
 catalog: setup ## What exists
 	$(BIN)/python run.py stage=catalog
+
+status: setup ## How each campaign stands, and what finishes it
+	$(BIN)/python run.py stage=status
 
 verify: setup ## Checksums and invariants of everything
 	$(BIN)/python run.py stage=verify

@@ -20,7 +20,9 @@ if __name__ == "__main__":
     hold_interrupts()
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -250,7 +252,10 @@ def _build_input(command: Command) -> None:
 
 
 class Failures(Callback):
-    """Shows every failure of a run or sweep as a table and sets the exit status; jobs of a sweep never see Ctrl-C."""
+    """Shows every failure of a run or sweep as a table and sets the exit status; jobs of a sweep never see Ctrl-C.
+
+    A sweep writes down which jobs it has, for stage=status.
+    """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         _refuse_secrets(config)
@@ -258,11 +263,16 @@ class Failures(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _refuse_secrets(config)
         start_tracker()  # the jobs may be processes
+        from pipeline.campaign.job import begin_campaign
+
+        launcher = str(config.hydra.runtime.choices["hydra/launcher"])
+        self._over = begin_campaign(Path(config.hydra.sweep.dir), sys.argv[1:], _jobs(config), launcher)
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._end(config.hydra.run.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        self._over()
         self._end(config.hydra.sweep.dir)
 
     def _end(self, folder: str) -> None:
@@ -270,6 +280,18 @@ class Failures(Callback):
 
         if print_failures(Path(folder)):
             sys.exit(1)
+
+
+def _jobs(config: DictConfig) -> list[list[str]] | None:
+    """The words of each job of a sweep, as Hydra's own sweeper makes them; None where another one decides."""
+    sweeper = config.hydra.sweeper
+    if sweeper._target_.rpartition(".")[2] != BasicSweeper.__name__:
+        return None
+    words = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    with suppress(Exception):  # the sweep itself says what is wrong with them
+        parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+        return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+    return None
 
 
 def _refuse_secrets(config: DictConfig) -> None:

@@ -22,7 +22,7 @@ from tests.pipeline.policies.test_checkpoints import written
 CONF = Path(__file__).parent.parent / "conf"
 FUNCTIONS = (
     *("collect", "ingest", "frames", "embeddings", "retrieval", "distances", "bins", "parquet"),
-    *("plan", "publish", "fetch", "report", "report_index", "catalog", "verify", "gc", "export"),
+    *("plan", "publish", "fetch", "report", "report_index", "catalog", "status", "verify", "gc", "export"),
     *("register", "doctor", "stitch", "select", "split", "bench_loading", "sync"),
 )
 REGENT = ["embeddings", "retrieval", "distances", "bins", "parquet"]

@@ -13,6 +13,7 @@ from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Manifest
 from pipeline.artifacts.exported import EXPORT, export_words, place_in
 from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
+from pipeline.campaign.job import job_crashed
 from pipeline.campaign.quirks import quirk_lines
 from pipeline.campaign.stage import PiecesMade, StageResult
 from pipeline.domains.domain import Domain
@@ -104,6 +105,7 @@ def record_crash(folder: Path, stage: str, task: str, message: str, traceback: s
     there = [Failure(**entry) for entry in read_json(path)] if path.is_file() else []
     if crash not in there:
         _write_failures(path, [*there, crash])
+    job_crashed(folder)
     return crash
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.failures import Failure
+from pipeline.campaign.job import DONE, JOB_FAILED, JobRecord, job_record
 from pipeline.campaign.record import Begun, RunRecord, nobody
 from pipeline.campaign.stage import PiecesMade, Settings, StageFacts, StageResult
 from pipeline.campaign.tasks import ALL, Asked, tasks_for
@@ -104,13 +105,26 @@ def _tasks(campaign: Campaign) -> list[str]:
 
 
 def run_campaign(compose: Callable[[], Campaign], folder: Path, begun: Begun = nobody) -> list[Failure]:
-    """Run each stage, in the given order, for each task; write `artifacts.json` and `failed.json` into `folder`.
+    """Run each stage, in the given order, for each task; write `artifacts.json`, `failed.json` and
+    `job.json` into `folder`.
 
     After a failure that task's and dataset's later stages are left out; after one whose cause is no task's (a full
     disk, no network), all later tasks are. Errors of `compose`, too, are failures of the run. `begun` is told each
     stage and task before it begins.
     """
-    record = RunRecord(folder, begun)
+    with job_record(folder) as job:
+
+        def begins(stage: str, task: str) -> None:
+            job.at(stage, task)
+            begun(stage, task)
+
+        record = RunRecord(folder, begins)
+        _run_all(compose, record, job)
+        job.end(JOB_FAILED if record.failures else DONE)
+    return record.failures
+
+
+def _run_all(compose: Callable[[], Campaign], record: RunRecord, job: JobRecord) -> None:
     campaign: Campaign | None = None
     try:
         campaign = compose()
@@ -118,11 +132,11 @@ def run_campaign(compose: Callable[[], Campaign], folder: Path, begun: Begun = n
     except Exception as error:  # reported like the failure of a task
         stage = next(iter(campaign.stages)) if campaign else ""
         record.failed(stage, campaign.label() if campaign else "", error, campaign.domain if campaign else None)
-        return record.failures
+        return
+    job.asks(campaign.label(), [*campaign.stages], tasks)
     if not tasks or _nothing_foreseen(campaign, tasks, record):
-        _run_looped(campaign, tasks, record)
+        _run_looped(campaign, tasks, record, job)
     _run_once(campaign, record)
-    return record.failures
 
 
 def _nothing_foreseen(campaign: Campaign, tasks: list[str], record: RunRecord) -> bool:
@@ -145,14 +159,16 @@ def _nothing() -> None:
     """What a stage foresees that declares nothing: its settings are built for it, which is the check."""
 
 
-def _run_looped(campaign: Campaign, tasks: list[str], record: RunRecord) -> None:
+def _run_looped(campaign: Campaign, tasks: list[str], record: RunRecord, job: JobRecord) -> None:
     with over_tasks(tasks) as walk:
         for number, task in enumerate(walk, start=1):
             for settings in campaign.datasets.values():
                 failure = _run_task(campaign, settings, task, record)
                 if failure is not None and failure.shared:
                     record.not_tried(tasks[number:])
+                    job.over(len(tasks))
                     return
+            job.over(number)
 
 
 def _run_task(campaign: Campaign, settings: Settings, task: str, record: RunRecord) -> Failure | None:

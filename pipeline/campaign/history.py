@@ -1,0 +1,226 @@
+"""How campaigns stand, by what jobs and sweeps have written: which tasks are done, run, have failed, are missing.
+
+A campaign is a sweep's folder, with one folder for each job, or the folder of a single run. Few small files are read of
+each job, one where it is done. Folders of earlier versions have no `job.json`: what they say is taken from the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.campaign.failures import FAILED, RUNS
+from pipeline.campaign.job import ALIVE, CAMPAIGN, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
+from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
+from pipeline.command import key_of
+
+SWEEPS = "sweeps"
+"""The folder of `paths.root` that holds those of sweeps."""
+
+SILENT_SECONDS = 60.0
+"""A job that says that it runs, and has not touched its `alive` for so long, has ended without a word."""
+
+HYDRA = ".hydra"
+MADE = "artifacts.json"
+UNKNOWN_END = "no word of an end; the folder is of an earlier version"
+
+
+def campaigns(root: Path) -> Iterator[PastCampaign]:
+    """Every campaign below `paths.root`, the newest first; runs of stage=status itself are left out."""
+    finished: set[Key] = set()
+    for folder in _newest_first(root):
+        campaign = _sweep(folder) if folder.parts[-3] == SWEEPS else _run(folder)
+        if campaign is None or "stage=status" in campaign.words or not campaign.jobs:
+            continue
+        yield replace(campaign, jobs=tuple(job.after(finished) for job in campaign.jobs))
+        finished.update(key for job in campaign.jobs for key in job.finished())
+
+
+def _newest_first(root: Path) -> list[Path]:
+    found = [
+        Path(time.path)
+        for kind in (RUNS, SWEEPS)
+        for date in _folders(root / kind)
+        for time in _folders(Path(date.path))
+    ]
+    return sorted(found, key=lambda path: path.parts[-2:], reverse=True)
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _run(folder: Path) -> PastCampaign | None:
+    record = _note(folder / JOB)
+    if not record and not (folder / HYDRA).is_dir():
+        return None
+    job = _job(folder, record, _words(folder, record), goes_on=False)
+    return PastCampaign(folder, job.words, *_origin(record), False, _has(job, RUNNING), (job,))
+
+
+def _has(job: PastJob, state: str) -> bool:
+    return any(task.state == state for task in job.tasks)
+
+
+def _origin(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    return record.get("script", "run.py"), record.get("folder", ""), record.get("host", "")
+
+
+def _sweep(folder: Path) -> PastCampaign | None:
+    record = _note(folder / CAMPAIGN)
+    goes_on = record != {} and _is_alive(folder)
+    by_number = {entry.name: Path(entry.path) for entry in _folders(folder) if entry.name.isdigit()}
+    listed = record.get("jobs")
+    if listed is None:
+        places = [by_number[name] for name in sorted(by_number, key=int)]
+        jobs = [_job(place, note, _words(place, note), goes_on) for place, note in _notes(places)]
+    else:
+        places = [by_number.get(str(number), folder / str(number)) for number in range(len(listed))]
+        jobs = [
+            _job(place, note, tuple(words), goes_on)
+            for (place, note), words in zip(_notes(places), listed, strict=True)
+        ]
+    words = tuple(record["words"]) if record else _typed_for_sweep(folder)
+    return PastCampaign(folder, words, *_origin(record), True, goes_on, tuple(jobs))
+
+
+def _notes(places: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    return ((place, _note(place / JOB)) for place in places)
+
+
+def _job(folder: Path, record: Mapping[str, Any], words: tuple[str, ...], goes_on: bool) -> PastJob:
+    if not record:
+        return PastJob(folder, words, "", tuple(_unrecorded(folder, words, goes_on)))
+    host = record.get("host", "")
+    return PastJob(folder, words, host, tuple(_recorded(folder, record, words, host)))
+
+
+def _recorded(folder: Path, record: Mapping[str, Any], words: tuple[str, ...], host: str) -> Iterator[TaskState]:
+    """Of each task, by the record of its job."""
+    domain, state, over = record["domain"], record["state"], record["over"]
+    labels = ["/".join(filter(None, (domain, task))) for task in record["tasks"]]
+    labels = labels or [domain or _label(words)]
+    if state == DONE:
+        yield from (TaskState(label, DONE) for label in labels)
+        return
+    failures = _failures(folder, domain)
+    if state == JOB_FAILED and not over and not any(label in failures for label in labels):
+        reason = next(iter(failures.values()), TaskState("", JOB_FAILED, "it ended without a reason: see its log"))
+        yield from (replace(reason, label=label) for label in labels)
+        return
+    rest = _rest(folder, record, host)
+    for number, label in enumerate(labels):
+        ended = TaskState(label, DONE) if number < over else rest(number - over, label)
+        yield failures.pop(label, ended)
+    yield from failures.values()  # of a stage that runs once, after all tasks
+
+
+def _rest(folder: Path, record: Mapping[str, Any], host: str) -> Any:
+    """What to say of the tasks that are not over: the one that it is at, and those after it."""
+    stage = (record["at"] or ("", ""))[0]
+    if record["state"] == RUNNING and _is_alive(folder):
+        return lambda number, label: TaskState(label, TO_COME if number else RUNNING, "", "" if number else stage)
+    if record["state"] == JOB_FAILED:
+        why = "not begun: the job had ended before"
+    elif record["state"] == STOPPED:
+        why = "stopped: it was told to end"
+    else:
+        why = f"stopped: host {host} no longer reports"
+    return lambda number, label: TaskState(label, MISSING, why, "" if number else stage)
+
+
+def _unrecorded(folder: Path, words: tuple[str, ...], goes_on: bool) -> Iterator[TaskState]:
+    """Of a job that has not begun, that was refused or lost before, or that an earlier version has run."""
+    failures = _failures(folder, "")
+    yield from failures.values()
+    made = _read(folder / MADE, [])
+    labels = dict.fromkeys(str(each.get("task", _label(words))) for each in made if isinstance(each, dict))
+    yield from (TaskState(label, DONE) for label in labels if label not in failures)
+    if not made and not failures:
+        if goes_on:
+            yield TaskState(_label(words), TO_COME)
+        else:
+            begun = (folder / HYDRA).is_dir()
+            yield TaskState(_label(words), MISSING, UNKNOWN_END if begun else "not begun")
+
+
+def _failures(folder: Path, domain: str) -> dict[str, TaskState]:
+    """What has failed, by its label; the first reason of each."""
+    found: dict[str, TaskState] = {}
+    for entry in _read(folder / FAILED, []):
+        why = (entry["message"].strip().splitlines() or [""])[0]
+        found.setdefault(entry["task"], TaskState(entry["task"], JOB_FAILED, why, entry["stage"]))
+        domain = domain or entry["task"].partition("/")[0]
+        for task in entry.get("untried", ()):
+            label = f"{domain}/{task}"
+            found.setdefault(label, TaskState(label, JOB_FAILED, f"not tried: {why}", entry["stage"]))
+    return found
+
+
+def _label(words: Sequence[str]) -> str:
+    """`atari/pong`, as far as the words say it."""
+    values = {key_of(word): word.partition("=")[2] for word in words}
+    return "/".join(values[key] for key in ("domain", "task") if values.get(key)) or " ".join(words)
+
+
+def _is_alive(folder: Path) -> bool:
+    """Whether somebody has touched `alive` in a folder lately, by the clock of the file system that it lies on.
+
+    Where nothing can be written there, one cannot know: whoever has left it is taken to be alive.
+    """
+    try:
+        # opened, not looked up: a network file system then asks its server, and not what it remembers
+        with (folder / ALIVE).open("rb") as file:
+            touched = os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return False
+    with suppress(OSError), tempfile.NamedTemporaryFile(prefix=".clock-", dir=folder) as now:
+        os.utime(now.name)
+        return Path(now.name).stat().st_mtime - touched < SILENT_SECONDS
+    return True
+
+
+def _note(path: Path) -> dict[str, Any]:
+    note = _read(path, {})
+    return note if isinstance(note, dict) else {}
+
+
+def _read(path: Path, otherwise: Any) -> Any:
+    """JSON of a file. One that is not there, or that a power cut has torn, says nothing."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return otherwise
+
+
+def _words(folder: Path, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words of a job; of an earlier version's, those that Hydra has kept."""
+    if record:
+        return tuple(record["words"])
+    return tuple(_yaml(folder / HYDRA / "overrides.yaml") or ())
+
+
+def _typed_for_sweep(folder: Path) -> tuple[str, ...]:
+    settings = _yaml(folder / "multirun.yaml") or {}
+    typed = settings.get("hydra", {}).get("overrides", {})
+    kept = [word for word in typed.get("hydra", []) if not word.startswith("hydra.mode=")]
+    return ("-m", *typed.get("task", []), *kept)
+
+
+def _yaml(path: Path) -> Any:
+    import yaml  # here, for folders of earlier versions alone
+
+    try:
+        return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError):
+        return None
