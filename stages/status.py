@@ -20,6 +20,7 @@ from pipeline.campaign.job import DONE, JOB_FAILED, RUNNING
 from pipeline.campaign.past import LATER, MISSING, TO_COME, PastCampaign, PastJob, TaskState
 from pipeline.campaign.stage import StageFacts
 from pipeline.command import Command, Typed, typed
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput, unknown_name
 from pipeline.machine.files import write_json
 from pipeline.wording import few
@@ -42,13 +43,13 @@ log = logging.getLogger(__name__)
 
 
 @beartype
-def run(*, root: str, all: bool, campaign: str | None, json: str | None) -> None:
+def run(*, workspace: Workspace, all: bool, campaign: str | None, json: str | None) -> None:
     """Print a table of campaigns, newest first, and of each what failed, where, its log, and how to finish it.
 
     `campaign` is a part of a name: that one alone, with every task that is not done. `json` is a file for the same.
     Raises InvalidInput where no campaign, or more than one, has such a name.
     """
-    place = Path(root).expanduser()
+    place = workspace.root.parent
     found = campaigns(place)
     chosen = [_named(campaign, found)] if campaign else [*(found if all else islice(found, SHOWN))]
     console = wide_console()

@@ -7,6 +7,7 @@ import pytest
 from pipeline.campaign.job import begin_campaign, job_record
 from pipeline.campaign.record import RunRecord
 from pipeline.command import Typed, user_typed
+from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput
 from stages import status
 
@@ -34,7 +35,7 @@ def root(tmp_path):
 
 
 def printed(capsys, root, **settings):
-    status.run(**{"root": str(root), "all": False, "campaign": None, "json": None} | settings)
+    status.run(**{"workspace": Workspace(str(root)), "all": False, "campaign": None, "json": None} | settings)
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
