@@ -36,8 +36,8 @@ SHOWN_REASONS = 3
 SHOWN_CHARACTERS = 160
 """Of a reason."""
 
-TOLD = (JOB_FAILED, MISSING, RUNNING)
-"""States of which the reason, or the place, is told; those that wait for nobody are counted alone."""
+EXPLAINED = (JOB_FAILED, MISSING, RUNNING)
+"""States of which the reason, or the place, is printed, in this order."""
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ _Group = tuple[str, str, str, str]
 def _groups(campaign: PastCampaign, apart: bool) -> dict[_Group, list[tuple[PastJob, TaskState]]]:
     """Tasks that stand the same for the same reason; each alone with `apart`."""
     groups: dict[_Group, list[tuple[PastJob, TaskState]]] = {}
-    for state in TOLD:
+    for state in EXPLAINED:
         for job in campaign.jobs:
             for task in job.tasks:
                 if task.state == state:

@@ -43,7 +43,7 @@ class JobRecord:
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
-    _told: bool = False
+    _warned: bool = False
 
     def begin(self) -> None:
         """What is known before the settings are composed."""
@@ -74,9 +74,9 @@ class JobRecord:
         try:
             write_note(self.folder / JOB, self.facts)
         except OSError as error:
-            if not self._told:
+            if not self._warned:
                 log.warning("%s is not up to date (%s): stage=status cannot tell of this run", JOB, error.strerror)
-            self._told = True
+            self._warned = True
 
 
 @contextmanager
