@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from inspect import signature
@@ -139,14 +139,18 @@ class Composed:
     """The composed settings of one dataset (pipeline.campaign.stage.Settings)."""
 
     cfg: DictConfig
+    _built: dict[tuple[str, str | None], partial[Any]] = field(default_factory=dict)
 
     def call(self, stage: str, task: str | None) -> Any:
         """Build what the stage is given, then call it here: called by Hydra, its errors would be wrapped."""
-        return self._stage(stage, task)()
+        built = self._built.pop((stage, task), None)  # for a question; a stage has its own, and once
+        return (built or self._stage(stage, task))()
 
     def ask(self, stage: str, question: Callable[..., Any], task: str | None) -> Any:
         """Call a function that the stage declares with those of the stage's settings that it names."""
-        settings = self._stage(stage, task).keywords
+        if (stage, task) not in self._built:
+            self._built[stage, task] = self._stage(stage, task)
+        settings = self._built[stage, task].keywords
         return question(**{name: settings[name] for name in signature(question).parameters})
 
     def _stage(self, stage: str, task: str | None) -> partial[Any]:

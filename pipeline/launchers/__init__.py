@@ -12,11 +12,30 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.plugin import Plugin
 
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+
 
 def register_launchers() -> None:
-    """Let Hydra find the launchers of conf/hydra/launcher."""
-    for build in (slurm,):
-        Plugins.instance().class_name_to_class[f"hydra_plugins.repertoire.{build.__name__}"] = cast(type[Plugin], build)
+    """Let Hydra find the launchers of conf/hydra/launcher, and ours in place of two of its own."""
+    table = Plugins.instance().class_name_to_class
+    ours = {f"hydra_plugins.repertoire.{build.__name__}": build for build in (slurm,)}
+    instead = {name: build for name, build in ((BASIC, basic), (JOBLIB, joblib)) if name in table}
+    table.update(cast(dict[str, type[Plugin]], ours | instead))
+
+
+def basic(**_: Any) -> Launcher:
+    """The launcher where none is named."""
+    from pipeline.launchers.one_by_one import OneByOne
+
+    return OneByOne()
+
+
+def joblib(**settings: Any) -> Launcher:
+    """The launcher of hydra/launcher=joblib, with the settings of hydra-joblib-launcher."""
+    from pipeline.launchers.at_once import AtOnce
+
+    return AtOnce(**settings)
 
 
 def slurm(**settings: Any) -> Launcher:

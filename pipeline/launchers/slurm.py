@@ -20,13 +20,12 @@ import submitit
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
-from omegaconf import DictConfig, open_dict
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 from submitit.slurm.slurm import SlurmExecutor
 
-from pipeline.campaign.record import record_crash
 from pipeline.launchers.endings import OUT_OF_TIME, failures_in, why_it_ended
 from pipeline.launchers.jobs import Submitted, ended, labels_of
+from pipeline.launchers.numbered import crashed, numbered
 from pipeline.launchers.queue import JobState, shown_by
 from pipeline.launchers.refusal import Refused, check_job_numbers, largest_array, require_slurm
 from pipeline.machine.interrupts import Stopped
@@ -126,18 +125,8 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
         return "failed: " + self._crashed(job.number, job.overrides, why_it_ended(job, state, given, self.params))
 
     def _crashed(self, number: int, overrides: list[str], message: str) -> str:
-        composed = self._composed(number, overrides)
-        chosen = composed.hydra.runtime.choices
-        stage, domain = (_text(chosen.get(group)) for group in ("stage", "domain"))
-        task = "/".join(filter(None, (domain, _text(composed.task))))
-        folder = Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
-        return record_crash(folder, stage, task, message).message
-
-    def _composed(self, number: int, overrides: list[str]) -> DictConfig:
-        composed: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        with open_dict(composed.hydra.job):
-            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
-        return composed
+        composed = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        return crashed(numbered(composed, number), message).message
 
 
 @contextmanager
@@ -182,10 +171,3 @@ def _plain_signals() -> None:
     signal.signal(TIME_SIGNAL, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGCONT):
         signal.signal(number, signal.SIG_DFL)
-
-
-def _text(choice: Any) -> str:
-    """A choice of one or several names, as people write it; nothing for none."""
-    if choice is None or isinstance(choice, str):
-        return choice or ""
-    return ",".join(map(str, choice))

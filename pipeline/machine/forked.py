@@ -7,6 +7,7 @@ in native code: those of a parent do not come along, and a library that counts o
 from __future__ import annotations
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import pickle
@@ -72,6 +73,7 @@ def run_forked(work: Callable[[Note], None]) -> Crash | None:
     papers, kills = _Papers.new(), memory_kills()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     child = multiprocessing.get_context("fork").Process(target=_child, args=(work, papers))
+    gc.freeze()  # else a child's collector touches every object, so that the system copies all of the memory
     try:
         child.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
@@ -81,6 +83,7 @@ def run_forked(work: Callable[[Note], None]) -> Crash | None:
         _end(child)
         raise
     finally:
+        gc.unfreeze()
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         papers.close()
         child.close()
