@@ -26,16 +26,16 @@ def register_launchers() -> None:
 
 def basic(**_: Any) -> Launcher:
     """The launcher where none is named."""
-    from pipeline.launchers.one_by_one import OneByOne
+    from pipeline.launchers.in_turn import JobsInTurn
 
-    return OneByOne()
+    return JobsInTurn()
 
 
 def joblib(**settings: Any) -> Launcher:
     """The launcher of hydra/launcher=joblib, with the settings of hydra-joblib-launcher."""
-    from pipeline.launchers.at_once import AtOnce
+    from pipeline.launchers.at_once import JobsAtOnce
 
-    return AtOnce(**settings)
+    return JobsAtOnce(**settings)
 
 
 def slurm(**settings: Any) -> Launcher:

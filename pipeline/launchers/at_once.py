@@ -21,7 +21,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig
 
 from pipeline.launchers.composing import ComposedOnce
-from pipeline.launchers.numbered import crashed, folder_of, numbered
+from pipeline.launchers.one_job import crashed, folder_of, with_number
 from pipeline.machine.threads import CORES, available_cores
 from pipeline.wording import how_many
 
@@ -37,7 +37,7 @@ KILLED = (
 )
 
 
-class AtOnce(Launcher):
+class JobsAtOnce(Launcher):
     """Hydra's launcher for `hydra/launcher=joblib`, in place of hydra-joblib-launcher's, whose settings it takes.
 
     `n_jobs` is how many jobs run at once: -1 is one for each core, -2 one less and so on; never more than there are.
@@ -58,7 +58,7 @@ class AtOnce(Launcher):
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         jobs = dict(enumerate(map(list, job_overrides), initial_job_idx))
-        at_once, cores = shares(self._asked, len(jobs))
+        at_once, cores = shares(self._asked, len(jobs), available_cores())
         ended: dict[int, JobReturn] = {}
         with _cores_of_each(cores):
             while len(ended) < len(jobs):
@@ -85,7 +85,7 @@ class AtOnce(Launcher):
         """
         under_way = 0
         for number, words in left.items():
-            composed = numbered(self._loader.load_sweep_config(self._config, words), number)
+            composed = with_number(self._loader.load_sweep_config(self._config, words), number)
             if not folder_of(composed).is_dir():
                 continue
             under_way += 1
@@ -98,9 +98,8 @@ class AtOnce(Launcher):
         log.warning("A worker of joblib was killed: %s begin again.", how_many(under_way, "jobs"))
 
 
-def shares(asked: int, jobs: int) -> tuple[int, int]:
+def shares(asked: int, jobs: int, cores: int) -> tuple[int, int]:
     """How many jobs run at once, and the cores of each of them. A number below zero counts down from all cores."""
-    cores = available_cores()
     at_once = max(1, min(asked if asked >= 0 else cores + 1 + asked, jobs))
     return at_once, max(1, cores // at_once)
 
@@ -125,7 +124,7 @@ def _job(
     """What a worker does: one job, and whether it went to its end."""
     setup_globals()
     Singleton.set_state(state)
-    composed = numbered(pickle.loads(pickled), number)
+    composed = with_number(pickle.loads(pickled), number)
     HydraConfig.instance().set_config(composed)
     full = run_job(function, composed, "hydra.sweep.dir", "hydra.sweep.subdir", context)
     return number, JobReturn(status=full.status, _return_value=full._return_value)

@@ -25,7 +25,7 @@ from submitit.slurm.slurm import SlurmExecutor
 
 from pipeline.launchers.endings import OUT_OF_TIME, failures_in, why_it_ended
 from pipeline.launchers.jobs import Submitted, ended, labels_of
-from pipeline.launchers.numbered import crashed, numbered
+from pipeline.launchers.one_job import crashed, with_number
 from pipeline.launchers.queue import JobState, shown_by
 from pipeline.launchers.refusal import Refused, check_job_numbers, largest_array, require_slurm
 from pipeline.machine.interrupts import Stopped
@@ -126,7 +126,7 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
 
     def _crashed(self, number: int, overrides: list[str], message: str) -> str:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        return crashed(numbered(composed, number), message).message
+        return crashed(with_number(composed, number), message).message
 
 
 @contextmanager

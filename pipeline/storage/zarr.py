@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.machine.files import FileTable, file_table, read_json, write_file, write_json
+from pipeline.machine.threads import available_cores
 from pipeline.storage.contract import (
     MissingArray,
     ReadableArray,
@@ -208,7 +209,8 @@ def _creation(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], flush: b
 def _context(flush: bool) -> Any:
     import tensorstore  # with the first array that is opened; a command that finds everything opens none
 
-    return tensorstore.Context(UNCACHED if flush else UNFLUSHED)
+    cores = {"data_copy_concurrency": {"limit": available_cores()}}
+    return tensorstore.Context({**(UNCACHED if flush else UNFLUSHED), **cores})
 
 
 @cache

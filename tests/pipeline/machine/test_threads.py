@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +13,15 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from pipeline.machine.threads import available_cores, helping, one_blas_thread
+from pipeline.machine.threads import (
+    CORES,
+    NATIVE_THREADS,
+    SLURM_CORES,
+    available_cores,
+    helping,
+    one_blas_thread,
+    one_core_each,
+)  # fmt: skip
 
 
 def blas_threads() -> set[int]:
@@ -28,6 +39,56 @@ def test_only_the_cores_that_this_process_may_use_are_counted():
     finally:
         os.sched_setaffinity(0, before)
     assert available_cores() == len(before)
+
+
+@pytest.mark.parametrize("name", [CORES, SLURM_CORES])
+def test_what_a_job_was_given_counts_where_it_is_less_than_the_system_would_let_it_have(monkeypatch, name):
+    everything = available_cores()
+    for text, cores in (("1", 1), (str(everything + 7), everything), ("", everything), ("many", everything)):
+        monkeypatch.setenv(name, text)
+        assert available_cores() == cores
+
+
+COUNT = """
+import json, os, sys
+from pipeline.machine.threads import available_cores, keep_to_cores
+
+if "late" in sys.argv:
+    import numpy, torch, faiss, pyarrow
+keep_to_cores()
+import faiss, numba, numpy, pyarrow, torch
+from threadpoolctl import threadpool_info
+
+numpy.ones((300, 300)) @ numpy.ones((300, 300))
+print(json.dumps({
+    "cores": available_cores(),
+    "libraries": {os.path.basename(each["filepath"]): each["num_threads"] for each in threadpool_info()},
+    "torch": torch.get_num_threads(), "faiss": faiss.omp_get_max_threads(), "arrow": pyarrow.cpu_count(),
+    **({} if "late" in sys.argv else {"numba": numba.get_num_threads()}),
+}))
+"""
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="one core cannot be shared")
+@pytest.mark.parametrize("when", [pytest.param("early", marks=pytest.mark.slow), "late"])
+def test_every_library_keeps_to_the_cores_of_its_job(when):
+    environment = {name: value for name, value in os.environ.items() if name not in NATIVE_THREADS} | {CORES: "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT, when], capture_output=True, text=True, env=environment, check=True
+    )
+    found = json.loads(done.stdout)
+    libraries = found.pop("libraries")
+    assert set(found.values()) == {1}
+    assert set(libraries.values()) == {1}
+    assert len(libraries) > 1
+
+
+def test_workers_that_are_started_side_by_side_have_one_core_each():
+    before = os.environ.get(CORES)
+    with one_core_each():
+        script = "from pipeline.machine.threads import available_cores as cores; print(cores())"
+        assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"1\n"
+    assert os.environ.get(CORES) == before
 
 
 def test_the_blas_library_has_one_thread_inside_and_its_own_number_afterwards():

@@ -11,7 +11,7 @@ from pipeline.campaign.failures import Failure
 from pipeline.campaign.record import record_crash
 
 
-def numbered(composed: DictConfig, number: int) -> DictConfig:
+def with_number(composed: DictConfig, number: int) -> DictConfig:
     """The same settings, which know the job's number in the sweep."""
     with open_dict(composed.hydra.job):
         composed.hydra.job.num, composed.hydra.job.id = number, str(number)
@@ -19,12 +19,12 @@ def numbered(composed: DictConfig, number: int) -> DictConfig:
 
 
 def folder_of(composed: DictConfig) -> Path:
-    """Where the record of a numbered job lies."""
+    """Where the record of a job with a number lies."""
     return Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
 
 
 def crashed(composed: DictConfig, message: str) -> Failure:
-    """Write down how a numbered job ended that did not say so itself."""
+    """Write down how a job ended that did not say so itself."""
     chosen = composed.hydra.runtime.choices
     stage, domain = (_text(chosen.get(group)) for group in ("stage", "domain"))
     task = "/".join(filter(None, (domain, _text(composed.task))))

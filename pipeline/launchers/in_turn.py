@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 from pipeline.launchers.composing import ComposedOnce
 
 
-class OneByOne(BasicLauncher):
+class JobsInTurn(BasicLauncher):
     """Hydra's launcher where none is named."""
 
     def setup(self, **named: Any) -> None:
