@@ -10,7 +10,15 @@ from beartype import beartype
 from pipeline.artifacts.artifact import Artifact, Spec
 from pipeline.artifacts.claim import DraftFolder
 from pipeline.artifacts.draft import Draft
-from pipeline.artifacts.pieces import join_pieces, making_pieces, pieces_line, remove_pieces, shard_numbers, shards_word
+from pipeline.artifacts.pieces import (
+    join_pieces,
+    making_pieces,
+    notes_of,
+    pieces_line,
+    remove_pieces,
+    shard_numbers,
+    shards_word,
+)
 from pipeline.campaign.stage import PiecesMade, StageFacts
 from pipeline.command import again
 from pipeline.dataset.reader import EpisodeDataset
@@ -21,6 +29,7 @@ from pipeline.embedding.settings import Embedding
 from pipeline.embedding.states import picture_shape
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import read_json
+from pipeline.machine.provenance import Stopwatch
 from pipeline.regent.chain import Chain
 from pipeline.regent.recipe import Recipe
 from pipeline.storage.resumable import PROGRESS
@@ -69,11 +78,14 @@ def run(
     if (numbers := shard_numbers("embeddings", shards, force)) is not None and not workspace.get(spec):
         return _make_some(workspace, spec, embedding, reader, earlier, numbers)
 
+    stopwatch = Stopwatch()
+
     def make(draft: Draft) -> None:
         waiting = draft.path if force else join_pieces(draft.path, workspace.folder(spec), spec)
+        stopwatch.add(notes_of(waiting)[1])
         embed(draft, embedding, reader, spec, earlier, waiting)
 
-    made = workspace.build(spec, make, force)
+    made = workspace.build(spec, make, force, stopwatch)
     if made.built and not force:
         remove_pieces(made.path)
     return made

@@ -2,7 +2,7 @@
 
     .pieces-NAME/identity.json       what the artifact is to be
                  spill/, pictures/   what waits to be packed, as in a draft
-                 notes/              what the jobs noticed
+                 notes/              what the jobs noticed, and how long they worked
     .pieces-NAME.0-10.lease          a job is making the pieces 0 to 9
 
 Who holds the lease of the final place decides who makes what. A job that makes pieces holds it for a moment, in which
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ SPILL, PICTURES = WAITING = ("spill", "pictures")
 """Folders of a draft for what waits to be packed; among pieces they have the same names."""
 
 NOTES = "notes"
+SENTENCES, SECONDS = "sentences", "seconds"
+"""Of a file of notes."""
 
 AnyBefore = TypeVar("AnyBefore")
 
@@ -60,9 +63,23 @@ class PiecesFolder(Generic[AnyBefore]):
 
     def note(self, sentences: Iterable[str]) -> None:
         """Keep what was noticed for the manifest of the artifact."""
-        if texts := sorted(set(sentences)):
-            (self.path / NOTES).mkdir(exist_ok=True)
-            write_json(self.path / NOTES / f"{self.numbers.start}-{self.numbers.stop}.json", texts)
+        if texts := set(sentences):
+            self._keep({SENTENCES: sorted({*self._kept().get(SENTENCES, ()), *texts})})
+
+    def worked(self, seconds: float) -> None:
+        """Keep how long the job has worked, which the manifest counts."""
+        self._keep({SECONDS: round(self._kept().get(SECONDS, 0.0) + seconds, 3)})
+
+    @property
+    def _notes(self) -> Path:
+        return self.path / NOTES / f"{self.numbers.start}-{self.numbers.stop}.json"
+
+    def _kept(self) -> dict[str, Any]:
+        return read_json(self._notes) if self._notes.is_file() else {}
+
+    def _keep(self, notes: dict[str, Any]) -> None:
+        self._notes.parent.mkdir(exist_ok=True)
+        write_json(self._notes, self._kept() | notes)
 
 
 def pieces_of(final: Path) -> Path:
@@ -124,10 +141,13 @@ def making_pieces(
                     lease = folder.with_name(f"{folder.name}.{numbers.start}-{numbers.stop}.lease")
                     check = own.enter_context(held(lease, doing))
             if not others:
+                began, pieces = time.monotonic(), PiecesFolder(folder, numbers, before, check)
                 try:
-                    yield PiecesFolder(folder, numbers, before, check)
+                    yield pieces
                     check()
                 finally:
+                    if not _holds_nothing(folder):
+                        pieces.worked(time.monotonic() - began)
                     own.close()
                     _remove_empty(final, folder)
                 return
@@ -150,9 +170,16 @@ def join_pieces(draft: Path, final: Path, spec: Spec) -> Path:
     return folder
 
 
-def notes_of(folder: Path) -> list[str]:
-    """What the jobs noticed that made the pieces in a folder."""
-    return list(dict.fromkeys(note for path in sorted(folder.glob(f"{NOTES}/*.json")) for note in read_json(path)))
+def notes_of(folder: Path) -> tuple[list[str], float]:
+    """What the jobs noticed that made the pieces in a folder, and for how many seconds they worked."""
+    found = [read_json(path) for path in sorted(folder.glob(f"{NOTES}/*.json"))]
+    sentences = dict.fromkeys(sentence for each in found for sentence in each.get(SENTENCES, ()))
+    return list(sentences), sum(each.get(SECONDS, 0.0) for each in found)
+
+
+def forget_notes(final: Path) -> None:
+    """Remove the notes of pieces, which stand in a manifest now; what waits for a larger artifact stays."""
+    shutil.rmtree(pieces_of(final) / NOTES, ignore_errors=True)
 
 
 def remove_pieces(final: Path) -> None:
@@ -219,8 +246,12 @@ def _remove_empty(final: Path, folder: Path) -> None:
 
 def _is_empty(folder: Path) -> bool:
     """Whether a folder holds no piece, and no job is making one."""
-    files = (path for name in (*WAITING, NOTES) for path in (folder / name).rglob("*") if path.is_file())
-    return next(files, None) is None and not _claims(folder)
+    return _holds_nothing(folder) and not _claims(folder)
+
+
+def _holds_nothing(folder: Path) -> bool:
+    files = (path for name in WAITING for path in (folder / name).rglob("*") if path.is_file())
+    return next(files, None) is None
 
 
 def _require_same(folder: Path, spec: Spec) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.artifacts.artifact import MANIFEST, PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
-from pipeline.artifacts.pieces import join_pieces, notes_of, pieces_of, remove_pieces
+from pipeline.artifacts.pieces import forget_notes, join_pieces, notes_of, pieces_of, remove_pieces
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import ArtifactStore, artifact_in_place, same_content
 from pipeline.artifacts.whole import damage_in, remember_written
@@ -80,8 +80,11 @@ def grow(store: ArtifactStore, spec: Spec, amount: Amount, fill: Fill, force: bo
         if other_storage is not None:
             _copy(other_storage, writer, amount)
         noticed = fill(writer, amount)
-        noticed = _after(other_storage, noticed._replace(warnings=[*notes_of(waiting), *noticed.warnings]))
+        sentences, seconds = notes_of(waiting)
+        stopwatch.add(seconds)
+        noticed = _after(other_storage, noticed._replace(warnings=[*sentences, *noticed.warnings]))
         commit(spec, writer, draft, existing, stopwatch, noticed, whole=amount.everything)
+        forget_notes(draft.final)
         if amount.everything or not _waits(pieces_of(draft.final) / SPILL):
             remove_pieces(draft.final)
     return _limited(Artifact(draft.final, Manifest.read(draft.final), built=True), amount)

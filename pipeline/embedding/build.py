@@ -59,7 +59,7 @@ def embed(
                 stop = spill.following(start) or reader.states
                 network.ran(append_vectors(*network.made, embedding, writer, spill, advance, stop), stop - start)
     network.report()
-    draft.warnings += [*notes_of(waiting), *(note for note in network.notes if note not in notes_of(waiting))]
+    draft.warnings += dict.fromkeys([*notes_of(waiting)[0], *network.notes])
     if waiting == draft.path:
         shutil.rmtree(draft.path / SPILL)
     draft.counts |= {"episodes": len(reader), "states": reader.states}

@@ -120,11 +120,15 @@ def test_pieces_of_other_settings_are_refused_with_what_differs(tmp_path: Path):
         join_pieces(draft.path, draft.final, other)
 
 
-def test_notes_of_all_jobs_are_kept_once(tmp_path: Path):
-    for numbers, notes in ((range(3), ["b", "a"]), (range(3, 5), ["a"])):
+def test_notes_of_all_jobs_are_kept_once_and_their_time_is_counted(tmp_path: Path):
+    for numbers, notes in ((range(3), ["b", "a"]), (range(3, 5), ["a"]), (range(3), [])):
         with making(tmp_path, numbers) as pieces:
             pieces.note(notes)
-    assert notes_of(pieces_of(tmp_path / "made-v1")) == ["a", "b"]
+            (pieces.spill / "piece").touch()
+            pieces.worked(100)
+    sentences, seconds = notes_of(pieces_of(tmp_path / "made-v1"))
+    assert sentences == ["a", "b"]
+    assert 300 <= seconds < 400
 
 
 def test_the_last_line_says_what_is_there_what_is_missing_and_what_joins_them():
