@@ -181,7 +181,7 @@ def _play_some(
     workers: int,
 ) -> PiecesMade:
     """Play some of the episodes, and leave them for the job that joins all."""
-    with dataset_pieces(workspace, spec, numbers, "episodes") as pieces:
+    with dataset_pieces(workspace, spec, numbers, "collect") as pieces:
         remove_torn(pieces.spill, numbers)
         missing = set(numbers[max(0, pieces.before.episodes - numbers.start) :]) - spilled_episodes(pieces.spill)
         if missing:

@@ -113,6 +113,6 @@ def _make_some(
         progress = read_json(draft.path / PROGRESS) if (draft.path / PROGRESS).exists() else {}
         return max([0, progress.get(EMBEDDINGS, 0), *(int(each.manifest.counts["states"]) for each in earlier)])
 
-    with making_pieces(workspace.folder(spec), spec, numbers, "blocks", look) as pieces:
+    with making_pieces(workspace.folder(spec), spec, numbers, "embeddings", look) as pieces:
         wanted, there = embed_blocks(pieces, embedding, reader, spec.label)
     return PiecesMade(pieces_line("embeddings", spec, BLOCKS, wanted, there))

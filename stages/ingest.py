@@ -232,7 +232,7 @@ def _make_some(
     workspace: Workspace, spec: Spec, amount: Amount, source: BulkSource, numbers: range, workers: int
 ) -> PiecesMade:
     """Make some pieces of the source, and leave them for the job that joins all."""
-    with dataset_pieces(workspace, spec, numbers, source.pieces) as pieces:
+    with dataset_pieces(workspace, spec, numbers, "ingest") as pieces:
         wanted, there = source.make_pieces(
             spec.domain,
             spec.task,

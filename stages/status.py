@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.artifacts.pieces import not_joined
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.history import campaigns
 from pipeline.campaign.job import DONE, JOB_FAILED, RUNNING
@@ -59,6 +60,9 @@ def run(*, workspace: Workspace, all: bool, campaign: str | None, json: str | No
         console.print(f"No campaign is there yet under {place}.", markup=False, soft_wrap=True)
     for each in chosen:
         _print_rest(console, each, None if campaign else SHOWN_REASONS)
+    for what, joins in () if campaign else not_joined(workspace.root):
+        line = f"\npieces of {what} wait to be joined: {joins}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not campaign and next(found, None) is not None:
         more = Command("status", settings={"stage.status.all": True}).line()
         console.print(f"\nOlder ones: {more}", markup=False, highlight=False, soft_wrap=True)

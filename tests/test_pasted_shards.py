@@ -35,6 +35,8 @@ def test_what_several_jobs_have_made_is_joined_by_what_the_last_line_says(shell)
     assert first == second
     assert "2 of 6 episodes there (0-1), 4 missing (2-5)" in text
     assert "4 of 6 episodes there (0-1, 4-5), 2 missing (2-3)" in text
+    (waiting,) = COMMAND.findall(shell.run("stage=status").split("pieces of toy/corner episodes swept-v1 wait")[1])
+    assert waiting == second
     status, text = shell.paste(second)
     assert status == 0
     assert "collect toy/corner built" in text

@@ -26,7 +26,7 @@ PLACES = {
     "artifacts/artifact.py require_whole": "test_a_damaged_input_is_removed_and_made_again_and_then_the_chain_goes_on",
     "artifacts/derived.py _one": "test_a_dataset_that_is_referred_to_and_gone_is_made_again_by_its_suggestion",
     "artifacts/pieces.py _require_same": "test_pieces_of_other_settings_are_removed_by_the_suggestion",
-    "artifacts/pieces.py pieces_line": "test_what_several_jobs_have_made_is_joined_by_what_the_last_line_says",
+    "artifacts/pieces.py joining": "test_what_several_jobs_have_made_is_joined_by_what_the_last_line_says",
     "artifacts/pieces.py shard_numbers": "test_shards_that_cannot_be_are_mended_by_the_suggestion",
     "artifacts/remake.py _made_by": "test_damage_is_removed_and_made_again",
     "artifacts/remake.py again_without": "test_a_damaged_copy_in_the_other_storage_is_removed",

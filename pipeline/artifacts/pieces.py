@@ -1,6 +1,6 @@
 """Pieces of one artifact: several jobs make them, one joins them. They lie in a folder beside its final place.
 
-    .pieces-NAME/identity.json       what the artifact is to be
+    .pieces-NAME/identity.json       what the artifact is to be, and the command that joins them
                  spill/, pictures/   what waits to be packed, as in a draft
                  notes/              what the jobs noticed, and how long they worked
     .pieces-NAME.0-10.lease          a job is making the pieces 0 to 9
@@ -24,10 +24,11 @@ from typing import Any, Generic, TypeVar
 from pipeline.artifacts.artifact import Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim, lease_of
 from pipeline.command import Command, again, typed
-from pipeline.errors import IdentityMismatch, InUse, InvalidInput
+from pipeline.errors import DamagedArtifact, IdentityMismatch, InUse, InvalidInput
 from pipeline.fingerprint import differences
 from pipeline.machine.files import read_json, write_json
 from pipeline.machine.lease import held
+from pipeline.machine.secrets import without_secrets
 from pipeline.wording import number_ranges
 
 PIECES = ".pieces-"
@@ -119,19 +120,19 @@ def shards_word(first: int, last: int) -> str | int:
 
 @contextmanager
 def making_pieces(
-    final: Path, spec: Spec, numbers: range, unit: str, look: Callable[[DraftFolder], AnyBefore]
+    final: Path, spec: Spec, numbers: range, stage: str, look: Callable[[DraftFolder], AnyBefore]
 ) -> Iterator[PiecesFolder[AnyBefore]]:
     """The folder for the pieces `numbers` of what will lie at `final`, when no other job makes any of them.
 
-    `look` is given the artifact's draft, and says what is there already. `unit` is the pieces' name in messages. Waits
+    `look` is given the artifact's draft, and says what is there already. `stage` is whose pieces they are. Waits
     while another job makes some of the same pieces, or the whole artifact. Raises IdentityMismatch where the folder
     holds pieces that were made with other settings.
     """
-    doing = f"making {unit} of {final}"
+    doing = f"making pieces of {final}"
     while True:
         with ExitStack() as own:
             with claim(final, spec.fingerprint) as draft:
-                folder = _opened(final, spec)
+                folder = _opened(final, spec, stage)
                 gather(draft.path, folder)
                 before = look(draft)
                 if not draft.resumed:
@@ -196,12 +197,25 @@ def pieces_line(stage: str, spec: Spec, unit: str, wanted: Collection[int], ther
     """The last line of a job that makes pieces: which are there, which are missing, and the command that joins them."""
     have, missing = set(wanted) & set(there), set(wanted) - set(there)
     lacks = f"{len(missing):,} missing ({_some(missing)})" if missing else "none missing"
-    joins = again(**{f"stage__{stage}__shards": None}) if typed().words else "the same call without shards"
     return (
         f"{stage} {spec.label} {spec.version}: {len(have):,} of {len(wanted):,} {unit} there"
         f"{f' ({_some(have)})' if have and missing else ''}, {lacks}. "
-        f"{'Join them, and make the rest' if missing else 'Join them'}: {joins}"
+        f"{'Join them, and make the rest' if missing else 'Join them'}: {joining(stage)}"
     )
+
+
+def joining(stage: str) -> str:
+    """The command that was typed without shards, which joins the pieces."""
+    return again(**{f"stage__{stage}__shards": None}) if typed().words else "the same call without shards"
+
+
+def not_joined(root: Path) -> Iterator[tuple[str, str]]:
+    """Of all pieces in a workspace that wait: `toy/corner episodes scripted-v1`, and the command that joins them."""
+    for path in sorted(root.glob(f"*/*/*/{PIECES}*/{IDENTITY}")):
+        *_, domain, task, kind, folder, _ = path.parts
+        with suppress(DamagedArtifact):
+            joins = read_json(path).get("joins", "")
+            yield f"{domain}/{task} {kind} {folder.removeprefix(PIECES)}", str(joins)
 
 
 def gather(draft: Path, folder: Path) -> None:
@@ -223,7 +237,7 @@ def _move_into(source: Path, target: Path) -> None:
             _move_into(path, there)
 
 
-def _opened(final: Path, spec: Spec) -> Path:
+def _opened(final: Path, spec: Spec, stage: str) -> Path:
     """The folder of pieces, made where it is not there. Whoever calls holds the lease of `final`."""
     folder = pieces_of(final)
     if _is_empty(folder):
@@ -232,7 +246,8 @@ def _opened(final: Path, spec: Spec) -> Path:
         _require_same(folder, spec)
     (folder / SPILL).mkdir(parents=True, exist_ok=True)
     if not (folder / IDENTITY).is_file():
-        write_json(folder / IDENTITY, {"fingerprint": spec.fingerprint, "parameters": dict(spec.parameters)})
+        what = {"fingerprint": spec.fingerprint, "parameters": dict(spec.parameters)}
+        write_json(folder / IDENTITY, {**what, "joins": without_secrets(joining(stage))})
     return folder
 
 

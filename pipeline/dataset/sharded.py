@@ -17,7 +17,7 @@ from pipeline.storage.choice import open_arrays
 
 
 @contextmanager
-def dataset_pieces(store: ArtifactStore, spec: Spec, numbers: range, unit: str) -> Iterator[PiecesFolder[Size]]:
+def dataset_pieces(store: ArtifactStore, spec: Spec, numbers: range, stage: str) -> Iterator[PiecesFolder[Size]]:
     """The folder for some pieces of a dataset; `before` is how much of it is in parts already.
 
     Raises IdentityMismatch where the name, or its pieces, stand for other settings.
@@ -30,7 +30,7 @@ def dataset_pieces(store: ArtifactStore, spec: Spec, numbers: range, unit: str) 
             there.append(_size_in_parts(draft.path / "nothing", other_storage))
         return max(there)
 
-    with making_pieces(store.folder(spec), spec, numbers, unit, look) as pieces:
+    with making_pieces(store.folder(spec), spec, numbers, stage, look) as pieces:
         yield pieces
 
 

@@ -90,7 +90,7 @@ def test_a_lock_that_names_no_process_goes_with_the_draft_that_it_kept(made, cap
 def test_pieces_that_nobody_joined_go_and_those_under_way_stay(made, caplog):
     _, workspace = made
     spec = Spec("toy", "corner", "episodes", 1, {}, name="split-v1")
-    with making_pieces(workspace.folder(spec), spec, range(1), "episodes", lambda draft: None) as pieces:
+    with making_pieces(workspace.folder(spec), spec, range(1), "collect", lambda draft: None) as pieces:
         (pieces.spill / "piece").touch()
         assert listed(made, caplog) == []
     (line,) = listed(made, caplog, delete=True)

@@ -67,7 +67,7 @@ def play(spill: Path, episodes: list[Episode], numbers: list[int], together: int
 
 
 def shard(place: Workspace, episodes: list[Episode], first: int, last: int, together: int, dies: int | None) -> None:
-    with dataset_pieces(place, SPEC, range(first, last + 1), "episodes") as pieces:
+    with dataset_pieces(place, SPEC, range(first, last + 1), "collect") as pieces:
         there = {*range(pieces.before.episodes)} | spilled_episodes(pieces.spill)
         play(pieces.spill, episodes, [*({*range(first, last + 1)} - there)], together, dies)
 
@@ -120,7 +120,7 @@ def _digests(made: Artifact) -> Any:
 
 def test_two_that_made_the_same_episodes_leave_each_once(episodes: list[Episode], tmp_path: Path):
     place = Workspace(str(tmp_path))
-    with dataset_pieces(place, SPEC, range(8), "episodes") as pieces:  # one of them had lost its lease
+    with dataset_pieces(place, SPEC, range(8), "collect") as pieces:  # one of them had lost its lease
         for first, last in ((0, 4), (2, 8), (3, 4)):
             save_bundle(spill_path(pieces.spill, first), Bundle.of(episodes[first:last]))
     assert [row.tobytes() for row in _digests(whole(place, episodes))] == [each.digest() for each in episodes]
@@ -173,7 +173,7 @@ def test_shards_of_collect_that_cannot_be_are_refused(toy, tmp_path: Path, asked
 
 def test_jobs_with_other_settings_do_not_share_a_name(toy, episodes: list[Episode], tmp_path: Path):
     place, other = Workspace(str(tmp_path)), Spec("toy", "corner", "episodes", 1, {"seed": 7}, name="scripted-v1")
-    with dataset_pieces(place, other, range(2), "episodes") as pieces:
+    with dataset_pieces(place, other, range(2), "collect") as pieces:
         play(pieces.spill, episodes, [0, 1], 2, None)
     for shards in ("2-3", None):
         with pytest.raises(IdentityMismatch, match=r"made with other settings[\s\S]*seed: 7 there, 0 asked"):

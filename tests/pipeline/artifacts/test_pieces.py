@@ -15,6 +15,7 @@ from pipeline.artifacts.pieces import (
     PiecesFolder,
     join_pieces,
     making_pieces,
+    not_joined,
     notes_of,
     pieces_line,
     pieces_of,
@@ -28,7 +29,7 @@ SPEC = Spec("toy", "corner", "episodes", 1, {"seed": 0}, name="made-v1")
 
 @contextmanager
 def making(folder: Path, numbers: range, spec: Spec = SPEC) -> Iterator[PiecesFolder[str]]:
-    with making_pieces(folder / "made-v1", spec, numbers, "episodes", lambda draft: draft.path.name) as pieces:
+    with making_pieces(folder / "made-v1", spec, numbers, "collect", lambda draft: draft.path.name) as pieces:
         yield pieces
 
 
@@ -131,12 +132,14 @@ def test_notes_of_all_jobs_are_kept_once_and_their_time_is_counted(tmp_path: Pat
     assert 300 <= seconds < 400
 
 
-def test_the_last_line_says_what_is_there_what_is_missing_and_what_joins_them():
+def test_what_is_there_what_is_missing_and_what_joins_them_is_told(tmp_path: Path):
     words = ("stage=collect", "domain=toy", "stage.collect.shards=0-9", "episodes=30")
     with user_typed(Typed(words)):
         some = pieces_line("collect", SPEC, "episodes", range(30), [*range(10), *range(20, 25)])
         every = pieces_line("collect", SPEC, "episodes", range(30), range(40))
+        made(tmp_path / "artifacts/toy/corner/episodes", range(3))
     joins = "python run.py stage=collect domain=toy episodes=30"
+    assert [*not_joined(tmp_path / "artifacts")] == [("toy/corner episodes made-v1", joins)]
     assert some == (
         "collect toy/corner made-v1: 15 of 30 episodes there (0-9, 20-24), 15 missing (10-19, 25-29). "
         f"Join them, and make the rest: {joins}"
