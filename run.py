@@ -279,6 +279,10 @@ class Failures(Callback):
         self._over()
         self._end(config.hydra.sweep.dir)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: a cluster's jobs take a copy along, and the sweep's sign of life is this process's own."""
+        return {}
+
     def _end(self, folder: str) -> None:
         from pipeline.campaign.failures import print_failures
 

@@ -1,10 +1,12 @@
 """Jobs as they end, and why."""
 
 import pickle
+import threading
 
 import pytest
 from submitit.core.utils import JobPaths
 
+import run
 from pipeline.campaign.failures import FAILED
 from pipeline.campaign.record import record_crash
 from pipeline.errors import InvalidInput
@@ -107,3 +109,9 @@ def test_what_a_job_has_written_down_itself_is_read_from_its_folder(tmp_path):
     record_crash(tmp_path, "collect", "toy/maze", "It is odd.")
     assert (tmp_path / FAILED).is_file()
     assert failures_in(tmp_path) == ["It is odd."]
+
+
+def test_the_callbacks_of_a_sweep_travel_to_the_jobs_of_a_cluster():
+    callback = run.Failures()
+    callback._over = threading.Lock().release
+    assert vars(pickle.loads(pickle.dumps(callback))) == {}
