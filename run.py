@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -271,6 +272,7 @@ class Failures(Callback):
 
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         self._over = begin_campaign(Path(config.hydra.sweep.dir), sys.argv[1:], _jobs(config), launcher)
+        atexit.register(self._over)  # where the sweep is stopped, its end is never called
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._end(config.hydra.run.dir)

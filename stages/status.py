@@ -35,7 +35,7 @@ SHOWN_REASONS = 3
 """Reasons that are told of each, unless it is asked for by its name."""
 
 SHOWN_CHARACTERS = 160
-"""Of a reason."""
+"""Of a reason, and of a command in the table."""
 
 EXPLAINED = (JOB_FAILED, MISSING, RUNNING)
 """States of which the reason, or the place, is printed, in this order."""
@@ -93,8 +93,13 @@ def _table(chosen: list[PastCampaign]) -> Table:
         later, counts = each.count(LATER), map(each.count, (RUNNING, TO_COME, JOB_FAILED, MISSING))
         done = f"{each.count(DONE, LATER):,}" + (f" ({later:,} later)" if later else "")
         cells = [_short(each), few(each.hosts(), 2), done, *(f"{number:,}" if number else "" for number in counts)]
-        table.add_row(*map(Text, [*cells, shlex.join(each.words)]))
+        words = shlex.join(each.words)
+        table.add_row(*map(Text, [*cells, words if len(chosen) == 1 else _cut(words)]))
     return table
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def _short(campaign: PastCampaign) -> str:
@@ -142,7 +147,7 @@ def _reason(state: str, stage: str, why: str, members: list[tuple[PastJob, TaskS
     labels = [task.label for _, task in members]
     who = labels[0] if len(labels) == 1 else f"{len(labels)} tasks ({few(labels)})"
     hosts = list(dict.fromkeys(job.host for job, _ in members if job.host))
-    what = ": ".join(filter(None, (stage, why if len(why) <= SHOWN_CHARACTERS else f"{why[:SHOWN_CHARACTERS]}...")))
+    what = ": ".join(filter(None, (stage, _cut(why))))
     yield f"  {state:8} {who}{f' on {few(hosts, 2)}' if hosts else ''}{f', {what}' if what else ''}"
     file = next((job.log for job, _ in members if job.log), None) if state != RUNNING else None
     if file is not None:

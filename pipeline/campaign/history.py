@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,12 +18,16 @@ from pipeline.campaign.failures import FAILED, RUNS
 from pipeline.campaign.job import ALIVE, CAMPAIGN, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
 from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
 from pipeline.command import key_of
+from pipeline.machine.files import file_clock
 
 SWEEPS = "sweeps"
 """The folder of `paths.root` that holds those of sweeps."""
 
 SILENT_SECONDS = 60.0
 """A job that says that it runs, and has not touched its `alive` for so long, has ended without a word."""
+
+SILENT = "silent"
+"""The state of a job that was killed, or whose host was."""
 
 HYDRA = ".hydra"
 MADE = "artifacts.json"
@@ -61,7 +64,7 @@ def _folders(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _run(folder: Path) -> PastCampaign | None:
-    record = _note(folder / JOB)
+    record = _job_note(folder)
     if not record and not (folder / HYDRA).is_dir():
         return None
     job = _job(folder, record, _words(folder, record), goes_on=False)
@@ -95,7 +98,16 @@ def _sweep(folder: Path) -> PastCampaign | None:
 
 
 def _notes(places: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    return ((place, _note(place / JOB)) for place in places)
+    return ((place, _job_note(place)) for place in places)
+
+
+def _job_note(folder: Path) -> dict[str, Any]:
+    """`job.json`; its state is SILENT where the job says that it runs, and nothing is heard of it."""
+    note = _note(folder / JOB)
+    if note.get("state") != RUNNING or _is_alive(folder):
+        return note
+    note = _note(folder / JOB)  # again, for it may have ended meanwhile
+    return {**note, "state": SILENT} if note.get("state") == RUNNING else note
 
 
 def _job(folder: Path, record: Mapping[str, Any], words: tuple[str, ...], goes_on: bool) -> PastJob:
@@ -118,17 +130,17 @@ def _recorded(folder: Path, record: Mapping[str, Any], words: tuple[str, ...], h
         reason = next(iter(failures.values()), TaskState("", JOB_FAILED, "it ended without a reason: see its log"))
         yield from (replace(reason, label=label) for label in labels)
         return
-    rest = _rest(folder, record, host)
+    rest = _rest(record, host)
     for number, label in enumerate(labels):
         ended = TaskState(label, DONE) if number < over else rest(number - over, label)
         yield failures.pop(label, ended)
     yield from failures.values()  # of a stage that runs once, after all tasks
 
 
-def _rest(folder: Path, record: Mapping[str, Any], host: str) -> Any:
+def _rest(record: Mapping[str, Any], host: str) -> Any:
     """What to say of the tasks that are not over: the one that it is at, and those after it."""
     stage = (record["at"] or ("", ""))[0]
-    if record["state"] == RUNNING and _is_alive(folder):
+    if record["state"] == RUNNING:
         return lambda number, label: TaskState(label, TO_COME if number else RUNNING, "", "" if number else stage)
     if record["state"] == JOB_FAILED:
         why = "not begun: the job had ended before"
@@ -184,9 +196,8 @@ def _is_alive(folder: Path) -> bool:
             touched = os.fstat(file.fileno()).st_mtime
     except OSError:
         return False
-    with suppress(OSError), tempfile.NamedTemporaryFile(prefix=".clock-", dir=folder) as now:
-        os.utime(now.name)
-        return Path(now.name).stat().st_mtime - touched < SILENT_SECONDS
+    with suppress(OSError):
+        return file_clock(folder) - touched < SILENT_SECONDS
     return True
 
 

@@ -83,9 +83,9 @@ class JobRecord:
 def job_record(folder: Path) -> Iterator[JobRecord]:
     """The record of the job that runs in this process, to be ended by it; a job that is stopped or raises ends here."""
     record = JobRecord(folder)
-    record.begin()
-    stop = show_life(folder)
+    stop = show_life(folder)  # before the record says that it runs, and until it says how that ended
     try:
+        record.begin()
         yield record
     except KeyboardInterrupt:
         record.end(STOPPED)
@@ -115,12 +115,14 @@ def begin_campaign(
     """
     facts = {"words": words_without_secrets(words), "launcher": launcher, **_here()}
     listed = None if jobs is None else [words_without_secrets(each) for each in jobs]
+    stop = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        stop = show_life(folder)
         write_note(folder / CAMPAIGN, {**facts, "jobs": listed})
     except OSError as error:
         log.warning("%s cannot be written (%s): stage=status cannot tell which jobs it has", CAMPAIGN, error.strerror)
-    return show_life(folder)
+    return stop or show_life(folder)
 
 
 def show_life(folder: Path) -> Callable[[], None]:
