@@ -15,7 +15,7 @@ from pipeline.search.metric import Metric, check_metric
 from pipeline.search.panels import Panels, Strips, pack_panels, pack_strips
 from pipeline.search.pool import DistinctVectors, distinct
 from pipeline.search.tiles import fill_rows, search_task
-from pipeline.search.vectors import first_not_finite, first_wrong, unit_vectors
+from pipeline.search.vectors import first_not_finite, unit_vectors
 
 if TYPE_CHECKING:
     import torch
@@ -277,10 +277,11 @@ def _check_ranges(excluded: Int64[np.ndarray, "q 2"] | None, queries: int, keys:
             f"excluded: wanted integers of shape {(queries, 2)}, found {excluded.dtype} of {excluded.shape}"
         )
     ranges = np.ascontiguousarray(excluded, dtype=np.int64)
-    row = first_wrong(ranges, keys)
-    if row < 0:
+    starts, stops = ranges[:, 0], ranges[:, 1]
+    wrong = (starts < 0) | (stops < starts) | (stops > keys) | (stops - starts == keys)
+    if not wrong.any():
         return ranges
-    start, stop = ranges[row]
-    if stop - start == keys and start == 0:
+    row = int(np.argmax(wrong))
+    if tuple(ranges[row]) == (0, keys):
         raise ValueError(f"excluded: wanted at least one candidate, query {row} excludes all {keys} keys")
     raise ValueError(f"excluded: wanted 0 <= start <= stop <= {keys}, found {ranges[row]} for query {row}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt32
+from jaxtyping import Float32, UInt32
 
 from pipeline.machine.compiled import compiled
 
@@ -37,15 +37,5 @@ def first_not_finite(bits: UInt32[np.ndarray, "n d"]) -> int:
         for j in range(bits.shape[1]):
             wrong += (bits[i, j] & exponent) == exponent
         if wrong > 0:
-            return i
-    return -1
-
-
-@compiled()
-def first_wrong(ranges: Int64[np.ndarray, "q 2"], keys: int) -> int:
-    """The first of the ranges [start, stop) that does not lie in that of the keys, or is all of it; -1 if none."""
-    for i in range(ranges.shape[0]):
-        start, stop = ranges[i]
-        if start < 0 or stop < start or stop > keys or stop - start == keys:
             return i
     return -1
