@@ -54,7 +54,7 @@ def run(
         own = folder_end(workspace)
         require_other(own, end, TO if sends else FROM)
         source, target = (own, end) if sends else (end, own)
-        lineage = Lineage(artifacts_of(source, domain.name if domain else None))
+        lineage = Lineage(artifacts_of(source, domain.name if domain else None, tasks))
         copies = Copies(source, target, lineage, asked, sends, replace)
         found = artifacts_to_copy(lineage, tasks, names, parents)
         if not found:

@@ -96,7 +96,7 @@ def _any(address: str, shown: str, setting: str) -> Remote:
     except (ImportError, ValueError, OSError) as error:
         raise InvalidInput(f"{setting}={shown} cannot be opened: {error_line(error)}") from error
     # what fsspec drives from one event loop can be asked by several threads; of the others each makes its own rules
-    return Remote(shown, path.rstrip("/"), system, system, 4 if system.async_impl else 1)
+    return Remote(shown, path.rstrip("/"), system, system, 8 if system.async_impl else 1)
 
 
 def _google(decompress: bool, writes: bool) -> Any:

@@ -116,6 +116,15 @@ class FolderUpload:
 
         self._ask(put, f"sending {name}", stop)
 
+    def read(self, name: str) -> bytes | None:
+        """A small file of the folder; None where it is not there."""
+        path = self._path(name)
+        try:
+            content: bytes = self._ask(lambda: self.remote.reads.cat_file(path), f"reading {name}")
+        except FileNotFoundError:
+            return None
+        return content
+
     def put(self, name: str, content: bytes) -> None:
         """Write a small file, in one step where the file system knows no half files."""
         path = self._path(name)
@@ -148,11 +157,10 @@ class FolderUpload:
 
     def _noted(self) -> dict[str, Any] | None:
         """What the note says; None where there is none."""
-        path = self._path(self.note)
-        try:
-            found = json.loads(self._ask(lambda: self.remote.reads.cat_file(path), f"reading {self.note}"))
-        except FileNotFoundError:
+        if (text := self.read(self.note)) is None:
             return None
+        try:
+            found = json.loads(text)
         except ValueError:  # a kill tore it
             return {"files": self._listed(), FINISHED: False}
         return found if isinstance(found, dict) and {"files", FINISHED} <= found.keys() else {"files": {}}

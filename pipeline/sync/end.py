@@ -6,15 +6,16 @@ Both have the same files: ADDRESS/artifacts/DOMAIN/TASK/KIND/VERSION/..., and a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.artifacts.artifact import MANIFEST, Artifact
-from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.store import ArtifactStore, artifacts_below
 from pipeline.artifacts.whole import Files
 from pipeline.dataset.indexing import files_of_index, index_of
 from pipeline.errors import DamagedArtifact, InvalidInput, Unreachable
@@ -130,7 +131,6 @@ def _list(remote: Remote, below: str, found: dict[str, dict[str, int]]) -> None:
     remote.lists.invalidate_cache()
     try:
         listed: dict[str, Any] = _asked(
-            remote,
             f"listing {remote.address}",
             lambda: remote.lists.find(f"{remote.path}/{below}".rstrip("/"), detail=True),
         )
@@ -146,26 +146,31 @@ def _list(remote: Remote, below: str, found: dict[str, dict[str, int]]) -> None:
 
 
 def _fetch_manifests(remote: Remote, root: Path, found: Mapping[str, Mapping[str, int]]) -> None:
-    files = [
-        RemoteFile(f"{remote.path}/{place}/{MANIFEST}", sizes[MANIFEST], root / place / MANIFEST, flush=False)
-        for place, sizes in found.items()
-        if sizes.get(MANIFEST)
-    ]
-    for file in files:
-        file.local.parent.mkdir(parents=True)
-    bring_files(remote, files, lambda _: None, lambda: None)
+    """Read each manifest in one piece: it may be replaced while this goes on."""
+
+    def fetch(place: str) -> None:
+        path = f"{remote.path}/{place}/{MANIFEST}"
+        with suppress(FileNotFoundError):
+            text = _asked(f"reading {remote.address}/{place}", lambda: remote.reads.cat_file(path))
+            (root / place).mkdir(parents=True)
+            (root / place / MANIFEST).write_bytes(text)
+
+    with ThreadPoolExecutor(remote.together) as pool:
+        for _ in pool.map(fetch, [place for place, sizes in found.items() if MANIFEST in sizes]):
+            pass
 
 
-def artifacts_of(end: End, domain: str | None) -> list[Artifact]:
-    """The finished artifacts of an end, of one domain or all; says which folders hold none that can be read."""
+def artifacts_of(end: End, domain: str | None, tasks: Sequence[str] | None) -> list[Artifact]:
+    """The finished artifacts of some tasks of a domain, or of all; says which folders hold none that can be read."""
     damage: list[DamagedArtifact] = []
-    artifacts = list(end.store.all(domain, damage))
+    folders = [path for task in tasks or ["*"] for path in end.store.root.glob(f"{domain or '*'}/{task}/*")]
+    artifacts = [each for folder in sorted(folders) for each in artifacts_below(folder, damage)]
     for each in damage:
         log.warning("left alone: %s", str(each.args[0]).replace(str(end.store.root), end.remote.address))
     return artifacts
 
 
-def _asked(remote: Remote, what: str, step: Any) -> Any:
+def _asked(what: str, step: Callable[[], Any]) -> Any:
     try:
         return with_retries(step, what)
     except Failed as failed:

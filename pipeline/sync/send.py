@@ -6,9 +6,12 @@ its way (`pipeline.remote.upload`); it goes when the manifest is there.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from pipeline.artifacts.artifact import MANIFEST
+from pipeline.artifacts.record import CHECKSUM
+from pipeline.errors import InvalidInput
 from pipeline.machine.progress import Advance
 from pipeline.remote.upload import NOTE, FolderUpload
 from pipeline.sync.compare import COPY, Step
@@ -18,7 +21,8 @@ from pipeline.sync.end import End
 def send(step: Step, target: End, advance: Advance) -> None:
     """Send an artifact that is whole. `advance` is called with the bytes that are there. Raises as FolderUpload.
 
-    Raises DamagedArtifact where its files are not what its manifest lists: nothing of it is sent then.
+    Raises DamagedArtifact where its files are not what its manifest lists, and InvalidInput where the mirror has
+    another manifest than when it was looked at: nothing of it is sent then.
     """
     artifact = step.artifact
     artifact.require_whole()
@@ -27,6 +31,8 @@ def send(step: Step, target: End, advance: Advance) -> None:
         target.remote, address=f"{target.remote.address}/{step.name}", path=f"{target.remote.path}/{step.name}"
     )
     upload = FolderUpload(remote, {name: artifact.path / name for name in step.files}, step.files)
+    if _checksum(upload.read(MANIFEST)) != (step.there.manifest.checksum if step.there else ""):
+        raise InvalidInput(f"{remote.address} has changed since it was looked at: run the same command again.")
     if step.what == COPY and (step.there is not None or not upload.was_begun()):
         upload.remove([MANIFEST])  # first, so that nobody reads half of one thing and half of another
         upload.remove(upload.others(()))
@@ -36,3 +42,12 @@ def send(step: Step, target: End, advance: Advance) -> None:
     upload.put(MANIFEST, manifest)
     listed = (step.manifest or artifact.manifest).files
     upload.remove([*upload.others([*listed, MANIFEST]), NOTE])
+
+
+def _checksum(manifest: bytes | None) -> str:
+    """The checksum that a manifest says of itself; empty where there is none, or it cannot be read."""
+    try:
+        found = json.loads(manifest or b"{}")
+    except ValueError:
+        return ""
+    return str(found.get(CHECKSUM, "")) if isinstance(found, dict) else ""

@@ -13,6 +13,7 @@ from pipeline.artifacts.artifact import MANIFEST
 from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.remote import retry
+from pipeline.sync.run import Copies
 from tests.conftest import collected, toy_domain
 from tests.stages.test_sync import EPISODES, contents, run, whole
 
@@ -150,3 +151,20 @@ def test_a_manifest_that_was_torn_in_a_mirror_is_named_and_made_good(home, there
     sent(home, names=["episodes"])
     fetched(there)
     whole(there)
+
+
+def test_what_somebody_else_has_sent_meanwhile_is_not_written_over(home, there, files, monkeypatch):
+    collected(toy_domain(), there, episodes=3, randomness=0.5)
+    plan = Copies.plan
+
+    def planned(self, artifacts):
+        steps = plan(self, artifacts)
+        monkeypatch.undo()
+        run(there, to=MIRROR)
+        return steps
+
+    monkeypatch.setattr(Copies, "plan", planned)
+    with pytest.raises(InvalidInput, match="has changed since it was looked at: run the same command again"):
+        sent(home, names=["episodes"], domain=toy_domain(), only="corner")
+    with pytest.raises(InvalidInput, match="is something else, and was left as it is"):
+        sent(home, names=["episodes"], domain=toy_domain(), only="corner")
