@@ -14,8 +14,8 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.remote import retry
 from pipeline.sync.run import Copies
-from tests.conftest import collected, toy_domain
-from tests.stages.test_sync import EPISODES, contents, run, whole
+from tests.conftest import toy_domain
+from tests.stages.test_sync import EPISODES, contents, filled, run, whole
 
 MIRROR = "memory://bucket/outputs"
 TOP = "/bucket/outputs/artifacts"
@@ -119,28 +119,27 @@ def test_an_artifact_whose_manifest_did_not_arrive_is_none_and_what_came_is_not_
     assert {path: files.size(path) for path in files.find(TOP)} == sizes
 
 
-def test_a_dataset_grows_in_a_mirror_and_from_one_and_is_never_cut(home, there, files, caplog):
+def test_a_dataset_grows_in_a_mirror_and_from_one_and_is_never_cut(tmp_path, there, files, caplog):
     caplog.set_level(logging.INFO)
-    sent(home, names=["episodes"])
+    home = Workspace(str(tmp_path / "small"))
+    filled(home, 4)
+    sent(home)
     fetched(there)
-    collected(toy_domain(), home, episodes=6, randomness=0.25)
+    filled(home, 6)
     for _ in range(2):
-        sent(home, names=["episodes"])
+        sent(home)
     assert sum(f"sync {EPISODES} copied" in each for each in caplog.messages) == 3
     names = {path.removeprefix(f"{TOP}/{EPISODES}/") for path in files.find(f"{TOP}/{EPISODES}")}
-    manifest = home.dataset("toy", "corner", "scripted-v1").manifest
-    assert names == {*manifest.files, MANIFEST}
+    assert names == {*home.dataset("toy", "corner", "scripted-v1").manifest.files, MANIFEST}
     fetched(there)
     assert there["toy/corner/scripted-v1"].digest() == home["toy/corner/scripted-v1"].digest()
     whole(there)
-    collected(toy_domain(), there, episodes=7, randomness=0.25)
+    filled(there, 7)
     caplog.clear()
     fetched(there)
-    assert f"sync {EPISODES} there already, with 1 episode more" in caplog.messages
-    sent(there, names=["episodes"])
-    caplog.clear()
-    sent(home, names=["episodes"])
-    assert f"sync {EPISODES} there already, with 1 episode more" in caplog.messages
+    sent(there)
+    sent(home)
+    assert caplog.messages.count(f"sync {EPISODES} there already, with 1 episode more") == 2
 
 
 def test_a_manifest_that_was_torn_in_a_mirror_is_named_and_made_good(home, there, files, caplog):
@@ -154,7 +153,7 @@ def test_a_manifest_that_was_torn_in_a_mirror_is_named_and_made_good(home, there
 
 
 def test_what_somebody_else_has_sent_meanwhile_is_not_written_over(home, there, files, monkeypatch):
-    collected(toy_domain(), there, episodes=3, randomness=0.5)
+    filled(there, 3)
     plan = Copies.plan
 
     def planned(self, artifacts):
