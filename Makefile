@@ -22,7 +22,7 @@ WEIGHTS ?=
 AT_ONCE = $(if $(CLUSTER),+cluster=$(CLUSTER) $(ON),$(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)))
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog status verify clean
+.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm test-ray bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog status verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ test-interop: setup ## Heavy readers of other projects (each in an environment o
 test-slurm: setup ## Sweeps over a Slurm of one node, from Debian's packages, which root installs (python tools/slurm.py COMMAND: any command beside one)
 	$(BIN)/python tools/slurm.py --install
 	$(BIN)/python -m pytest -m interop tests/interop/test_slurm.py
+
+test-ray: setup ## Sweeps over a Ray cluster of two nodes on this machine, in an environment of its own
+	$(BIN)/python tools/interop.py ray
+	$(BIN)/python -m pytest -m interop tests/interop/test_ray.py
 
 QUICK ?=
 ONLY ?=

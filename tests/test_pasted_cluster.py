@@ -1,5 +1,6 @@
 """Commands that a cluster's refusal suggests, provoked and pasted, and where a sweep's jobs go."""
 
+import json
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
+from pipeline import launchers
 from pipeline.errors import InvalidInput
 from pipeline.launchers import register_launchers, slurm
 from tests.pipeline.launchers.programs import put
@@ -36,26 +38,29 @@ def test_a_sweep_of_experiments_is_given_to_the_cluster_that_is_added_to_it(monk
     assert launcher._target_ in Plugins.instance().class_name_to_class
 
 
-def slurm_section():
-    return PAGE.read_text().split("\n## Slurm\n")[1].split("\n## ")[0]
+def section(cluster):
+    return PAGE.read_text().split(f"\n## {cluster.title()}\n")[1].split("\n## ")[0]
 
 
-def test_the_commands_of_the_page_are_understood(monkeypatch):
+@pytest.mark.parametrize(("cluster", "commands"), [("slurm", 4), ("ray", 2)])
+def test_the_commands_of_the_page_are_understood(cluster, commands, monkeypatch):
     monkeypatch.setenv("REPERTOIRE_PROJECT", "/project")
-    lines = re.findall(r"^python (?:tools/slurm.py python )?run.py (.*?)(?:  +#.*)?$", slurm_section(), re.MULTILINE)
-    assert len(lines) == 4
+    lines = re.findall(r"^python (?:tools/slurm.py python )?run.py (.*?)(?:  +#.*)?$", section(cluster), re.MULTILINE)
+    assert len(lines) == commands
     for line in lines:
         words = [word for word in shlex.split(line) if word != "-m"]
-        assert composed(*words).hydra.launcher._target_ == "hydra_plugins.repertoire.slurm"
+        assert composed(*words).hydra.launcher._target_ == f"hydra_plugins.repertoire.{cluster}"
 
 
-def test_the_page_lists_every_setting_with_its_default(monkeypatch):
+@pytest.mark.parametrize("cluster", ["slurm", "ray"])
+def test_the_page_lists_every_setting_with_its_default(cluster, monkeypatch):
     monkeypatch.setenv("REPERTOIRE_PROJECT", "/project")
-    rows = re.findall(r"^\| (`cluster.*?) \| (.*?) \|", slurm_section(), re.MULTILINE)
+    rows = re.findall(r"^\| (`cluster.*?) \| (.*?) \|", section(cluster), re.MULTILINE)
     listed = {name: default for names, default in rows for name in re.findall(r"`cluster\.(\w+)`", names)}
-    plain = {name: value for name, value in composed("+cluster=slurm").cluster.items() if isinstance(value, int)}
-    assert set(listed) == set(composed("+cluster=slurm").cluster)
-    assert {name: int(listed[name]) for name in plain} == plain
+    shipped = composed(f"+cluster={cluster}").cluster
+    plain = {name: value for name, value in shipped.items() if isinstance(value, int)}
+    assert set(listed) == set(shipped)
+    assert {name: json.loads(listed[name]) for name in plain} == plain
 
 
 def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch):
@@ -63,6 +68,25 @@ def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "hydra_plugins.hydra_submitit_launcher.submitit_launcher", None)
     with pytest.raises(InvalidInput, match=r"hydra-submitit-launcher is not installed.*repertoire\[launchers\]"):
         slurm()
+
+
+def test_a_sweep_over_ray_where_ray_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pipeline.launchers.ray", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InvalidInput, match=r"Ray is not installed.*repertoire\[ray\]"):
+        launchers.ray()
+
+
+def test_a_sweep_over_ray_asks_for_what_is_set_under_cluster(monkeypatch):
+    monkeypatch.setenv("REPERTOIRE_PROJECT", "/project")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    config = composed("task=corner,maze", "+cluster=ray", "cluster.cores=2", "+cluster.options.resources.large=1")
+    launcher = config.hydra.launcher
+    assert (launcher.address, launcher.num_cpus, launcher.memory, launcher.max_retries) == ("10.0.0.1:6379", 2, None, 3)
+    assert launcher.options == {"resources": {"large": 1}}
+    assert config.hydra.mode == RunMode.MULTIRUN
+    register_launchers()
+    assert launcher._target_ in Plugins.instance().class_name_to_class
 
 
 @pytest.mark.slow

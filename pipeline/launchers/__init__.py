@@ -19,7 +19,7 @@ JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 def register_launchers() -> None:
     """Let Hydra find the launchers of conf/hydra/launcher, and ours in place of two of its own."""
     table = Plugins.instance().class_name_to_class
-    ours = {f"hydra_plugins.repertoire.{build.__name__}": build for build in (slurm,)}
+    ours = {f"hydra_plugins.repertoire.{build.__name__}": build for build in (slurm, ray)}
     instead = {name: build for name, build in ((BASIC, basic), (JOBLIB, joblib)) if name in table}
     table.update(cast(dict[str, type[Plugin]], ours | instead))
 
@@ -43,4 +43,12 @@ def slurm(**settings: Any) -> Launcher:
     from pipeline.machine.extras import import_extra
 
     launcher: Launcher = import_extra("launchers", "pipeline.launchers.slurm").SlurmSweep(**settings)
+    return launcher
+
+
+def ray(**settings: Any) -> Launcher:
+    """The launcher of +cluster=ray. Raises InvalidInput where Ray is not installed."""
+    from pipeline.machine.extras import import_extra
+
+    launcher: Launcher = import_extra("ray", "pipeline.launchers.ray").RaySweep(**settings)
     return launcher

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.campaign.failures import FAILED, plain_message
+from pipeline.campaign.failures import plain_message
 from pipeline.launchers.jobs import Submitted
 from pipeline.launchers.queue import FORGOTTEN, JobState
-from pipeline.machine.files import read_json
 
 ENDINGS = {
     "CANCELLED": "it was cancelled, by scancel or by the cluster",
@@ -40,12 +39,6 @@ OUT_OF_TIME = "timed-out"
 
 SHOWN_LINES = 8
 OF_SUBMITIT = "submitit "
-
-
-def failures_in(folder: Path) -> list[str]:
-    """What a job has written down itself: the reason of each of its failures."""
-    path = folder / FAILED
-    return list(dict.fromkeys(entry["message"] for entry in read_json(path))) if path.is_file() else []
 
 
 def why_it_ended(job: Submitted, state: JobState, given: Any, settings: Mapping[str, Any]) -> str:

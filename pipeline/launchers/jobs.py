@@ -61,13 +61,6 @@ class Submitted:
         return pickle_load(self.paths.result_pickle)[1] if self.has_result() else None
 
 
-def labels_of(all_overrides: Sequence[Sequence[str]], first: int) -> list[str]:
-    """A name for each job: `#3 task=pong`, its number and those of its words that not all jobs have."""
-    common = set(all_overrides[0]).intersection(*all_overrides)
-    own = ([word for word in words if word not in common] for words in all_overrides)
-    return [" ".join([f"#{number}", *words]) for number, words in enumerate(own, first)]
-
-
 def ended(jobs: Sequence[Submitted]) -> Iterator[tuple[Submitted, JobState]]:
     """Each job as soon as it is over, with Slurm's last word about it.
 

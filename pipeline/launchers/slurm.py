@@ -23,9 +23,10 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 from submitit.slurm.slurm import SlurmExecutor
 
-from pipeline.launchers.endings import OUT_OF_TIME, failures_in, why_it_ended
-from pipeline.launchers.jobs import Submitted, ended, labels_of
+from pipeline.launchers.endings import OUT_OF_TIME, why_it_ended
+from pipeline.launchers.jobs import Submitted, ended
 from pipeline.launchers.one_job import crashed, with_number
+from pipeline.launchers.outcomes import failures_in, labels_of
 from pipeline.launchers.queue import JobState, shown_by
 from pipeline.launchers.refusal import Refused, check_job_numbers, largest_array, require_slurm
 from pipeline.machine.interrupts import Stopped

@@ -15,6 +15,7 @@ EXTRAS = {
     "babyai": {"minigrid": "minigrid"},
     "tokenizers": {"tokenizers": "The package tokenizers"},
     "launchers": {"hydra_plugins": "hydra-submitit-launcher", "submitit": "submitit"},
+    "ray": {"ray": "Ray"},
     "gcs": {"gcsfs": "gcsfs", "google_crc32c": "google-crc32c"},
     "s3": {"s3fs": "s3fs"},
     "policies": {"stable_baselines3": "Stable-Baselines3", "sb3_contrib": "sb3-contrib"},

@@ -11,8 +11,9 @@ from pipeline.campaign.failures import FAILED
 from pipeline.campaign.record import record_crash
 from pipeline.errors import InvalidInput
 from pipeline.launchers import jobs
-from pipeline.launchers.endings import failures_in, why_it_ended
-from pipeline.launchers.jobs import Submitted, ended, labels_of
+from pipeline.launchers.endings import why_it_ended
+from pipeline.launchers.jobs import Submitted, ended
+from pipeline.launchers.outcomes import failures_in, labels_of
 from pipeline.launchers.queue import FORGOTTEN, JobState
 from tests.pipeline.launchers.programs import put
 from tests.pipeline.launchers.test_queue import row
