@@ -52,9 +52,9 @@ class Needs:
         """From the launcher's settings, and further options, which the user calls as Ray does."""
         memory = settings["memory"]
         options = {**settings, "memory": memory and int(memory * GB)}
-        said = {name: settings[key] for key, (name, *_) in NUMBERS.items() if key != "max_retries" and settings[key]}
-        said |= {f"cluster.options.{key}": value for key, value in further.items()}
-        words = ", ".join(f"{name}={value}" for name, value in said.items())
+        asked = {name: settings[key] for key, (name, *_) in NUMBERS.items() if key != "max_retries" and settings[key]}
+        asked |= {f"cluster.options.{key}": value for key, value in further.items()}
+        words = ", ".join(f"{name}={value}" for name, value in asked.items())
         return cls({key: value for key, value in (options | dict(further)).items() if value is not None}, words)
 
     def fit(self, node: Mapping[str, float]) -> bool:

@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nodes that are started here report to nobody
@@ -36,6 +36,8 @@ class RayNodes:
     """The nodes that this process has joined."""
 
     needs: Needs
+    stops: list[Stopped] = field(default_factory=list)
+    """Why this process was shown to end, if it was."""
 
     def begin(self, function: Callable[..., Any], label: str, *arguments: Any) -> Any:
         """Hand a task over, which waits until a node has room for it; gives Ray's reference to it."""
@@ -46,14 +48,33 @@ class RayNodes:
 
         That no node is left on which the others could run is said once; they wait until there is one again.
         """
-        left, said = list(tasks), False
+        left, shown = list(tasks), False
         while left:
-            over, left = ray.wait(left, timeout=PATIENCE)
+            over, left = self._waited(left)
             for task in over:
                 yield task, why_lost(task, self.needs.options["max_retries"])
-            if left and not over and not said and not self.are_enough():
+            if left and not over and not shown and not self.are_enough():
                 print(f"Ray lets {how_many(len(left), 'jobs')} wait: {self.why_not()}", flush=True)
-                said = True
+                shown = True
+
+    def _waited(self, tasks: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The first task that is over, if one soon is, and the others."""
+        try:
+            return ray.wait(tasks, timeout=PATIENCE)
+        except KeyboardInterrupt as error:  # Ray raises one of its own in place of ours, which knows the exit status
+            raise next(iter(self.stops), error) from None
+
+    def keep_stops(self, answer: Any) -> None:
+        """Let SIGTERM be answered by this handler, and keep what it raises."""
+
+        def stop(number: int, frame: Any) -> None:
+            try:
+                answer(number, frame)
+            except Stopped as stopped:
+                self.stops.append(stopped)
+                raise
+
+        signal.signal(signal.SIGTERM, stop if callable(answer) else answer)
 
     def are_enough(self) -> bool:
         """Whether one of them is large enough for a job."""
@@ -87,9 +108,15 @@ def joined(address: str | None, needs: Needs, wait: bool) -> Iterator[RayNodes]:
     Raises Refused where nobody answers and, unless one is to `wait` for further nodes, where none is large enough.
     """
     os.environ.setdefault("RAY_task_oom_retries", str(needs.options["max_retries"]))  # unset, it is without end
-    _join(address)
+    answer = signal.getsignal(signal.SIGTERM)
+    nodes = RayNodes(needs)
     try:
-        nodes = RayNodes(needs)
+        _join(address)
+    except SystemExit:  # Ray's own answer to SIGTERM, which it has by now
+        raise Stopped(signal.SIGTERM) from None
+    finally:
+        nodes.keep_stops(answer)
+    try:
         if not nodes.are_enough():
             if not wait:
                 raise Refused(f"Ray cannot run these jobs: {nodes.why_not()}")
@@ -97,30 +124,24 @@ def joined(address: str | None, needs: Needs, wait: bool) -> Iterator[RayNodes]:
         yield nodes
     finally:
         ray.shutdown()
+        signal.signal(signal.SIGTERM, answer if not nodes.stops else signal.SIG_IGN)
 
 
 def _join(address: str | None) -> None:
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address in (None, "", LOCAL):
         own = {"num_cpus": available_cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        _init(LOCAL, **own)
+        ray.init(LOCAL, **own, **quiet)
         return
+    if address == AUTO:
+        address = os.environ.get("RAY_ADDRESS") or AUTO  # as Ray takes it
     if address != AUTO:
         require_listener(str(address))
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # one try, of half a minute; unset, 20 of them
     try:
-        _init(str(address))
+        ray.init(str(address), **quiet)
     except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
         raise no_cluster(str(address), _sentence(error)) from None
-
-
-def _init(address: str, **settings: Any) -> None:
-    """Join, and leave SIGTERM to who answers it here: Ray takes it to end the process as an accident."""
-    answer = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **settings)
-    except SystemExit:  # its own answer, in the middle of this
-        raise Stopped(signal.SIGTERM) from None
-    finally:
-        signal.signal(signal.SIGTERM, answer)
 
 
 def why_lost(task: Any, restarts: int) -> str | None:

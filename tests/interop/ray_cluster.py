@@ -10,7 +10,7 @@ from ray.cluster_utils import Cluster
 QUICKLY = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
 """How soon the head takes a node for dead that does not answer any more."""
 
-SMALL = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
+SMALL = {"num_cpus": 1, "memory": 2 << 30, "object_store_memory": 100 << 20, "include_dashboard": False}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.side import ROOT, side_python
+from tests.interop.side import ROOT, run_by, side_python
 from tests.test_run import digests, run
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
@@ -98,7 +98,7 @@ def processes_of(label: str) -> list[int]:
 def test_a_sweep_over_two_nodes_gives_the_same_data_as_one_process_and_goes_on_where_a_job_fails(nodes, tmp_path):
     words = ("stage=all", "domain=toy", "episodes=6", "workers=1")
     text = nodes.swept(tmp_path / "cluster", "-m", *words, "task=corner,nowhere,maze", status=1)
-    assert "Ray has 3 jobs of this sweep, on 2 nodes with 1 core and" in text
+    assert "Ray has 3 jobs of this sweep, on 2 nodes with 1 core and 2 GB." in text
     assert "#0 task=corner: finished" in text
     assert "#1 task=nowhere: failed: There is no toy task named nowhere" in text
     assert "#2 task=maze: finished" in text
@@ -129,18 +129,19 @@ def test_a_job_whose_process_is_killed_begins_again(nodes, tmp_path):
     assert "#0 task=corner: finished" in closed(child)
 
 
-def test_a_stopped_command_ends_its_jobs(nodes, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_ends_its_jobs(number, nodes, tmp_path):
     child = nodes.begun(tmp_path, *LONG)
     wait_for(lambda: has_begun(tmp_path, "corner"))
-    os.killpg(child.pid, signal.SIGINT)
-    assert "Stopped. What is finished is kept" in closed(child, 130)
+    os.killpg(child.pid, number)
+    assert "Stopped. What is finished is kept" in closed(child, 128 + number)
     wait_for(lambda: not processes_of("#0 task=corner"))
 
 
 def test_jobs_that_no_node_is_large_enough_for_are_refused(nodes, tmp_path):
     text = nodes.swept(tmp_path, *COLLECT, "cluster.cores=3", "cluster.memory=0.1", status=1)
     assert "Ray cannot run these jobs: no node has what each job asks, cluster.cores=3, cluster.memory=0.1." in text
-    assert "with 1 core and" in text
+    assert "There is 1 node with 1 core and 2 GB." in text
 
 
 def test_without_an_address_this_machine_is_the_node(nodes, tmp_path):
@@ -152,3 +153,18 @@ def test_without_an_address_this_machine_is_the_node(nodes, tmp_path):
 def test_an_address_where_no_cluster_answers_is_told_at_once(nodes, tmp_path):
     text = nodes.swept(tmp_path, *COLLECT, "cluster.address=127.0.0.1:1", status=1)
     assert "No cluster of Ray can be joined at 127.0.0.1:1 (cluster.address, RAY_ADDRESS): Connection refused." in text
+
+
+def cores_of_a_job(root):
+    import sys
+
+    sys.path.insert(0, root)
+    from pipeline.launchers.ray import Here
+    from pipeline.machine.threads import available_cores
+
+    Here.with_cores(1).settle()
+    return {"cores": available_cores()}
+
+
+def test_a_job_keeps_to_the_cores_that_it_was_given():
+    assert int(run_by(side_python("ray"), cores_of_a_job, ROOT)["cores"]) == 1
