@@ -37,7 +37,7 @@ class RayNodes:
 
     needs: Needs
     stops: list[Stopped] = field(default_factory=list)
-    """Why this process was shown to end, if it was."""
+    """Why this process was asked to end, if it was."""
 
     def begin(self, function: Callable[..., Any], label: str, *arguments: Any) -> Any:
         """Hand a task over, which waits until a node has room for it; gives Ray's reference to it."""
