@@ -22,7 +22,7 @@ WEIGHTS ?=
 AT_ONCE = $(if $(CLUSTER),+cluster=$(CLUSTER) $(ON),$(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)))
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm test-ray bench bench-gpu rebuild regent regent-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog status verify clean
+.PHONY: help system setup setup-envlogger demo examples test check test-slow test-interop test-slurm test-ray bench bench-gpu rebuild regent regent-all rebuild-all dqn-replay atari-1m atari-1m-formats image-text blender report catalog status verify clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,15 @@ regent-all: ## REGENT's data of all four domains: 157 tasks
 	$(MAKE) regent DOMAIN=mujoco
 	$(MAKE) regent DOMAIN=babyai
 	$(MAKE) regent DOMAIN=atari EMBEDDING=resnet18_regent WEIGHTS=$(WEIGHTS)
+
+RECIPES ?= regent_metaworld regent_mujoco regent_babyai regent_atari lram_atari kabuki_metaworld rlhf_blender image_text
+words_of = $(if $(filter regent_%,$(1)),$(if $(FOLDER),source.path=$(FOLDER))) $(if $(filter regent_atari,$(1)),embedding.weights=$(or $(WEIGHTS),null)) \
+  $(if $(filter lram_atari,$(1)),$(if $(ROOT),source.root=$(ROOT)))
+
+rebuild-all: setup ## Everything of the five jobs, a job for each task: the recipes of conf/experiment, or RECIPES="a b" (WEIGHTS=FILE, FOLDER= of JAT, ROOT= of DQN Replay; JOBS=2, CLUSTER=slurm)
+	failed=0; \
+	$(foreach recipe,$(RECIPES),$(BIN)/python run.py -m experiment=$(recipe) $(call words_of,$(recipe)) $(AT_ONCE) || failed=1;) \
+	exit $$failed
 
 dqn-replay: setup ## The DQN Replay Dataset, its 60 games or TASKS=a,b (ROOT=FOLDER or URL, RUN=1..5, JOBS=2: two games at a time)
 	$(BIN)/python run.py -m stage=ingest domain=atari source=dqn_replay source.run=$(RUN) $(if $(ROOT),source.root=$(ROOT)) \

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import subprocess
 from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
@@ -9,6 +10,7 @@ from typing import get_type_hints
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 from pipeline.campaign.stage import StageFacts
@@ -185,6 +187,57 @@ def test_every_sweep_names_tasks_of_one_domain(sweep):
     assert any(set(names) <= set(domain.tasks) for domain in domains)
     count = "".join(character for character in sweep if character.isdigit())
     assert len(names) == int(count)
+
+
+@pytest.fixture
+def recipe_of(monkeypatch):
+    """The settings of a recipe, as a job of its own has them."""
+
+    def composed_of(name, *words):
+        cfg = compose("config", [f"experiment={name}", *words], return_hydra_config=True)
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", cfg)
+        return cfg
+
+    return composed_of
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_a_recipe_begins_with_its_command_and_sweeps_over_tasks_or_forms_that_there_are(name, recipe_of):
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert text.splitlines()[1].startswith(f"# python run.py experiment={name}")
+    cfg = recipe_of(name)
+    stages = list(cfg.stage)
+    assert ("embeddings" in stages) == name.startswith("regent_")
+    swept = {group: str(words).split(",") for group, words in (cfg.hydra.sweeper.params or {}).items()}
+    assert set(swept.get("task", [])) <= set(instantiate(cfg.domain, _convert_="object").tasks)
+    assert set(swept.get("format", [])) <= set(choices("format"))
+    assert swept.keys() <= {"task", "format"}
+    if "export" in stages:
+        place = str(cfg.stage.export.out)
+        assert place.startswith(str(cfg.paths.root))
+        assert "None" not in place
+
+
+def test_a_recipe_gives_way_to_what_is_typed(recipe_of):
+    cfg = recipe_of("kabuki_metaworld", "episodes=3", "format=d4rl", "domain=toy")
+    assert (cfg.episodes, cfg.domain.name, cfg.stage.collect.episodes) == (3, "toy", 3)
+    assert str(cfg.format.out).endswith("/kabuki/d4rl/")
+
+
+@pytest.mark.parametrize(("task", "run"), [("asterix", 2), ("pong", 1), ("[asterix,pong]", 1)])
+def test_asterix_is_read_from_its_second_training_as_lram_does(task, run, recipe_of):
+    assert recipe_of("lram_atari", f"task={task}").source.run == run
+
+
+def test_everything_is_every_recipe_on_the_cluster_that_is_named():
+    line = ["make", "-n", "rebuild-all", "CLUSTER=slurm", "WEIGHTS=W.pth", "ON=cluster.partition=gpu"]
+    text = subprocess.run(line, capture_output=True, text=True, check=True, cwd=CONF.parent).stdout
+    jobs = re.findall(r"run.py -m experiment=(\w+) (.*?) \|\| failed=1;", text)
+    assert sorted(name for name, _ in jobs) == choices("experiment")
+    assert all(words.endswith("+cluster=slurm cluster.partition=gpu") for _, words in jobs)
+    assert "embedding.weights=W.pth" in dict(jobs)["regent_atari"]
+    help_page = (CONF / "hydra/help/page.yaml").read_text()
+    assert all(f"experiment={name}" in help_page for name in choices("experiment") if not name.startswith("regent_"))
 
 
 def test_every_target_is_ours():
