@@ -21,14 +21,21 @@ def fingerprint(value: Mapping[str, Any]) -> str:
 
 def differences(have: Any, want: Any, where: str = "", words: tuple[str, str] = ("there", "asked")) -> list[str]:
     """One line per leaf that differs between two JSON values: `policy.name: scripted there, random asked`."""
+    first, second = words
+    return [f"{name}: {as_text(a)} {first}, {as_text(b)} {second}" for name, a, b in differing(have, want, where)]
+
+
+def differing(have: Any, want: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """The dotted name of each leaf that differs between two JSON values, with both; `nothing` where one lacks it."""
     if isinstance(have, dict) and isinstance(want, dict):
-        lines: list[str] = []
+        found: list[tuple[str, Any, Any]] = []
         for key in sorted(have.keys() | want.keys()):
             inner = f"{where}.{key}" if where else str(key)
-            lines += differences(have.get(key, "nothing"), want.get(key, "nothing"), inner, words)
-        return lines
-    return [] if have == want else [f"{where}: {_text(have)} {words[0]}, {_text(want)} {words[1]}"]
+            found += differing(have.get(key, "nothing"), want.get(key, "nothing"), inner)
+        return found
+    return [] if have == want else [(where, have, want)]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A text as it is, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -201,6 +201,8 @@ class Artifact:
     """How many leading episodes of a dataset were asked for."""
     laid: str = ""
     """Where this call laid an export besides."""
+    reason: str = ""
+    """Why this call made it, where its manifest and its neighbours' do not say so (`pipeline.campaign.reasons`)."""
 
     def __repr__(self) -> str:
         return f"Artifact({self.manifest.kind} of {self.manifest.task}, version {self.manifest.version}, {self.path})"

@@ -34,6 +34,9 @@ from pipeline.storage.contract import Storage
 
 log = logging.getLogger(__name__)
 
+FORCED = "again: force=true, and the digest is the same"
+"""Why something is made that is there already."""
+
 
 class ArtifactStore:
     """The folder `<root>/artifacts/<domain>/<task>/<kind>/<version>`.
@@ -226,7 +229,7 @@ def same_content(existing: Artifact, digest: str) -> Artifact:
             f"library version (the manifest lists them).\nCheck the files: {verified(existing).line()}"
         )
     log.info("rebuilt %s: same digest %s", existing.path, digest[:16])
-    return dataclasses.replace(existing, built=True)
+    return dataclasses.replace(existing, built=True, reason=FORCED)
 
 
 def _folders(folder: Path) -> list[Path]:

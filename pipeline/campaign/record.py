@@ -15,6 +15,7 @@ from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.campaign.job import job_crashed
 from pipeline.campaign.quirks import quirk_lines
+from pipeline.campaign.reasons import reason_of
 from pipeline.campaign.stage import PiecesMade, StageResult
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
@@ -63,10 +64,11 @@ class RunRecord:
             if artifact is None:
                 self.made.append({"stage": stage})
                 continue
-            _log_artifact(stage, artifact)
+            reason = reason_of(artifact)
+            _log_artifact(stage, artifact, reason)
             manifest = artifact.manifest
             keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version}
-            entry = {"stage": stage, "built": artifact.built, "path": str(artifact.path), **keys}
+            entry = {"stage": stage, "built": artifact.built, "reason": reason, "path": str(artifact.path), **keys}
             self.made.append({**entry, "digest": manifest.digest, **({"out": artifact.laid} if artifact.laid else {})})
         write_json(self.folder / MADE, self.made)
 
@@ -122,7 +124,7 @@ def _write_failures(path: Path, failures: list[Failure]) -> None:
         ) from None
 
 
-def _log_artifact(stage: str, artifact: Artifact) -> None:
+def _log_artifact(stage: str, artifact: Artifact, reason: str) -> None:
     manifest = artifact.manifest
     counts = manifest.counts
     facts = [how_many(int(counts[unit]), unit) for unit in ("episodes", "states") if unit in counts]
@@ -140,6 +142,7 @@ def _log_artifact(stage: str, artifact: Artifact) -> None:
     how = "built" if artifact.built else "found"
     where = artifact.laid or (place_in(artifact) if form else artifact.path)
     log.info("%s %s %s %s (%s)", stage, label, how, where, "; ".join(filter(None, [", ".join(facts), lost])))
+    log.info("  %s", reason)
     if (page := artifact.path / "page" / "index.html").is_file():
         log.info("  page: %s", page)
     if artifact.built:

@@ -13,7 +13,7 @@ from pipeline.artifacts.artifact import MANIFEST, PARTS, WHOLE_SOURCE, Artifact,
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
 from pipeline.artifacts.pieces import forget_notes, join_pieces, notes_of, pieces_of, remove_pieces
 from pipeline.artifacts.remake import again_without
-from pipeline.artifacts.store import ArtifactStore, artifact_in_place, same_content
+from pipeline.artifacts.store import FORCED, ArtifactStore, artifact_in_place, same_content
 from pipeline.artifacts.whole import damage_in, remember_written
 from pipeline.command import again
 from pipeline.dataset.amount import Amount, Size
@@ -87,7 +87,15 @@ def grow(store: ArtifactStore, spec: Spec, amount: Amount, fill: Fill, force: bo
         forget_notes(draft.final)
         if amount.everything or not _waits(pieces_of(draft.final) / SPILL):
             remove_pieces(draft.final)
-    return _limited(Artifact(draft.final, Manifest.read(draft.final), built=True), amount)
+    made = Artifact(draft.final, Manifest.read(draft.final), built=True, reason=_grown(existing, other_storage, writer))
+    return _limited(made, amount)
+
+
+def _grown(existing: Artifact | None, other_storage: Artifact | None, writer: DatasetWriter) -> str:
+    """What became of the dataset that was there; empty where there was none."""
+    if existing:
+        return f"grown: episodes {existing.manifest.counts['episodes']} -> {writer.count}"
+    return f"again: in another storage than {other_storage.path.name}" if other_storage else ""
 
 
 def _opened(draft: DraftFolder, final: Path, store: ArtifactStore, committed: int, waiting: Path) -> DatasetWriter:
@@ -203,7 +211,7 @@ def _rebuild(store: ArtifactStore, existing: Artifact, amount: Amount, fill: Fil
     digest = summarise(draft.path, parts, writer.summaries)["digest"]
     draft.discard()
     same_content(_with_digest(existing, have.digest(count)), digest)
-    return dataclasses.replace(existing, built=True, episodes=count)
+    return dataclasses.replace(existing, built=True, episodes=count, reason=FORCED)
 
 
 def _after(before: Artifact | None, noticed: Noticed) -> Noticed:
