@@ -22,16 +22,18 @@ def fingerprint(value: Mapping[str, Any]) -> str:
 def differences(have: Any, want: Any, where: str = "", words: tuple[str, str] = ("there", "asked")) -> list[str]:
     """One line per leaf that differs between two JSON values: `policy.name: scripted there, random asked`."""
     first, second = words
-    return [f"{name}: {as_text(a)} {first}, {as_text(b)} {second}" for name, a, b in differing(have, want, where)]
+    return [
+        f"{name}: {as_text(a)} {first}, {as_text(b)} {second}" for name, a, b in differing_leaves(have, want, where)
+    ]
 
 
-def differing(have: Any, want: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+def differing_leaves(have: Any, want: Any, where: str = "") -> list[tuple[str, Any, Any]]:
     """The dotted name of each leaf that differs between two JSON values, with both; `nothing` where one lacks it."""
     if isinstance(have, dict) and isinstance(want, dict):
         found: list[tuple[str, Any, Any]] = []
         for key in sorted(have.keys() | want.keys()):
             inner = f"{where}.{key}" if where else str(key)
-            found += differing(have.get(key, "nothing"), want.get(key, "nothing"), inner)
+            found += differing_leaves(have.get(key, "nothing"), want.get(key, "nothing"), inner)
         return found
     return [] if have == want else [(where, have, want)]
 

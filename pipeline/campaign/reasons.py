@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.artifacts.artifact import EPISODES, Artifact, Manifest
 from pipeline.artifacts.store import artifacts_below
-from pipeline.fingerprint import as_text, differing, fingerprint
+from pipeline.fingerprint import as_text, differing_leaves, fingerprint
 from pipeline.wording import few
 
 SHOWN_DIGITS = 8
@@ -20,7 +20,7 @@ LONG = 32
 """A value of more characters is shown by a hash of it."""
 
 
-def reason_of(artifact: Artifact) -> str:
+def why_made(artifact: Artifact) -> str:
     """`found: same configuration, inputs 3f2a91c0, code 1`, `again: retrieval.demos 20 -> 100`, or what else is so.
 
     An artifact that was made is compared with the one of its kind and task that differs least from it.
@@ -60,7 +60,7 @@ def _inputs(manifest: Manifest) -> str:
 def _differences(before: Artifact, now: Artifact) -> list[str]:
     """What was asked for otherwise, each as `name before -> now`."""
     old, new = before.manifest, now.manifest
-    found = [_change(name, *values) for name, *values in differing(old.parameters, new.parameters, new.kind)]
+    found = [_change(name, *values) for name, *values in differing_leaves(old.parameters, new.parameters, new.kind)]
     kinds = dict.fromkeys(parent["kind"] for parent in [*old.parents, *new.parents])
     for kind in kinds:
         found += _of_parents(kind, *([each for each in of.parents if each["kind"] == kind] for of in (old, new)))

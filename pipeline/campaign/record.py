@@ -15,7 +15,7 @@ from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of
 from pipeline.campaign.job import job_crashed
 from pipeline.campaign.quirks import quirk_lines
-from pipeline.campaign.reasons import reason_of
+from pipeline.campaign.reasons import why_made
 from pipeline.campaign.stage import PiecesMade, StageResult
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
@@ -64,7 +64,7 @@ class RunRecord:
             if artifact is None:
                 self.made.append({"stage": stage})
                 continue
-            reason = reason_of(artifact)
+            reason = why_made(artifact)
             _log_artifact(stage, artifact, reason)
             manifest = artifact.manifest
             keys = {"kind": manifest.kind, "task": manifest.task, "version": manifest.version}

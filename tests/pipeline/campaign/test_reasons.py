@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.artifacts.artifact import Parent, Spec
 from pipeline.artifacts.store import ArtifactStore
-from pipeline.campaign.reasons import reason_of
+from pipeline.campaign.reasons import why_made
 
 EPISODES = Parent("episodes", "scripted-v1", "3f2a91c0" * 8, 20)
 NOTES = Spec("toy", "corner", "notes", 1, {"demos": 20, "policy": {"name": "x"}}, (EPISODES,))
@@ -25,8 +25,8 @@ def make(tmp_path):
 
 
 def test_the_first_of_its_kind_is_new_and_the_next_call_finds_it(make):
-    assert reason_of(make()) == "new: nothing of the kind notes was there"
-    assert reason_of(make()) == "found: same configuration, inputs 3f2a91c0, code 1"
+    assert why_made(make()) == "new: nothing of the kind notes was there"
+    assert why_made(make()) == "found: same configuration, inputs 3f2a91c0, code 1"
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,15 @@ def test_the_first_of_its_kind_is_new_and_the_next_call_finds_it(make):
 )  # fmt: skip
 def test_what_is_made_again_is_compared_with_what_was_there(make, changes, reason):
     make()
-    assert reason_of(make(**changes)) == reason
+    assert why_made(make(**changes)) == reason
 
 
 def test_of_several_the_one_counts_that_differs_least(make):
     make(parameters={"demos": 5, "policy": {"name": "y"}}, format=3)
     make()
-    assert reason_of(make(parameters={"demos": 7, "policy": {"name": "x"}})) == "again: notes.demos 20 -> 7"
+    assert why_made(make(parameters={"demos": 7, "policy": {"name": "x"}})) == "again: notes.demos 20 -> 7"
 
 
 def test_what_is_forced_says_so(make):
     make()
-    assert reason_of(make(force=True)) == "again: force=true, and the digest is the same"
+    assert why_made(make(force=True)) == "again: force=true, and the digest is the same"
