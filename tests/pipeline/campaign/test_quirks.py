@@ -38,7 +38,8 @@ def told(artifact: Artifact, folder: Path, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_what_was_odd_is_a_table_once_and_no_line_more(odd: Artifact, tmp_path: Path, caplog):
-    head, title, columns, *rows = told(odd, tmp_path, caplog)
+    head, reason, title, columns, *rows = told(odd, tmp_path, caplog)
+    assert reason == "  new: no dataset of this name was there"
     assert f"digest {odd.manifest.digest[:16]}" in head
     assert title == "  odd in these data:"
     assert columns.split() == ["quirk", "found", "rule", "left", "out", "in", "words"]
@@ -51,9 +52,10 @@ def test_what_was_odd_is_a_table_once_and_no_line_more(odd: Artifact, tmp_path: 
 
 def test_a_dataset_that_is_found_says_its_digest_again_and_no_more(odd: Artifact, tmp_path: Path, caplog):
     again = ingested(KabukiSource(str(tmp_path / "log.hdf5")), Workspace(str(tmp_path / "outputs"), "bin"), "odd-v1")
-    (line,) = told(again, tmp_path, caplog)
+    line, reason = told(again, tmp_path, caplog)
     assert " found " in line
     assert line.endswith(f"digest {odd.manifest.digest[:16]})")
+    assert reason.startswith("  found: same configuration, inputs ")
 
 
 def test_nothing_is_said_where_nothing_was_odd():
