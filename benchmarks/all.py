@@ -18,6 +18,7 @@ from benchmarks.scoreboard import RESULTS, Record, best, committed, goals, keep,
 
 STAGES = {
     "start": ("start",),
+    "sweep": ("sweep",),
     "collect": ("collection", "atari", "policies"),
     "record": ("live",),
     "ingest": ("dqn_replay", "doors"),
