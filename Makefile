@@ -103,13 +103,13 @@ regent-all: ## REGENT's data of all four domains: 157 tasks
 	$(MAKE) regent DOMAIN=babyai
 	$(MAKE) regent DOMAIN=atari EMBEDDING=resnet18_regent WEIGHTS=$(WEIGHTS)
 
-RECIPES ?= regent_metaworld regent_mujoco regent_babyai regent_atari lram_atari kabuki_metaworld rlhf_blender image_text
+EXPERIMENTS ?= regent_metaworld regent_mujoco regent_babyai regent_atari lram_atari kabuki_metaworld rlhf_blender image_text
 words_of = $(if $(filter regent_%,$(1)),$(if $(FOLDER),source.path=$(FOLDER))) $(if $(filter regent_atari,$(1)),embedding.weights=$(or $(WEIGHTS),null)) \
   $(if $(filter lram_atari,$(1)),$(if $(ROOT),source.root=$(ROOT)))
 
-rebuild-all: setup ## Everything of the five jobs, a job for each task: the recipes of conf/experiment, or RECIPES="a b" (WEIGHTS=FILE, FOLDER= of JAT, ROOT= of DQN Replay; JOBS=2, CLUSTER=slurm)
+rebuild-all: setup ## Everything of the five jobs, a job for each task: the files of conf/experiment, or EXPERIMENTS="a b" (WEIGHTS=FILE, FOLDER= of JAT, ROOT= of DQN Replay; JOBS=2, CLUSTER=slurm)
 	failed=0; \
-	$(foreach recipe,$(RECIPES),$(BIN)/python run.py -m experiment=$(recipe) $(call words_of,$(recipe)) $(AT_ONCE) || failed=1;) \
+	$(foreach experiment,$(EXPERIMENTS),$(BIN)/python run.py -m experiment=$(experiment) $(call words_of,$(experiment)) $(AT_ONCE) || failed=1;) \
 	exit $$failed
 
 dqn-replay: setup ## The DQN Replay Dataset, its 60 games or TASKS=a,b (ROOT=FOLDER or URL, RUN=1..5, JOBS=2: two games at a time)
@@ -125,7 +125,7 @@ GAMES_1M = $(subst $(comma), ,$(if $(filter file,$(origin TASKS)),$(shell sed -n
 comma := ,
 space := $(subst ,, )
 
-atari-1m: setup ## LRAM's published recipe: a million transitions of each of its 46 games, or TASKS=a,b, as HDF5 files in OUT=FOLDER
+atari-1m: setup ## LRAM's published data: a million transitions of each of its 46 games, or TASKS=a,b, as HDF5 files in OUT=FOLDER
 	failed=0; \
 	$(if $(filter asterix,$(GAMES_1M)),$(PUBLISHED) task=asterix source.run=2 || failed=1;) \
 	$(if $(filter-out asterix,$(GAMES_1M)),$(PUBLISHED) task=$(subst $(space),$(comma),$(strip $(filter-out asterix,$(GAMES_1M)))) source.run=$(RUN) || failed=1;) \

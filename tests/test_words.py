@@ -43,7 +43,8 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     (
         ("experiment=regent_ataris",),
         "There is no experiment named regent_ataris. "
-        "Known: regent_atari, regent_babyai, regent_metaworld, regent_mujoco.",
+        "Known: image_text, kabuki_metaworld, lram_atari, regent_atari, regent_babyai, regent_metaworld, "
+        "regent_mujoco, rlhf_blender.",
     ),
     (
         ("-m", *COLLECT, "+sweep=atari75"),

@@ -26,7 +26,7 @@ EXTRAS = {
 }
 """Optional dependency of pyproject.toml -> the modules that it brings, each with its name for people."""
 
-ALONE = ("s3",)
+ALONE = ("s3", "ray")
 """Those that `make setup` does not bring."""
 
 
