@@ -58,6 +58,7 @@ def pasted(text: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_read_only_root_suggests_what_reads_it_and_what_makes_more(tmp_path):
     (root := tmp_path / "root").mkdir()
     run(root, *COLLECT, "episodes=3")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,6 +26,7 @@ def test_the_demo_ends_with_a_line_for_each_task_and_the_pages_that_it_made(tmp_
     assert all(Path(page).is_file() for page in pages.values())
 
 
+@pytest.mark.slow
 def test_a_demo_that_makes_nothing_says_why_and_nothing_else(tmp_path):
     done = demo(tmp_path, "task=nowhere")
     assert done.returncode == 1
@@ -32,6 +34,7 @@ def test_a_demo_that_makes_nothing_says_why_and_nothing_else(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_an_agent_learns_to_catch_and_its_log_is_a_kabuki_file(tmp_path):
     out = tmp_path / "catch.hdf5"
     command = [sys.executable, str(ROOT / "examples" / "kabuki_catch.py"), str(out), str(tmp_path / "outputs")]

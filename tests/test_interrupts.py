@@ -59,7 +59,7 @@ def stopped(root: Path, words: tuple[str, ...], number: int, group: bool) -> tup
         (COLLECT, signal.SIGINT, True, 130),
         (COLLECT, signal.SIGTERM, False, 143),
         (SWEEP, signal.SIGINT, True, 130),
-        (SWEEP, signal.SIGTERM, False, 143),
+        pytest.param(SWEEP, signal.SIGTERM, False, 143, marks=pytest.mark.slow),
     ],
     ids=["Ctrl-C", "SIGTERM", "Ctrl-C in a sweep", "SIGTERM in a sweep"],
 )

@@ -102,13 +102,15 @@ def test_catalog_and_verify_see_everything(undisturbed):
     assert "nothing to remove" in run(undisturbed, "stage=gc")
 
 
+@pytest.mark.slow
 def test_bin_storage_gives_the_same_digests(undisturbed, tmp_path):
     words = ("stage=all", "domain=toy", "task=corner", "episodes=150", "retrieval.states=1000")
     run(tmp_path, *words, "storage=bin", "workers=2")
     assert digests(tmp_path) == digests(undisturbed)
 
 
-@pytest.mark.parametrize("moment", [0, *(pytest.param(later, marks=pytest.mark.slow) for later in (1, 2, 3))])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(4))
 def test_kill_9_at_any_moment_and_the_same_command_again_give_the_same_digests(undisturbed, tmp_path, moment):
     words = ("stage=all", "domain=toy", "task=corner", "episodes=150", "retrieval.states=1000", "workers=2")
     generator = random.Random(moment)
@@ -143,6 +145,7 @@ def test_a_sweep_over_joblib_shows_every_failure_and_finishes_the_other_tasks(tm
     assert set(digests(tmp_path, "corner")) == set(digests(tmp_path, "maze")) == {"episodes", *REGENT}
 
 
+@pytest.mark.slow
 def test_an_unset_task_means_every_task_that_has_the_dataset(tmp_path):
     run(tmp_path, "stage=collect", "domain=toy", "task=[toy-corner,MAZE]", "episodes=6")
     text = run(tmp_path, "stage=retrieval", "domain=toy")

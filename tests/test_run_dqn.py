@@ -49,6 +49,7 @@ def test_the_bucket_is_downloaded_once_and_read_like_a_mirror(tmp_path, bucket, 
     assert "1 artifact is whole" in run(near, "stage=verify")
 
 
+@pytest.mark.slow
 def test_unset_the_tasks_are_the_games_that_were_logged(tmp_path, bucket):
     text = run(tmp_path, *INGEST, "task=all", f"source.root={bucket}", status=1)
     assert "ingest atari/pong built" in text

@@ -39,6 +39,7 @@ def test_stages_without_embeddings_need_no_weights(tmp_path):
     assert "collect atari/pong built" in run(tmp_path, "stage=collect", *words)
 
 
+@pytest.mark.slow
 def test_the_command_for_a_missing_input_names_the_environment_and_works(tmp_path):
     for task in ((), ("task=cartpole-v1",)):
         text = run(tmp_path, "stage=retrieval", *POLE, *task, status=1)
@@ -49,6 +50,7 @@ def test_the_command_for_a_missing_input_names_the_environment_and_works(tmp_pat
     assert "built" in run(tmp_path, "stage=retrieval", *POLE, *task, "retrieval.demos=2")
 
 
+@pytest.mark.slow
 def test_a_report_is_titled_with_what_people_call_the_domain_and_names_its_environment(tmp_path):
     small = (*POLE, "retrieval.demos=3")
     run(tmp_path, "stage=[collect,retrieval,distances]", *small, "episodes=3", "workers=1")

@@ -60,6 +60,7 @@ def test_the_first_numbers_are_kept():
 
 
 @pytest.mark.skipif(bool(compiler.missing_tools("cpu")), reason="no compiler")
+@pytest.mark.slow
 def test_a_compiled_network_gives_the_same_and_depends_on_the_row_alone():
     settings = embedding(compile=True)
     engine, given = Engine(settings, SHAPE), inputs()

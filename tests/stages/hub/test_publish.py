@@ -165,6 +165,7 @@ def table(capsys):
     return found
 
 
+@pytest.mark.slow
 def test_dropped_connections_and_failing_answers_do_not_stop_it(home, server):
     server.part_bytes, server.page = 4_000, 3
     faults = [
