@@ -271,7 +271,9 @@ class Failures(Callback):
         from pipeline.campaign.job import begin_campaign
 
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
-        self._over = begin_campaign(Path(config.hydra.sweep.dir), sys.argv[1:], _jobs(config), launcher)
+        jobs = _jobs(config)
+        self._several = jobs is None or len(jobs) > 1
+        self._over = begin_campaign(Path(config.hydra.sweep.dir), sys.argv[1:], jobs, launcher)
         atexit.register(self._over)  # where the sweep is stopped, its end is never called
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -279,16 +281,16 @@ class Failures(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         self._over()
-        self._end(config.hydra.sweep.dir)
+        self._end(config.hydra.sweep.dir, self._several)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: a cluster's jobs take a copy along, and the sweep's sign of life is this process's own."""
         return {}
 
-    def _end(self, folder: str) -> None:
+    def _end(self, folder: str, several_jobs: bool = False) -> None:
         from pipeline.campaign.failures import print_failures
 
-        if print_failures(Path(folder)):
+        if print_failures(Path(folder), several_jobs):
             sys.exit(1)
 
 

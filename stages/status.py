@@ -155,8 +155,7 @@ def _reason(state: str, stage: str, why: str, members: list[tuple[PastJob, TaskS
 
 
 def _page(campaign: PastCampaign) -> str:
-    name = f"{campaign.folder.parts[-3]}/{_short(campaign)}"
-    return Command("status", settings={"stage.status.campaign": name}).line()
+    return Command("status", settings={"stage.status.campaign": campaign.name}).line()
 
 
 def _finish(campaign: PastCampaign, words: tuple[str, ...]) -> str:

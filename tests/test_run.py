@@ -143,6 +143,8 @@ def test_a_sweep_over_joblib_shows_every_failure_and_finishes_the_other_tasks(tm
     assert "no toy task named nowhere" in table
     assert "no toy task named elsewhere" in table
     assert set(digests(tmp_path, "corner")) == set(digests(tmp_path, "maze")) == {"episodes", *REGENT}
+    (status,) = re.findall(r"what finishes the rest: python \S+run\.py (.*)", table)
+    assert "task=nowhere,elsewhere" in run(tmp_path, *status.split())
 
 
 @pytest.mark.slow

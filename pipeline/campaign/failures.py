@@ -6,6 +6,7 @@ import errno
 import json
 import re
 import shlex
+import sys
 import traceback
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from beartype.roar import BeartypeCallHintViolation
 
-from pipeline.command import Command, again, key_of, typed
+from pipeline.command import Command, again, group_of, key_of, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
 from pipeline.machine.full_disk import SHARED_MEMORY, FullDisk, full_disk, mount_point
@@ -23,8 +24,8 @@ from pipeline.wording import error_text, few, writable
 FAILED = "failed.json"
 
 UNWRITABLE = (errno.EROFS, errno.EACCES)
-RUNS = "runs"
-"""The folder of `paths.root` that holds the records of runs."""
+RUNS, SWEEPS = "runs", "sweeps"
+"""The folders of `paths.root` that hold the records of runs and of sweeps."""
 
 KINDS = {
     "int": "a whole number",
@@ -151,15 +152,25 @@ def _root(error: Exception) -> Exception:
     return error
 
 
-def print_failures(folder: Path) -> int:
-    """Print the failures of a run or sweep as one table (a single one was printed already); returns how many.
+def print_failures(folder: Path, several_jobs: bool = False) -> int:
+    """Print the failures of a run or sweep as one table, and where a sweep is told of; returns how many there are.
 
-    Failures of one stage for one reason share a row.
+    Failures of one stage for one reason share a row. A single one was printed already, and is repeated only where the
+    lines of several jobs may have followed it.
     """
     entries = [entry for path in sorted(folder.glob(f"**/{FAILED}")) for entry in json.loads(path.read_text())]
-    if len(entries) > 1:
+    if len(entries) > 1 or (entries and several_jobs):
         _print_table(len(entries), _rows(entries))
+    if entries and several_jobs and folder.parts[-3:-2] == (SWEEPS,):
+        print(f"Each task that is not done, and what finishes the rest: {_status_line(folder)}", file=sys.stderr)
     return len(entries)
+
+
+def _status_line(sweep: Path) -> str:
+    """The command that shows one sweep. Of the words that were typed it needs only those that say where records lie."""
+    places = tuple(word for word in typed().words if group_of(word) == "paths")
+    command = Command("status", settings={"stage.status.campaign": "/".join(sweep.parts[-3:])})
+    return command.line(replace(typed(), words=places))
 
 
 def _rows(entries: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -14,14 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.campaign.failures import FAILED, RUNS
+from pipeline.campaign.failures import FAILED, RUNS, SWEEPS
 from pipeline.campaign.job import ALIVE, CAMPAIGN, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
 from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
 from pipeline.command import key_of
 from pipeline.machine.files import file_clock
-
-SWEEPS = "sweeps"
-"""The folder of `paths.root` that holds those of sweeps."""
 
 SILENT_SECONDS = 60.0
 """A job that says that it runs, and has not touched its `alive` for so long, has ended without a word."""

@@ -120,6 +120,19 @@ def test_a_single_failure_was_told_already(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_single_failure_among_several_jobs_is_told_again_at_the_end_with_the_page_of_the_sweep(tmp_path, capsys):
+    job = tmp_path / "sweeps" / "2026-11-29" / "02-16-39-385018" / "1"
+    job.mkdir(parents=True)
+    assert print_failures(job.parent, several_jobs=True) == 0
+    assert capsys.readouterr().err == ""
+    (job / FAILED).write_text(json.dumps([entry("toy/a", "full")]))
+    assert print_failures(job.parent, several_jobs=True) == 1
+    told = capsys.readouterr().err
+    assert "1 failed" in told
+    assert "toy/a" in told
+    assert "stage=status stage.status.campaign=sweeps/2026-11-29/02-16-39-385018" in told
+
+
 def test_an_error_that_says_half_a_character_can_be_written_down(tmp_path):
     failure = failure_of("collect", "toy/corner", ValueError("half \ud800"), None)
     (failure.message + failure.traceback).encode()
