@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.errors import NoRenderer
+from pipeline.machine.variables import variables_set
 
 if TYPE_CHECKING:
     import mujoco
@@ -68,15 +69,8 @@ def without_opengl() -> Iterator[None]:
     Both read MUJOCO_GL while they are imported, and fail there where the library that it names is not to be loaded.
     `open_renderer` draws all the same.
     """
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = SWITCHED_OFF[0]
-    try:
+    with variables_set({VARIABLE: SWITCHED_OFF[0]}):
         yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
 
 
 def open_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:

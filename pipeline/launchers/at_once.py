@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from omegaconf import DictConfig
 from pipeline.launchers.composing import ComposedOnce
 from pipeline.launchers.one_job import crashed, folder_of, with_number
 from pipeline.machine.threads import CORES, available_cores
+from pipeline.machine.variables import variables_set
 from pipeline.wording import how_many
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ class JobsAtOnce(Launcher):
         jobs = dict(enumerate(map(list, job_overrides), initial_job_idx))
         at_once, cores = shares(self._asked, len(jobs), available_cores())
         ended: dict[int, JobReturn] = {}
-        with _cores_of_each(cores):
+        with variables_set({CORES: str(cores)}):
             while len(ended) < len(jobs):
                 self._run({number: jobs[number] for number in jobs if number not in ended}, at_once, ended)
         return [ended[number] for number in jobs]
@@ -102,20 +101,6 @@ def shares(asked: int, jobs: int, cores: int) -> tuple[int, int]:
     """How many jobs run at once, and the cores of each of them. A number below zero counts down from all cores."""
     at_once = max(1, min(asked if asked >= 0 else cores + 1 + asked, jobs))
     return at_once, max(1, cores // at_once)
-
-
-@contextmanager
-def _cores_of_each(cores: int) -> Iterator[None]:
-    """Jobs that begin inside the block have so many cores each."""
-    before = os.environ.get(CORES)
-    os.environ[CORES] = str(cores)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[CORES]
-        else:
-            os.environ[CORES] = before
 
 
 def _job(

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from typing import Any
 
+from pipeline.machine.variables import variables_set
+
 CORES = "REPERTOIRE_CORES"
 """The variable by which whoever runs several jobs side by side says how many cores each of them has. It is inherited:
 the workers of a job have one each."""
@@ -87,17 +89,8 @@ def have_one_core() -> None:
 @contextmanager
 def one_core_each() -> Iterator[None]:
     """Processes that are started inside the block have one core each: their siblings have the others."""
-    names = (CORES, *NATIVE_THREADS)
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
+    with variables_set(dict.fromkeys((CORES, *NATIVE_THREADS), "1")):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _cores_of_system() -> int:
