@@ -22,9 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.campaign.failures import plain_message
 from pipeline.launchers.composing import ComposedOnce
+from pipeline.launchers.job_numbers import check_numbers
 from pipeline.launchers.one_job import crashed, folder_of, with_number
 from pipeline.launchers.outcomes import failures_in, labels_of
-from pipeline.launchers.ray_needs import Needs, check_ray_numbers
+from pipeline.launchers.ray_needs import RAY_NUMBERS, Needs
 from pipeline.launchers.ray_nodes import joined
 from pipeline.machine.threads import CORES
 from pipeline.wording import how_many
@@ -49,7 +50,7 @@ class RaySweep(Launcher):
 
         Raises Refused where no cluster answers, and where none of its nodes is large enough for such a job.
         """
-        check_ray_numbers(self._settings)
+        check_numbers(self._settings, RAY_NUMBERS)
         needs = Needs.of(self._settings, self._options)
         setup_globals()
         self._loader.begin()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.launchers.refusal import Refused
+from pipeline.launchers.job_numbers import JobNumber, Refused
 
 LOCAL, AUTO = "local", "auto"
 """Ray's words for nodes that it starts, and for those that run on this machine."""
@@ -18,21 +18,13 @@ CONNECT_SECONDS = 5.0
 
 GB = 1 << 30
 
-NUMBERS: dict[str, tuple[str, str, tuple[type, ...], int]] = {
-    "num_cpus": ("cluster.cores", "a whole number of cores, at least 1", (int,), 1),
-    "memory": ("cluster.memory", "a number of GB", (int, float, type(None)), 0),
-    "num_gpus": ("cluster.gpus", "a number of GPUs", (int, float, type(None)), 0),
-    "max_retries": ("cluster.restarts", "a whole number", (int,), 0),
+RAY_NUMBERS = {
+    "num_cpus": JobNumber("cluster.cores", "a whole number of cores, at least 1", (int,), 1),
+    "memory": JobNumber("cluster.memory", "a number of GB", (int, float, type(None)), 0),
+    "num_gpus": JobNumber("cluster.gpus", "a number of GPUs", (int, float, type(None)), 0),
+    "max_retries": JobNumber("cluster.restarts", "a whole number", (int,), 0),
 }
-"""Settings of a job: how the user calls them, what they must be, and the least."""
-
-
-def check_ray_numbers(settings: Mapping[str, Any]) -> None:
-    """Raises Refused for settings of a job that are no such numbers as they must be."""
-    for key, (name, wanted, kinds, least) in NUMBERS.items():
-        value: Any = settings.get(key)
-        if type(value) not in kinds or (value is not None and value < least):
-            raise Refused(f"{name}={value} must be {wanted}.")
+"""Settings of the launcher."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,8 @@ class Needs:
         """From the launcher's settings, and further options, which the user calls as Ray does."""
         memory = settings["memory"]
         options = {**settings, "memory": memory and int(memory * GB)}
-        asked = {name: settings[key] for key, (name, *_) in NUMBERS.items() if key != "max_retries" and settings[key]}
+        numbers = {key: number for key, number in RAY_NUMBERS.items() if key != "max_retries"}
+        asked = {number.name: settings[key] for key, number in numbers.items() if settings[key]}
         asked |= {f"cluster.options.{key}": value for key, value in further.items()}
         words = ", ".join(f"{name}={value}" for name, value in asked.items())
         return cls({key: value for key, value in (options | dict(further)).items() if value is not None}, words)

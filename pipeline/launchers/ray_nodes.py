@@ -18,8 +18,8 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from pipeline.campaign.failures import plain_message
+from pipeline.launchers.job_numbers import Refused
 from pipeline.launchers.ray_needs import AUTO, GB, LOCAL, Needs, no_cluster, require_listener
-from pipeline.launchers.refusal import Refused
 from pipeline.machine.interrupts import Stopped
 from pipeline.machine.threads import available_cores
 from pipeline.wording import how_many

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
-from typing import Any
 
 from pipeline.command import Command, again, key_of, typed
-from pipeline.errors import InvalidSettings
+from pipeline.launchers.job_numbers import JobNumber, Refused
 from pipeline.launchers.queue import in_words
 
 PROGRAMS = ("sbatch", "srun", "squeue")
 USUAL_ARRAY = 1001
 """Slurm's MaxArraySize, unless somebody has set it."""
 
-NUMBERS: dict[str, tuple[str, str, tuple[type, ...]]] = {
-    "cpus_per_task": ("cluster.cores", "a whole number of cores", (int,)),
-    "mem": ("cluster.memory", "a number of GB", (int, float)),
-    "time": ("cluster.time", "a whole number of minutes, such as 1440 for a day", (int,)),
-    "max_num_timeout": ("cluster.restarts", "a whole number", (int,)),
+MEGABYTES = 1024
+"""Of a GB: Slurm is asked for whole ones, and takes 0 for all of a node's memory."""
+
+SLURM_NUMBERS = {
+    "cpus_per_task": JobNumber("cluster.cores", "a whole number of cores, at least 1", (int,), 1),
+    "mem": JobNumber("cluster.memory", "a number of GB, at least 0.001", (int, float), 1 / MEGABYTES),
+    "time": JobNumber("cluster.time", "a whole number of minutes, such as 1440 for a day", (int,), 1),
+    "max_num_timeout": JobNumber("cluster.restarts", "a whole number", (int,), 0),
 }
-"""Settings of the launcher: how the user calls them, what they must be."""
+"""Settings of the launcher."""
 
 
-class Refused(InvalidSettings):
-    """The cluster takes no job of this sweep."""
-
-    @classmethod
-    def by(cls, printed: str) -> Refused:
-        """From what sbatch has printed."""
-        message = f"Slurm refuses the jobs: {in_words(printed)}"
-        if "partition" in printed.lower() and (there := partitions()):
-            return cls(f"{message} Its partitions: {', '.join(there)}.\nOn the first of them: {_on(there[0])}")
-        return cls(f"{message}\nWhat its partitions have, and for how long: sinfo --format='%P %l %c %m'")
+def refused_by_slurm(printed: str) -> Refused:
+    """The error from what sbatch has printed."""
+    message = f"Slurm refuses the jobs: {in_words(printed)}"
+    if "partition" in printed.lower() and (there := partitions()):
+        on_first = again(cluster__partition=there[0])
+        return Refused(f"{message} Its partitions: {', '.join(there)}.\nOn the first of them: {on_first}")
+    return Refused(f"{message}\nWhat its partitions have, and for how long: sinfo --format='%P %l %c %m'")
 
 
 def require_slurm() -> None:
@@ -44,14 +42,6 @@ def require_slurm() -> None:
                 f"There is no Slurm here: {program} is not found. Type the same on a machine of the cluster.\n"
                 f"On this machine: {_without_cluster()}"
             )
-
-
-def check_job_numbers(settings: Mapping[str, Any]) -> None:
-    """Raises Refused for settings of a job that are no such numbers as they must be."""
-    for key, (name, wanted, kinds) in NUMBERS.items():
-        value: Any = settings.get(key)
-        if type(value) not in kinds or value < 0 or (value == 0 and key != "max_num_timeout"):
-            raise Refused(f"{name}={value} must be {wanted}.")
 
 
 def partitions() -> list[str]:
@@ -75,10 +65,6 @@ def _asked(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:
         return ""
-
-
-def _on(partition: str) -> str:
-    return again(cluster__partition=partition)
 
 
 def _without_cluster() -> str:

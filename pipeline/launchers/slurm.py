@@ -24,19 +24,18 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError, Uncomplet
 from submitit.slurm.slurm import SlurmExecutor
 
 from pipeline.launchers.endings import OUT_OF_TIME, why_it_ended
+from pipeline.launchers.job_numbers import check_numbers
 from pipeline.launchers.jobs import Submitted, ended
 from pipeline.launchers.one_job import crashed, with_number
 from pipeline.launchers.outcomes import failures_in, labels_of
 from pipeline.launchers.queue import JobState, shown_by
-from pipeline.launchers.refusal import Refused, check_job_numbers, largest_array, require_slurm
+from pipeline.launchers.refusal import MEGABYTES, SLURM_NUMBERS, largest_array, refused_by_slurm, require_slurm
 from pipeline.machine.interrupts import Stopped
 from pipeline.wording import how_many
 
 PROJECT = Path(__file__).parents[2]
 BESIDE = "slurm"
 """The folder of a sweep that holds what submitit writes and what the jobs print."""
-
-MEGABYTES = 1024
 
 TIME_SIGNAL = signal.SIGUSR2
 """How submitit lets Slurm tell a job that its time ends."""
@@ -54,7 +53,7 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
         Raises Refused where Slurm takes none of them.
         """
         require_slurm()
-        check_job_numbers(self.params)
+        check_numbers(self.params, SLURM_NUMBERS)
         jobs = self._submit([list(each) for each in job_overrides], initial_job_idx)
         arrays = list(dict.fromkeys(job.array for job in jobs))
         print(f"Slurm has {how_many(len(jobs), 'jobs')} of this sweep: {shown_by(arrays)}.", flush=True)
@@ -93,9 +92,9 @@ class SlurmSweep(SlurmLauncher):  # type: ignore[misc]  # it has no types
                     handles = executor.map_array(self, *zip(*calls, strict=True))
             except (FailedJobError, FailedSubmissionError) as error:
                 if not jobs:
-                    raise Refused.by(str(error)) from None
+                    raise refused_by_slurm(str(error)) from None
                 for at in part:
-                    self._crashed(first + at, all_overrides[at], str(Refused.by(str(error))))
+                    self._crashed(first + at, all_overrides[at], str(refused_by_slurm(str(error))))
                 continue
             jobs += [
                 Submitted(first + at, all_overrides[at], labels[at], handle.job_id, handle.paths)

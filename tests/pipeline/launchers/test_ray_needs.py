@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from pipeline.launchers.ray_needs import Needs, check_ray_numbers, require_listener
-from pipeline.launchers.refusal import Refused
+from pipeline.launchers.job_numbers import Refused, check_numbers
+from pipeline.launchers.ray_needs import RAY_NUMBERS, Needs, require_listener
 
 NUMBERS = {"num_cpus": 2, "memory": None, "num_gpus": None, "max_retries": 3}
 
@@ -22,9 +22,9 @@ NUMBERS = {"num_cpus": 2, "memory": None, "num_gpus": None, "max_retries": 3}
     ],
 )
 def test_numbers_of_a_job_that_are_none_are_refused(settings, message):
-    check_ray_numbers(NUMBERS)
+    check_numbers(NUMBERS, RAY_NUMBERS)
     with pytest.raises(Refused, match=message):
-        check_ray_numbers({**NUMBERS, **settings})
+        check_numbers({**NUMBERS, **settings}, RAY_NUMBERS)
 
 
 def test_a_node_is_large_enough_that_has_all_that_a_job_asks():

@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.command import Typed, user_typed
-from pipeline.launchers.refusal import Refused, check_job_numbers, largest_array, require_slurm
+from pipeline.launchers.job_numbers import Refused, check_numbers
+from pipeline.launchers.refusal import SLURM_NUMBERS, largest_array, refused_by_slurm, require_slurm
 from tests.pipeline.launchers.programs import put
 
 WORDS = ("-m", "stage=all", "task=a,b", "+cluster=slurm", "cluster.partition=gpu", "cluster.cores=2")
@@ -14,7 +15,7 @@ UNKNOWN = "sbatch: error: Batch job submission failed: Invalid partition name sp
 def test_an_unknown_partition_is_told_with_those_that_there_are(tmp_path, monkeypatch):
     put(tmp_path, monkeypatch, sinfo="printf 'long\\nshort\\nlong\\n'")
     with user_typed(Typed(WORDS)):
-        said = str(Refused.by(UNKNOWN)).splitlines()
+        said = str(refused_by_slurm(UNKNOWN)).splitlines()
     assert said == [
         "Slurm refuses the jobs: Batch job submission failed: Invalid partition name specified. Its partitions: long, "
         "short.",
@@ -25,9 +26,9 @@ def test_an_unknown_partition_is_told_with_those_that_there_are(tmp_path, monkey
 
 def test_another_refusal_is_told_in_slurms_words(tmp_path, monkeypatch):
     put(tmp_path, monkeypatch)
-    said = str(Refused.by("sbatch: error: Job violates accounting/QOS policy"))
+    said = str(refused_by_slurm("sbatch: error: Job violates accounting/QOS policy"))
     assert said.startswith("Slurm refuses the jobs: Job violates accounting/QOS policy.\nWhat its partitions have")
-    assert "Invalid partition" in str(Refused.by(UNKNOWN))  # sinfo is not there
+    assert "Invalid partition" in str(refused_by_slurm(UNKNOWN))  # sinfo is not there
 
 
 def test_without_slurm_the_command_for_this_machine_is_told(tmp_path, monkeypatch):
@@ -49,12 +50,15 @@ def test_without_slurm_the_command_for_this_machine_is_told(tmp_path, monkeypatc
         ({"max_num_timeout": True}, "cluster.restarts=True must be a whole number"),
         ({"time": -1}, "cluster.time=-1 must be"),
         ({"mem": 0}, "cluster.memory=0 must be"),
+        ({"mem": float("nan")}, "cluster.memory=nan must be"),
+        ({"mem": float("inf")}, "cluster.memory=inf must be"),
+        ({"mem": 0.0009}, "cluster.memory=0.0009 must be"),  # 0 MB, which is all of a node
     ],
 )
 def test_numbers_of_a_job_that_are_none_are_refused(settings, message):
-    check_job_numbers(NUMBERS)
+    check_numbers(NUMBERS, SLURM_NUMBERS)
     with pytest.raises(Refused, match=message):
-        check_job_numbers({**NUMBERS, **settings})
+        check_numbers({**NUMBERS, **settings}, SLURM_NUMBERS)
 
 
 def test_an_array_is_as_large_as_slurm_says(tmp_path, monkeypatch):
