@@ -108,7 +108,7 @@ def _opened(draft: DraftFolder, final: Path, store: ArtifactStore, committed: in
         without_overlaps(writer.spill)
     if draft.resumed or waiting != draft.path:
         finished = sum(number >= writer.count for number in spilled_episodes(writer.spill))
-        log.info("found %s finished there", how_many(writer.count - committed + finished, "new episodes"))
+        log.info("found %s, finished before", how_many(writer.count - committed + finished, "new episodes"))
     return writer
 
 
@@ -277,18 +277,8 @@ def commit(
     record = stopwatch.record()
     record["seconds"] = round(record["seconds"] + (existing.manifest.seconds if existing else 0.0), 3)
     facts = summarise(folder, parts, writer.summaries)
-    if still := facts["counts"].get(STUCK, 0) - (existing.manifest.counts.get(STUCK, 0) if existing else 0):
-        log.warning(
-            "%s %s: in %d new episodes nothing on the screen changes for %d decisions and more. What does the player "
-            "wait for? In Atari games it may be FIRE: domain.environment.fire_reset=true (docs/domains/atari.md)",
-            spec.label, spec.version, still, STILL,
-        )  # fmt: skip
-    if changed := changed_since_export(
-        spec.parameters, spec.label, facts["digest"], facts["counts"]["episodes"], whole
-    ):
-        quirk = {"name": CHANGED, "count": 1, "sentence": changed, "rule": "read as they are", "dropped": 0, "unit": ""}
-        noticed = Noticed([*noticed.warnings, changed], [*noticed.quirks, quirk])
-    noticed = _after(existing, noticed)
+    _warn_of_stuck(spec, facts["counts"].get(STUCK, 0) - (existing.manifest.counts.get(STUCK, 0) if existing else 0))
+    noticed = _after(existing, _with_change(noticed, spec, facts, whole))
     if whole:
         facts["counts"][WHOLE_SOURCE] = facts["counts"]["episodes"]
     manifest = Manifest(
@@ -315,6 +305,26 @@ def commit(
     draft.commit()
     _keep_beside(Artifact(draft.final, manifest), writer)
     (draft.final / IDENTITY).unlink()  # last: a draft without it would not be taken over after a kill
+
+
+def _warn_of_stuck(spec: Spec, episodes: int) -> None:
+    """Say it where there are new episodes in which a player waits for something."""
+    if episodes:
+        log.warning(
+            "%s %s: in %d new episodes nothing on the screen changes for %d decisions and more. What does the player "
+            "wait for? In Atari games it may be FIRE: domain.environment.fire_reset=true (docs/domains/atari.md)",
+            spec.label, spec.version, episodes, STILL,
+        )  # fmt: skip
+
+
+def _with_change(noticed: Noticed, spec: Spec, facts: Mapping[str, Any], whole: bool) -> Noticed:
+    """What was noticed, and whether the episodes are others than those of the export that they came from."""
+    count = facts["counts"]["episodes"]
+    changed = changed_since_export(spec.parameters, spec.label, facts["digest"], count, whole)
+    if not changed:
+        return noticed
+    quirk = {"name": CHANGED, "count": 1, "sentence": changed, "rule": "read as they are", "dropped": 0, "unit": ""}
+    return Noticed([*noticed.warnings, changed], [*noticed.quirks, quirk])
 
 
 def _keep_beside(dataset: Artifact, writer: DatasetWriter) -> None:

@@ -150,7 +150,7 @@ def test_a_failing_episode_is_named_and_finished_ones_survive(toy, workspace, mo
     monkeypatch.setenv("BROKEN_SEED", "-1")
     with caplog.at_level("INFO"):
         fixed = collected(domain_of(partial(Broken, max_steps=60)), workspace, episodes=20)
-    assert "found 9 new episodes finished there" in caplog.text
+    assert "found 9 new episodes, finished before" in caplog.text
     assert fixed.manifest.digest == collected(toy, Workspace(str(workspace.root / "other"))).manifest.digest
 
 
