@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -68,6 +69,7 @@ def test_a_stopped_run_says_so_in_one_line_and_leaves_no_process(tmp_path, words
     assert (found, printed.splitlines(keepends=True)[-1]) == (status, LINE)
     assert "Traceback" not in printed
     assert "Warning" not in printed
+    assert {json.loads(path.read_text())["state"] for path in tmp_path.rglob("job.json")} == {"stopped"}
     text = run(tmp_path, "stage=collect", "domain=toy", "task=corner", "episodes=4", "workers=1")
     assert "collect toy/corner built" in text
 

@@ -99,10 +99,21 @@ def job_record(folder: Path) -> Iterator[JobRecord]:
 
 def job_crashed(folder: Path) -> None:
     """Note in the record of a job that it has failed, which it could not do itself."""
+    _end_of_another(folder, JOB_FAILED)
+
+
+def job_stopped(folder: Path) -> None:
+    """Note in the record of a job that it was stopped, unless it had ended before."""
+    _end_of_another(folder, STOPPED, only_of=RUNNING)
+
+
+def _end_of_another(folder: Path, state: str, only_of: str | None = None) -> None:
+    """Note how a job has ended that cannot do it itself; only where its record says one state, if one is given."""
     path = folder / JOB
     with suppress(OSError, ValueError):  # it had no record yet, or none that can be read: `failed.json` says enough
         facts = json.loads(path.read_bytes())
-        write_note(path, {**facts, "state": JOB_FAILED, "ended": _now()})
+        if only_of in (None, facts["state"]):
+            write_note(path, {**facts, "state": state, "ended": _now()})
     (folder / ALIVE).unlink(missing_ok=True)
 
 

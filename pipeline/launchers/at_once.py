@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig
 
+from pipeline.campaign.job import job_stopped
 from pipeline.launchers.composing import ComposedOnce
 from pipeline.launchers.one_job import crashed, folder_of, with_number
 from pipeline.machine.threads import CORES, available_cores
@@ -59,9 +60,14 @@ class JobsAtOnce(Launcher):
         jobs = dict(enumerate(map(list, job_overrides), initial_job_idx))
         at_once, cores = shares(self._asked, len(jobs), available_cores())
         ended: dict[int, JobReturn] = {}
-        with variables_set({CORES: str(cores)}):
-            while len(ended) < len(jobs):
-                self._run({number: jobs[number] for number in jobs if number not in ended}, at_once, ended)
+        try:
+            with variables_set({CORES: str(cores)}):
+                while len(ended) < len(jobs):
+                    self._run(_left(jobs, ended), at_once, ended)
+        except KeyboardInterrupt:
+            for _, composed in self._begun(_left(jobs, ended)):  # joblib has killed them: they could say no last word
+                job_stopped(folder_of(composed))
+            raise
         return [ended[number] for number in jobs]
 
     def _run(self, jobs: dict[int, list[str]], at_once: int, ended: dict[int, JobReturn]) -> None:
@@ -75,7 +81,14 @@ class JobsAtOnce(Launcher):
             for number, returned in Parallel(n_jobs=at_once, **self._settings)(calls):
                 ended[number] = returned
         except TerminatedWorkerError:
-            self._after_death({number: words for number, words in jobs.items() if number not in ended}, ended)
+            self._after_death(_left(jobs, ended), ended)
+
+    def _begun(self, jobs: dict[int, list[str]]) -> Iterator[tuple[int, DictConfig]]:
+        """The settings of those jobs that have begun: they have a folder."""
+        for number, words in jobs.items():
+            composed = with_number(self._loader.load_sweep_config(self._config, words), number)
+            if folder_of(composed).is_dir():
+                yield number, composed
 
     def _after_death(self, left: dict[int, list[str]], ended: dict[int, JobReturn]) -> None:
         """A worker was killed, and with it its job and the others that were under way: these begin again, once.
@@ -83,10 +96,7 @@ class JobsAtOnce(Launcher):
         Raises the error that is being handled where none was under way: no worker can live here.
         """
         under_way = 0
-        for number, words in left.items():
-            composed = with_number(self._loader.load_sweep_config(self._config, words), number)
-            if not folder_of(composed).is_dir():
-                continue
+        for number, composed in self._begun(left):
             under_way += 1
             self._tries[number] += 1
             if self._tries[number] == TRIES:
@@ -95,6 +105,11 @@ class JobsAtOnce(Launcher):
         if not under_way:
             raise
         log.warning("A worker of joblib was killed: %s begin again.", how_many(under_way, "jobs"))
+
+
+def _left(jobs: dict[int, list[str]], ended: Collection[int]) -> dict[int, list[str]]:
+    """The jobs that have not ended."""
+    return {number: words for number, words in jobs.items() if number not in ended}
 
 
 def shares(asked: int, jobs: int, cores: int) -> tuple[int, int]:
