@@ -23,6 +23,7 @@ from pipeline.rollout.claims import Claims
 from pipeline.rollout.held import Finished, Held
 from pipeline.rollout.rollout import Played, Start, play
 from pipeline.seeding import episode_rng, episode_seed
+from pipeline.wording import error_text
 
 PATIENCE = 5.0
 """Seconds in which a worker that was told to end does so, before it is killed."""
@@ -162,10 +163,20 @@ def _play(job: EpisodeJob, claims: Claims, share: int | None, pipe: Connection) 
         pipe.send(None)
     except BrokenPipeError:
         return  # the parent is gone; what was spilled stays for the next run
-    except Exception as error:  # the parent receives it, and raises it
+    except BaseException as error:  # the parent receives it, and raises it; a simulator may call sys.exit
         with suppress(OSError):  # a full disk, which is the error itself, or the parent is gone
             held.let_go()
-        pipe.send(portable(error))
+        pipe.send(portable(error if isinstance(error, Exception) else _ended_by(error, job)))
+
+
+def _ended_by(error: BaseException, job: EpisodeJob) -> TaskFailed:
+    """For `sys.exit()`, and what else is no Exception: the code of others has raised it, for nobody here does."""
+    failed = TaskFailed(
+        f"The simulator or the policy of {job.domain}/{job.task} ended its process: {error_text(error)}. Finished "
+        f"episodes are kept."
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def _save_pictures(folder: Path, played: Played) -> None:

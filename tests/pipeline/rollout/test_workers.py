@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,13 @@ class Failing(Toy):
 
     def reset(self, seed: int) -> Observation:
         raise ValueError("the board is broken")
+
+
+class Leaving(Toy):
+    """Calls sys.exit in the first reset, as simulators do that are programs."""
+
+    def reset(self, seed: int) -> Observation:
+        sys.exit("no licence")
 
 
 class Chatty(Toy):
@@ -169,6 +177,15 @@ def test_a_process_that_dies_is_a_failed_task_that_says_what_to_do(tmp_path):
     with (
         WorkerPool(work, 0, 1, workers=1) as pool,
         pytest.raises(TaskFailed, match="toy/corner died without a message.*run the same command again"),
+    ):
+        list(pool)
+
+
+def test_a_simulator_that_calls_sys_exit_is_named_with_its_words(tmp_path: Path):
+    work = job(tmp_path, environment=partial(Leaving, "corner"))
+    with (
+        WorkerPool(work, 0, 1, workers=1) as pool,
+        pytest.raises(TaskFailed, match=r"toy/corner ended its process: SystemExit: no licence"),
     ):
         list(pool)
 
