@@ -129,6 +129,7 @@ def making_pieces(
     holds pieces that were made with other settings.
     """
     doing = f"making pieces of {final}"
+    require_same_pieces(final, spec)
     while True:
         with ExitStack() as own:
             with claim(final, spec.fingerprint) as draft:
@@ -267,6 +268,16 @@ def _is_empty(folder: Path) -> bool:
 def _holds_nothing(folder: Path) -> bool:
     files = (path for name in WAITING for path in (folder / name).rglob("*") if path.is_file())
     return next(files, None) is None
+
+
+def require_same_pieces(final: Path, spec: Spec) -> None:
+    """Before a claim, which would set aside what is unfinished of other settings.
+
+    Raises IdentityMismatch where pieces of the artifact are there that were made with other settings.
+    """
+    folder = pieces_of(final)
+    if folder.is_dir() and not _is_empty(folder):
+        _require_same(folder, spec)
 
 
 def _require_same(folder: Path, spec: Spec) -> None:

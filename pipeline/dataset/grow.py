@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.artifacts.artifact import MANIFEST, PARTS, WHOLE_SOURCE, Artifact, Manifest, Part, Spec
 from pipeline.artifacts.claim import IDENTITY, DraftFolder, claim
-from pipeline.artifacts.pieces import forget_notes, join_pieces, notes_of, pieces_of, remove_pieces
+from pipeline.artifacts.pieces import forget_notes, join_pieces, notes_of, pieces_of, remove_pieces, require_same_pieces
 from pipeline.artifacts.remake import again_without
 from pipeline.artifacts.store import FORCED, ArtifactStore, artifact_in_place, same_content
 from pipeline.artifacts.whole import damage_in, remember_written
@@ -67,6 +67,8 @@ def grow(store: ArtifactStore, spec: Spec, amount: Amount, fill: Fill, force: bo
     if existing and not force and _is_enough(existing, amount):
         return _limited(existing, amount)
     stopwatch = Stopwatch()
+    if not (force and existing):
+        require_same_pieces(store.folder(spec), spec)
     with claim(store.folder(spec), spec.fingerprint) as draft:
         existing = store.get(spec)  # another process may have grown it while we waited
         if existing and not force and _is_enough(existing, amount):

@@ -121,6 +121,17 @@ def test_pieces_of_other_settings_are_refused_with_what_differs(tmp_path: Path):
         join_pieces(draft.path, draft.final, other)
 
 
+def test_other_settings_are_refused_before_an_unfinished_draft_is_set_aside(tmp_path: Path):
+    made(tmp_path, range(10))
+    with claim(tmp_path / "made-v1", SPEC.fingerprint) as draft:
+        (draft.path / "half").touch()
+    other = Spec("toy", "corner", "episodes", 1, {"seed": 1}, name="made-v1")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(IdentityMismatch), making(tmp_path, range(3), other):
+        pass
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_notes_of_all_jobs_are_kept_once_and_their_time_is_counted(tmp_path: Path):
     for numbers, notes in ((range(3), ["b", "a"]), (range(3, 5), ["a"]), (range(3), [])):
         with making(tmp_path, numbers) as pieces:
