@@ -75,9 +75,9 @@ def remove_half_written(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
-    """Write JSON atomically."""
+    """Write JSON atomically. Halves of characters, as names of files may hold, stand there as `\\udce9`."""
     text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
-    write_atomic(path, lambda file: file.write(text.encode()))
+    write_atomic(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_spilled(path: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:

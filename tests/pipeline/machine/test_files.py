@@ -9,7 +9,7 @@ import pytest
 from pipeline.dataset.spill import load_bundle, save_episode
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.interfaces import Transition
-from pipeline.machine.files import is_plain_file, read_json, write_file, write_spilled
+from pipeline.machine.files import is_plain_file, read_json, write_file, write_json, write_spilled
 from pipeline.rollout.builder import EpisodeBuilder
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -64,6 +64,12 @@ def test_json_that_cannot_be_read_is_named(tmp_path, text):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux on which no byte fits")
+def test_json_may_hold_a_name_that_is_no_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "note.json", {"folder": name})
+    assert read_json(tmp_path / "note.json") == {"folder": name}
+
+
 def test_a_file_for_which_the_disk_has_no_room_is_named():
     with pytest.raises(OSError, match="/dev/full"):
         write_file(Path("/dev/full"), [b"some bytes"])
