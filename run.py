@@ -268,12 +268,15 @@ class Failures(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _refuse_secrets(config)
         start_tracker()  # the jobs may be processes
+        from pipeline.campaign.failures import forget_failures
         from pipeline.campaign.job import begin_campaign
 
+        folder = Path(config.hydra.sweep.dir)
+        forget_failures(folder)
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         jobs = _jobs(config)
         self._several = jobs is None or len(jobs) > 1
-        self._over = begin_campaign(Path(config.hydra.sweep.dir), sys.argv[1:], jobs, launcher)
+        self._over = begin_campaign(folder, sys.argv[1:], jobs, launcher)
         atexit.register(self._over)  # where the sweep is stopped, its end is never called
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:

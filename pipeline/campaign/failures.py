@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 import shlex
 import sys
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from beartype.roar import BeartypeCallHintViolation
 
+from pipeline.campaign.notes import is_plain_text, is_text_list, plain_json
 from pipeline.command import Command, again, group_of, key_of, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
@@ -21,7 +21,7 @@ from pipeline.machine.full_disk import SHARED_MEMORY, FullDisk, full_disk, mount
 from pipeline.machine.secrets import without_secrets
 from pipeline.wording import error_text, few, writable
 
-FAILED = "failed.json"
+FAILED, LOG = "failed.json", "run.log"
 
 UNWRITABLE = (errno.EROFS, errno.EACCES)
 RUNS, SWEEPS = "runs", "sweeps"
@@ -152,18 +152,45 @@ def _root(error: Exception) -> Exception:
     return error
 
 
+def read_failures(folder: Path) -> list[Failure]:
+    """What `failed.json` of a job says; one failure where it cannot be understood, for something has failed."""
+    path = folder / FAILED
+    if not path.exists():
+        return []
+    entries = plain_json(path)
+    if not isinstance(entries, list) or not all(map(_is_failure, entries)):
+        return [Failure("", "", f"{path} is damaged: what failed cannot be told. Its log: {path.with_name(LOG)}", "")]
+    known = [each.name for each in fields(Failure)]
+    return [Failure(**{"traceback": "", **{key: entry[key] for key in known if key in entry}}) for entry in entries]
+
+
+def forget_failures(sweep: Path) -> None:
+    """Remove what jobs of an earlier sweep have left in a folder that was named by hand: it does not count for this."""
+    for path in sweep.glob(f"*/{FAILED}"):
+        if path.parent.name.isdigit():
+            path.unlink(missing_ok=True)
+
+
+def _is_failure(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and all(is_plain_text(entry.get(key)) for key in ("stage", "task", "message"))
+        and is_text_list(entry.get("untried", []))
+    )
+
+
 def print_failures(folder: Path, several_jobs: bool = False) -> int:
     """Print the failures of a run or sweep as one table, and where a sweep is told of; returns how many there are.
 
     Failures of one stage for one reason share a row. A single one was printed already, and is repeated only where the
     lines of several jobs may have followed it.
     """
-    entries = [entry for path in sorted(folder.glob(f"**/{FAILED}")) for entry in json.loads(path.read_text())]
-    if len(entries) > 1 or (entries and several_jobs):
-        _print_table(len(entries), _rows(entries))
-    if entries and several_jobs and folder.parts[-3:-2] == (SWEEPS,):
+    failures = [failure for path in sorted(folder.glob(f"**/{FAILED}")) for failure in read_failures(path.parent)]
+    if len(failures) > 1 or (failures and several_jobs):
+        _print_table(len(failures), _rows(failures))
+    if failures and several_jobs and folder.parts[-3:-2] == (SWEEPS,):
         print(f"Each task that is not done, and what finishes the rest: {_status_line(folder)}", file=sys.stderr)
-    return len(entries)
+    return len(failures)
 
 
 def _status_line(sweep: Path) -> str:
@@ -173,16 +200,21 @@ def _status_line(sweep: Path) -> str:
     return command.line(replace(typed(), words=places))
 
 
-def _rows(entries: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def _rows(failures: list[Failure]) -> list[tuple[str, str, str]]:
     """Stage, tasks and reason: `bins`, `3 tasks: toy/corner, toy/maze, toy/key`, `The disk is full ...`"""
     groups: dict[tuple[str, str], list[str]] = {}
-    for entry in entries:
-        tasks = groups.setdefault((entry["stage"], entry["message"]), [])
-        tasks += [entry["task"], *(f"{task} (not tried)" for task in entry["untried"])]
-    return [
-        (stage, tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks: {few(tasks)}", message)
-        for (stage, message), tasks in groups.items()
-    ]
+    for each in failures:
+        tasks = groups.setdefault((each.stage, each.message), [])
+        tasks += [each.task, *(f"{task} (not tried)" for task in each.untried)]
+    return [(stage, _tasks_in_words(tasks), message) for (stage, message), tasks in groups.items()]
+
+
+def _tasks_in_words(tasks: list[str]) -> str:
+    """`3 tasks: toy/corner, toy/maze, toy/key`; `2 jobs` where what failed was before any task was known."""
+    named = list(filter(None, tasks))
+    if len(tasks) == 1:
+        return tasks[0]
+    return f"{len(tasks)} tasks: {few(named)}" if named else f"{len(tasks)} jobs"
 
 
 def _print_table(count: int, rows: list[tuple[str, str, str]]) -> None:

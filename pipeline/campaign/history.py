@@ -6,7 +6,6 @@ each job, one where it is done. Folders of earlier versions have no `job.json`: 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.campaign.failures import FAILED, RUNS, SWEEPS
-from pipeline.campaign.job import ALIVE, CAMPAIGN, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
+from pipeline.campaign.failures import RUNS, SWEEPS, read_failures
+from pipeline.campaign.job import ALIVE, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
+from pipeline.campaign.notes import is_text_list, plain_json, read_campaign_note, read_job_note
 from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
 from pipeline.command import key_of
 from pipeline.machine.files import file_clock
@@ -29,6 +29,7 @@ SILENT = "silent"
 HYDRA = ".hydra"
 MADE = "artifacts.json"
 UNKNOWN_END = "no word of an end; the folder is of an earlier version"
+UNREADABLE = f"its {JOB} is damaged"
 
 
 def campaigns(root: Path) -> Iterator[PastCampaign]:
@@ -77,7 +78,7 @@ def _origin(record: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _sweep(folder: Path) -> PastCampaign | None:
-    record = _note(folder / CAMPAIGN)
+    record = read_campaign_note(folder)
     goes_on = record != {} and _is_alive(folder)
     by_number = {entry.name: Path(entry.path) for entry in _folders(folder) if entry.name.isdigit()}
     listed = record.get("jobs")
@@ -100,10 +101,10 @@ def _notes(places: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _job_note(folder: Path) -> dict[str, Any]:
     """`job.json`; its state is SILENT where the job says that it runs, and nothing is heard of it."""
-    note = _note(folder / JOB)
+    note = read_job_note(folder)
     if note.get("state") != RUNNING or _is_alive(folder):
         return note
-    note = _note(folder / JOB)  # again, for it may have ended meanwhile
+    note = read_job_note(folder)  # again, for it may have ended meanwhile
     return {**note, "state": SILENT} if note.get("state") == RUNNING else note
 
 
@@ -152,27 +153,33 @@ def _unrecorded(folder: Path, words: tuple[str, ...], goes_on: bool) -> Iterator
     """Of a job that has not begun, that was refused or lost before, or that an earlier version has run."""
     failures = _failures(folder, "")
     yield from failures.values()
-    made = _read(folder / MADE, [])
-    labels = dict.fromkeys(str(each.get("task", _label(words))) for each in made if isinstance(each, dict))
+    made = plain_json(folder / MADE)
+    entries = [each for each in made if isinstance(each, dict)] if isinstance(made, list) else []
+    labels = dict.fromkeys(str(each.get("task", _label(words))) for each in entries)
     yield from (TaskState(label, DONE) for label in labels if label not in failures)
-    if not made and not failures:
+    if not entries and not failures:
         if goes_on:
             yield TaskState(_label(words), TO_COME)
         else:
-            begun = (folder / HYDRA).is_dir()
-            yield TaskState(_label(words), MISSING, UNKNOWN_END if begun else "not begun")
+            yield TaskState(_label(words), MISSING, _why_unrecorded(folder))
+
+
+def _why_unrecorded(folder: Path) -> str:
+    if (folder / JOB).exists():
+        return UNREADABLE
+    return UNKNOWN_END if (folder / HYDRA).is_dir() else "not begun"
 
 
 def _failures(folder: Path, domain: str) -> dict[str, TaskState]:
     """What has failed, by its label; the first reason of each."""
     found: dict[str, TaskState] = {}
-    for entry in _read(folder / FAILED, []):
-        why = (entry["message"].strip().splitlines() or [""])[0]
-        found.setdefault(entry["task"], TaskState(entry["task"], JOB_FAILED, why, entry["stage"]))
-        domain = domain or entry["task"].partition("/")[0]
-        for task in entry.get("untried", ()):
+    for failure in read_failures(folder):
+        why = (failure.message.strip().splitlines() or [""])[0]
+        found.setdefault(failure.task, TaskState(failure.task, JOB_FAILED, why, failure.stage))
+        domain = domain or failure.task.partition("/")[0]
+        for task in failure.untried:
             label = f"{domain}/{task}"
-            found.setdefault(label, TaskState(label, JOB_FAILED, f"not tried: {why}", entry["stage"]))
+            found.setdefault(label, TaskState(label, JOB_FAILED, f"not tried: {why}", failure.stage))
     return found
 
 
@@ -198,31 +205,27 @@ def _is_alive(folder: Path) -> bool:
     return True
 
 
-def _note(path: Path) -> dict[str, Any]:
-    note = _read(path, {})
-    return note if isinstance(note, dict) else {}
-
-
-def _read(path: Path, otherwise: Any) -> Any:
-    """JSON of a file. One that is not there, or that a power cut has torn, says nothing."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return otherwise
-
-
 def _words(folder: Path, record: Mapping[str, Any]) -> tuple[str, ...]:
     """The words of a job; of an earlier version's, those that Hydra has kept."""
     if record:
         return tuple(record["words"])
-    return tuple(_yaml(folder / HYDRA / "overrides.yaml") or ())
+    words = _yaml(folder / HYDRA / "overrides.yaml")
+    return tuple(words) if is_text_list(words) else ()
 
 
 def _typed_for_sweep(folder: Path) -> tuple[str, ...]:
-    settings = _yaml(folder / "multirun.yaml") or {}
-    typed = settings.get("hydra", {}).get("overrides", {})
-    kept = [word for word in typed.get("hydra", []) if not word.startswith("hydra.mode=")]
-    return ("-m", *typed.get("task", []), *kept)
+    settings = _yaml(folder / "multirun.yaml")
+    words, of_hydra = (_below(settings, "hydra", "overrides", key) for key in ("task", "hydra"))
+    if not is_text_list(words) or not is_text_list(of_hydra):
+        return ("-m",)
+    return ("-m", *words, *(word for word in of_hydra if not word.startswith("hydra.mode=")))
+
+
+def _below(settings: Any, *keys: str) -> Any:
+    """A value deep in nested mappings; None where there is none."""
+    for key in keys:
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings
 
 
 def _yaml(path: Path) -> Any:

@@ -140,7 +140,8 @@ class PastCampaign:
         settings = [_by_key(job.words) for job in left]
         varying = _varying([job.words for job in self.jobs])
         values = {key: [*dict.fromkeys(each.get(key, "") for each in settings)] for key in varying}
-        if math.prod(map(len, values.values())) != len(left):
+        known = all(key in each for each in settings for key in values)
+        if not known or math.prod(map(len, values.values())) != len(left):
             return self.words
         kept = [word for word in self.words if key_of(word) not in values]
         prefixes = {key_of(word): word.partition("=")[0] for word in left[0].words}
@@ -154,4 +155,5 @@ def _by_key(words: Sequence[str]) -> dict[str, str]:
 def _varying(jobs: Sequence[Sequence[str]]) -> list[str]:
     """The settings in which the jobs of a sweep differ."""
     all_of_them = [_by_key(words) for words in jobs]
-    return [key for key in all_of_them[0] if len({each.get(key) for each in all_of_them}) > 1]
+    keys = dict.fromkeys(key for each in all_of_them for key in each)
+    return [key for key in keys if len({each.get(key) for each in all_of_them}) > 1]

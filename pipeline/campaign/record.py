@@ -12,14 +12,14 @@ from typing import Any
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Manifest
 from pipeline.artifacts.exported import EXPORT, export_words, place_in
 from pipeline.campaign.console import stuck_episodes, success_rate
-from pipeline.campaign.failures import FAILED, Failure, failure_of
+from pipeline.campaign.failures import FAILED, Failure, failure_of, read_failures
 from pipeline.campaign.job import job_crashed
 from pipeline.campaign.quirks import quirk_lines
 from pipeline.campaign.reasons import why_made
 from pipeline.campaign.stage import PiecesMade, StageResult
 from pipeline.domains.domain import Domain
 from pipeline.errors import TaskFailed
-from pipeline.machine.files import read_json, write_json
+from pipeline.machine.files import write_json
 from pipeline.machine.secrets import without_secrets
 from pipeline.wording import few, how_many, writable
 
@@ -104,7 +104,7 @@ def record_crash(folder: Path, stage: str, task: str, message: str, traceback: s
     crash = Failure(stage, task, _shown(message), _shown(traceback))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FAILED
-    there = [Failure(**entry) for entry in read_json(path)] if path.is_file() else []
+    there = read_failures(folder)
     if crash not in there:
         _write_failures(path, [*there, crash])
     job_crashed(folder)

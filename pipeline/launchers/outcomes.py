@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.campaign.failures import FAILED
-from pipeline.machine.files import read_json
+from pipeline.campaign.failures import read_failures
 
 
 def labels_of(all_overrides: Sequence[Sequence[str]], first: int) -> list[str]:
@@ -18,5 +17,4 @@ def labels_of(all_overrides: Sequence[Sequence[str]], first: int) -> list[str]:
 
 def failures_in(folder: Path) -> list[str]:
     """What a job has written down itself: the reason of each of its failures."""
-    path = folder / FAILED
-    return list(dict.fromkeys(entry["message"] for entry in read_json(path))) if path.is_file() else []
+    return list(dict.fromkeys(failure.message for failure in read_failures(folder)))

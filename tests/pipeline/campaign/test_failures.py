@@ -9,7 +9,7 @@ import pytest
 from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
 
-from pipeline.campaign.failures import FAILED, failure_of, plain_message, print_failures
+from pipeline.campaign.failures import FAILED, failure_of, forget_failures, plain_message, print_failures
 from pipeline.command import Typed, user_typed
 from pipeline.errors import InvalidInput, Unreachable
 
@@ -112,6 +112,30 @@ def test_failures_for_one_reason_share_a_row_whichever_job_they_are_of(tmp_path,
     assert "3 failed" in table
     assert "4 tasks: toy/a, b (not tried), c (not tried), toy/d" in table
     assert (table.count("full"), table.count("odd"), table.count("toy/e")) == (1, 1, 1)
+
+
+def test_failures_before_any_task_was_known_are_counted_as_jobs(tmp_path, capsys):
+    for job in ("0", "1"):
+        (tmp_path / job).mkdir()
+        (tmp_path / job / FAILED).write_text(json.dumps([entry("", "no such name")]))
+    assert print_failures(tmp_path, several_jobs=True) == 2
+    assert "2 jobs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "null", "[7]", '[{"task": "toy/a"}]'])
+def test_a_damaged_record_of_failures_is_one_failure_that_says_so(tmp_path, capsys, damaged):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / FAILED).write_text(damaged)
+    assert print_failures(tmp_path, several_jobs=True) == 1
+    assert "is damaged" in " ".join(capsys.readouterr().err.split())
+
+
+def test_failures_of_an_earlier_sweep_in_the_same_folder_are_forgotten_and_nothing_else(tmp_path):
+    for place in ("3", "other", "3/4"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / FAILED).write_text(json.dumps([entry("toy/a", "full")]))
+    forget_failures(tmp_path)
+    assert [path.parent.name for path in sorted(tmp_path.glob(f"**/{FAILED}"))] == ["4", "other"]
 
 
 def test_a_single_failure_was_told_already(tmp_path, capsys):

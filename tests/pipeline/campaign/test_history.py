@@ -197,3 +197,44 @@ def test_a_record_that_a_power_cut_has_torn_does_not_end_the_list(tmp_path, swee
     assert campaign.count("missing") == 3
     (sweep / CAMPAIGN).write_text(torn)
     assert len([*campaigns(tmp_path)]) == 1
+
+
+DAMAGED = ["null", "7", '"x"', '{"state": "running"}', "[1, null]", '[{"task": 3}]', "1e999", "\xff"]
+"""JSON that is none, or is not what belongs there."""
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
+@pytest.mark.parametrize("name", [JOB, CAMPAIGN, "failed.json", "artifacts.json", "overrides.yaml", "multirun.yaml"])
+def test_a_damaged_record_hides_no_other_campaign(tmp_path, sweep, name, damaged):
+    run_job(sweep / "0", "corner")
+    run_job(sweep / "1", "maze", failing="maze")
+    other = tmp_path / "sweeps" / "2026-01-02" / "10-00-00"
+    begin_campaign(other, SWEEP, [words_of("key")], "basic")()
+    run_job(other / "0", "key")
+    (sweep / "0" / ".hydra").mkdir()
+    damage = {
+        JOB: [sweep / "0" / JOB, sweep / "1" / JOB],
+        CAMPAIGN: [sweep / CAMPAIGN],
+        "failed.json": [sweep / "1" / "failed.json"],
+        "artifacts.json": [sweep / "0" / JOB, sweep / "0" / "artifacts.json"],
+        "overrides.yaml": [sweep / CAMPAIGN, sweep / "0" / JOB, sweep / "0" / ".hydra" / "overrides.yaml"],
+        "multirun.yaml": [sweep / CAMPAIGN, sweep / "multirun.yaml"],
+    }
+    for path in damage[name]:
+        path.write_text(damaged, encoding="latin-1")
+    whole, hurt = campaigns(tmp_path)
+    assert states(whole) == {"toy/key": "done"}
+    if name == "multirun.yaml":  # the jobs tell for themselves
+        assert states(hurt) == {"toy/corner": "done", "toy/maze": "failed"}
+    if name in (JOB, "failed.json"):
+        assert hurt.count("failed") == 1
+        assert reasons(hurt).get("toy/corner", "its job.json is damaged") == "its job.json is damaged"
+    assert isinstance(hurt.remaining(), tuple)
+
+
+def test_what_failed_is_told_to_be_unknown_where_its_record_is_damaged(tmp_path, sweep):
+    run_job(sweep / "1", "maze", failing="maze")
+    (sweep / "1" / "failed.json").write_text('[{"task": "toy/maze"}]')
+    (campaign,) = campaigns(tmp_path)
+    (why,) = {reason for label, reason in reasons(campaign).items() if "damaged" in reason}
+    assert str(sweep / "1" / "run.log") in why
