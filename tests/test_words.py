@@ -55,6 +55,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
         (*COLLECT, "sweep=atari57"),
         "sweep=atari57 is no choice that every command has: add it with a plus, +sweep=atari57",
     ),
+    (("-m", *COLLECT, "cluster=slurm,ray"), "cluster=slurm,ray: all jobs of a sweep share one cluster.\n"),
     (("-m", *COLLECT, "+cluster=slurm,ray"), "+cluster=slurm,ray: all jobs of a sweep share one cluster.\n"),
     (
         ("-m", *COLLECT, "+cluster=slurm", "cluster.cores=2,4"),

@@ -91,7 +91,8 @@ def _check_cluster(word: str) -> None:
     """All jobs of a sweep run on one cluster and ask it for the same: Hydra would take the first choice it meets."""
     key, _, value = word.partition("=")
     if "," in value and not re.match(r"""[\[{("']""", value):
-        one = f"{key}={value.partition(',')[0]}"
+        plus = "+" if key == "cluster" else ""  # the choice itself is one that not every command has
+        one = f"{plus}{key}={value.partition(',')[0]}"
         raise InvalidInput(_instead([word], [one], f"{word}: all jobs of a sweep share one {key_of(word)}."))
 
 

@@ -9,6 +9,9 @@ from pipeline.command import Command, again, key_of, typed
 from pipeline.launchers.job_numbers import JobNumber, Refused
 from pipeline.launchers.queue import in_words
 
+NO_CONTROLLER = "could not establish a configuration source"
+"""What Slurm's programs say that find neither a `slurm.conf` nor a controller."""
+
 PROGRAMS = ("sbatch", "srun", "squeue")
 USUAL_ARRAY = 1001
 """Slurm's MaxArraySize, unless somebody has set it."""
@@ -27,6 +30,11 @@ SLURM_NUMBERS = {
 
 def refused_by_slurm(printed: str) -> Refused:
     """The error from what sbatch has printed."""
+    if NO_CONTROLLER in printed.lower():
+        return Refused(
+            f"Slurm's programs are here, but they know no cluster: {in_words(printed)} Type the same on a machine of "
+            f"the cluster.\nOn this machine: {_without_cluster()}"
+        )
     message = f"Slurm refuses the jobs: {in_words(printed)}"
     if "partition" in printed.lower() and (there := partitions()):
         on_first = again(cluster__partition=there[0])

@@ -40,6 +40,13 @@ def test_without_slurm_the_command_for_this_machine_is_told(tmp_path, monkeypatc
     require_slurm()
 
 
+def test_slurms_programs_without_a_cluster_tell_the_command_for_this_machine():
+    with user_typed(Typed(WORDS)):
+        said = str(refused_by_slurm("sbatch: fatal: Could not establish a configuration source"))
+    assert said.startswith("Slurm's programs are here, but they know no cluster: ")
+    assert said.endswith("On this machine: python run.py -m stage=all task=a,b")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
