@@ -46,7 +46,7 @@ def run(
     """Copy the artifacts of the chosen tasks that the other side does not have, by the digests of their content.
 
     Raises InvalidInput that lists what was not copied, and why: another artifact of that name is there, or files are
-    not what their manifest lists. All else is copied then.
+    not what their manifest lists, or the manifest cannot be read. All else is copied then.
     """
     asked, sends = _asked(other)
     tasks = chosen_tasks(domain, only)
@@ -54,7 +54,8 @@ def run(
         own = folder_end(workspace)
         require_other(own, end, TO if sends else FROM)
         source, target = (own, end) if sends else (end, own)
-        lineage = Lineage(artifacts_of(source, domain.name if domain else None, tasks))
+        artifacts, unreadable = artifacts_of(source, domain.name if domain else None, tasks)
+        lineage = Lineage(artifacts)
         copies = Copies(source, target, lineage, asked, sends, replace)
         found = artifacts_to_copy(lineage, tasks, names, parents)
         if not found:
@@ -65,11 +66,11 @@ def run(
         else:
             steps = copies.carry_out(steps)
         log.info("%s", _summary(steps, target.remote.address, dry_run))
-        if copies.refused:
-            lines = "\n".join(f"{place}: {reason}" for place, reason in copies.refused.items())
-            raise InvalidInput(
-                f"{how_many(len(copies.refused), 'artifacts')} of {len(found)} were not copied.\n{lines}"
-            )
+        reasons = [f"{place}: {reason}" for place, reason in copies.refused.items()]
+        reasons += unreadable if names is None else []
+        if reasons:
+            asked_for = how_many(len(found) + len(reasons) - len(copies.refused), "artifacts")
+            raise InvalidInput("\n".join([f"Not copied: {len(reasons):,} of {asked_for}.", *reasons]))
 
 
 def _asked(other: OtherEnd) -> tuple[str, bool]:

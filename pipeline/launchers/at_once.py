@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from pipeline.campaign.job import job_stopped
 from pipeline.launchers.composing import ComposedOnce
 from pipeline.launchers.one_job import crashed, folder_of, with_number
+from pipeline.machine.processes import end_with_parent
 from pipeline.machine.threads import CORES, available_cores
 from pipeline.machine.variables import variables_set
 from pipeline.wording import how_many
@@ -121,7 +122,8 @@ def shares(asked: int, jobs: int, cores: int) -> tuple[int, int]:
 def _job(
     number: int, pickled: bytes, context: HydraContext, function: TaskFunction, state: dict[Any, Any]
 ) -> tuple[int, JobReturn]:
-    """What a worker does: one job, and whether it went to its end."""
+    """What a worker does: one job, and whether it went to its end. A worker whose sweep is gone waits for no more."""
+    end_with_parent()
     setup_globals()
     Singleton.set_state(state)
     composed = with_number(pickle.loads(pickled), number)

@@ -6,11 +6,15 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 import traceback
+from functools import cache
 from multiprocessing.context import SpawnContext
 
 from pipeline.machine.interrupts import start_tracker
 from pipeline.wording import error_text
+
+LOOKS_EVERY_S = 1.0
 
 
 def spawn_context() -> SpawnContext:
@@ -25,18 +29,23 @@ def spawn_context() -> SpawnContext:
     return multiprocessing.get_context("spawn")
 
 
+@cache
 def end_with_parent() -> None:
     """From now on this child process ends, wherever it is, as soon as its parent has gone.
 
     Children of a pool that wait for work would not see that: each of them holds the other end of the pipe, too.
     """
-    threading.Thread(target=_end_after, args=[multiprocessing.parent_process()], daemon=True, name="parent").start()
-
-
-def _end_after(parent: multiprocessing.process.BaseProcess | None) -> None:
+    parent = multiprocessing.parent_process()
     if parent is not None:
+        threading.Thread(target=_end_after, args=[parent, os.getppid()], daemon=True, name="parent").start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess, number: int) -> None:
+    if parent.sentinel is not None:
         parent.join()
-        os._exit(1)
+    while os.getppid() == number:  # loky's children have no pipe whose end would tell
+        time.sleep(LOOKS_EVERY_S)
+    os._exit(1)
 
 
 def portable(error: Exception) -> Exception:

@@ -160,14 +160,17 @@ def _fetch_manifests(remote: Remote, root: Path, found: Mapping[str, Mapping[str
             pass
 
 
-def artifacts_of(end: End, domain: str | None, tasks: Sequence[str] | None) -> list[Artifact]:
-    """The finished artifacts of some tasks of a domain, or of all; says which folders hold none that can be read."""
+def artifacts_of(end: End, domain: str | None, tasks: Sequence[str] | None) -> tuple[list[Artifact], list[str]]:
+    """The finished artifacts of some tasks of a domain, or of all; and of each folder that should hold one, and holds
+    none that can be read, what is wrong.
+    """
     damage: list[DamagedArtifact] = []
     folders = [path for task in tasks or ["*"] for path in end.store.root.glob(f"{domain or '*'}/{task}/*")]
     artifacts = [each for folder in sorted(folders) for each in artifacts_below(folder, damage)]
-    for each in damage:
-        log.warning("left alone: %s", str(each.args[0]).replace(str(end.store.root), end.remote.address))
-    return artifacts
+    unreadable = [str(each.args[0]).replace(str(end.store.root), end.remote.address) for each in damage]
+    for reason in unreadable:
+        log.warning("left alone: %s", reason)
+    return artifacts, unreadable
 
 
 def _asked(what: str, step: Callable[[], Any]) -> Any:

@@ -132,7 +132,7 @@ def test_another_dataset_of_that_name_is_left_with_what_was_made_from_this_one_u
     own = home.dataset("toy", "corner", "scripted-v1").manifest.parameters
     filled(there, 3, **own | {"policy": own["policy"] | {"randomness": 0.5}})
     before = contents(there)
-    with pytest.raises(InvalidInput, match="2 artifacts of 4 were not copied") as caught:
+    with pytest.raises(InvalidInput, match="Not copied: 2 of 4 artifacts") as caught:
         sent(home, there)
     message = str(caught.value)
     assert "policy.randomness: 0.5 there, 0.25 to be copied" in message
@@ -201,7 +201,7 @@ def test_a_file_that_a_power_cut_tore_is_copied_again(home, there, monkeypatch):
 
 def test_damage_is_not_copied_and_says_how_to_mend_it(home, there):
     flip_bit(next((home.root / EPISODES / "parts").glob("*/steps/observation/c*")))
-    with pytest.raises(InvalidInput, match="2 artifacts of 4 were not copied") as caught:
+    with pytest.raises(InvalidInput, match="Not copied: 2 of 4 artifacts") as caught:
         sent(home, there)
     assert f"{home.root / EPISODES} is damaged" in str(caught.value)
     assert "Remove it and make it again: rm -r" in str(caught.value)
