@@ -128,6 +128,7 @@ def test_kill_9_at_any_moment_and_the_same_command_again_give_the_same_digests(u
     run(tmp_path, "stage=verify")
 
 
+@pytest.mark.slow
 def test_a_missing_input_prints_the_command_and_inputs_build_runs_it(tmp_path):
     text = run(tmp_path, "stage=parquet", "domain=toy", "task=maze", status=1)
     assert "run.py stage=collect domain=toy task=maze dataset=scripted-v1" in text
@@ -136,6 +137,7 @@ def test_a_missing_input_prints_the_command_and_inputs_build_runs_it(tmp_path):
     assert set(digests(tmp_path, "maze")) == {"episodes", *REGENT}
 
 
+@pytest.mark.slow
 def test_a_sweep_over_joblib_shows_every_failure_and_finishes_the_other_tasks(tmp_path):
     words = ("-m", "stage=all", "domain=toy", "task=corner,nowhere,maze,elsewhere", "hydra/launcher=joblib")
     text = run(tmp_path, *words, "hydra.launcher.n_jobs=2", "workers=1", "episodes=6", status=1)

@@ -29,6 +29,7 @@ def manifest(root: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_the_bucket_is_downloaded_once_and_read_like_a_mirror(tmp_path, bucket, monkeypatch):
     with serving(bucket) as gcs:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)

@@ -42,6 +42,7 @@ def test_a_registered_environment_is_collected_and_replays_exactly(tmp_path):
     assert "another environment than was named" in run(tmp_path, "stage=verify", *words)
 
 
+@pytest.mark.slow
 def test_an_environment_of_ones_own_with_its_agents_and_pictures(tmp_path, examples):
     pytest.importorskip("stable_baselines3")
     agents = tmp_path / "my_agent"

@@ -87,6 +87,7 @@ def test_every_reader_gives_the_rows_of_the_episodes(root: Path, tmp_path: Path,
             np.testing.assert_array_equal(array, np.stack(rows).astype(array.dtype), err_msg=f"{feed.name}, {name}")
 
 
+@pytest.mark.slow
 def test_a_run_prints_a_table_keeps_the_figures_and_removes_its_copies(root: Path, capsys: pytest.CaptureFixture):
     before = {path.name for path in root.iterdir()}
     artifact = benched(root, only=[*IN_PROCESS, "minari"])

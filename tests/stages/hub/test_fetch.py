@@ -68,6 +68,7 @@ def put_as_upstream(server, columns):
     )
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_card_read_every_configuration_and_bring_back_every_byte(home, server, tmp_path):
     published(home, server)
     readme = server.content(REPO, "README.md").decode()
