@@ -47,6 +47,12 @@ def test_what_is_left_of_a_campaign_is_finished_by_its_suggestion(shell):
     assert text.count(" found ") == 3
 
 
+def test_a_sweep_that_failed_is_told_of_by_its_suggestion(shell):
+    failing = ["task=corner,nowhere" if word.startswith("task=") else word for word in SWEEP]
+    (line,) = [line for line in COMMAND.findall(shell.run(*failing, status=1)) if "stage=status" in line]
+    assert "There is no toy task named nowhere" in shell.pasted(line)
+
+
 def test_older_campaigns_and_further_reasons_are_shown_by_what_is_suggested(shell):
     (sweep,) = (shell.folder / "my data" / "sweeps").glob("*/*")
     for number in range(3):
