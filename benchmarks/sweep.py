@@ -63,7 +63,7 @@ def finished(quick: bool, root: str | None, repeats: int) -> list[Row]:
         run(*words, place)  # makes what is not there
         programs: dict[str, Callable[[], float]] = {
             "ours": lambda: run(*words, place),
-            "bare": lambda: run(*WITHOUT_OURS, *words, place, program=(str(bare), str(PROJECT / "conf"))),
+            "bare": lambda: run(*words, *WITHOUT_OURS, place, program=(str(bare), str(PROJECT / "conf"))),
         }
         turns = [{name: program() for name, program in programs.items()} for _ in range(repeats)]
     ours, hydra = (min(turn[name] for turn in turns) for name in ("ours", "bare"))
