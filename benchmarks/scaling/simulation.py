@@ -27,7 +27,7 @@ SAME_TIME = 1e-9
 
 @dataclass(frozen=True)
 class Task:
-    """What is done again as a whole after a failure: seconds of a core, bytes from the network, bytes read and written."""
+    """What is done again as a whole after a failure: seconds of a core, bytes from the network, bytes of the disk."""
 
     core_s: float
     read: float = 0.0
