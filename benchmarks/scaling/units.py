@@ -21,8 +21,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.embedding import REGENT
-from benchmarks.retrieval import frames as embedded_frames
-from benchmarks.retrieval import observations
+from benchmarks.retrieval import noise, observations
 from benchmarks.scaling.inputs import GAMES, TASK, checkpoints, jat_screens, jat_vectors, played, vector_dataset
 from benchmarks.start import PROJECT
 from pipeline.machine.files import files_below
@@ -168,11 +167,14 @@ def embedding(folder: Path) -> Units:
 
 
 def search(folder: Path) -> Units:
-    """Exact search in pools of two sizes: what a query costs by itself, and what with each state of the pool."""
+    """Exact search in pools of two sizes: what a query costs by itself, and what with each state of the pool.
+
+    The 512 numbers are independent, so no vector comes twice; those of games do, and are searched once.
+    """
     from pipeline.search.index import ExactIndex
 
     units: Units = {}
-    for width, vectors in ((39, observations()), (512, embedded_frames(44_096))):
+    for width, vectors in ((39, observations()), (512, noise(44_096))):
         queries, cost = vectors[-4096:], {}
         for pool in (4000, 40_000):
             index = ExactIndex(vectors[:pool], threads=1)
@@ -187,7 +189,7 @@ def search(folder: Path) -> Units:
 def rest_of_the_chain(folder: Path) -> Units:
     """Distances, bins and parquet, as their manifests say, of vectors of both lengths."""
     units: Units = {}
-    for width, vectors in ((39, observations()[:50_000]), (512, embedded_frames(20_000))):
+    for width, vectors in ((39, observations()[:50_000]), (512, noise(20_000))):
         root = folder / str(width)
         vector_dataset(root, vectors, "scripted-v1")
         raw = _bytes(root)
