@@ -15,8 +15,8 @@ HOUR, DAY = 3600.0, 86_400.0
 MILLION = 1_000_000
 
 ASSUMED = Cluster(workers=1, network=1.25 * GB, disk=2 * GB, failures_per_hour=1 / 1000, pause_s=80, node=2)
-"""What is assumed, not measured: 10 Gbit/s from outside, a shared disk of 2 GB/s, and a worker that is lost once in 1,000
-hours, whose job goes on 80 s later (a lease is taken over after a minute without its heartbeat)."""
+"""What is assumed, not measured: 10 Gbit/s from outside, a shared disk of 2 GB/s, and a worker that is lost once in
+1,000 hours, whose job goes on 80 s later (a lease is taken over after a minute without its heartbeat)."""
 
 GAMES, RUNS, CHECKPOINTS, CHECKPOINT = 60, 5, 50, MILLION
 FRAME = 84 * 84
@@ -26,8 +26,8 @@ SHARDED_FROM = GAMES * RUNS
 DQN_WORKERS = (1, 2, 16, 100, 300, 1000, 3000)
 JAT_WORKERS = (1, 16, 157, 1000, 4000)
 TIMES = 1000
-TASKS = 3000
-"""Of a phase of JAT's plan, and at least four a worker. Real pieces are smaller, so failures cost less than is shown."""
+TASKS = 2000
+"""Of a phase of JAT's plan, and two a worker. Real pieces are smaller, so failures cost less than is shown."""
 
 
 def cluster(costs: Costs, workers: int) -> Cluster:
@@ -159,7 +159,7 @@ def jat_phases(costs: Costs, workers: int, divided: bool) -> list[list[Job]]:
         total = sum(task.core_s for _, tasks in chosen for task in tasks)
         for each, tasks in chosen:
             for task in tasks:
-                pieces = max(each.part.tasks, math.ceil(max(TASKS, 4 * workers) * task.core_s / total))
+                pieces = max(each.part.tasks, math.ceil(max(TASKS, 2 * workers) * task.core_s / total))
                 shared = divided or stages == ("embeddings",)
                 jobs += _jobs(task, pieces, pieces if shared else each.part.tasks)
         phases.append(jobs)

@@ -93,6 +93,10 @@ def simulate(phases: Sequence[Sequence[Job]], cluster: Cluster, seed: int = 0) -
     return outcome
 
 
+IDLE, WORK, START, PAUSE = range(4)
+NAMES = {WORK: "cores", START: "start", PAUSE: "failures"}
+
+
 class _Phase:
     """The state of all workers, as arrays by worker: what each is at, and how much of it is left (1 to 0)."""
 
@@ -101,32 +105,35 @@ class _Phase:
         self.waiting = deque(deque(job) for job in jobs if job)
         count = min(cluster.workers, len(self.waiting))
         self.jobs: list[deque[Task] | None] = [None] * count
-        self.kind = np.full(count, "idle", dtype=object)
-        self.left, self.began = np.zeros(count), np.zeros(count)
+        self.kind = np.zeros(count, np.int8)
+        self.left, self.began = np.ones(count), np.zeros(count)
         self.alone, self.read, self.disk = np.zeros(count), np.zeros(count), np.zeros(count)
         self.nodes = np.arange(count) // cluster.node
         self.now = 0.0
         self.failures: list[tuple[float, int]] = []
         self.due = np.full(count, INFINITE)
+        self.slowed: dict[str, np.ndarray] = {}
 
     def run(self) -> None:
         for worker in range(len(self.jobs)):
             self._next_job(worker)
-        while (busy := self.alone > 0).any():
-            self._advance(busy)
+        while self.alone.any():
+            self._advance()
         self.outcome.wall_s += self.now
         self.outcome.spent["idle"] += self.now * (self.cluster.workers - len(self.jobs))
 
-    def _advance(self, busy: np.ndarray) -> None:
+    def _advance(self) -> None:
         """On to the next event: something is finished, or fails."""
-        factor, blamed = self._factors(busy)
-        rate = self.alone * factor / self._crowding(busy)
-        ends = np.divide(self.left, rate, out=np.full(len(rate), INFINITE), where=busy)
+        speed = self._speed()
+        factor = self._slowing(speed)
+        rate = speed * factor
+        with np.errstate(divide="ignore"):
+            ends = self.left / rate
         while self.failures and self.failures[0][0] != self.due[self.failures[0][1]]:
-            heapq.heappop(self.failures)  # of a job that is over
+            heapq.heappop(self.failures)  # of a worker that has no more work
         failure = self.failures[0][0] if self.failures else INFINITE
         step = min(float(ends.min()), failure - self.now)
-        self._account(step, busy, factor, blamed, rate)
+        self._account(step, factor, rate)
         self.left -= rate * step
         self.now = min(self.now + step, failure)
         if failure <= self.now:
@@ -135,72 +142,75 @@ class _Phase:
         for worker in np.flatnonzero(ends <= step * (1 + SAME_TIME)):
             self._finish(int(worker))
 
-    def _factors(self, busy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """By which factor each is slowed by what it shares, and the name of that."""
-        factor, blamed = np.ones(len(busy)), np.full(len(busy), "", dtype=object)
-        speed = np.where(busy, self.alone / self._crowding(busy), 0.0)
+    def _speed(self) -> np.ndarray:
+        """Tasks a second of each worker, slowed by those on the same machine, but not by what all share."""
+        if self.cluster.node == 1 or self.cluster.crowded == 1:
+            return self.alone
+        busy = self.alone > 0
+        others = np.bincount(self.nodes, weights=busy)[self.nodes] - busy
+        return self.alone / (1 + (self.cluster.crowded - 1) * others / (self.cluster.node - 1))
+
+    def _slowing(self, speed: np.ndarray) -> np.ndarray:
+        """By which factor each is slowed by what all share; remembers who is slowed by which."""
+        factor, self.slowed = np.ones(len(speed)), {}
         for name, wanted, given in (
             ("network", self.read, self.cluster.network),
             ("disk", self.disk, self.cluster.disk),
         ):
-            demand = float((speed * wanted).sum())
+            demand = float(speed @ wanted)
             if demand > given:
-                slowed = busy & (wanted > 0) & (given / demand < factor)
-                factor[slowed], blamed[slowed] = given / demand, name
-        return factor, blamed
+                slowed = (wanted > 0) & (given / demand < factor)
+                factor[slowed] = given / demand
+                self.slowed = {each: here & ~slowed for each, here in self.slowed.items()} | {name: slowed}
+        return factor
 
-    def _crowding(self, busy: np.ndarray) -> np.ndarray:
-        """Seconds of a core's work beside others of the same machine, over those alone."""
-        if self.cluster.node == 1 or self.cluster.crowded == 1:
-            return np.ones(len(busy))
-        others = np.bincount(self.nodes, weights=busy)[self.nodes] - busy
-        return 1 + (self.cluster.crowded - 1) * others / (self.cluster.node - 1)
-
-    def _account(self, step: float, busy: np.ndarray, factor: np.ndarray, blamed: np.ndarray, rate: np.ndarray) -> None:
+    def _account(self, step: float, factor: np.ndarray, rate: np.ndarray) -> None:
         spent = self.outcome.spent
-        for name in ("network", "disk"):
-            spent[name] += step * float((1 - factor)[blamed == name].sum())
-        for kind, name in (("task", "cores"), ("start", "start"), ("pause", "failures")):
-            spent[name] += step * float(factor[busy & (self.kind == kind)].sum())
-        spent["idle"] += step * int((~busy).sum())
-        self.outcome.read += step * float((rate * self.read).sum())
-        self.outcome.disk += step * float((rate * self.disk).sum())
+        busy = np.where(self.alone > 0, factor, 0.0)
+        for name, slowed in self.slowed.items():
+            spent[name] += step * float((1 - factor[slowed & (self.alone > 0)]).sum())
+        for kind, seconds in enumerate(np.bincount(self.kind, weights=busy, minlength=4)[1:], WORK):
+            spent[NAMES[kind]] += step * float(seconds)
+        spent["idle"] += step * int((self.alone == 0).sum())
+        self.outcome.read += step * float(rate @ self.read)
+        self.outcome.disk += step * float(rate @ self.disk)
 
     def _finish(self, worker: int) -> None:
-        if self.kind[worker] == "pause":
-            self._begin(worker, "start", Task(self.cluster.start_s or SAME_TIME))
+        if self.kind[worker] == PAUSE:
+            self._begin(worker, START, Task(self.cluster.start_s or SAME_TIME))
             return
         job = self.jobs[worker]
         assert job is not None
-        if self.kind[worker] == "task":
+        if self.kind[worker] == WORK:
             job.popleft()
         if job:
-            self._begin(worker, "task", job[0])
+            self._begin(worker, WORK, job[0])
         else:
             self._next_job(worker)
 
     def _next_job(self, worker: int) -> None:
         if not self.waiting:
-            self.alone[worker], self.due[worker], self.kind[worker] = 0.0, INFINITE, "idle"
+            self.alone[worker], self.left[worker], self.kind[worker] = 0.0, 1.0, IDLE
+            self.due[worker] = INFINITE
             return
         if self.jobs[worker] is None and self.cluster.failures_per_hour:
             self._draw_failure(worker)
-        self.jobs[worker] = self.waiting.popleft()
+        job = self.jobs[worker] = self.waiting.popleft()
         if self.cluster.start_s:
-            self._begin(worker, "start", Task(self.cluster.start_s))
+            self._begin(worker, START, Task(self.cluster.start_s))
         else:
-            self._begin(worker, "task", self.jobs[worker][0])
+            self._begin(worker, WORK, job[0])
 
-    def _begin(self, worker: int, kind: str, task: Task) -> None:
+    def _begin(self, worker: int, kind: int, task: Task) -> None:
         self.kind[worker], self.left[worker], self.began[worker] = kind, 1.0, self.now
         self.alone[worker], self.read[worker], self.disk[worker] = 1 / task.core_s, task.read, task.disk
 
     def _fail(self, worker: int) -> None:
         self.outcome.failures += 1
-        if self.kind[worker] != "pause":
+        if self.kind[worker] != PAUSE:
             self.outcome.repeated_s += self.now - self.began[worker]
         self._draw_failure(worker)
-        self._begin(worker, "pause", Task(self.cluster.pause_s or SAME_TIME))
+        self._begin(worker, PAUSE, Task(self.cluster.pause_s or SAME_TIME))
 
     def _draw_failure(self, worker: int) -> None:
         self.due[worker] = self.now + self.rng.exponential(3600 / self.cluster.failures_per_hour)
