@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.scoreboard import commit, machine
 
@@ -77,3 +78,14 @@ def load_costs(place: Path = COSTS) -> Costs:
 def save_costs(costs: Costs, place: Path = COSTS) -> None:
     """Keep them in the place of older ones."""
     place.write_text(json.dumps(asdict(costs), indent=1) + "\n")
+
+
+def load_records(place: Path) -> dict[str, Any]:
+    """What `save_records` kept; rows are none where nothing was kept yet."""
+    return json.loads(place.read_text()) if place.exists() else {"rows": []}
+
+
+def save_records(place: Path, rows: Sequence[Mapping[str, Any]], load: float) -> None:
+    """Keep rows with machine, date, commit and load of now, in the place of older ones."""
+    now = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "commit": commit(), "load": load}
+    place.write_text(json.dumps({**now, "rows": list(rows)}, indent=1) + "\n")

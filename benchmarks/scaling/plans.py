@@ -26,8 +26,8 @@ SHARDED_FROM = GAMES * RUNS
 DQN_WORKERS = (1, 2, 16, 100, 300, 1000, 3000)
 JAT_WORKERS = (1, 16, 157, 1000, 4000)
 TIMES = 1000
-TASKS = 2000
-"""Of a phase of JAT's plan, and two a worker. Real pieces are smaller, so failures cost less than is shown."""
+PIECE_HOURS = 20
+"""Longest piece of JAT's plan, which a failure repeats. Real ones are shorter: failures cost less than is shown."""
 
 
 def cluster(costs: Costs, workers: int) -> Cluster:
@@ -159,7 +159,9 @@ def jat_phases(costs: Costs, workers: int, divided: bool) -> list[list[Job]]:
         total = sum(task.core_s for _, tasks in chosen for task in tasks)
         for each, tasks in chosen:
             for task in tasks:
-                pieces = max(each.part.tasks, math.ceil(max(TASKS, 2 * workers) * task.core_s / total))
+                pieces = max(
+                    each.part.tasks, math.ceil(max(total / HOUR / PIECE_HOURS, 4 * workers) * task.core_s / total)
+                )
                 shared = divided or stages == ("embeddings",)
                 jobs += _jobs(task, pieces, pieces if shared else each.part.tasks)
         phases.append(jobs)
