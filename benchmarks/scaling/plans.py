@@ -183,3 +183,14 @@ def jat_outcome(costs: Costs, workers: int, divided: bool) -> Outcome:
 def core_hours(parts: Sequence[JatCosts], stage: str) -> float:
     """Of a stage, all domains together."""
     return sum(each.stages[stage].core_s for each in parts if stage in each.stages) / HOUR
+
+
+def saturated(costs: Costs) -> list[tuple[str, float, float, float]]:
+    """Of the DQN plan: what is shared, bytes/s that a core at work wants and that there are, cores that take it all."""
+    task_s = sum(costs[f"ingest_{game}_s"] for game in ("busy", "still")) * costs["crowded"]
+    packed, stored = (
+        sum(costs[f"{kind}_{game}_bytes"] for game in ("busy", "still")) * CHECKPOINT for kind in ("packed", "stored")
+    )
+    wanted = {"network": packed / task_s, "shared disk": (2 * packed + stored) / task_s}
+    given = {"network": ASSUMED.network, "shared disk": ASSUMED.disk}
+    return [(name, each, given[name], given[name] / each) for name, each in wanted.items()]

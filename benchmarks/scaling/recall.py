@@ -27,7 +27,7 @@ QUERIES, NEAREST = 2000, 20
 COLLECT = ("stage=collect", "domain=metaworld", "task=assembly", "episodes=850")
 PROBES, EFFORTS = (1, 8, 32), (64, 512)
 TIE = 1e-5
-"""Relative; what is no farther than this beyond the last true neighbour counts as found: the order of equals is free."""
+"""What is no farther than the last true neighbour by this, relative and absolute, is found: equals have no order."""
 
 
 def measure_recall() -> list[dict[str, Any]]:
@@ -48,14 +48,14 @@ def meta_world() -> np.ndarray:
         (folder,) = (
             path.parent for path in Path(root).glob(f"artifacts/metaworld/assembly/{EPISODES}/*/manifest.json")
         )
-        episodes = list(EpisodeDataset.of(artifact_at(folder)))
+        episodes = list(EpisodeDataset.of(artifact_at(folder, EPISODES)))
     return np.concatenate([each.steps["observation"][:-1] for each in episodes]).astype(np.float32)
 
 
 def _compare(pool: np.ndarray, asked: np.ndarray, width: int) -> Iterator[dict[str, Any]]:
     built, index = _timed(partial(ExactIndex, pool, threads=1))
     index.search(asked[:64], NEAREST)
-    spent, nearest = _timed(lambda: index.search(asked, NEAREST))
+    spent, nearest = _timed(partial(index.search, asked, NEAREST))
     farthest = _distances(pool, asked, nearest)[:, -1]
     row = {"width": width, "pool": len(pool)}
     yield row | {"search": "exact", "build_s": built, "query_us": spent / QUERIES * 1e6, "recall": 1.0}
@@ -66,7 +66,7 @@ def _compare(pool: np.ndarray, asked: np.ndarray, width: int) -> Iterator[dict[s
         built, approximate = _timed(make)
         for key, value in settings:
             faiss.ParameterSpace().set_index_parameter(approximate, key, value)
-            spent, (_, found) = _timed(lambda: approximate.search(asked, NEAREST))  # noqa: B023
+            spent, (_, found) = _timed(partial(approximate.search, asked, NEAREST))
             hits = _distances(pool, asked, found) <= farthest[:, None] * (1 + TIE) + TIE
             recall = float((hits & (found >= 0)).mean())
             label = f"{name}, {key} {value}"
