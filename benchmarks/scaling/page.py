@@ -28,6 +28,7 @@ PAGE = PROJECT / "docs" / "scaling.md"
 PLOTS = {"dqn": PAGE.with_name("scaling_dqn.svg"), "jat": PAGE.with_name("scaling_jat.svg")}
 STAGES = ("ingest", "embeddings", "retrieval", "distances, bins, parquet", "export")
 BOTTLENECKS = {"idle": "too few jobs", "cores": "cores", "disk": "shared disk", "network": "network"}
+MONTH = 30
 Outcomes = Mapping[int, Outcome]
 
 
@@ -160,9 +161,11 @@ def _jat_stages(costs: Costs) -> str:
     parts = [JatCosts(part, costs) for part in JAT]
     rows = []
     for stage in STAGES:
-        each = [each.stages[stage].core_s / HOUR if stage in each.stages else 0.0 for each in parts]
-        rows.append([stage, *(f"{hours:,.0f}" if hours else "" for hours in each), f"{sum(each):,.0f}"])
-    return _table(["core-hours", *(part.domain for part in JAT), "all"], rows)
+        hours = [each.stages[stage].core_s / HOUR if stage in each.stages else 0.0 for each in parts]
+        cores = sum(hours) * costs["crowded"] * HOUR / (MONTH * DAY)
+        told = [f"{each:,.0f}" if each else "" for each in hours]
+        rows.append([stage, *told, f"{sum(hours):,.0f}", f"{cores:,.0f}"])
+    return _table(["core-hours", *(part.domain for part in JAT), "all", f"cores for {MONTH} days"], rows)
 
 
 def _jat_sizes(costs: Costs) -> str:

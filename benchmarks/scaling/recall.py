@@ -56,7 +56,7 @@ def _compare(pool: np.ndarray, asked: np.ndarray, width: int) -> Iterator[dict[s
     built, index = _timed(partial(ExactIndex, pool, threads=1))
     index.search(asked[:64], NEAREST)
     spent, nearest = _timed(partial(index.search, asked, NEAREST))
-    farthest = _distances(pool, asked, nearest)[:, -1]
+    farthest = _distances(pool, asked, nearest.rows)[:, -1]
     row = {"width": width, "pool": len(pool)}
     yield row | {"search": "exact", "build_s": built, "query_us": spent / QUERIES * 1e6, "recall": 1.0}
     for name, make, settings in (

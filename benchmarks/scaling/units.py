@@ -187,13 +187,14 @@ def search(folder: Path) -> Units:
 
 
 def rest_of_the_chain(folder: Path) -> Units:
-    """Distances, bins and parquet, as their manifests say, of vectors of both lengths."""
+    """Distances, bins and parquet, as their manifests say, of vectors of both lengths in rows of Meta-World and Atari."""
     units: Units = {}
-    for width, vectors in ((39, observations()[:50_000]), (512, noise(20_000))):
+    for width, row, vectors in ((39, 256, observations()[:50_000]), (512, 32, noise(20_000))):
         root = folder / str(width)
         vector_dataset(root, vectors, "scripted-v1")
         raw = _bytes(root)
-        seconds("stage=regent", "domain=metaworld", "task=assembly", f"paths.root={root}")
+        words = ("stage=regent", "domain=metaworld", "task=assembly", f"domain.regent.row_width={row}")
+        seconds(*words, f"paths.root={root}")
         manifests = [json.loads(path.read_text()) for path in root.glob("artifacts/*/*/*/*/manifest.json")]
         spent = sum(each["seconds"] for each in manifests if each["kind"] in ("distances", "bins", "parquet"))
         units[f"rest_{width}_s"] = spent / len(vectors)
