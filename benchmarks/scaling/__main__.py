@@ -6,12 +6,12 @@ Without an option the plans are simulated again, from benchmarks/scaling/costs.j
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from benchmarks.scaling.check import check
 from benchmarks.scaling.costs import CHECK, RECALL, load_costs, measured_now, save_costs, save_records
 from benchmarks.scaling.page import renew_page
+from benchmarks.scaling.quiet import watched
 from benchmarks.scaling.recall import measure_recall
 from benchmarks.scaling.units import measure
 
@@ -23,14 +23,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--recall", action="store_true", help="approximate search against exact: about five minutes")
     options = parser.parse_args(words)
     if options.measure:
-        load = round(os.getloadavg()[0], 2)
-        save_costs(measured_now(measure(), load))
+        save_costs(measured_now(*watched(measure)))
     if options.check:
-        load = round(os.getloadavg()[0], 2)
-        save_records(CHECK, check(load_costs()), load)
+        save_records(CHECK, *watched(lambda: check(load_costs())))
     if options.recall:
-        load = round(os.getloadavg()[0], 2)
-        save_records(RECALL, measure_recall(), load)
+        save_records(RECALL, *watched(measure_recall))
     renew_page()
 
 

@@ -16,7 +16,7 @@ from benchmarks.scaling.simulation import Cluster, Task, simulate
 from benchmarks.scaling.units import INGEST, MILLION, seconds
 
 FRAMES = 1_000_000
-CHECKPOINTS, JOBS = 8, 4
+CHECKPOINTS, JOBS = 12, 6
 WORKERS = (1, 2)
 
 
@@ -29,7 +29,7 @@ def predicted(costs: Costs, workers: int) -> dict[str, float]:
     join = costs["join_s"] * CHECKPOINTS * FRAMES / MILLION
     return {
         "sweep": costs["command_s"] + pool + simulate([jobs], here).wall_s,
-        "join": costs["command_s"] + costs["job_s"] + join,
+        "join": costs["command_s"] + costs["job_s"] + costs["join_start_s"] + join,
     }
 
 

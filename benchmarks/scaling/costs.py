@@ -26,6 +26,7 @@ UNITS = {
     "stored_busy_bytes": "a stored step, busy games",
     "stored_still_bytes": "the same, still games",
     "crowded": "ingest beside another ingest on the second core, over ingest alone (a ratio)",
+    "join_start_s": "joining pieces, beside the command's start and whatever their number",
     "join_s": "joining pieces, a million frames",
     "jat_vector_s": "ingest of a step of JAT, 39 numbers",
     "jat_vector_bytes": "a real step of 39 numbers in JAT's files",
@@ -33,6 +34,7 @@ UNITS = {
     "jat_screen_s": "ingest of a step of JAT, four screens of which one is stored",
     "jat_screen_bytes": "a step of four screens in JAT's files",
     "embed_s": "a stack of four screens through ResNet-18 (float32, not compiled)",
+    "crowded_network": "the network beside another one on the second core, over the network alone (a ratio)",
     "query_39_s": "a query of 39 numbers, whatever the pool",
     "pair_39_s": "a query of 39 numbers with one state of the pool",
     "query_512_s": "a query of 512 numbers, whatever the pool",
@@ -51,23 +53,23 @@ UNITS = {
 class Costs:
     """Unit costs by the names of UNITS, and where and when they were measured.
 
-    load: the machine's load when that began, of as many cores as `machine` says.
+    others: cores that other programs of the machine took meanwhile, on average (`benchmarks.scaling.quiet`).
     """
 
     machine: str
     date: str
     commit: str
-    load: float
+    others: float
     units: Mapping[str, float]
 
     def __getitem__(self, name: str) -> float:
         return self.units[name]
 
 
-def measured_now(units: Mapping[str, float], load: float) -> Costs:
+def measured_now(units: Mapping[str, float], others: float) -> Costs:
     """Costs of now, here, in the order of UNITS, four digits each."""
     rounded = {name: float(f"{units[name]:.4g}") for name in UNITS}
-    return Costs(machine(), datetime.now(UTC).date().isoformat(), commit(), load, rounded)
+    return Costs(machine(), datetime.now(UTC).date().isoformat(), commit(), others, rounded)
 
 
 def load_costs(place: Path = COSTS) -> Costs:
@@ -85,7 +87,7 @@ def load_records(place: Path) -> dict[str, Any]:
     return json.loads(place.read_text()) if place.exists() else {"rows": []}
 
 
-def save_records(place: Path, rows: Sequence[Mapping[str, Any]], load: float) -> None:
-    """Keep rows with machine, date, commit and load of now, in the place of older ones."""
-    now = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "commit": commit(), "load": load}
+def save_records(place: Path, rows: Sequence[Mapping[str, Any]], others: float) -> None:
+    """Keep rows with machine, date and commit of now, and what others took, in the place of older ones."""
+    now = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "commit": commit(), "others": others}
     place.write_text(json.dumps({**now, "rows": list(rows)}, indent=1) + "\n")

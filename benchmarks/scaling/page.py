@@ -82,7 +82,7 @@ def table_of(text: str, name: str) -> str:
 
 
 def unit_table(costs: Costs) -> str:
-    head = f"{costs.machine}, {costs.date}, {costs.commit}; load {costs.load} when it began.\n\n"
+    head = f"{costs.machine}, {costs.date}, {costs.commit}; other programs took {costs.others:.2f} cores meanwhile.\n\n"
     return head + _table(["unit", "cost"], [[what, _unit(name, costs[name])] for name, what in UNITS.items()])
 
 
@@ -162,7 +162,7 @@ def _jat_stages(costs: Costs) -> str:
     rows = []
     for stage in STAGES:
         hours = [each.stages[stage].core_s / HOUR if stage in each.stages else 0.0 for each in parts]
-        cores = sum(hours) * costs["crowded"] * HOUR / (MONTH * DAY)
+        cores = sum(hours) * costs["crowded_network"] * HOUR / (MONTH * DAY)
         told = [f"{each:,.0f}" if each else "" for each in hours]
         rows.append([stage, *told, f"{sum(hours):,.0f}", f"{cores:,.0f}"])
     return _table(["core-hours", *(part.domain for part in JAT), "all", f"cores for {MONTH} days"], rows)
@@ -198,14 +198,14 @@ def _points(outcomes: Outcomes) -> list[tuple[int, float, str]]:
 def _dated(records: Mapping[str, Any], table: str) -> str:
     if "date" not in records:
         return "Not measured yet."
-    told = f"{records['machine']}, {records['date']}, {records['commit']}; load {records['load']} when it began."
-    return f"{told}\n\n{table}"
+    when = f"{records['machine']}, {records['date']}, {records['commit']}"
+    return f"{when}; other programs took {records['others']:.2f} cores meanwhile.\n\n{table}"
 
 
 def _unit(name: str, value: float) -> str:
     if name.endswith("_bytes"):
         return f"{value:,.0f} bytes"
-    if name == "crowded":
+    if name.startswith("crowded"):
         return f"{value:.2f}"
     for unit, each in (("s", 0.1), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= each or value == 0:

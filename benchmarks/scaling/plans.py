@@ -30,9 +30,9 @@ PIECE_HOURS = 20
 """Longest piece of JAT's plan, which a failure repeats. Real ones are shorter: failures cost less than is shown."""
 
 
-def cluster(costs: Costs, workers: int) -> Cluster:
+def cluster(costs: Costs, workers: int, crowded: float) -> Cluster:
     """So many workers of this machine's kind."""
-    return replace(ASSUMED, workers=workers, start_s=costs["command_s"] + costs["job_s"], crowded=costs["crowded"])
+    return replace(ASSUMED, workers=workers, start_s=costs["command_s"] + costs["job_s"], crowded=crowded)
 
 
 def dqn_phases(costs: Costs, workers: int) -> list[list[Job]]:
@@ -55,12 +55,12 @@ def dqn_phases(costs: Costs, workers: int) -> list[list[Job]]:
 
 def _join(costs: Costs, number: int) -> Task:
     stored = costs[f"stored_{('busy', 'still')[number % 2]}_bytes"]
-    return Task(costs["join_s"] * CHECKPOINTS, disk=stored * CHECKPOINT * CHECKPOINTS)
+    return Task(costs["join_start_s"] + costs["join_s"] * CHECKPOINTS, disk=stored * CHECKPOINT * CHECKPOINTS)
 
 
 def dqn_outcome(costs: Costs, workers: int) -> Outcome:
     """The whole DQN Replay Dataset with so many workers."""
-    return simulate(dqn_phases(costs, workers), cluster(costs, workers))
+    return simulate(dqn_phases(costs, workers), cluster(costs, workers, costs["crowded"]))
 
 
 def dqn_sizes(costs: Costs) -> dict[str, float]:
@@ -176,8 +176,8 @@ def _jobs(whole: Task, pieces: int, jobs: int) -> Iterator[list[Task]]:
 
 
 def jat_outcome(costs: Costs, workers: int, divided: bool) -> Outcome:
-    """1,000 times JAT with so many workers."""
-    return simulate(jat_phases(costs, workers, divided), cluster(costs, workers))
+    """1,000 times JAT with so many workers, which slow each other down as networks do: most of it is one."""
+    return simulate(jat_phases(costs, workers, divided), cluster(costs, workers, costs["crowded_network"]))
 
 
 def core_hours(parts: Sequence[JatCosts], stage: str) -> float:

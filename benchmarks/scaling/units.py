@@ -30,6 +30,10 @@ from pipeline.machine.threads import CORES
 FRAMES = 400_000
 """Of the measured checkpoint: not the size that the check reads."""
 MILLION = 1e6
+JOINED = 5
+"""Pieces, beside a single one, of which joining is measured."""
+FIRST = ("source.quality=random", "source.num_slices=1")
+"""The earliest checkpoint alone."""
 TURNS = 3
 INGEST = ("stage=ingest", "domain=atari", "source=dqn_replay", f"task={TASK}", "workers=1")
 JAT = ("stage=ingest", "source=jat", "workers=1")
@@ -100,32 +104,49 @@ def starts(folder: Path) -> Units:
 
 
 def dqn_replay(folder: Path) -> Units:
-    """One checkpoint alone, beside another one, and two pieces joined."""
+    """One checkpoint alone, and beside another one; then pieces joined, one and several."""
     units: Units = {}
     for game in GAMES:
-        bucket, places = folder / game, iter(folder / f"{game}-{number}" for number in range(99))
-        size = checkpoints(bucket, played(game), FRAMES, 2)
+        bucket = folder / game
+        size = checkpoints(bucket, played(game), FRAMES, JOINED)
         words = (*INGEST, f"source.root={bucket}", "dataset=dqn-replay-v1")
-
-        def shard(place: Path, words: tuple[str, ...] = words) -> tuple[str, ...]:
-            return (*words, "stage.ingest.shards=0", f"paths.root={place}")
-
         alone, found = [], []
-        for _ in range(TURNS):
-            place = next(places)
-            alone.append(seconds(*shard(place)))
-            found.append(seconds(*shard(place)))
+        for number in range(TURNS):
+            piece = (*words, "stage.ingest.shards=0", f"paths.root={folder / f'{game}-{number}'}")
+            alone.append(seconds(*piece))
+            found.append(seconds(*piece))
         start = median(found)
-        units[f"ingest_{game}_s"] = (median(alone) - start) / FRAMES * MILLION
-        units[f"packed_{game}_bytes"] = size / FRAMES
+        spent = median(alone) - start
+        units |= {f"ingest_{game}_s": spent / FRAMES * MILLION, f"packed_{game}_bytes": size / FRAMES}
         if game == "busy":
-            pairs = [max(beside(shard(next(places)), shard(next(places)))) for _ in range(TURNS)]
-            units["crowded"] = (median(pairs) - start) / (median(alone) - start)
-        seconds(*words, "stage.ingest.shards=0-1", f"paths.root={place}")
-        joined = seconds(*words, f"paths.root={place}")
-        units[f"stored_{game}_bytes"] = _bytes(place) / (2 * FRAMES)
-        units["join_s"] = max(units.get("join_s", 0.0), (joined - start) / (2 * FRAMES) * MILLION)
+            units["crowded"] = (_beside_another(folder, words) - start) / spent
+            units |= _joined(folder, words, start)
+        place = folder / f"{game}-stored"
+        seconds(*words, *FIRST, f"paths.root={place}")
+        units[f"stored_{game}_bytes"] = _bytes(place) / FRAMES
     return units
+
+
+def _beside_another(folder: Path, words: tuple[str, ...]) -> float:
+    """Seconds of a piece while the same is made in another place."""
+    times = []
+    for number in range(TURNS):
+        pair = [(*words, "stage.ingest.shards=0", f"paths.root={folder / f'{each}-{number}'}") for each in "ab"]
+        times.append(max(beside(*pair)))
+    return median(times)
+
+
+def _joined(folder: Path, words: tuple[str, ...], start: float) -> Units:
+    """What joining costs by itself, and with each million frames: from one piece and from JOINED of them."""
+    times: dict[int, list[float]] = {1: [], JOINED: []}
+    for number in range(TURNS - 1):
+        for pieces, found in times.items():
+            all_of_them = (*words, *(FIRST if pieces == 1 else ()), f"paths.root={folder / f'join-{pieces}-{number}'}")
+            seconds(*all_of_them, f"stage.ingest.shards=0-{pieces - 1}")
+            found.append(seconds(*all_of_them))
+    one, several = (median(found) - start for found in times.values())
+    piece = (several - one) / (JOINED - 1)
+    return {"join_start_s": max(0.0, one - piece), "join_s": piece / FRAMES * MILLION}
 
 
 def jat(folder: Path) -> Units:
@@ -149,7 +170,16 @@ def jat(folder: Path) -> Units:
 
 
 def embedding(folder: Path) -> Units:
-    """The network of REGENT with random weights, in batches of the width that the stage takes on a CPU."""
+    """The network of REGENT alone, and beside another process that does the same."""
+    alone = network_pace()
+    code = [sys.executable, "-c", "from benchmarks.scaling.units import network_pace; print(network_pace(24))"]
+    both = [subprocess.Popen(code, cwd=PROJECT, env=environment(), stdout=subprocess.PIPE) for _ in range(2)]
+    paces = [float(each.communicate()[0].split()[-1]) for each in both]
+    return {"embed_s": alone, "crowded_network": sum(paces) / 2 / alone}
+
+
+def network_pace(turns: int = TURNS) -> float:
+    """Seconds for a stack of screens, with random weights, in batches of the width that the stage takes on a CPU."""
     import torch
 
     from pipeline.embedding.engine import Engine
@@ -162,8 +192,8 @@ def embedding(folder: Path) -> Units:
     )  # fmt: skip
     torch.set_num_threads(1)
     engine = Engine(settings, (4, 84, 84))
-    inputs = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 4, 84, 84), dtype=np.uint8))
-    return {"embed_s": median(_timed(lambda: engine.start(inputs)()) for _ in range(TURNS)) / len(inputs)}
+    inputs = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 4, 84, 84), dtype=np.uint8))
+    return median(_timed(lambda: engine.start(inputs)()) for _ in range(turns)) / len(inputs)
 
 
 def search(folder: Path) -> Units:
