@@ -97,12 +97,22 @@ def outcome_table(outcomes: Outcomes) -> str:
 
 
 def check_table(records: Mapping[str, Any]) -> str:
-    """Predicted and measured seconds of the real run."""
+    """Predicted and measured seconds of the real run, and of its two commands together."""
     rows = []
-    for row in records["rows"]:
+    for row in with_totals(records["rows"]):
         told, real = row["predicted_s"], row["measured_s"]
         rows.append([str(row["workers"]), row["what"], f"{told:.1f}", f"{real:.1f}", f"{told / real - 1:+.1%}"])
     return _dated(records, _table(["workers", "command", "predicted s", "measured s", "prediction is off by"], rows))
+
+
+def with_totals(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of a check, with the sum of each number of workers behind its commands."""
+    found: list[Mapping[str, Any]] = []
+    for workers in sorted({row["workers"] for row in rows}):
+        each = [row for row in rows if row["workers"] == workers]
+        sums = {name: sum(row[name] for row in each) for name in ("predicted_s", "measured_s")}
+        found += [*each, {"workers": workers, "what": "together", **sums}]
+    return found
 
 
 def recall_table(records: Mapping[str, Any]) -> str:
@@ -162,7 +172,7 @@ def _jat_stages(costs: Costs) -> str:
     rows = []
     for stage in STAGES:
         hours = [each.stages[stage].core_s / HOUR if stage in each.stages else 0.0 for each in parts]
-        cores = sum(hours) * costs["crowded_network"] * HOUR / (MONTH * DAY)
+        cores = sum(hours) * max(1.0, costs["crowded_network"]) * HOUR / (MONTH * DAY)
         told = [f"{each:,.0f}" if each else "" for each in hours]
         rows.append([stage, *told, f"{sum(hours):,.0f}", f"{cores:,.0f}"])
     return _table(["core-hours", *(part.domain for part in JAT), "all", f"cores for {MONTH} days"], rows)

@@ -177,7 +177,7 @@ def _jobs(whole: Task, pieces: int, jobs: int) -> Iterator[list[Task]]:
 
 def jat_outcome(costs: Costs, workers: int, divided: bool) -> Outcome:
     """1,000 times JAT with so many workers, which slow each other down as networks do: most of it is one."""
-    return simulate(jat_phases(costs, workers, divided), cluster(costs, workers, costs["crowded_network"]))
+    return simulate(jat_phases(costs, workers, divided), cluster(costs, workers, max(1.0, costs["crowded_network"])))
 
 
 def core_hours(parts: Sequence[JatCosts], stage: str) -> float:
