@@ -20,7 +20,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--measure", action="store_true", help="unit costs: about five minutes")
     parser.add_argument("--check", action="store_true", help="a real sweep with 1 and 2 workers: about five minutes")
-    parser.add_argument("--recall", action="store_true", help="approximate search against exact: about five minutes")
+    parser.add_argument("--recall", action="store_true", help="approximate search against exact: about three minutes")
     options = parser.parse_args(words)
     if options.measure:
         save_costs(measured_now(*watched(measure)))

@@ -124,7 +124,7 @@ def recall_table(records: Mapping[str, Any]) -> str:
             row["search"],
             f"{row['build_s']:.2f}",
             f"{row['query_us']:.0f}",
-            f"{row['recall']:.1%}",
+            f"{row['recall']:.2%}",
         ]
         for row in records["rows"]
     ]
