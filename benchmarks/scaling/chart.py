@@ -66,7 +66,7 @@ def _decades(values: Sequence[float]) -> tuple[int, int]:
 def _legend(width: int) -> str:
     marks = [("cores", "cores"), ("disk", "disk or network"), ("jobs", "too few jobs")]
     return "".join(
-        f'<circle class="{kind}" cx="{width - 380 + 110 * number}" cy="16" r="5"/>'
-        f'<text x="{width - 370 + 110 * number}" y="20">{name}</text>'
+        f'<circle class="{kind}" cx="{width - 430 + 130 * number}" cy="16" r="5"/>'
+        f'<text x="{width - 420 + 130 * number}" y="20">{name}</text>'
         for number, (kind, name) in enumerate(marks)
     )
