@@ -88,4 +88,4 @@ def _judged(found: float | None, goal: float | None) -> str:
 
 def shown(ratio: float | None) -> str:
     """A ratio as a reader takes it in: 0.43, or 1/359 where it is far below 1."""
-    return "" if ratio is None else f"{ratio:.2f}" if ratio >= 0.01 else f"1/{1 / ratio:,.0f}"
+    return "" if ratio is None else f"{ratio:.2f}" if ratio >= 0.01 or ratio == 0 else f"1/{1 / ratio:,.0f}"

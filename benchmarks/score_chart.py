@@ -33,7 +33,8 @@ def drawn(found: Sequence[tuple[str, str, float, float | None]], title: str) -> 
     height = TOP + ROW * len(found) + 8
 
     def at(ratio: float) -> float:
-        return round(LABELS + ACROSS * (math.log10(ratio) - low) / (high - low), 1)
+        place = math.log10(max(ratio, 10.0**low))  # nothing at all stands at the left edge
+        return round(LABELS + ACROSS * (place - low) / (high - low), 1)
 
     lines = [f'<text x="12" y="20" font-weight="600">{escape(title)}</text>']
     marks = [10.0**power for power in range(low, math.floor(high) + 1)]

@@ -55,9 +55,14 @@ def test_the_committed_record_is_that_of_git_not_that_of_the_file(tmp_path):
 
 
 def test_a_plot_has_a_dot_for_each_ratio_and_a_stroke_for_each_goal():
-    rows = [("a < b " * 30, "FAISS", 0.4, 0.45), ("slow", "limit", 1.3, 1.0), ("far", "peer", 0.0012, None)]
+    rows = [
+        ("a < b " * 30, "FAISS", 0.4, 0.45),
+        ("slow", "limit", 1.3, 1.0),
+        ("far", "peer", 0.0012, None),
+        ("nothing", "limit", 0.0, 1.0),
+    ]
     tree = ElementTree.fromstring(drawn(rows, "search"))
     dots = [each.attrib["class"] for each in tree.iter("{http://www.w3.org/2000/svg}circle")]
-    assert dots == ["reached", "missed", "free"]
+    assert dots == ["reached", "missed", "free", "reached"]
     strokes = [each for each in tree.iter("{http://www.w3.org/2000/svg}path") if each.attrib["class"] == "goal"]
-    assert len(strokes) == 2
+    assert len(strokes) == 3
