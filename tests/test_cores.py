@@ -6,7 +6,7 @@ from pipeline.launchers.at_once import shares
 from pipeline.machine.threads import CORES, available_cores
 from tests.test_run import run
 
-COUNTING = ("stage=collect", "domain=toy", "domain.environment._target_=tests.crashing.Counting", "episodes=40")
+COUNTING = ("stage=collect", "domain=toy", "domain.environment._target_=tests.crashing.Counting", "episodes=400")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_place_that_is_taken_is_left_for_another(shell, out):
 
 
 def test_a_copy_is_told_where_to_go_and_replaces_what_it_names(shell):
-    corner = ("stage=sync", *TOY[:2])
+    corner = ("stage=sync", *TOY[:2], "stage.sync.names=[episodes/d-v1]")
     to, back = shell.suggested(*corner)
     assert "copied 1 artifact" in shell.pasted(to, FOLDER="copies")
     assert "there already: 1" in shell.pasted(back, FOLDER="copies")

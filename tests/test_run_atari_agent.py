@@ -50,7 +50,7 @@ def test_the_agents_own_settings_are_part_of_what_was_made(shell):
     assert made["parameters"]["policy"]["stack"] == 4
     words = shlex.split(made["command"])
     assert {"domain.environment.fire_reset=true", "domain.environment.noops=30", "policy.stack=4"} <= set(words)
-    assert shell.run("stage=collect", *AGENT).count("found") == 1
+    assert shell.run("stage=collect", *AGENT).count(" found ") == 1
 
 
 def test_the_audit_steps_it_again_with_the_suggested_settings(shell):

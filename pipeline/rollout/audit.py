@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -164,6 +165,7 @@ def _start(environment: Callable[[], Environment], artifact: Artifact, frames: P
     global _job
     end_with_parent()
     have_one_core()
+    atexit.register(_opened.cache_clear)  # Atari's emulator complains of a console that outlives its module
     _job = environment, artifact, frames, words
 
 
