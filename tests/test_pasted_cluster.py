@@ -13,6 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 from pipeline import launchers
+from pipeline.campaign import words
 from pipeline.errors import InvalidInput
 from pipeline.launchers import register_launchers, slurm
 from tests.pipeline.launchers.programs import put
@@ -68,6 +69,12 @@ def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "hydra_plugins.hydra_submitit_launcher.submitit_launcher", None)
     with pytest.raises(InvalidInput, match=r"hydra-submitit-launcher is not installed.*repertoire\[launchers\]"):
         slurm()
+
+
+def test_a_sweep_over_joblib_whose_launcher_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(words, "distributions", lambda name: iter(()))
+    with pytest.raises(InvalidInput, match=r"hydra-joblib-launcher is not installed.*repertoire\[launchers\]"):
+        words.check_words(["-m", "hydra/launcher=joblib"], {}, [])
 
 
 def test_a_sweep_over_ray_where_ray_is_missing_says_what_to_install(monkeypatch):
