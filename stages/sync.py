@@ -13,13 +13,13 @@ from pipeline.artifacts.store import ArtifactStore
 from pipeline.campaign.console import wide_console
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
-from pipeline.command import again
+from pipeline.command import Command, again
 from pipeline.domains.domain import Domain
 from pipeline.errors import InvalidInput
 from pipeline.machine.files import human_bytes
 from pipeline.sync.choice import Lineage, artifacts_to_copy
 from pipeline.sync.compare import Step
-from pipeline.sync.end import artifacts_of, folder_end, opened_end, require_other
+from pipeline.sync.end import End, artifacts_of, folder_end, opened_end, require_other
 from pipeline.sync.run import FROM, TO, Copies
 from pipeline.wording import how_many
 
@@ -70,7 +70,16 @@ def run(
         reasons += unreadable if names is None else []
         if reasons:
             asked_for = how_many(len(found) + len(reasons) - len(copies.refused), "artifacts")
-            raise InvalidInput("\n".join([f"Not copied: {len(reasons):,} of {asked_for}.", *reasons]))
+            mend = [_mended(end, asked)] if len(reasons) > len(copies.refused) and not sends else []
+            raise InvalidInput("\n".join([f"Not copied: {len(reasons):,} of {asked_for}.", *reasons, *mend]))
+
+
+def _mended(end: End, asked: str) -> str:
+    """How what cannot be read at the other end is made whole."""
+    if end.is_folder:
+        command = Command("verify", settings={FROM: None, "paths.root": asked})
+        return f"What is damaged there, and how it is made again: {command.line()}"
+    return f"A store that has it sends it again: {Command(settings={FROM: None, TO: asked}).line()}"
 
 
 def _asked(other: OtherEnd) -> tuple[str, bool]:

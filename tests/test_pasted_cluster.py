@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pipeline import launchers
 from pipeline.campaign import words
 from pipeline.errors import InvalidInput
 from pipeline.launchers import register_launchers, slurm
+from pipeline.machine import extras
 from tests.pipeline.launchers.programs import put
 from tests.warm_shell import WarmShell
 
@@ -72,7 +74,11 @@ def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch):
 
 
 def test_a_sweep_over_joblib_whose_launcher_is_missing_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(words, "distributions", lambda name: iter(()))
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(extras, "version", missing)
     with pytest.raises(InvalidInput, match=r"hydra-joblib-launcher is not installed.*repertoire\[launchers\]"):
         words.check_words(["-m", "hydra/launcher=joblib"], {}, [])
 

@@ -7,7 +7,7 @@ import tempfile
 import pytest
 
 from tests import hub_server
-from tests.warm_shell import EXPORT, ROOT, TOY, shell_beside_a_dataset
+from tests.warm_shell import COMMAND, EXPORT, ROOT, TOY, shell_beside_a_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +71,20 @@ def test_a_copy_is_told_where_to_go_and_replaces_what_it_names(shell):
     (again,) = shell.suggested(*from_there)
     assert "copied 1 artifact" in shell.pasted(again)
     shell.run(*from_there)
+
+
+def test_a_copy_that_cannot_be_read_is_mended_by_its_suggestion(shell):
+    key = ("domain=toy", "task=key")
+    for dataset in ("d-v1", "other-v1"):
+        shell.run("stage=collect", *key, f"dataset={dataset}", "workers=1", "episodes=2")
+    shell.run("stage=sync", *key, "stage.sync.to=torn")
+    (shell.folder / "torn" / "artifacts" / "toy" / "key" / "episodes" / "d-v1" / "manifest.json").write_text("{")
+    (look,) = shell.suggested("stage=sync", *key, "stage.sync.from=torn")
+    status, text = shell.paste(look)
+    assert status == 1
+    (again,) = [line for line in COMMAND.findall(text) if "stage=collect" in line]
+    assert shell.paste(again)[0] == 0
+    shell.run("stage=sync", *key, "stage.sync.from=torn")
 
 
 def test_tasks_of_a_set_that_joins_them_are_exported_together(shell):

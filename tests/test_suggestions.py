@@ -159,6 +159,7 @@ PLACES = {
     "stages/status.py run": "test_older_campaigns_and_further_reasons_are_shown_by_what_is_suggested",
     "stages/stitch.py reads": "test_a_derived_dataset_is_mended_by_its_suggestion",
     "stages/sync.py _asked": "test_a_copy_is_told_where_to_go_and_replaces_what_it_names",
+    "stages/sync.py _mended": "test_a_copy_that_cannot_be_read_is_mended_by_its_suggestion",
     "stages/verify.py _remake": "test_damage_is_removed_and_made_again",
     "stages/verify.py run": "test_an_audit_with_other_settings",
     "sync/run.py _replacing": "test_a_copy_is_told_where_to_go_and_replaces_what_it_names",

@@ -110,7 +110,8 @@ def job_stopped(folder: Path) -> None:
 def _end_of_another(folder: Path, state: str, only_of: str | None = None) -> None:
     """Note how a job has ended that cannot do it itself; only where its record says one state, if one is given."""
     path = folder / JOB
-    with suppress(OSError, ValueError):  # it had no record yet, or none that can be read: `failed.json` says enough
+    # it had no record yet, or none that can be understood: `failed.json` says enough
+    with suppress(OSError, ValueError, TypeError, KeyError):
         facts = json.loads(path.read_bytes())
         if only_of in (None, facts["state"]):
             write_note(path, {**facts, "state": state, "ended": _now()})

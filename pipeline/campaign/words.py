@@ -9,11 +9,11 @@ import difflib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import distributions
 from typing import Any
 
 from pipeline.command import group_of, key_of, typed, with_key, with_words
 from pipeline.errors import InvalidInput, unknown_name
+from pipeline.machine.extras import extra_versions
 
 SWEEP = ("-m", "--multirun")
 
@@ -41,9 +41,6 @@ BY_LRAM = ("hdf5", "npz", "npzc", "pkl")
 NO_TEXT = re.compile(r"=(null|true|false|[-+\d.e]*)$", re.IGNORECASE)
 """What ends a word whose value is no text."""
 
-JOBLIB = "hydra/launcher=joblib"
-NO_JOBLIB = "hydra-joblib-launcher is not installed. Install it: pip install 'repertoire[launchers]' (or make setup)."
-
 Choices = Mapping[str, Sequence[str]]
 """The configuration groups and the choices of each."""
 
@@ -64,8 +61,8 @@ def check_words(words: Sequence[str], choices: Choices, keys: Sequence[str]) -> 
         if (name := word.removeprefix("hydra/launcher=")) in choices.get(CLUSTER, ()):
             ours = f"+{CLUSTER}={name}"
             raise InvalidInput(_instead([word], [ours], f"{word}: write {ours}, which brings its settings along."))
-        if word == JOBLIB and not any(distributions(name="hydra-joblib-launcher")):
-            raise InvalidInput(NO_JOBLIB)
+        if word == "hydra/launcher=joblib":
+            extra_versions("launchers", "hydra-joblib-launcher")  # raises where it is missing
         if word.startswith("-"):
             _check_flag(word)
         elif word.startswith("+"):

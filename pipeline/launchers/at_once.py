@@ -47,6 +47,7 @@ class JobsAtOnce(Launcher):
     def __init__(self, n_jobs: int = -1, **settings: Any) -> None:
         self._asked, self._tries = n_jobs, Counter[int]()
         self._settings = {**settings, "backend": "loky", "batch_size": 1, "return_as": "generator_unordered"}
+        self._settings["initializer"] = end_with_parent  # without jobs, a worker would not see that the sweep is gone
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self._context, self._function, self._config = hydra_context, task_function, config
@@ -122,8 +123,7 @@ def shares(asked: int, jobs: int, cores: int) -> tuple[int, int]:
 def _job(
     number: int, pickled: bytes, context: HydraContext, function: TaskFunction, state: dict[Any, Any]
 ) -> tuple[int, JobReturn]:
-    """What a worker does: one job, and whether it went to its end. A worker whose sweep is gone waits for no more."""
-    end_with_parent()
+    """What a worker does: one job, and whether it went to its end."""
     setup_globals()
     Singleton.set_state(state)
     composed = with_number(pickle.loads(pickled), number)

@@ -31,10 +31,10 @@ ALONE = ("s3", "ray")
 
 
 def not_installed(extra: str, module: str) -> InvalidInput:
-    """The error for a module of an extra that is not there."""
+    """The error for a module of an extra that is not there, or for a distribution by its own name."""
     way = "" if extra in ALONE else " (or make setup)"
     return InvalidInput(
-        f"{EXTRAS[extra][module]} is not installed. Install it: pip install 'repertoire[{extra}]'{way}."
+        f"{EXTRAS[extra].get(module, module)} is not installed. Install it: pip install 'repertoire[{extra}]'{way}."
     )
 
 
@@ -62,4 +62,4 @@ def extra_versions(extra: str, *distributions: str) -> dict[str, str]:
         return {distribution: version(distribution) for distribution in distributions}
     except PackageNotFoundError as error:
         missing = str(error.name).replace("-", "_")
-        raise not_installed(extra, missing if missing in EXTRAS[extra] else next(iter(EXTRAS[extra]))) from error
+        raise not_installed(extra, missing if missing in EXTRAS[extra] else str(error.name)) from error

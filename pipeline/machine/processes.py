@@ -15,6 +15,7 @@ from pipeline.machine.interrupts import start_tracker
 from pipeline.wording import error_text
 
 LOOKS_EVERY_S = 1.0
+"""Seconds between two looks at who the parent is."""
 
 
 def spawn_context() -> SpawnContext:
@@ -37,13 +38,13 @@ def end_with_parent() -> None:
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_after, args=[parent, os.getppid()], daemon=True, name="parent").start()
+        threading.Thread(target=_end_after, args=[parent], daemon=True, name="parent").start()
 
 
-def _end_after(parent: multiprocessing.process.BaseProcess, number: int) -> None:
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
     if parent.sentinel is not None:
         parent.join()
-    while os.getppid() == number:  # loky's children have no pipe whose end would tell
+    while os.getppid() == parent.pid:  # loky's children have no pipe whose end would tell
         time.sleep(LOOKS_EVERY_S)
     os._exit(1)
 
