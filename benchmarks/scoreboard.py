@@ -92,7 +92,7 @@ def lost(now: Record, before: Iterable[Record]) -> dict[str, tuple[float, float]
     found = {}
     for row, other, ratio in ratios(now):
         then = last.get((row.work, other))
-        if then is not None and ratio >= LOST * then:
+        if then is not None and ratio > then and ratio >= LOST * then:  # nothing is not more than nothing
             found[f"{row.work} / {other}"] = (then, ratio)
     return found
 

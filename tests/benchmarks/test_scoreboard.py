@@ -66,3 +66,8 @@ def test_a_plot_has_a_dot_for_each_ratio_and_a_stroke_for_each_goal():
     assert dots == ["reached", "missed", "free", "reached"]
     strokes = [each for each in tree.iter("{http://www.w3.org/2000/svg}path") if each.attrib["class"] == "goal"]
     assert len(strokes) == 3
+
+
+def test_nothing_that_stays_nothing_is_not_lost():
+    record = replace(RECORD, rows=(Row("free", 0.0, limit="wanted", limit_s=1.0),))
+    assert lost(record, [record]) == {}
