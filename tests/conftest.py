@@ -23,6 +23,7 @@ from pipeline.remote import retry
 from pipeline.storage.choice import storages
 from stages import bins, collect, distances, parquet, retrieval
 from tests.gcs_server import Gcs, serving
+from tests.warm_shell import WarmShell
 
 STORAGES = [storage.name for storage in storages()]
 
@@ -131,6 +132,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for task in DRAWN:
         collected(toy_domain(), Workspace(str(root)), task, episodes=4, render=True, randomness=0.25)
     return root
+
+
+@pytest.fixture
+def shell(filled: WarmShell, tmp_path: Path) -> WarmShell:
+    """A private copy of a module's shell `filled`: no test sees what another has made."""
+    return filled.beside_a_copy(tmp_path / "a b")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ CLEAN = {
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     shell = WarmShell(tmp_path_factory.mktemp("clean"))
     yield shell
     shell.close()

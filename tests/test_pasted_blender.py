@@ -19,7 +19,7 @@ REGISTER = ("stage=register", "format=rlhf_blender", "format.out=tree")
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside a tree with the experiment `Mine` of two episodes of CartPole, and a dataset of Acrobot."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'examples'}")

@@ -46,7 +46,7 @@ class Jitter(gym.Env):
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside two small datasets: `my-data_1` of three episodes, `one` of one."""
     shell = WarmShell(tmp_path_factory.mktemp("a b"))
     shell.run("stage=collect", *SMALL, "policy=random", "episodes=3")
@@ -111,13 +111,19 @@ def test_an_index_without_pages(shell):
 
 
 @pytest.fixture(scope="module")
-def jitter(shell):
-    """The same shell beside a user's module, whose observations move with the variable JITTER."""
+def moving(filled, tmp_path_factory):
+    """A shell beside a user's module, whose observations move with the variable JITTER, and what was made with it."""
+    shell = filled.beside_a_copy(tmp_path_factory.mktemp("moving") / "a b")
     (shell.folder / "mine").mkdir()
     (shell.folder / "mine/jitter.py").write_text(MODULE)
     (again,) = shell.suggested("stage=[collect,retrieval,distances,bins,parquet]", *JITTER, "episodes=3")
     assert "parquet gym/jitter-v0 built" in shell.pasted(again, FOLDER="mine")
     return shell
+
+
+@pytest.fixture
+def jitter(moving, tmp_path):
+    return moving.beside_a_copy(tmp_path / "moving")
 
 
 def test_a_simulator_that_does_not_repeat_itself(jitter):

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,11 +56,17 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    """Two episodes of a random policy."""
+def episodes(tmp_path_factory):
+    """A folder with two episodes of a random policy."""
     shell = Shell(tmp_path_factory.mktemp("a b"))
     shell.run("stage=collect", *TOY, *RANDOM, "episodes=2", "storage=bin")
-    return shell
+    return shell.folder
+
+
+@pytest.fixture
+def filled(episodes, tmp_path):
+    """Beside a copy of them, for one test alone."""
+    return Shell(shutil.copytree(episodes, tmp_path / "a b"))
 
 
 @pytest.fixture

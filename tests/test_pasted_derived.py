@@ -16,7 +16,7 @@ ALL, LONG = 'stage.select.where="length > 0"', 'stage.select.where="length > 1"'
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     with shell_beside_a_dataset(tmp_path_factory.mktemp("a b")) as shell:
         shell.run(*SELECT, ALL, "dataset=good-v1")
         shell.run(*SPLIT, HALVES)

@@ -23,7 +23,7 @@ FEW = ("stage.doctor.thresholds.states=20", "stage.doctor.thresholds.episodes=3"
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     with shell_beside_a_dataset(tmp_path_factory.mktemp("a b")) as shell:
         yield shell
 

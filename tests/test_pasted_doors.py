@@ -17,7 +17,7 @@ CARTPOLE = ("stage=ingest", "domain=gym", "domain.env_id=CartPole-v1")
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     shell = WarmShell(tmp_path_factory.mktemp("a b"))
     yield shell
     shell.close()

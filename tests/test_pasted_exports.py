@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     with shell_beside_a_dataset(tmp_path_factory.mktemp("a b")) as shell:
         yield shell
 

@@ -13,7 +13,7 @@ TOY = ("domain=toy", "task=corner", "dataset=d-v1")
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside a dataset `d-v1` of two episodes, of which nobody has drawn pictures."""
     shell = WarmShell(tmp_path_factory.mktemp("a b"))
     shell.run("stage=collect", *TOY, "workers=1", "policy=random", "episodes=2")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """Beside it lies a folder of another file system."""
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere,

@@ -44,7 +44,7 @@ class Fixed(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside agents that were made and not trained, and networks that give one row."""
     shell = WarmShell(tmp_path_factory.mktemp("a b"), "policies.sb3.network", "policies.torch_module")
     for name, shows, actions in (("toy", CORNER, 5), ("six", SCREEN, 6), ("all", SCREEN, 18), ("two", TWO_CORNERS, 5)):

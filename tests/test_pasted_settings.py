@@ -23,7 +23,7 @@ POLE = ("stage=collect", "domain=gym", "domain.env_id=CartPole-v1", "policy=rand
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside a dataset `d-v1` of two episodes, and two checkpoints of an agent in `agents`."""
     shell = WarmShell(tmp_path_factory.mktemp("a b"))
     shell.run(*COLLECT, "episodes=2")

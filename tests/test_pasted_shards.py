@@ -20,7 +20,7 @@ INGEST = ("stage=ingest", "domain=atari", "task=pong", "source=dqn_replay", "sou
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside the files of two checkpoints of Pong, and JAT's of a task."""
     shell = WarmShell(tmp_path_factory.mktemp("a b"))
     played_run(200, [30, 44, 61, 25, 80, 33]).write_bucket(shell.folder / "files")

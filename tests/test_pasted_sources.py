@@ -35,7 +35,7 @@ class Screen(gym.Env):
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside a user's module, whose observations are pictures, and a folder of JAT's files."""
     shell = WarmShell(tmp_path_factory.mktemp("a b"))
     (shell.folder / "screen.py").write_text(MODULE)

@@ -22,7 +22,7 @@ TRAINED = {"noops": 30, "sticky": 0.0, "fire_reset": True}
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def filled(tmp_path_factory):
     """A shell beside an agent that was made and not trained, with the files that RL Zoo writes."""
     shell = WarmShell(tmp_path_factory.mktemp("zoo"), "policies.sb3.network", "envs.atari.screen")
     stack = spaces.Box(0, 255, (84, 84, 4), np.uint8)

@@ -8,13 +8,16 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from importlib import import_module
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parent.parent
 TOY = ("domain=toy", "task=corner", "dataset=d-v1")
@@ -35,10 +38,17 @@ class WarmShell:
 
     def __init__(self, folder: Path, *warm: str) -> None:
         self.folder, self._pipes = folder, folder / ".warm"
-        self._pipes.mkdir()
+        self._pipes.mkdir(parents=True)
         for name in ("ask", "answer"):
             os.mkfifo(self._pipes / name)
         self._server = subprocess.Popen([sys.executable, __file__, str(self._pipes), *warm], cwd=folder)
+
+    def beside_a_copy(self, folder: Path) -> Self:
+        """A shell of the same warm process, beside a copy of all files. What it does leaves this one as it is."""
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(self._pipes.name))
+        shell = copy(self)
+        shell.folder = folder
+        return shell
 
     def close(self) -> None:
         """End the warm process."""
