@@ -12,7 +12,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 READ = ("file", "pkg")
 """Schemes of sources that read YAML files."""
@@ -84,7 +84,7 @@ class ReadOnce(ConfigSource):
 
     def __init__(self, source: ConfigSource) -> None:
         self._source, self.provider, self.path = source, source.provider, source.path
-        self._read: dict[str, tuple[Any, str, dict[str, str | None]]] = {}
+        self._read: dict[str, bytes] = {}
         self._is: dict[tuple[ObjectType, str], bool] = {}
 
     def __deepcopy__(self, _: Any) -> ReadOnce:
@@ -95,10 +95,9 @@ class ReadOnce(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         if config_path not in self._read:
-            found = self._source.load_config(config_path)
-            self._read[config_path] = OmegaConf.to_container(found.config, resolve=False), found.path, found.header
-        plain, path, header = self._read[config_path]
-        return ConfigResult(self.provider, path, OmegaConf.create(plain), dict(header))
+            self._read[config_path] = pickle.dumps(self._source.load_config(config_path))
+        found: ConfigResult = pickle.loads(self._read[config_path])  # an eighth of the time of making them again
+        return found
 
     def is_group(self, config_path: str) -> bool:
         return self._known(ObjectType.GROUP, config_path)
