@@ -130,6 +130,14 @@ class Telling(Protocol):
 
 
 @runtime_checkable
+class OpenLoop(Protocol):
+    """A policy that looks at no observation: a rollout asks it for several actions at a time, and never to `act`."""
+
+    def upcoming(self, rng: np.random.Generator) -> Shaped[np.ndarray, "n ..."]:
+        """The actions of the next decisions of an episode, at least one; nobody else draws from its generator."""
+
+
+@runtime_checkable
 class Environment(Protocol):
     """One simulator. Converts the simulator's own types and nothing more.
 

@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from pipeline.errors import InvalidInput
 from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Policy, Telling
-from pipeline.policies.random import Random, bounded, uniform_action
+from pipeline.policies.random import bounded, uniform_action
 
 
 class Mixed:
@@ -24,8 +24,6 @@ class Mixed:
         if not 0 <= randomness <= 1:
             raise InvalidInput(f"policy.randomness is a chance, from 0 to 1; it is {randomness}.")
         self._policy, self._randomness = policy, float(randomness)
-        if isinstance(policy, Random):
-            policy.ahead = 1  # its draws and ours come in turns
         self._telling = policy if isinstance(policy, Telling) else None
         self.name, self.slots = policy.name, policy.slots
         self._spec: ArraySpec | None = None

@@ -14,7 +14,17 @@ from jaxtyping import Shaped
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.exact import rounded
-from pipeline.interfaces import ArraySpec, Decision, Environment, GaveUp, Observation, Policy, Telling, Transition
+from pipeline.interfaces import (
+    ArraySpec,
+    Decision,
+    Environment,
+    GaveUp,
+    Observation,
+    OpenLoop,
+    Policy,
+    Telling,
+    Transition,
+)
 from pipeline.observation import observation_copy
 from pipeline.policies.outputs import name_taken
 from pipeline.rollout.builder import EpisodeBuilder
@@ -72,7 +82,8 @@ def play(
     are numbers of one shape; a key that only some steps have gets a mask. `end_reason` is `terminated`, `time_limit`,
     `gave_up` where the policy did, or `budget` where only `limit` ended the episode.
 
-    What a `Telling` policy says of a decision becomes infos of the step.
+    What a `Telling` policy says of a decision becomes infos of the step. An `OpenLoop` policy plays in the first
+    environment alone: nothing is gained by more.
 
     Raises:
         TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
@@ -80,6 +91,9 @@ def play(
     """
     if limit is not None and limit < 1:
         raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
+    if isinstance(policy, OpenLoop):
+        yield from _play_open_loop(environments[0], policy, starts, limit, watch)
+        return
     slots: dict[int, _Slot] = {}
     telling = policy if isinstance(policy, Telling) else None
     more = True
@@ -120,6 +134,33 @@ def play(
                 yield slot.end()
             elif slot.restarted:
                 policy.start(decision.slot, slot.environment)
+
+
+def _play_open_loop(
+    environment: Environment, policy: Policy, starts: Iterator[Start | None], limit: int | None, watch: Watch | None
+) -> Iterator[Played]:
+    """As `play`, where nothing needs to be copied for the policy, and no decision handed to it."""
+    for start in starts:
+        if start is None:
+            time.sleep(IDLE_SECONDS)
+            continue
+        slot = _Slot.begin(environment, start, watch)
+        policy.start(0, environment)
+        for action in _upcoming(policy, start.rng, slot.spec):
+            if slot.step(action) or slot.steps == limit:
+                break
+            if slot.restarted:
+                policy.start(0, environment)
+        yield slot.end()
+
+
+def _upcoming(policy: Policy, rng: np.random.Generator, spec: ArraySpec) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """The actions of one episode, without end."""
+    assert isinstance(policy, OpenLoop)
+    while True:
+        actions = policy.upcoming(rng)
+        for number in range(len(actions)):
+            yield _fitting(policy, actions[number, ...], spec)
 
 
 @dataclass(slots=True)
