@@ -39,17 +39,19 @@ class FlatActions:
             raise InvalidInput(f"The action space {space} is empty: there is nothing to do.")
         self.spec = self._joined_spec() if self._joined else self._parts[0].spec
         self.layout = [part.facts() for part in self._parts]
-        self._discrete: tuple[int, int] | None = None  # its first and last action
+        self._discrete: tuple[int, int, type[np.generic]] | None = None  # its first and last action, and their type
         if isinstance(space, spaces.Discrete):
-            self._discrete = int(space.start), int(space.start + space.n) - 1
+            self._discrete = int(space.start), int(space.start + space.n) - 1, self.spec.dtype.type
 
     def taken_apart(self, action: Shaped[np.ndarray, "..."]) -> Any:
         """The action as the environment's space has it. Raises InvalidInput for whole numbers beyond their bounds.
 
         Real numbers beyond their bounds are handed on: environments clip, scale or refuse them, each in its own way.
         """
-        if self._discrete and self._discrete[0] <= (number := action.item()) <= self._discrete[1]:  # nearly always
-            return self.spec.dtype.type(number)
+        if self._discrete:
+            first, last, scalar = self._discrete
+            if first <= (number := action.item()) <= last:  # nearly always
+                return scalar(number)
         if self.spec.dtype.kind in "iub" and ((action < self.spec.low) | (action > self.spec.high)).any():
             raise InvalidInput(
                 f"The environment takes actions from {_short(self.spec.low)} to {_short(self.spec.high)}; it was given "

@@ -155,17 +155,12 @@ class Gym:
                 f"The text {self._mission_key} changed in the middle of an episode: {mission!r} after "
                 f"{self.mission!r}. Store it with every observation instead: domain.mission=null"
             )
+        terminated, truncated = bool(terminated), bool(truncated)
         self._running = not (terminated or truncated)
+        reward, discount = one_number(reward, "reward"), 0.0 if terminated else 1.0
         kept = kept_info(info)
-        return Transition(
-            observation=observation,
-            reward=one_number(reward, "reward"),
-            terminated=bool(terminated),
-            truncated=bool(truncated),
-            discount=0.0 if terminated else 1.0,
-            success=success_of(kept) if kept else UNKNOWN,
-            info=kept,
-        )
+        success = success_of(kept) if kept else UNKNOWN
+        return Transition(observation, reward, terminated, truncated, discount, success, kept)
 
     def render(self) -> UInt8[np.ndarray, "h w 3"]:
         """The picture that the environment draws of itself. Raises NoRenderer where it cannot."""
