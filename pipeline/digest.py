@@ -60,6 +60,8 @@ def digest_content(pieces: Sequence[bytes | memoryview]) -> bytes:
     """BLAKE3 of the pieces one after the other."""
     if len(pieces) == 1:
         return blake3(pieces[0]).digest()
+    if set(map(type, pieces)) == {bytes}:  # of most episodes
+        return blake3(b"".join(pieces)).digest()
     hasher = blake3()
     for short, run in groupby(pieces, lambda piece: type(piece) is bytes):
         if short:  # one call takes a tenth of the time of many

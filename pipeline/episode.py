@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from pipeline.keys import stays_inside
 
 UNKNOWN = -1
 """`success` and `seed` of an episode whose source did not say."""
+
+NEEDED = frozenset(["action", "reward", "discount"])
+"""Step arrays that every episode has, besides an observation; their last rows are zeros."""
 
 SUMMARY = {
     "seed": np.int64,
@@ -83,27 +87,18 @@ class Episode:
 
     def __post_init__(self) -> None:
         names = self.steps.keys()
-        if missing := {"action", "reward", "discount"} - names:
+        if missing := NEEDED - names:
             raise InvalidEpisode(f"An episode needs the arrays action, reward and discount; missing: {sorted(missing)}")
-        if not any(name.split("/")[0] == "observation" for name in names):
+        if "observation" not in names and not any(name.startswith("observation/") for name in names):
             raise InvalidEpisode(f"An episode needs an observation array; it has {sorted(names)}")
         if len(set(map(len, self.steps.values()))) != 1 or self.rows < 2:
             rows = {name: len(array) for name, array in self.steps.items()}
             raise InvalidEpisode(f"All arrays of an episode need the same T+1 rows, at least 2; they have {rows}")
-        if unsafe := [name for name in (*names, *self.reset_info) if not stays_inside(name)]:
-            raise InvalidEpisode(f"{min(unsafe)!r} cannot name an array: it is no path inside a folder")
+        if not all(map(stays_inside, (*names, *self.reset_info))):
+            unsafe = min(name for name in (*names, *self.reset_info) if not stays_inside(name))
+            raise InvalidEpisode(f"{unsafe!r} cannot name an array: it is no path inside a folder")
         self._check_texts()
-        # `count_nonzero` takes a third of the time of `any` or of `min`, and every episode comes by.
-        for name in ("reward", "discount"):
-            array = self.steps[name]
-            if array.dtype != np.float64 or array.ndim != 1:
-                raise InvalidEpisode(f"{name} must be a float64 vector, it is {array.dtype} of shape {array.shape}")
-            if np.count_nonzero(np.isfinite(array)) < len(array):
-                raise InvalidEpisode(f"{name} holds NaN or infinity, first at step {_first_bad(array)}")
-        discount = self.steps["discount"]
-        if np.count_nonzero((discount < 0) | (discount > 1)):
-            bad = int(np.argmax((discount < 0) | (discount > 1)))
-            raise InvalidEpisode(f"discount must lie in [0, 1], it is {discount[bad]} at step {bad}")
+        self._check_vectors()
         for name, array in self.steps.items():
             if (dtype := array.dtype).kind not in STORED_KINDS or dtype.itemsize > WIDEST:
                 raise InvalidEpisode(
@@ -113,8 +108,24 @@ class Episode:
                 raise InvalidEpisode(f"{name} holds NaN, first at step {int(np.argwhere(np.isnan(array))[0][0])}")
             if name.startswith(PRESENT) and not _is_mask(array, INFO + name.removeprefix(PRESENT) in names):
                 raise InvalidEpisode(f"{name} must mark some of the steps of an info, and not all; it is {array}")
-            if name in ("action", "reward", "discount") and np.count_nonzero(array[-1:]):
+            if name in NEEDED and (array[-1] if array.ndim == 1 else np.count_nonzero(array[-1])):
                 raise InvalidEpisode(f"{name} of the last row must be zeros, it is {array[-1]}")
+
+    def _check_vectors(self) -> None:
+        """`count_nonzero` takes a third of the time of `any` or of `min`, and every episode comes by."""
+        for name in ("reward", "discount"):
+            array = self.steps[name]
+            if array.dtype != np.float64 or array.ndim != 1:
+                raise InvalidEpisode(f"{name} must be a float64 vector, it is {array.dtype} of shape {array.shape}")
+        reward, discount = self.steps["reward"], self.steps["discount"]
+        if np.count_nonzero(np.isfinite(reward)) < len(reward):
+            raise InvalidEpisode(f"reward holds NaN or infinity, first at step {_first_bad(reward)}")
+        within = (discount >= 0) & (discount <= 1)  # NaN is not
+        if np.count_nonzero(within) < len(discount):
+            if not np.isfinite(discount).all():
+                raise InvalidEpisode(f"discount holds NaN or infinity, first at step {_first_bad(discount)}")
+            bad = int(np.argmin(within))
+            raise InvalidEpisode(f"discount must lie in [0, 1], it is {discount[bad]} at step {bad}")
 
     def _check_texts(self) -> None:
         for name, texts in self.info_texts.items():
@@ -143,7 +154,7 @@ class Episode:
     @property
     def total_reward(self) -> float:
         """Undiscounted return, summed exactly so that it is the same on every machine."""
-        return math.fsum(self.steps["reward"])
+        return math.fsum(self.steps["reward"].tolist())
 
     @property
     def is_first(self) -> Bool[np.ndarray, "rows"]:
@@ -168,14 +179,15 @@ class Episode:
 
     def summary(self) -> dict[str, Shaped[np.ndarray, ""]]:
         """The once-per-episode facts as scalar arrays."""
-        return {name: np.asarray(getattr(self, name), dtype) for name, dtype in SUMMARY.items()}
+        return {name: _fact(name, getattr(self, name)) for name in SUMMARY}
 
     def texts(self) -> dict[str, UInt8[np.ndarray, "n"]]:
         """The once-per-episode texts as UTF-8 bytes."""
-        texts = {name: getattr(self, name) for name in TEXTS}
+        texts = {name: _utf8(getattr(self, name)) for name in TEXTS}
         if self._has_texts:
-            texts[INFO_TEXTS] = texts_as_json(self.info_texts, self.reset_texts)
-        return {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
+            known = texts_as_json(self.info_texts, self.reset_texts)
+            texts[INFO_TEXTS] = np.frombuffer(known.encode(), np.uint8)
+        return texts
 
     def content(self) -> list[bytes | memoryview]:
         """All that it is, in pieces: what `digest` digests, and `from_content` reads back."""
@@ -210,6 +222,18 @@ def with_last_row(name: str, array: Shaped[np.ndarray, "t *each"]) -> Shaped[np.
     if array.ndim == 0:
         raise InvalidEpisode(f"{name} must have a leading step axis")
     return np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
+
+
+@lru_cache(maxsize=64)  # the same few come with every episode
+def _fact(name: str, value: int) -> Shaped[np.ndarray, ""]:
+    fact: np.ndarray = np.array(value, SUMMARY[name])
+    fact.setflags(write=False)
+    return fact
+
+
+@lru_cache(maxsize=64)
+def _utf8(text: str) -> UInt8[np.ndarray, "n"]:
+    return np.frombuffer(text.encode(), np.uint8)
 
 
 def texts_as_json(steps: Mapping[str, Sequence[str | None]], reset: Mapping[str, str]) -> str:

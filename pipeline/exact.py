@@ -77,16 +77,16 @@ def one_number(value: Any, name: str) -> float:
 
 def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
     """Numbers, or arrays of them of one shape, as one array that holds each exactly. None where there is none."""
-    if len(set(map(type, values))) == 1 and isinstance(values[0], SCALAR):
+    kinds = set(map(type, values))
+    if kinds == {np.ndarray}:
+        if len(set(map(_DTYPE_AND_SHAPE, values))) == 1 and _is_stored(values[0].dtype):
+            return _stacked(values)
+    elif len(kinds) == 1 and isinstance(values[0], SCALAR):
         if isinstance(values[0], float):  # float64 is one, too
             return np.array(Buffer("d", values))  # three times faster than `np.asarray`
         column = np.asarray(values)  # three times faster than one by one
         if _is_stored(column.dtype) and (column.dtype.kind != "f" or not isinstance(values[0], int)):
             return column
-    if set(map(type, values)) == {np.ndarray}:
-        each = list(values)
-        if len(set(map(_DTYPE_AND_SHAPE, each))) == 1 and _is_stored(each[0].dtype):
-            return _stacked(each)
     try:
         each = [_as_array(value) for value in values]
     except Exception:  # an array-like may raise anything; rows of several lengths are a ValueError

@@ -130,7 +130,7 @@ class Telling(Protocol):
 
 
 @runtime_checkable
-class OpenLoop(Protocol):
+class OpenLoop(Policy, Protocol):
     """A policy that looks at no observation: a rollout asks it for several actions at a time, and never to `act`."""
 
     def upcoming(self, rng: np.random.Generator) -> Shaped[np.ndarray, "n ..."]:

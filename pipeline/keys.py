@@ -146,8 +146,7 @@ def name_among(known: Container[str], name: str) -> str:
     return earlier if earlier in known else name
 
 
-@lru_cache(maxsize=4096)
-@lru_cache(4096)  # the same few names come with every episode
+@lru_cache(maxsize=4096)  # the same few names come with every episode
 def stays_inside(name: str) -> bool:
     """Whether a name is a path that does not leave its folder."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
-from pipeline.dataset.columns import STEPS, RowSpec, step_arrays, with_same_arrays, without_absent
+from pipeline.dataset.columns import STEPS, RowSpec, rows_of, step_arrays, with_same_arrays, without_absent
 from pipeline.dataset.resets import pack_resets, unpack_resets
 from pipeline.digest import DIGEST_BYTES, digest_file
 from pipeline.episode import INFO_TEXTS, SUMMARY, TEXTS, Episode, texts_from_json
@@ -192,6 +192,8 @@ def split_texts(data: UInt8[np.ndarray, " bytes"], ends: Int64[np.ndarray, " n"]
 
 
 def _joined(episodes: Sequence[Episode]) -> dict[str, Shaped[np.ndarray, "rows ..."]]:
+    if len(set(map(rows_of, episodes))) == 1:  # nearly always
+        return {name: np.concatenate([each.steps[name] for each in episodes]) for name in sorted(episodes[0].steps)}
     steps = with_same_arrays(episodes)
     return {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
 

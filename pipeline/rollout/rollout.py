@@ -137,7 +137,7 @@ def play(
 
 
 def _play_open_loop(
-    environment: Environment, policy: Policy, starts: Iterator[Start | None], limit: int | None, watch: Watch | None
+    environment: Environment, policy: OpenLoop, starts: Iterator[Start | None], limit: int | None, watch: Watch | None
 ) -> Iterator[Played]:
     """As `play`, where nothing needs to be copied for the policy, and no decision handed to it."""
     for start in starts:
@@ -154,13 +154,13 @@ def _play_open_loop(
         yield slot.end()
 
 
-def _upcoming(policy: Policy, rng: np.random.Generator, spec: ArraySpec) -> Iterator[Shaped[np.ndarray, "..."]]:
+def _upcoming(policy: OpenLoop, rng: np.random.Generator, spec: ArraySpec) -> Iterator[Shaped[np.ndarray, "..."]]:
     """The actions of one episode, without end."""
-    assert isinstance(policy, OpenLoop)
     while True:
-        actions = policy.upcoming(rng)
-        for number in range(len(actions)):
-            yield _fitting(policy, actions[number, ...], spec)
+        several = policy.upcoming(rng)
+        several = _fitting(policy, several, spec.dtype, (len(several), *spec.shape))
+        for number in range(len(several)):
+            yield several[number, ...]
 
 
 @dataclass(slots=True)
@@ -192,9 +192,9 @@ class _Slot:
     def take(self, policy: Policy, action: Shaped[np.ndarray, "..."] | GaveUp) -> bool:
         """What the policy wants; says whether the episode is over."""
         if not isinstance(action, GaveUp):
-            return self.step(_fitting(policy, action, self.spec))
+            return self.step(_fitting(policy, action, self.spec.dtype, self.spec.shape))
         if not self.steps:
-            self.step(_fitting(policy, action.idle, self.spec))
+            self.step(_fitting(policy, action.idle, self.spec.dtype, self.spec.shape))
         self.gave_up = True
         return True
 
@@ -295,20 +295,22 @@ def _joined_infos(info: Mapping[str, Any], outputs: Mapping[str, np.float32]) ->
     return {**info, **outputs}
 
 
-def _fitting(policy: Policy, action: Shaped[np.ndarray, "..."], spec: ArraySpec) -> Shaped[np.ndarray, "..."]:
-    """A copy in the spec's dtype: a policy may use one buffer for all its actions."""
-    if type(action) is np.ndarray and action.dtype == spec.dtype and action.shape == spec.shape:  # nearly always
+def _fitting(
+    policy: Policy, action: Shaped[np.ndarray, "..."], dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> Shaped[np.ndarray, "..."]:
+    """A copy in the dtype of the action spec, of an action or of several: a policy may use one buffer for all."""
+    if type(action) is np.ndarray and action.dtype == dtype and action.shape == shape:  # nearly always
         return action.copy()
     given = np.array(action)
-    if given.shape != spec.shape:
+    if given.shape != shape:
         raise InvalidInput(
-            f"The policy {policy.name} gave an action of shape {given.shape}, the environment takes {spec.shape}."
+            f"The policy {policy.name} gave an action of shape {given.shape}, the environment takes {shape}."
         )
-    fitting = rounded(given, spec.dtype)
+    fitting = rounded(given, dtype)
     if fitting is None:
         raise InvalidInput(
             f"The policy {policy.name} gave the action {given.tolist()}, {given.dtype}; the environment takes "
-            f"{spec.dtype}, which cannot hold it."
+            f"{dtype}, which cannot hold it."
         )
     return fitting
 

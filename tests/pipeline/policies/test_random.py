@@ -71,6 +71,8 @@ def test_bounds_whose_distance_is_no_number_are_refused():
 def test_acting_before_the_start_is_an_error():
     with pytest.raises(RuntimeError, match="start"):
         Random().act([Decision(0, np.zeros(1), np.random.default_rng(0))])
+    with pytest.raises(RuntimeError, match="start"):
+        Random().upcoming(np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int32", "uint32", "int64", "uint64", "float32"])
@@ -80,11 +82,10 @@ def test_actions_that_are_drawn_ahead_are_those_drawn_one_by_one(dtype: str, sha
     spec = ArraySpec(shape, np.dtype(dtype), np.zeros(shape, dtype), high)
     policy, rng, other = Random(), np.random.default_rng(3), np.random.default_rng(3)
     policy.start(0, Bounded(spec))
-    for _ in range(70):
-        (ahead,) = policy.act([Decision(0, np.zeros(1), rng)])
-        alone = uniform_action(spec, other)
-        assert (ahead.dtype, ahead.shape) == (alone.dtype, alone.shape) == (spec.dtype, shape)
-        assert np.array_equal(ahead, alone)
+    ahead = np.concatenate([policy.upcoming(rng) for _ in range(3)])
+    alone = np.stack([uniform_action(spec, other) for _ in ahead])
+    assert (ahead.dtype, ahead.shape) == (alone.dtype, alone.shape) == (spec.dtype, (len(ahead), *shape))
+    assert np.array_equal(ahead, alone)
 
 
 def test_a_new_generator_begins_anew_and_a_restart_does_not():

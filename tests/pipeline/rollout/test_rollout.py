@@ -207,12 +207,39 @@ def test_the_name_of_an_info_can_not_leave_its_folder():
 def test_several_episodes_are_played_side_by_side_as_each_would_be_alone():
     starts = [Start(n, n + 100, np.random.default_rng(n)) for n in range(8)]
     environments = [Toy("maze", max_steps=30) for _ in range(3)]
-    played = list(play(environments, Random(), iter(starts)))
+    played = list(play(environments, DecidesEach(), iter(starts)))
     assert sorted(each.index for each in played) == list(range(8))
     for each in played:
         rng = np.random.default_rng(each.index)
-        alone = rollout(Toy("maze", max_steps=30), Random(), each.index + 100, rng)
+        alone = rollout(Toy("maze", max_steps=30), DecidesEach(), each.index + 100, rng)
         assert each.episode.digest() == alone.digest()
+
+
+class DecidesEach:
+    """Random actions one by one: `Random` without its `upcoming`."""
+
+    def __init__(self) -> None:
+        self._random = Random()
+        self.name, self.slots = self._random.name, self._random.slots
+        self.identity, self.start, self.act = self._random.identity, self._random.start, self._random.act
+
+
+@pytest.mark.parametrize("limit", [None, 1, 32, 40])
+def test_actions_that_are_asked_for_several_at_a_time_make_the_same_episodes(limit: int | None):
+    def played_by(policy) -> list[bytes]:
+        starts = (Start(n, n + 100, np.random.default_rng(n)) for n in range(4))
+        return [each.episode.digest() for each in play([Toy("maze")], policy, starts, limit)]
+
+    assert played_by(Random()) == played_by(DecidesEach())
+
+
+def test_several_actions_of_another_shape_are_refused():
+    class Wide(OneBuffer):
+        def upcoming(self, rng):
+            return np.zeros((5, 3), np.float32)
+
+    with pytest.raises(InvalidInput, match=r"one-buffer gave an action of shape \(5, 3\), .* \(5, 2\)"):
+        rollout(Tape(seen(0), []), Wide(), 0, RNG)
 
 
 class LosesHeart(Toy):
