@@ -131,7 +131,10 @@ class Telling(Protocol):
 
 @runtime_checkable
 class OpenLoop(Policy, Protocol):
-    """A policy that looks at no observation: a rollout asks it for several actions at a time, and never to `act`."""
+    """A policy that looks at no observation, nor begins again where a transition restarts.
+
+    A rollout asks it for several actions at a time, and never to `act`.
+    """
 
     def upcoming(self, rng: np.random.Generator) -> Shaped[np.ndarray, "n ..."]:
         """The actions of the next decisions of an episode, at least one; nobody else draws from its generator."""

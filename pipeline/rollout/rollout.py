@@ -149,8 +149,6 @@ def _play_open_loop(
         for action in _upcoming(policy, start.rng, slot.spec):
             if slot.step(action) or slot.steps == limit:
                 break
-            if slot.restarted:
-                policy.start(0, environment)
         yield slot.end()
 
 
