@@ -91,11 +91,11 @@ def play(
     """
     if limit is not None and limit < 1:
         raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
-    if isinstance(policy, OpenLoop):
+    telling = policy if isinstance(policy, Telling) else None
+    if telling is None and isinstance(policy, OpenLoop):
         yield from _play_open_loop(environments[0], policy, starts, limit, watch)
         return
     slots: dict[int, _Slot] = {}
-    telling = policy if isinstance(policy, Telling) else None
     more = True
     while True:
         for number in range(len(environments)) if more and len(slots) < len(environments) else ():
