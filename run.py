@@ -417,14 +417,25 @@ def command() -> None:
         print("Stopped. What is finished is kept, and the same command goes on from there.", file=sys.stderr)
         sys.exit(stopped.status)
     except Exception as error:  # shown in plain words
+        message = _noted(error)
         if full:
             raise
-        from pipeline.campaign.failures import plain_message
-        from pipeline.command import user_typed
-
-        with user_typed(_typed_at_first(sys.argv[1:])):
-            print(plain_message(error), file=sys.stderr)
+        print(message, file=sys.stderr)
         sys.exit(1)
+
+
+def _noted(error: Exception) -> str:
+    """Why the command has failed, in plain words; a sweep keeps that in its folder."""
+    from pipeline.campaign.failures import plain_message
+    from pipeline.campaign.job import campaign_failed
+    from pipeline.command import user_typed
+    from pipeline.launchers.job_numbers import Refused
+
+    with user_typed(_typed_at_first(sys.argv[1:])):
+        message = plain_message(error)
+        instead = error.instead if isinstance(error, Refused) else None
+        campaign_failed(message, instead.words() if instead else ())
+    return message
 
 
 def _understood() -> None:

@@ -114,6 +114,8 @@ def _print_rest(console: Console, campaign: PastCampaign, most: int | None) -> N
     if not groups and not left:
         return
     lines = [f"\n{_short(campaign)}"]
+    if campaign.error:
+        lines.append(f"  the command failed: {campaign.error}")
     for (state, stage, why, _), members in islice(groups.items(), most):
         lines += _reason(state, stage, why, members)
     if most is not None and len(groups) > most:
@@ -121,7 +123,8 @@ def _print_rest(console: Console, campaign: PastCampaign, most: int | None) -> N
     if campaign.goes_on:
         lines.append(f"  goes on: the command runs on {campaign.host}")
     if left:
-        lines.append(f"  what is left: {_finish(campaign, left)}")
+        mended = ", when that is mended" if campaign.error and not campaign.instead else ""
+        lines.append(f"  what is left{mended}: {_finish(campaign, left)}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -175,6 +178,7 @@ def _plain(campaign: PastCampaign) -> dict[str, Any]:
         "words": [*campaign.words],
         "host": campaign.host,
         "goes_on": campaign.goes_on,
+        "error": campaign.error,
         "tasks": {state: campaign.count(state) for state in states},
         "not_done": [
             {"task": task.label, "state": task.state, "stage": task.stage, "why": task.why, "host": job.host}

@@ -19,7 +19,7 @@ from pipeline.errors import InvalidInput
 from pipeline.launchers import register_launchers, slurm
 from pipeline.machine import extras
 from tests.pipeline.launchers.programs import put
-from tests.warm_shell import WarmShell
+from tests.warm_shell import COMMAND, WarmShell
 
 ROOT = Path(__file__).parent.parent
 CONF, PAGE = ROOT / "conf", ROOT / "docs" / "cluster.md"
@@ -110,8 +110,13 @@ def test_a_sweep_that_no_cluster_takes_is_run_by_its_suggestion(tmp_path, monkey
     try:
         shell.pasted(shell.suggested(*words)[-1])
         refuses = "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1"
-        knows = f"grep -q partition=batch $1 || {{ {refuses}; }}; exit 3"
+        knows = f'grep -q partition=batch "$1" || {{ {refuses}; }}; exit 3'
         put(tmp_path, monkeypatch, sbatch=knows, srun="", squeue="", sinfo="echo batch")
         assert "cluster.partition=batch" in shell.suggested(*words, "cluster.partition=x")[-1]
+        text = shell.run("stage=status")
+        assert "the command failed: Slurm refuses the jobs: invalid partition specified: x." in text
+        (finish,) = (line for line in COMMAND.findall(text) if "cluster.partition" in line)
+        _, text = shell.paste(finish)
+        assert "invalid partition" not in text  # this sbatch ends otherwise now
     finally:
         shell.close()

@@ -37,7 +37,7 @@ def campaigns(root: Path) -> Iterator[PastCampaign]:
     finished: set[Key] = set()
     for folder in _newest_first(root):
         campaign = _sweep(folder) if folder.parts[-3] == SWEEPS else _run(folder)
-        if campaign is None or "stage=status" in campaign.words or not campaign.jobs:
+        if campaign is None or "stage=status" in campaign.words or campaign.is_empty:
             continue
         yield replace(campaign, jobs=tuple(job.after(finished) for job in campaign.jobs))
         finished.update(key for job in campaign.jobs for key in job.finished())
@@ -92,7 +92,8 @@ def _sweep(folder: Path) -> PastCampaign | None:
             for (place, note), words in zip(_notes(places), listed, strict=True)
         ]
     words = tuple(record["words"]) if record else _typed_for_sweep(folder)
-    return PastCampaign(folder, words, *_origin(record), True, goes_on, tuple(jobs))
+    error, instead = record.get("error", ""), tuple(record.get("instead", ()))
+    return PastCampaign(folder, words, *_origin(record), True, goes_on, tuple(jobs), error, instead)
 
 
 def _notes(places: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:

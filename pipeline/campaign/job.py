@@ -1,8 +1,8 @@
 """What a job and a sweep write of themselves into their folders, for whoever asks later how they stand.
 
-A job keeps `job.json`: what it is, how far it has come, how it ended. A sweep writes `campaign.json` once: which jobs
-it has. Both touch the file `alive` while they run, so that a process that is gone is known by its silence, on any host.
-They are notes: not flushed to disk, and a run goes on where they cannot be written.
+A job keeps `job.json`: what it is, how far it has come, how it ended. A sweep writes `campaign.json`: which jobs it has
+and, where the command itself fails, why. Both touch the file `alive` while they run, so that a process that is gone is
+known by its silence, on any host. They are notes: not flushed to disk, and a run goes on where they cannot be written.
 """
 
 from __future__ import annotations
@@ -118,6 +118,18 @@ def _end_of_another(folder: Path, state: str, only_of: str | None = None) -> Non
     (folder / ALIVE).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class _Sweep:
+    """The sweep that this process runs, what its `campaign.json` says, and what ends its sign of life."""
+
+    folder: Path
+    facts: dict[str, Any]
+    over: Callable[[], None]
+
+
+_sweep: _Sweep | None = None
+
+
 def begin_campaign(
     folder: Path, words: Sequence[str], jobs: Sequence[Sequence[str]] | None, launcher: str
 ) -> Callable[[], None]:
@@ -125,16 +137,32 @@ def begin_campaign(
 
     `words` are what was typed, `jobs` the words of each job; None where only the sweeper knows them.
     """
-    facts = {"words": words_without_secrets(words), "launcher": launcher, **_here()}
+    global _sweep
     listed = None if jobs is None else [words_without_secrets(each) for each in jobs]
+    facts = {"words": words_without_secrets(words), "launcher": launcher, **_here(), "jobs": listed}
     stop = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stop = show_life(folder)
-        write_note(folder / CAMPAIGN, {**facts, "jobs": listed})
+        write_note(folder / CAMPAIGN, facts)
     except OSError as error:
         log.warning("%s cannot be written (%s): stage=status cannot tell which jobs it has", CAMPAIGN, error.strerror)
-    return stop or show_life(folder)
+    _sweep = _Sweep(folder, facts, stop or show_life(folder))
+    return _sweep.over
+
+
+def campaign_failed(message: str, instead: Sequence[str] = ()) -> None:
+    """Note in `campaign.json` why the command of a sweep has failed, as where a cluster takes no jobs: it is over.
+
+    The first line of `message` is kept. `instead` are the words of a command that does better, where one is known.
+    Nothing where this process has begun no sweep.
+    """
+    if _sweep is None:
+        return
+    why = {"error": message.strip().partition("\n")[0], "instead": words_without_secrets(instead)}
+    with suppress(OSError):  # the message itself is on the terminal
+        write_note(_sweep.folder / CAMPAIGN, {**_sweep.facts, **why})
+    _sweep.over()
 
 
 def show_life(folder: Path) -> Callable[[], None]:

@@ -57,7 +57,10 @@ def _is_place(value: Any) -> bool:
     return value is None or (is_text_list(value) and len(value) == 2)
 
 
-ORIGIN: dict[str, _Check] = {"script": is_plain_text, "folder": is_plain_text, "host": is_plain_text}
+MAY_HAVE: dict[str, _Check] = {
+    **dict.fromkeys(("script", "folder", "host", "error"), is_plain_text),
+    "instead": is_text_list,
+}
 """What any note may have."""
 
 OF_CAMPAIGN: dict[str, _Check] = {"words": is_text_list, "jobs": _are_jobs}
@@ -76,5 +79,5 @@ def _understood(path: Path, needed: Mapping[str, _Check]) -> dict[str, Any]:
     note = plain_json(path)
     if not isinstance(note, dict) or needed.keys() - note.keys():
         return {}
-    checks = {**ORIGIN, **needed}
+    checks = {**MAY_HAVE, **needed}
     return note if all(check(note[key]) for key, check in checks.items() if key in note) else {}

@@ -102,6 +102,8 @@ class PastCampaign:
         host: where it was typed.
         is_sweep: it has several jobs, each in a folder of its own.
         goes_on: the command itself still runs.
+        error: why the command itself has failed, as where a cluster takes no jobs; one line.
+        instead: the words of a command that does better then, where one is known.
     """
 
     folder: Path
@@ -112,6 +114,13 @@ class PastCampaign:
     is_sweep: bool
     goes_on: bool
     jobs: tuple[PastJob, ...]
+    error: str = ""
+    instead: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to tell of it."""
+        return not self.jobs and not self.error
 
     @property
     def name(self) -> str:
@@ -130,20 +139,21 @@ class PastCampaign:
         """The words that finish what is not done and not at work; none where nothing is left.
 
         A sweep is narrowed to those jobs where they are all combinations of some values; else it is repeated as it was
-        typed, and finds what is finished.
+        typed, or as it had better been, and finds what is finished.
         """
+        words = self.instead or self.words
         left = [job for job in self.jobs if job.unfinished]
-        if not left:
+        if not left and self.jobs:
             return ()
         if not self.is_sweep or len(left) == len(self.jobs):
-            return self.words
+            return words
         settings = [_by_key(job.words) for job in left]
         varying = _varying([job.words for job in self.jobs])
         values = {key: [*dict.fromkeys(each.get(key, "") for each in settings)] for key in varying}
         known = all(key in each for each in settings for key in values)
         if not known or math.prod(map(len, values.values())) != len(left):
-            return self.words
-        kept = [word for word in self.words if key_of(word) not in values]
+            return words
+        kept = [word for word in words if key_of(word) not in values]
         prefixes = {key_of(word): word.partition("=")[0] for word in left[0].words}
         return (*kept, *(f"{prefixes[key]}={','.join(each)}" for key, each in values.items()))
 

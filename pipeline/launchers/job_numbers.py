@@ -7,11 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.command import Command
 from pipeline.errors import InvalidSettings
 
 
 class Refused(InvalidSettings):
-    """The cluster takes no job of this sweep."""
+    """The cluster takes no job of this sweep. `instead` is a command that it may take; `label` says what that does."""
+
+    def __init__(self, message: str, label: str = "", instead: Command | None = None) -> None:
+        super().__init__(message)
+        self.label, self.instead = label, instead
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n{self.label}: {self.instead.line()}" if self.instead else str(self.args[0])
 
 
 @dataclass(frozen=True)

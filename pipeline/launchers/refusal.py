@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from pipeline.command import Command, again, key_of, typed
+from pipeline.command import Command, key_of, typed
 from pipeline.launchers.job_numbers import JobNumber, Refused
 from pipeline.launchers.queue import in_words
 
@@ -37,8 +37,8 @@ def refused_by_slurm(printed: str) -> Refused:
         )
     message = f"Slurm refuses the jobs: {in_words(printed)}"
     if "partition" in printed.lower() and (there := partitions()):
-        on_first = again(cluster__partition=there[0])
-        return Refused(f"{message} Its partitions: {', '.join(there)}.\nOn the first of them: {on_first}")
+        on_first = Command(settings={"cluster.partition": there[0]})
+        return Refused(f"{message} Its partitions: {', '.join(there)}.", "On the first of them", on_first)
     return Refused(f"{message}\nWhat its partitions have, and for how long: sinfo --format='%P %l %c %m'")
 
 

@@ -151,6 +151,10 @@ def test_what_slurm_refuses_is_told_in_its_words_and_with_what_can_be_done(slurm
     assert "invalid partition specified: nowhere" in text
     assert "Its partitions: batch." in text
     assert "Traceback" not in text
+    status = run(tmp_path, "stage=status")
+    assert "the command failed: Slurm refuses the jobs: " in status
+    assert "invalid partition specified: nowhere" in status
+    assert "cluster.partition=batch" in status.split("what is left: ")[1]
     suggestion = shlex.split(text.split("On the first of them: ")[1])[2:]
     assert "cluster.partition=batch" in suggestion
     assert "#1 task=maze: finished" in swept(slurm, tmp_path, *suggestion)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.campaign.job import begin_campaign, job_record
+from pipeline.campaign.job import begin_campaign, campaign_failed, job_record
 from pipeline.campaign.record import RunRecord
 from pipeline.command import Typed, user_typed
 from pipeline.dataset.workspace import Workspace
@@ -71,3 +71,27 @@ def test_programs_get_a_file(capsys, root, tmp_path):
 
 def test_where_nothing_has_run_it_says_so(capsys, tmp_path):
     assert printed(capsys, tmp_path / "none") == [f"No campaign is there yet under {tmp_path}/none."]
+
+
+def test_why_a_command_failed_stands_above_what_is_left_until_that_is_done(capsys, tmp_path):
+    sweep = tmp_path / "sweeps" / "2026-01-02" / "10-00-00-000001"
+    with user_typed(Typed((), "run.py")):
+        begin_campaign(sweep, ("-m", "stage=collect", "domain=toy", "task=corner,maze,key"), JOBS, "slurm")()
+        campaign_failed(f"Slurm refuses the jobs: {'why ' * 50}.")
+    assert printed(capsys, tmp_path, json=str(tmp_path / "status.json"))[3:] == [
+        "2026-01-02/10-00-00",
+        f"the command failed: Slurm refuses the jobs: {'why ' * 49}why .",
+        "missing 3 tasks (toy/corner, toy/maze, toy/key), not begun",
+        "what is left, when that is mended: python run.py -m stage=collect domain=toy task=corner,maze,key",
+    ]
+    assert json.loads((tmp_path / "status.json").read_text())[0]["error"].startswith("Slurm refuses the jobs: why")
+    with user_typed(Typed((), "run.py")):
+        campaign_failed("Slurm refuses the jobs", ("-m", "stage=collect", "cluster.partition=batch"))
+    assert "what is left: python run.py -m stage=collect cluster.partition=batch" in printed(capsys, tmp_path)
+    for number, words in enumerate(JOBS):
+        run = tmp_path / "runs" / "2026-01-03" / f"10-00-0{number}-000001"
+        run.mkdir(parents=True)
+        with user_typed(Typed(words)), job_record(run) as job:
+            job.asks("toy", ["collect"], [words[-1].removeprefix("task=")])
+            job.end("done")
+    assert "the command failed" not in "".join(printed(capsys, tmp_path))

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pipeline.campaign.history import SILENT_SECONDS, campaigns
-from pipeline.campaign.job import ALIVE, CAMPAIGN, JOB, begin_campaign, job_record
+from pipeline.campaign.job import ALIVE, CAMPAIGN, JOB, begin_campaign, campaign_failed, job_record
 from pipeline.campaign.record import RunRecord, record_crash
 from pipeline.command import Typed, user_typed
 
@@ -238,3 +238,29 @@ def test_what_failed_is_told_to_be_unknown_where_its_record_is_damaged(tmp_path,
     (campaign,) = campaigns(tmp_path)
     (why,) = {reason for label, reason in reasons(campaign).items() if "damaged" in reason}
     assert str(sweep / "1" / "run.log") in why
+
+
+def test_a_sweep_whose_command_failed_has_its_reason_and_what_does_better_in_the_place_of_what_was_typed(
+    tmp_path, sweep
+):
+    better = (*SWEEP, "+cluster=slurm", "cluster.partition=batch")
+    campaign_failed("Slurm refuses the jobs: no partition.\nOn the first of them: python run.py ...", better)
+    (campaign,) = campaigns(tmp_path)
+    assert campaign.error == "Slurm refuses the jobs: no partition."
+    assert set(states(campaign).values()) == {"missing"}
+    assert campaign.remaining() == better
+    run_job(sweep / "0", "corner")
+    (campaign,) = campaigns(tmp_path)
+    assert campaign.remaining() == (*better, "task=maze,key")
+    campaign_failed("No cluster of Ray can be joined")
+    (campaign,) = campaigns(tmp_path)
+    assert (campaign.error, campaign.instead) == ("No cluster of Ray can be joined", ())
+    assert campaign.remaining() == (*SWEEP, "task=maze,key")
+
+
+def test_a_sweep_that_failed_before_its_jobs_were_known_is_told_of(tmp_path):
+    begin_campaign(tmp_path / "sweeps" / "2026-01-01" / "10-00-00", SWEEP, None, "basic")()
+    assert list(campaigns(tmp_path)) == []
+    campaign_failed("broken")
+    (campaign,) = campaigns(tmp_path)
+    assert (campaign.error, campaign.jobs, campaign.remaining()) == ("broken", (), SWEEP)
