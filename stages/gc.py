@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from beartype import beartype
@@ -22,6 +23,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InUse
 from pipeline.machine.files import human_bytes, size_of
+from pipeline.machine.full_disk import full_disk, is_full
 from pipeline.machine.lease import held, is_abandoned
 
 PUBLISH = "publish"
@@ -41,10 +43,11 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
         total, found = total + size, True
         log.info("%s %s (%s, %s)", "removed" if delete else "would remove", path, why, human_bytes(size))
         if delete:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            _remove(path)
             forget(path)
     if found and not delete:
-        command = Command("gc", settings={"stage.gc.delete": True})
+        elsewhere = {"hydra.run.dir": "FOLDER"} if is_full(workspace.root) else {}
+        command = Command("gc", settings={"stage.gc.delete": True, **elsewhere})
         log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
     elif not found:
         log.info("nothing to remove under %s", workspace.root)
@@ -89,9 +92,30 @@ def _drafts(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, "pieces of an artifact; the command that made them would join them without shards"
 
 
-def _holding(lease: Path, what: Path) -> AbstractContextManager[object]:
-    """Hold a lease while something is removed. Raises InUse where another process does."""
-    return nullcontext() if is_abandoned(lease) else held(lease, f"removing {what}", wait_s=0)
+def _remove(path: Path) -> None:
+    """Remove a file or folder; what could be gone on with gets another name first, so that nobody does meanwhile."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    if path.name.startswith((DRAFT, PIECES)):
+        path = path.rename(path.with_name(f"{STALE}{path.name.lstrip('.')}-{uuid.uuid4().hex[:8]}"))
+    shutil.rmtree(path)
+
+
+@contextmanager
+def _holding(lease: Path, what: Path) -> Iterator[None]:
+    """Hold a lease while something is removed. Raises InUse where another process does.
+
+    Where the disk has no room for the lease file and none is there, nobody holds it, and one goes on without.
+    """
+    with ExitStack() as held_here:
+        if not is_abandoned(lease):
+            try:
+                held_here.enter_context(held(lease, f"removing {what}", wait_s=0))
+            except OSError as error:
+                if full_disk(error, lease.parent) is None or lease.exists():
+                    raise
+        yield
 
 
 def _parts(artifact: Artifact) -> Iterator[tuple[Path, str]]:

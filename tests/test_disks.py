@@ -49,9 +49,10 @@ def test_a_full_shared_memory_is_not_called_a_full_root(tmp_path):
     )
 
 
-def pasted(text: str, folder: Path) -> str:
-    """What a suggestion that names a FOLDER prints, when it is pasted with one."""
-    line = next(line for line in text.splitlines() if line.endswith("FOLDER") or "=FOLDER " in line).partition(": ")[2]
+def pasted(text: str, folder: Path, label: str = "") -> str:
+    """What a suggestion that names a FOLDER prints, when it is pasted with one. `label` is what stands before it."""
+    lines = [line for line in text.splitlines() if line.endswith("FOLDER") or "=FOLDER " in line]
+    line = next(line for line in lines if label in line).partition(": ")[2]
     words = shlex.split(line.replace("FOLDER", str(folder)))
     done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -70,3 +71,24 @@ def test_a_read_only_root_suggests_what_reads_it_and_what_makes_more(tmp_path):
         text = run(folder, *COLLECT, "episodes=4", f"hydra.run.dir={tmp_path}/record", status=1)
         assert "Traceback" not in text
         assert "4 episodes" in pasted(text, tmp_path / "another")
+
+
+@pytest.mark.slow
+def test_a_disk_without_room_for_a_file_more_is_tidied_up_by_its_suggestion(tmp_path):
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=2m", "tmpfs") as small:
+        run(small, *COLLECT, "episodes=3", "workers=1")
+        (draft := small / "artifacts" / "toy" / "corner" / "retrieval" / ".draft-dead-01234567").mkdir(parents=True)
+        with pytest.raises(OSError, match="No space left"), (draft / "fill").open("wb", buffering=0) as file:
+            while file.write(b"0" * 4096):
+                pass
+        text = run(small, "stage=status", status=1)
+        assert text.startswith(f"The disk is full ({small}): there is no room for the record of this run")
+        assert "Traceback" not in text
+        assert "stage=collect" in pasted(text, tmp_path / "status", "Keep that on another disk")
+        subprocess.run(["sh", "-c", text.split("What takes the space: ")[1]], capture_output=True, check=True)
+        text = pasted(text, tmp_path / "gc", "What can go")
+        assert f"would remove {draft} " in text
+        assert f"removed {draft} " in pasted(text, tmp_path / "delete", "remove it with")
+        text = run(small, "stage=status")  # there is room again, and what could not be recorded is no campaign
+        assert "missing  ," not in text
+        assert not list(draft.parent.iterdir())

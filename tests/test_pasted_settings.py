@@ -104,7 +104,11 @@ def test_a_library_call_and_a_full_disk_suggest_what_works(shell):
             place["toy/corner/nothing"]
         with pytest.raises(PipelineError) as nothing:
             place.find("bins", "toy/corner")
-    for line in (gc, COMMAND.findall(str(unknown.value))[0], *COMMAND.findall(str(nothing.value))):
+    for line in (
+        gc.replace("FOLDER", "elsewhere"),
+        COMMAND.findall(str(unknown.value))[0],
+        *COMMAND.findall(str(nothing.value)),
+    ):
         shell.pasted(line)
 
 

@@ -24,6 +24,11 @@ from pipeline.wording import error_text, few, writable
 FAILED, LOG = "failed.json", "run.log"
 
 UNWRITABLE = (errno.EROFS, errno.EACCES)
+READERS = {"catalog", "gc", "plan", "status", "verify"}
+"""Stages that make nothing: they write the record of their run alone."""
+
+_ELSEWHERE = {"hydra.run.dir": "FOLDER"}
+
 RUNS, SWEEPS = "runs", "sweeps"
 """The folders of `paths.root` that hold the records of runs and of sweeps."""
 
@@ -104,8 +109,37 @@ def _no_room(full: FullDisk) -> str:
         f"command again: it goes on where it stopped."
     )
     if not here:
-        return f"{message}\nWhat takes the space: du -xah {shlex.quote(str(full.disk))} | sort -h | tail"
-    return f"{message} Or begin on a larger disk: paths.root=FOLDER\nWhat can go: {Command('gc').line()}"
+        return f"{message}\n{_largest(full.disk or Path('/'))}"
+    if _only_reads():
+        return _no_room_to_read(where)
+    return f"{message} Or begin on a larger disk: paths.root=FOLDER\nWhat can go: {_with_places('gc', _ELSEWHERE)}"
+
+
+def _no_room_to_read(where: object) -> str:
+    """What to do where a command that makes nothing has no room for the record of its own run."""
+    elsewhere = again(**{key.replace(".", "__"): value for key, value in _ELSEWHERE.items()})
+    lines = [
+        f"The disk is full ({where}): there is no room for the record of this run, small as it is.",
+        f"Keep that on another disk: {elsewhere}",
+    ]
+    if _stages() != {"gc"}:
+        lines.append(f"What can go: {_with_places('gc', _ELSEWHERE)}")
+    return "\n".join([*lines, _largest(_root_folder().absolute())])
+
+
+def _largest(folder: Path) -> str:
+    return f"What takes the space: du -xah {shlex.quote(str(folder))} | sort -h | tail"
+
+
+def _only_reads() -> bool:
+    """Whether the stages that were typed make nothing."""
+    return bool(asked := _stages()) and asked <= READERS
+
+
+def _stages() -> set[str]:
+    """The stages that were typed."""
+    words = [word.partition("=")[2] for word in typed().words if key_of(word) == "stage"]
+    return {name for word in words for name in re.findall(r"\w+", word)}
 
 
 def _root_folder() -> Path:
@@ -194,10 +228,14 @@ def print_failures(folder: Path, several_jobs: bool = False) -> int:
 
 
 def _status_line(sweep: Path) -> str:
-    """The command that shows one sweep. Of the words that were typed it needs only those that say where records lie."""
+    """The command that shows one sweep."""
+    return _with_places("status", {"stage.status.campaign": "/".join(sweep.parts[-3:])})
+
+
+def _with_places(stage: str, settings: dict[str, str]) -> str:
+    """A command that needs, of the words that were typed, only those that say where records and artifacts lie."""
     places = tuple(word for word in typed().words if group_of(word) == "paths")
-    command = Command("status", settings={"stage.status.campaign": "/".join(sweep.parts[-3:])})
-    return command.line(replace(typed(), words=places))
+    return Command(stage, settings=settings).line(replace(typed(), words=places))
 
 
 def _rows(failures: list[Failure]) -> list[tuple[str, str, str]]:

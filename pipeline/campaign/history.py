@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.campaign.failures import RUNS, SWEEPS, read_failures
+from pipeline.campaign.failures import FAILED, RUNS, SWEEPS, read_failures
 from pipeline.campaign.job import ALIVE, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
 from pipeline.campaign.notes import is_text_list, plain_json, read_campaign_note, read_job_note
 from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
@@ -63,9 +63,10 @@ def _folders(folder: Path) -> list[os.DirEntry[str]]:
 
 def _run(folder: Path) -> PastCampaign | None:
     record = _job_note(folder)
-    if not record and not (folder / HYDRA).is_dir():
-        return None
-    job = _job(folder, record, _words(folder, record), goes_on=False)
+    words = _words(folder, record)
+    if not record and not words and not any((folder / name).exists() for name in (JOB, MADE, FAILED)):
+        return None  # nothing can be told of it: no run, or one for whose record the disk had no room
+    job = _job(folder, record, words, goes_on=False)
     return PastCampaign(folder, job.words, *_origin(record), False, _has(job, RUNNING), (job,))
 
 

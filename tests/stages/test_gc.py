@@ -96,3 +96,16 @@ def test_pieces_that_nobody_joined_go_and_those_under_way_stay(made, caplog):
     (line,) = listed(made, caplog, delete=True)
     assert "(pieces of an artifact; the command that made them would join them without shards" in line
     assert listed(made, caplog) == []
+
+
+def test_a_draft_is_never_removed_under_a_name_by_which_another_process_would_go_on_with_it(made, caplog, monkeypatch):
+    _, workspace = made
+    folder = workspace.root / "toy" / "corner" / "retrieval"
+    with pytest.raises(RuntimeError), claim(folder / "dead", "a"):
+        raise RuntimeError
+    names = []
+    monkeypatch.setattr(gc.shutil, "rmtree", lambda path: names.append(path.name))
+    listed(made, caplog, delete=True)
+    (name,) = names
+    assert name.startswith(".stale-draft-dead-")
+    assert [path.name for path in folder.glob(".*draft*")] == [name]
