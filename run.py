@@ -263,10 +263,10 @@ class Failures(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse_secrets(config)
+        _refuse_at_once(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse_secrets(config)
+        _refuse_at_once(config)
         start_tracker()  # the jobs may be processes
         from pipeline.campaign.failures import forget_failures
         from pipeline.campaign.job import begin_campaign
@@ -309,13 +309,18 @@ def _jobs(config: DictConfig) -> list[list[str]] | None:
     return None
 
 
-def _refuse_secrets(config: DictConfig) -> None:
-    """End here, before Hydra writes the settings down, where one of them holds a secret, from wherever it comes."""
+def _refuse_at_once(config: DictConfig) -> None:
+    """End here, before Hydra writes the settings down, where one holds a secret, from wherever it comes, or where the
+    folder that they are written to has an impossible name.
+    """
     from pipeline.campaign.secret_words import refuse_secret_settings
     from pipeline.errors import InvalidSettings
+    from pipeline.machine.folder_names import require_utf8_root
 
     try:
         refuse_secret_settings(_settings(config))
+        with suppress(OmegaConfBaseException):  # a root that refers to nothing is told of where it is used
+            require_utf8_root(str(config.paths.root))
     except InvalidSettings as error:  # Hydra would turn an error of a callback into a warning
         print(error, file=sys.stderr)
         sys.exit(1)
@@ -442,12 +447,14 @@ def _understood() -> None:
     from pipeline.campaign.secret_words import refuse_secrets
     from pipeline.command import user_typed
     from pipeline.launchers import register_launchers
+    from pipeline.machine.folder_names import require_utf8_words
     from pipeline.machine.outlets import keep_secrets_out
 
     keep_secrets_out()
     words = sys.argv[1:]
     with user_typed(_typed_at_first(words)):  # a job knows its own words
         refuse_secrets(words)
+        require_utf8_words(words)
         if any(word.startswith(("-", "+", "=")) for word in words):
             from pipeline.campaign.words import check_words, ordered
 

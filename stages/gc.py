@@ -23,7 +23,7 @@ from pipeline.dataset.workspace import Workspace
 from pipeline.domains.domain import Domain
 from pipeline.errors import DamagedArtifact, InUse
 from pipeline.machine.files import human_bytes, size_of
-from pipeline.machine.full_disk import full_disk, is_full
+from pipeline.machine.full_disk import full_disk, has_no_room
 from pipeline.machine.lease import held, is_abandoned
 
 PUBLISH = "publish"
@@ -46,7 +46,7 @@ def run(*, domain: Domain | None, only: str | list[str] | None, workspace: Works
             _remove(path)
             forget(path)
     if found and not delete:
-        elsewhere = {"hydra.run.dir": "FOLDER"} if is_full(workspace.root) else {}
+        elsewhere = {"hydra.run.dir": "FOLDER"} if has_no_room(workspace.root) else {}
         command = Command("gc", settings={"stage.gc.delete": True, **elsewhere})
         log.info("%s in all; remove it with: %s", human_bytes(total), command.line())
     elif not found:

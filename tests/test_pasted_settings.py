@@ -2,6 +2,7 @@
 
 import errno
 import shlex
+import subprocess
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from pipeline.command import Typed, user_typed
 from pipeline.dataset.workspace import Workspace
 from pipeline.envs.toy import Toy
 from pipeline.errors import PipelineError
+from tests.test_run import command
 from tests.warm_shell import COMMAND, ROOT, WarmShell
 
 pytestmark = pytest.mark.slow
@@ -110,6 +112,16 @@ def test_a_library_call_and_a_full_disk_suggest_what_works(shell):
         *COMMAND.findall(str(nothing.value)),
     ):
         shell.pasted(line)
+
+
+def test_a_root_that_is_no_utf8_is_refused_and_another_is_taken(shell):
+    words = (*command(*COLLECT, "episodes=2"), b"paths.root=odd-\xe9")
+    done = subprocess.run(words, cwd=shell.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert not [path for path in shell.folder.iterdir() if path.name.startswith("odd")]
+    (another,) = COMMAND.findall(done.stderr)
+    assert "collect toy/corner found" in shell.pasted(another, FOLDER="'my data'")
 
 
 def test_an_agent_must_be_trusted_and_a_network_too(shell):

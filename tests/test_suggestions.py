@@ -100,6 +100,7 @@ PLACES = {
     "hub/exports.py _section": "test_the_card_of_an_export_brings_it_back",
     "launchers/refusal.py _without_cluster": "test_a_sweep_that_no_cluster_takes_is_run_by_its_suggestion",
     "launchers/refusal.py refused_by_slurm": "test_a_sweep_that_no_cluster_takes_is_run_by_its_suggestion",
+    "machine/folder_names.py require_utf8_root": "test_a_root_that_is_no_utf8_is_refused_and_another_is_taken",
     "machine/provenance.py _command": "test_the_command_in_a_manifest_makes_the_artifact_again",
     "policies/checkpoints.py by_dataset": "test_several_checkpoints_and_one_name",
     "policies/outputs.py _without": "test_what_does_not_fit_is_mended_by_its_suggestion",

@@ -27,6 +27,7 @@ from pipeline.artifacts.lineage import one_matching
 from pipeline.artifacts.remake import verified
 from pipeline.command import Command, typed
 from pipeline.errors import ArtifactNotFound, DamagedArtifact, DigestMismatch, InvalidInput, UnknownName, unknown_name
+from pipeline.machine.folder_names import require_utf8_root
 from pipeline.machine.provenance import Stopwatch
 from pipeline.machine.secrets import refuse_password
 from pipeline.storage.choice import storage_named, storages
@@ -51,6 +52,7 @@ class ArtifactStore:
 
     def __init__(self, root: str, storage: str = "zarr") -> None:
         refuse_password(str(root), "paths.root")
+        require_utf8_root(str(root))
         self.root = Path(root).expanduser().absolute() / "artifacts"
         self.storage = storage_named(storage)
 

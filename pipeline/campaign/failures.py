@@ -24,7 +24,7 @@ from pipeline.wording import error_text, few, writable
 FAILED, LOG = "failed.json", "run.log"
 
 UNWRITABLE = (errno.EROFS, errno.EACCES)
-READERS = {"catalog", "gc", "plan", "status", "verify"}
+MAKING_NOTHING = {"catalog", "gc", "plan", "status", "verify"}
 """Stages that make nothing: they write the record of their run alone."""
 
 _ELSEWHERE = {"hydra.run.dir": "FOLDER"}
@@ -133,7 +133,7 @@ def _largest(folder: Path) -> str:
 
 def _only_reads() -> bool:
     """Whether the stages that were typed make nothing."""
-    return bool(asked := _stages()) and asked <= READERS
+    return bool(asked := _stages()) and asked <= MAKING_NOTHING
 
 
 def _stages() -> set[str]:

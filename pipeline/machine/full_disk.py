@@ -52,7 +52,7 @@ def full_disk(error: BaseException, root: Path) -> FullDisk | None:
         if file is not None:
             return FullDisk(Path(file), mount_point(Path(file)))
         places = (root, SHARED_MEMORY, Path(tempfile.gettempdir()))
-        return FullDisk(None, next((mount_point(place) for place in places if is_full(place)), None))
+        return FullDisk(None, next((mount_point(place) for place in places if has_no_room(place)), None))
     return None
 
 
@@ -64,7 +64,7 @@ def mount_point(path: Path) -> Path:
     return path
 
 
-def is_full(place: Path) -> bool:
+def has_no_room(place: Path) -> bool:
     """Whether the disk that holds `place`, or would hold it, has no room to speak of."""
     while not place.exists():
         place = place.absolute().parent
