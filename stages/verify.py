@@ -8,7 +8,7 @@ from functools import partial
 
 from beartype import beartype
 
-from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, remake_unread
+from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, unread
 from pipeline.artifacts.checks import damaged_files, wrong_arrays, wrong_identity
 from pipeline.artifacts.derived import referred_to
 from pipeline.artifacts.exported import EXPORT
@@ -83,8 +83,11 @@ def run(
             if artifact.manifest.kind == EPISODES and not found and mend_index(artifact):
                 log.warning("%s: its index said other things than its parts, and was made again", artifact.path)
             log.info("%s %s: %s", artifact.manifest.kind, artifact.path, "damaged" if found else _whole(artifact))
+            if found:
+                wrong = _damaged(artifact, found[-1])
+                found[-1] = str(wrong.args[0])
+                again.append(wrong.remake)
             damage += [f"{artifact.path}: {line}" for line in found]
-            again += [_remake(artifact)] if found else []
             advance(1)
     if damage:
         shown = "\n  ".join(damage[:SHOWN]) + (f"\n  and {len(damage) - SHOWN} more" if len(damage) > SHOWN else "")
@@ -125,9 +128,11 @@ def _replayed(artifact: Artifact, domain: Domain, workers: int) -> list[str]:
     return different
 
 
-def _remake(artifact: Artifact) -> str:
-    """What makes a damaged artifact again, by its path where its manifest does not fit itself."""
-    return remake_unread(artifact.path) if any(wrong_identity(artifact)) else remake(artifact)
+def _damaged(artifact: Artifact, message: str) -> DamagedArtifact:
+    """The error that makes a damaged artifact again, by its path where its manifest does not fit itself."""
+    if any(wrong_identity(artifact)):
+        return unread(artifact.path, message)
+    return DamagedArtifact(message, remake(artifact))
 
 
 def _whole(artifact: Artifact) -> str:

@@ -1,11 +1,13 @@
 """Suggestions about simulators, sources and damage, each provoked and pasted into a warm shell."""
 
+import json
 import shlex
+import shutil
 
 import pytest
 
 from tests.jat_files import make_jat
-from tests.warm_shell import WarmShell
+from tests.warm_shell import COMMAND, WarmShell
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +117,26 @@ def test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again(shell):
         assert again.startswith("rm -r ")
         assert {"stage=collect", "dataset=changed", "policy=random", "storage=bin"} <= set(shlex.split(again))
     assert "collect toy/corner built" in shell.pasted(again)
+
+
+def test_a_dataset_whose_manifest_is_torn_is_made_again_with_the_policy_and_seed_that_its_run_recorded(shell):
+    words = ("domain=toy", "task=corner", "dataset=torn", "policy=random", "workers=1")
+    shell.run("stage=collect", *words, "episodes=2", "seed=7")
+    shell.run("stage=collect", *words, "episodes=3", "seed=7")
+    manifest = next(shell.folder.glob("my data/artifacts/toy/corner/episodes/torn/manifest.json"))
+    whole = json.loads(manifest.read_text())
+    manifest.write_text(manifest.read_text()[:300])
+    (again,) = shell.suggested("stage=verify")
+    assert {"policy=random", "seed=7", "episodes=3"} <= set(shlex.split(again))
+    assert "collect toy/corner built" in shell.pasted(again)
+    assert json.loads(manifest.read_text())["digest"] == whole["digest"]
+    manifest.write_text("{")
+    shutil.rmtree(shell.folder / "my data" / "runs")
+    text = shell.run("stage=verify", status=1)
+    assert "the defaults, of policy and seed, too." in text
+    (again,) = COMMAND.findall(text)
+    assert "collect toy/corner built" in shell.pasted(f"{again} policy=random seed=7 episodes=3")
+    assert json.loads(manifest.read_text())["digest"] == whole["digest"]
 
 
 def test_a_damaged_input_is_removed_and_made_again_and_then_the_chain_goes_on(shell):

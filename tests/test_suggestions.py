@@ -22,7 +22,7 @@ MAKERS = {
 }
 
 PLACES = {
-    "artifacts/artifact.py remake_unread": "test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again",
+    "artifacts/artifact.py unread": "test_a_dataset_whose_manifest_was_changed_is_removed_and_made_again",
     "artifacts/artifact.py require_whole": "test_a_damaged_input_is_removed_and_made_again_and_then_the_chain_goes_on",
     "artifacts/derived.py _one": "test_a_dataset_that_is_referred_to_and_gone_is_made_again_by_its_suggestion",
     "artifacts/pieces.py _require_same": "test_pieces_of_other_settings_are_removed_by_the_suggestion",
@@ -161,7 +161,7 @@ PLACES = {
     "stages/stitch.py reads": "test_a_derived_dataset_is_mended_by_its_suggestion",
     "stages/sync.py _asked": "test_a_copy_is_told_where_to_go_and_replaces_what_it_names",
     "stages/sync.py _mended": "test_a_copy_that_cannot_be_read_is_mended_by_its_suggestion",
-    "stages/verify.py _remake": "test_damage_is_removed_and_made_again",
+    "stages/verify.py _damaged": "test_damage_is_removed_and_made_again",
     "stages/verify.py run": "test_an_audit_with_other_settings",
     "sync/run.py _replacing": "test_a_copy_is_told_where_to_go_and_replaces_what_it_names",
     "views/opened.py _renewed": "test_an_older_copy_is_not_read_in_silence",

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.record import CHECKSUM, LAYOUT, VERSION, read_record, with_checksum
+from pipeline.artifacts.runs import made_by
 from pipeline.artifacts.whole import Files, damage_in, table_digest
-from pipeline.command import Command, override, typed
+from pipeline.command import DERIVING, Command, override, typed
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.fingerprint import fingerprint
 from pipeline.machine.files import write_json
@@ -30,6 +31,12 @@ PARTS = "parts"
 
 ALL_TASKS = "_all"
 """Where an artifact lies that spans tasks, in a task's place."""
+
+UNKNOWN_SETTINGS = (
+    "No run below this root says with which settings it was made: the command takes those that were typed now, and "
+    "else the defaults, of policy and seed, too. If they were others, add them."
+)
+"""Of an artifact whose manifest is silent, and the records of whose runs are gone."""
 
 WHOLE_SOURCE = "whole_source"
 """Count of a manifest that says: the source held this many episodes when it was read to its end."""
@@ -183,7 +190,7 @@ class Manifest:
         try:
             values = read_record(folder / MANIFEST)
         except DamagedArtifact as error:
-            raise DamagedArtifact(str(error), remake_unread(folder)) from error
+            raise unread(folder, str(error)) from error
         values["return_"] = values.pop("return")
         values["parts"] = [Part(**part) for part in values["parts"]]
         return Manifest(**values)
@@ -320,19 +327,26 @@ def _finds(kind: str, task: str = "domain/task") -> str:
 
 def without_manifest(folder: Path) -> DamagedArtifact:
     """What to say of a folder that lies where an artifact lies and has no manifest."""
-    return DamagedArtifact(f"{folder} has no {MANIFEST}, so it is no artifact.", remake_unread(folder))
+    return unread(folder, f"{folder} has no {MANIFEST}, so it is no artifact.")
 
 
-def remake_unread(folder: Path) -> str:
-    """What removes a folder whose manifest cannot be read and makes it again, as far as its path says what it was.
+def unread(folder: Path, message: str) -> DamagedArtifact:
+    """The error for a folder whose manifest does not say what it was made with; it removes it and makes it again.
 
-    The settings that it was made with are not known: those that were typed are taken.
+    Its path says what it was, the record of the run that made it with which settings. Where no such record is left,
+    those that were typed are taken, and the message says so.
     """
     if folder.parts[-5:-4] != ("artifacts",):
-        return ""
+        return DamagedArtifact(message)
     domain, task, kind, name = folder.parts[-4:]
+    job = made_by(folder)
     settings: dict[str, Any] = {"storage": "bin" if name.endswith(storage_named("bin").suffix) else None}
-    if kind == EPISODES:
+    settings |= dict.fromkeys(("format.out", "format.link"))  # what lies elsewhere is another's
+    stage = job.stage if job else typed().door if kind == EPISODES else kind
+    if kind == EPISODES and stage not in DERIVING:
         settings["dataset"] = without_suffix(name)
-    stage, task = (typed().door if kind == EPISODES else kind), ("" if task == ALL_TASKS else task)
-    return f"rm -r {shlex.quote(str(folder))} && {Command(stage, task, override('domain', domain), settings).line()}"
+    task = "" if task == ALL_TASKS else task
+    again = Command(stage, task, override("domain", domain), settings, job.command if job else "")
+    return DamagedArtifact(
+        message if job else f"{message} {UNKNOWN_SETTINGS}", f"rm -r {shlex.quote(str(folder))} && {again.line()}"
+    )

@@ -17,7 +17,7 @@ from pipeline.artifacts.artifact import (
     Manifest,
     Parent,
     Spec,
-    remake_unread,
+    unread,
     without_manifest,
 )
 from pipeline.artifacts.checks import other_place
@@ -198,7 +198,7 @@ def artifact_in_place(folder: Path) -> Artifact:
     """
     artifact = Artifact(folder, Manifest.read(folder))
     if other := other_place(artifact):
-        raise DamagedArtifact(f"{folder} holds another artifact: its manifest is of {other}.", remake_unread(folder))
+        raise unread(folder, f"{folder} holds another artifact: its manifest is of {other}.")
     return artifact
 
 

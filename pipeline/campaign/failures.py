@@ -13,6 +13,7 @@ from typing import Any
 
 from beartype.roar import BeartypeCallHintViolation
 
+from pipeline.artifacts.runs import RUNS, SWEEPS
 from pipeline.campaign.notes import is_plain_text, is_text_list, plain_json
 from pipeline.command import Command, again, group_of, key_of, typed
 from pipeline.domains.domain import Domain
@@ -28,9 +29,6 @@ MAKING_NOTHING = {"catalog", "gc", "plan", "status", "verify"}
 """Stages that make nothing: they write the record of their run alone."""
 
 _ELSEWHERE = {"hydra.run.dir": "FOLDER"}
-
-RUNS, SWEEPS = "runs", "sweeps"
-"""The folders of `paths.root` that hold the records of runs and of sweeps."""
 
 KINDS = {
     "int": "a whole number",

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.campaign.failures import FAILED, RUNS, SWEEPS, read_failures
-from pipeline.campaign.job import ALIVE, DONE, JOB, JOB_FAILED, RUNNING, STOPPED
+from pipeline.artifacts.runs import JOB, MADE, RUNS, SWEEPS
+from pipeline.campaign.failures import FAILED, read_failures
+from pipeline.campaign.job import ALIVE, DONE, JOB_FAILED, RUNNING, STOPPED
 from pipeline.campaign.notes import is_text_list, plain_json, read_campaign_note, read_job_note
 from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
 from pipeline.command import key_of
@@ -27,7 +28,6 @@ SILENT = "silent"
 """The state of a job that was killed, or whose host was."""
 
 HYDRA = ".hydra"
-MADE = "artifacts.json"
 UNKNOWN_END = "no word of an end; the folder is of an earlier version"
 UNREADABLE = f"its {JOB} is damaged"
 

@@ -19,12 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.runs import JOB
 from pipeline.command import typed
 from pipeline.machine.secrets import words_without_secrets
 
 log = logging.getLogger(__name__)
 
-JOB, CAMPAIGN, ALIVE = "job.json", "campaign.json", "alive"
+CAMPAIGN, ALIVE = "campaign.json", "alive"
 BEAT_SECONDS = 10.0
 """How often a running job touches its `alive`."""
 

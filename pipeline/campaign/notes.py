@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.campaign.job import CAMPAIGN, JOB
+from pipeline.artifacts.runs import JOB
+from pipeline.campaign.job import CAMPAIGN
 
 _Check = Callable[[Any], bool]
 """Whether a value is what a note has in its place."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, Artifact, Manifest
 from pipeline.artifacts.exported import EXPORT, export_words, place_in
+from pipeline.artifacts.runs import MADE
 from pipeline.campaign.console import stuck_episodes, success_rate
 from pipeline.campaign.failures import FAILED, Failure, failure_of, read_failures
 from pipeline.campaign.job import job_crashed
@@ -25,7 +26,6 @@ from pipeline.wording import few, how_many, writable
 
 log = logging.getLogger(__name__)
 
-MADE = "artifacts.json"
 SHOWN_DIGITS = 16
 """Of a digest, as on pages."""
 TRACEBACKS = "REPERTOIRE_TRACEBACKS"

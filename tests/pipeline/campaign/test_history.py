@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from pipeline.artifacts.runs import JOB
 from pipeline.campaign.history import SILENT_SECONDS, campaigns
-from pipeline.campaign.job import ALIVE, CAMPAIGN, JOB, begin_campaign, campaign_failed, job_record
+from pipeline.campaign.job import ALIVE, CAMPAIGN, begin_campaign, campaign_failed, job_record
 from pipeline.campaign.record import RunRecord, record_crash
 from pipeline.command import Typed, user_typed
 
