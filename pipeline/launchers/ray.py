@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.campaign.failures import plain_message
+from pipeline.campaign.job import job_stopped
 from pipeline.launchers.composing import ComposedOnce
 from pipeline.launchers.job_numbers import check_numbers
 from pipeline.launchers.one_job import crashed, folder_of, with_number
@@ -56,17 +58,28 @@ class RaySweep(Launcher):
         self._loader.begin()
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         labels, here = labels_of(job_overrides, initial_job_idx), Here.with_cores(self._settings["num_cpus"])
-        with joined(self._address, needs, self._wait) as nodes:
+        jobs: dict[Any, tuple[int, bytes, str]] = {}
+        with ended_with(jobs), joined(self._address, needs, self._wait) as nodes:
             print(f"Ray has {how_many(len(labels), 'jobs')} of this sweep, on {nodes.in_words()}.", flush=True)
-            jobs = {}
             for number, (words, label) in enumerate(zip(job_overrides, labels, strict=True), initial_job_idx):
                 pickled = self._loader.pickled(self._config, list(words))
                 task = nodes.begin(run_there, label, here, number, pickled, self._context, self._function)
                 jobs[task] = number, pickled, label
             for task, lost in nodes.ended(list(jobs)):
-                number, pickled, label = jobs[task]
+                number, pickled, label = jobs.pop(task)
                 print(f"{label}: {outcome(with_number(pickle.loads(pickled), number), lost)}", flush=True)
         return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
+
+
+@contextmanager
+def ended_with(jobs: Mapping[Any, tuple[int, bytes, str]]) -> Iterator[None]:
+    """Where this process is stopped, Ray kills its jobs, and they can say no last word: it is said for them here."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number, pickled, _ in jobs.values():
+            job_stopped(folder_of(with_number(pickle.loads(pickled), number)))
+        raise
 
 
 def outcome(job: DictConfig, lost: str | None) -> str:

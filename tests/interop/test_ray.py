@@ -135,6 +135,9 @@ def test_a_stopped_command_ends_its_jobs(number, nodes, tmp_path):
     wait_for(lambda: has_begun(tmp_path, "corner"))
     os.killpg(child.pid, number)
     assert "Stopped. What is finished is kept" in closed(child, 128 + number)
+    text = run(tmp_path, "stage=status")  # at once: nobody has to wait for silence
+    assert "toy/corner" in text.partition("stopped: it was told to end")[0]
+    assert "running " not in text.partition("\n")[2]
     wait_for(lambda: not processes_of("#0 task=corner"))
 
 
