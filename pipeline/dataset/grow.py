@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +90,7 @@ def grow(store: ArtifactStore, spec: Spec, amount: Amount, fill: Fill, force: bo
         if amount.everything or not _waits(pieces_of(draft.final) / SPILL):
             remove_pieces(draft.final)
     made = Artifact(draft.final, Manifest.read(draft.final), built=True, reason=_grown(existing, other_storage, writer))
-    return _limited(made, amount)
+    return _limited(made, amount, written={f"{PARTS}/{name}" for name in writer.files})
 
 
 def _grown(existing: Artifact | None, other_storage: Artifact | None, writer: DatasetWriter) -> str:
@@ -133,9 +133,12 @@ def _is_enough(artifact: Artifact, amount: Amount) -> bool:
     return amount.met(Size(int(counts["episodes"]), int(counts["states"])))
 
 
-def _limited(artifact: Artifact, amount: Amount) -> Artifact:
-    """A large enough dataset, whole, limited to the leading episodes that are asked for."""
-    artifact.require_whole()
+def _limited(artifact: Artifact, amount: Amount, written: Container[str] = ()) -> Artifact:
+    """A large enough dataset, whole, limited to the leading episodes that are asked for.
+
+    Files of the parts that were just `written` are not read back: their checksums were taken as they went out.
+    """
+    artifact.require_whole({group: files for group, files in artifact.groups().items() if group not in written})
     if amount.states is not None:
         return dataclasses.replace(artifact, episodes=amount.leading(EpisodeDataset.of(artifact).state_ends))
     return dataclasses.replace(artifact, episodes=amount.episodes or int(artifact.manifest.counts["episodes"]))
