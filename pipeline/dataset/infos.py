@@ -39,27 +39,32 @@ class StackedInfos:
 
 def stack_infos(reset: Mapping[Any, Any], infos: Sequence[Mapping[Any, Any]]) -> StackedInfos:
     """The info of the reset and those of T steps. None says what a missing key says."""
+    return stack_info_columns(reset, _columns(infos) if any(infos) else {})
+
+
+def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, Sequence[Any]]) -> StackedInfos:
+    """As `stack_infos`, of the T values at the end of each path that no mapping is at."""
     stacked = StackedInfos()
-    if any(infos):
-        _stack_steps(stacked, _columns(infos))
+    if columns:
+        _stack_steps(stacked, columns)
     if reset:
         _stack_reset(stacked, dict(flattened(reset)))
     stacked.notes = list(dict.fromkeys(stacked.notes))
     return stacked
 
 
-def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, list[Any]]:
+def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, Sequence[Any]]:
     """Of each path that leads to a value at some step, the values of all steps; None at those without."""
     keys = infos[0].keys()
     if all(info.keys() == keys for info in infos):
-        columns = {(key,): [info[key] for info in infos] for key in keys}
+        columns: dict[Keys, Sequence[Any]] = {(key,): [info[key] for info in infos] for key in keys}
         if not any(issubclass(kind, Mapping) for column in columns.values() for kind in set(map(type, column))):
             return columns
     flat = [dict(flattened(info)) if info else {} for info in infos]
     return {path: [info.get(path) for info in flat] for path in dict.fromkeys(path for info in flat for path in info)}
 
 
-def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, list[Any]]) -> None:
+def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, Sequence[Any]]) -> None:
     names = key_names(columns)
     for keys, column in columns.items():
         if (name := _name(stacked, names, keys, INFO)) is None:

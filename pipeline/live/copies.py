@@ -9,6 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import iterate
 from jaxtyping import Shaped
 
+from pipeline.dataset.columns import RowSpec
 from pipeline.envs.gym.actions import FlatActions
 from pipeline.errors import InvalidInput
 from pipeline.exact import rounded
@@ -53,16 +54,16 @@ def _copy(action: Any) -> Shaped[np.ndarray, "..."]:
 class ActionCopies:
     """Copies of the actions of one space: one array each, as `domain=gym` has it.
 
-    The parts of a Dict or Tuple lie one after the other in one flat array; `layout` says where.
+    The parts of a Dict or Tuple lie one after the other in one flat array; `layout` says where. `row` is that array.
 
     Raises InvalidInput for a space of other parts than arrays, and for a mixture of whole and real numbers.
     """
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self._flat = FlatActions(space)
-        self._dtype, self._shape = self._flat.spec.dtype, self._flat.spec.shape
+        self._dtype, self._shape = self.row = RowSpec(self._flat.spec.dtype, self._flat.spec.shape)
         self._joined = isinstance(space, spaces.Dict | spaces.Tuple)
-        self._unchanging = None if self._shape else self._dtype.type
+        self._usual = None if self._joined else np.ndarray if self._shape else self._dtype.type
         self.layout = self._flat.layout if self._joined else []
 
     @property
@@ -71,16 +72,16 @@ class ActionCopies:
         parts = (f"{part['name']} at {part['at'][0]} to {part['at'][1]}" for part in self.layout)
         return f"the parts of an action are one array: {', '.join(parts)}"
 
-    def one(self, action: Any) -> Shaped[np.ndarray, "..."]:
-        """One action."""
-        if self._joined:
-            return self._flat.joined(action)
-        if type(action) is self._unchanging:  # nearly always for a Discrete
-            number: np.ndarray = action
-            return number
-        if type(action) is np.ndarray and action.dtype == self._dtype and action.shape == self._shape:
-            return action.copy()
-        return action_copy(action, self._dtype, self._shape)
+    def one(self, action: Any) -> bytes:
+        """The bytes of one action."""
+        if type(action) is self._usual and action.dtype == self._dtype and action.shape == self._shape:
+            return action.tobytes()
+        array = self._flat.joined(action) if self._joined else action_copy(action, self._dtype, self._shape)
+        return array.tobytes()
+
+    def array(self, action: bytes) -> Shaped[np.ndarray, "..."]:
+        """The action of these bytes."""
+        return np.frombuffer(action, self._dtype).reshape(self._shape)
 
     def batch(self, space: spaces.Space[Any], actions: Any, count: int) -> Shaped[np.ndarray, "count ..."]:
         """The actions of `count` environments; `space` is that of all of them together."""

@@ -19,6 +19,7 @@ from pipeline.live.copies import take_mission
 from pipeline.live.layout import OBSERVATION
 from pipeline.live.log import EpisodeLog
 from pipeline.rollout.builder import EpisodeBuilder
+from pipeline.rollout.uniform import UniformSteps
 from pipeline.wording import how_many
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Recording:
     ) -> None:
         self._log, self._dtypes, self._late = episodes, dtypes, late
         self._building: EpisodeBuilder | None = None
-        self._ending: EpisodeBuilder | PlainEpisode | None = None  # on its way to the log
+        self._ending: int | None = None  # steps of the episode that is on its way to the log
         self._begun, self._seed, self._mission = 0, UNKNOWN, ""
         self.ended = False
         episodes.require_open()
@@ -84,6 +85,11 @@ class Recording:
     def under_way(self) -> bool:
         """Whether steps belong to an episode."""
         return self._building is not None
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether any have been handed over since the episode began."""
+        return bool(self._building)
 
     def begin(self, observation: Any, seed: int = UNKNOWN, info: Mapping[Any, Any] = MappingProxyType({})) -> None:
         """A reset gave `observation` and `info`. An episode that was under way is cut off."""
@@ -132,10 +138,26 @@ class Recording:
         observations: Sequence[Any],
         rewards: Sequence[float],
         infos: Sequence[Mapping[Any, Any]],
+        terminated: bool = False,
+        truncated: bool = False,
     ) -> None:
-        """Several steps after none of which an episode ended, without missions, and without success in their infos."""
+        """Several steps without missions, and without success in their infos. Where the last one ended the episode,
+        `finish` hands it to the log.
+        """
         if self._building is not None:
-            self._building.extend(actions, observations, rewards, infos)
+            self._building.extend(actions, observations, rewards, infos, terminated, truncated)
+
+    def finish(self) -> None:
+        """The last step that was handed over ended the episode."""
+        self.ended = True
+        if self._building is not None:
+            self._finish(self._building)
+
+    def finish_uniform(self, steps: UniformSteps) -> None:
+        """The episode is over, and `steps` are all of it. Where this fails they are not handed over."""
+        self.ended = True
+        if (building := self._building) is not None:
+            self._append(building, building.build_uniform(steps))
 
     def add_lost(
         self,
@@ -170,7 +192,7 @@ class Recording:
         """The episode is over, and all its steps are in `episode`; none of them was handed over."""
         self.ended = True
         self._forget()
-        self._ending = episode
+        self._ending = episode.length
         self._log.append(episode)
         self._ending = None
 
@@ -192,13 +214,13 @@ class Recording:
     def lose(self, error: Exception) -> None:
         """Leave the episode under way out, because of an error in recording it."""
         self._late()
-        building, self._ending = self._ending if self._building is None else self._building, None
-        if building is None:  # it could not even begin
+        steps, self._ending = self._ending if self._building is None else len(self._building), None
+        if steps is None:  # it could not even begin
             self._begun += 1
             known = ""
         else:
             seed = "" if self._seed == UNKNOWN else f", seed {self._seed}"
-            known = f"{seed}, {how_many(len(building), 'steps')}"
+            known = f"{seed}, {how_many(steps, 'steps')}"
         self._forget()
         self._log.lose(f"an episode (number {self._begun} of its environment{known})", error)
 
@@ -219,11 +241,14 @@ class Recording:
         self._log.end(self)
 
     def _finish(self, building: EpisodeBuilder, unfinished: str = "budget") -> None:
-        episode = self._in_known_dtypes(building.build(unfinished))
+        self._append(building, building.build(unfinished))
+
+    def _append(self, building: EpisodeBuilder, built: Episode) -> None:
+        episode = self._in_known_dtypes(built)
         for note in building.notes:
             self._log.note(note)
         self._forget()
-        self._ending = building
+        self._ending = episode.length
         self._log.append(episode)
         self._ending = None
 

@@ -8,10 +8,11 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
-from jaxtyping import Shaped
 
+from pipeline.dataset.columns import RowSpec
 from pipeline.envs.gym.infos import FINAL_INFO, NO_INFO, SUCCESS, final_observation
 from pipeline.envs.gym.resets import count_resets, stop_counting
+from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_number
 from pipeline.live.copies import ActionCopies
@@ -19,9 +20,14 @@ from pipeline.live.layout import OneArray, layout_copy, layout_dtypes, layout_of
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, info_of_step, known_seed
 from pipeline.observation import UNCHANGING
+from pipeline.rollout.builder import NO_INFOS
+from pipeline.rollout.uniform import UniformSteps, is_uniform
 
-NOT_PLAIN = NO_INFO.union(SUCCESS)
+NOT_IN_ROWS = NO_INFO.union(SUCCESS)
 """Keys of infos that are looked at at once."""
+
+NOT_ENDED = (False, False)
+"""A step neither terminated nor truncated its episode."""
 
 
 class RecordEpisodes(gym.Wrapper):
@@ -49,8 +55,12 @@ class RecordEpisodes(gym.Wrapper):
         super().__init__(env)
         layout = layout_of_space(env.observation_space)
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.action_space)
-        self._shape = layout.shape if isinstance(layout, OneArray) else None
-        self._rows: list[tuple[Any, ...]] = []  # plain steps: action, observation, reward, info
+        self._space_shape = layout.shape if isinstance(layout, OneArray) and is_uniform(self._actions.row) else None
+        # What a row must have: an observation of this shape and dtype, an info of these keys. Without a shape, no rows.
+        self._shape: tuple[int, ...] | None = None
+        self._dtype = np.dtype(np.float64)
+        self._keys: list[str] = []
+        self._rows: list[tuple[Any, ...]] = []  # action, observation, reward, ended, values of the info
         self._log, self._recording = log, Recording(log, layout_dtypes(layout), self._catch_up)
         self._guarded = (self._recording,)
         self._resets = count_resets(env)
@@ -68,7 +78,7 @@ class RecordEpisodes(gym.Wrapper):
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         if self._log.stopped:
             return self.env.step(action)
-        # `attempt` and `asked` once more, written out: their calls would be a tenth of what a step takes
+        # Checks, `attempt` and `asked` are written out here: calls, and an array for each row, would take twice as long
         recording, applied, resets = self._recording, None, self._resets.count
         if recording.under_way:
             try:
@@ -81,12 +91,26 @@ class RecordEpisodes(gym.Wrapper):
             recording.break_off()
             raise
         try:
-            if applied is None or self._resets.count > resets or not self._is_plain(*answer):
+            observation, reward, terminated, truncated, info = answer
+            if (
+                applied is not None
+                and self._resets.count == resets
+                and type(observation) is np.ndarray
+                and observation.shape == self._shape
+                and observation.dtype == self._dtype
+                and (type(reward) is float or type(reward) is np.float64)
+                and type(info) is dict
+                and [*info] == self._keys
+                and UNCHANGING.issuperset(map(type, info.values()))
+            ):
+                ended = (bool(terminated), bool(truncated)) if terminated or truncated else NOT_ENDED
+                self._rows.append((applied, observation.tobytes(), reward, ended, *info.values()))
+                if ended is not NOT_ENDED:
+                    self._finish()
+            else:
                 self._catch_up()
                 self._add(applied, answer, self._resets.count > resets)
-            else:
-                observation, reward, _, _, info = answer
-                self._rows.append((applied, observation.copy(), reward, info.copy()))
+                self._expect(info)
         except Exception as error:
             recording.lose(error)
         return answer
@@ -98,35 +122,53 @@ class RecordEpisodes(gym.Wrapper):
 
     def _begin(self, answer: Any, seed: int | None) -> None:
         observation, info = answer
-        self._recording.begin(self._copy(observation), known_seed(seed), info_of_step(self._log, info))
+        self._begin_with(self._copy(observation), known_seed(seed), info_of_step(self._log, info))
 
-    def _is_plain(self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any) -> bool:
-        """Whether a step is kept as a row at first: nothing ended, all is of the usual types, infos have no arrays."""
-        return (
-            not (terminated or truncated)
-            and type(observation) is np.ndarray
-            and observation.shape == self._shape
-            and (type(reward) is float or type(reward) is np.float64)
-            and type(info) is dict
-            and (not info or (NOT_PLAIN.isdisjoint(info) and UNCHANGING.issuperset(map(type, info.values()))))
-        )
+    def _begin_with(self, seen: Any, seed: int = UNKNOWN, info: Mapping[Any, Any] = NO_INFOS) -> None:
+        """An episode begins. Steps that show what its first observation shows can be rows."""
+        self._recording.begin(seen, seed, info)
+        self._shape = None
+        if type(seen) is np.ndarray and seen.shape == self._space_shape and is_uniform(RowSpec(seen.dtype, seen.shape)):
+            self._shape, self._dtype = seen.shape, seen.dtype
+
+    def _expect(self, info: Any) -> None:
+        """Steps whose infos have the keys of this one can be rows, where it says nothing that is looked at at once."""
+        if type(info) is dict and NOT_IN_ROWS.isdisjoint(info) and all(type(key) is str for key in info):
+            self._keys = [*info]
+
+    def _finish(self) -> None:
+        """The last row ended the episode."""
+        if self._recording.has_steps:
+            self._catch_up()
+            self._recording.finish()
+        else:
+            self._recording.finish_uniform(self._steps())
+            self._rows = []
 
     def _catch_up(self) -> None:
         """Hand the rows over to the recording."""
-        rows, self._rows = self._rows, []
-        if rows:
-            self._recording.extend(*zip(*rows, strict=True))
+        if self._rows:
+            steps, self._rows = self._steps(), []
+            self._recording.extend(*steps.apart(), *steps.ended)
 
-    def _add(self, applied: Shaped[np.ndarray, "..."] | None, answer: Any, was_reset: bool) -> None:
+    def _steps(self) -> UniformSteps:
+        """The rows as columns."""
+        actions, observations, rewards, ended, *values = zip(*self._rows, strict=True)
+        infos = dict(zip(self._keys, values, strict=True))
+        seen = RowSpec(self._dtype, self._shape or ())
+        return UniformSteps(self._actions.row, seen, actions, observations, rewards, infos, ended[-1])
+
+    def _add(self, action: bytes | None, answer: Any, was_reset: bool) -> None:
         observation, reward, terminated, truncated, info = answer
         recording, ended = self._recording, bool(terminated or truncated)
         if not recording.under_way and not was_reset:
             recording.stray()
             return
         seen, kept = self._copy(observation), info_of_step(self._log, info)
-        if applied is None or not recording.under_way:
-            recording.begin(seen, info={} if ended else kept)
+        if action is None or not recording.under_way:
+            self._begin_with(seen, info={} if ended else kept)
             return
+        applied = self._actions.array(action)
         step = one_number(reward, "reward"), bool(terminated), bool(truncated)
         last = final_observation(info) if ended else None
         if last is None and not was_reset:
@@ -137,7 +179,7 @@ class RecordEpisodes(gym.Wrapper):
             attempt(self._guarded, recording.add_lost, applied, seen, *step, kept if own is None else own)
         else:
             attempt(self._guarded, self._add_last, applied, last, *step, kept if own is None else own)
-        recording.begin(seen, info={} if own is None else kept)
+        self._begin_with(seen, info={} if own is None else kept)
 
     def _add_last(
         self, applied: Any, last: Any, reward: float, terminated: bool, truncated: bool, info: Mapping[Any, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array as Buffer
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from pipeline.dataset.infos import stack_infos
+from pipeline.dataset.infos import StackedInfos, stack_info_columns, stack_infos
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.errors import InvalidInput
 from pipeline.exact import one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
 from pipeline.observation import observation_columns
+from pipeline.rollout.uniform import UniformSteps
 
 NO_INFOS: Mapping[Any, Any] = MappingProxyType({})
 
@@ -88,14 +90,20 @@ class EpisodeBuilder:
         observations: Sequence[Observation],
         rewards: Sequence[float],
         infos: Sequence[Mapping[Any, Any]],
+        terminated: bool = False,
+        truncated: bool = False,
     ) -> None:
-        """Several steps after none of which it ended, with discount 1; nobody says whether they are a success."""
+        """Several steps, the last of which may have ended it, with discount 1 until then; nobody says whether they are
+        a success.
+        """
         self._observations += observations
         self._actions += actions
         self._rewards += rewards
         self._discounts += [1.0] * len(actions)
         self._infos += infos
-        self._terminated = self._truncated = False
+        self._terminated, self._truncated = terminated, truncated
+        if terminated:
+            self._discounts[-1] = 0.0
 
     def steps_from(self, first: int) -> Iterator[tuple[int, float, Observation]]:
         """The number, reward and next observation of each step from `first` on."""
@@ -117,16 +125,36 @@ class EpisodeBuilder:
         `unfinished`, and the episode counts as truncated; but not for `source`: then nobody knows why it ended.
         """
         infos = stack_infos(self._reset_info, self._infos)
-        self.notes = infos.notes
         steps = {
             **_stack_observations(self._observations, self._has_last),
             "action": stack_alike([*self._actions, np.zeros_like(self._actions[0])]),
             "reward": np.array([*self._rewards, 0.0], np.float64),
             "discount": np.array([*self._discounts, 0.0], np.float64),
-            **infos.steps,
         }
+        return self._episode(steps, infos, unfinished)
+
+    def build_uniform(self, steps: UniformSteps) -> Episode:
+        """The episode that has ended, and whose steps all are in `steps`; none was added. As `extend` and `build`."""
+        infos = stack_info_columns(self._reset_info, steps.info_columns())
+        self._terminated, self._truncated = steps.ended
+        discount = np.ones(len(steps) + 1, np.float64)
+        discount[-1] = 0.0
+        if self._terminated:
+            discount[-2] = 0.0
+        arrays = {
+            "observation": steps.observation_rows(np.asarray(self._observations[0])),
+            "action": steps.action_rows(),
+            "reward": np.array(Buffer("d", [*steps.rewards, 0.0])),
+            "discount": discount,
+        }
+        return self._episode(arrays, infos, "budget")
+
+    def _episode(
+        self, steps: Mapping[str, Shaped[np.ndarray, "rows ..."]], infos: StackedInfos, unfinished: str
+    ) -> Episode:
+        self.notes = infos.notes
         return Episode(
-            steps,
+            {**steps, **infos.steps},
             seed=self._seed,
             terminated=self._terminated,
             truncated=self._truncated or not (self._terminated or unfinished == "source"),
