@@ -15,6 +15,9 @@ from pipeline.keys import ADDRESS, SHORTENED, Keys, flattened, key_names
 
 NUMBERLESS = "it holds no numbers, or not of one shape and type"
 
+Column = Sequence[Any] | Shaped[np.ndarray, "t ..."]
+"""The values of an info at T steps: an array, or None where there is none."""
+
 NO_UTF8 = "its text cannot be written as UTF-8"
 
 
@@ -42,8 +45,8 @@ def stack_infos(reset: Mapping[Any, Any], infos: Sequence[Mapping[Any, Any]]) ->
     return stack_info_columns(reset, _columns(infos) if any(infos) else {})
 
 
-def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, Sequence[Any]]) -> StackedInfos:
-    """As `stack_infos`, of the T values at the end of each path that no mapping is at."""
+def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, Column]) -> StackedInfos:
+    """As `stack_infos`, of the T values at the end of each path; an array has a number at each step."""
     stacked = StackedInfos()
     if columns:
         _stack_steps(stacked, columns)
@@ -53,21 +56,24 @@ def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, Sequence
     return stacked
 
 
-def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, Sequence[Any]]:
+def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, Column]:
     """Of each path that leads to a value at some step, the values of all steps; None at those without."""
     keys = infos[0].keys()
     if all(info.keys() == keys for info in infos):
-        columns: dict[Keys, Sequence[Any]] = {(key,): [info[key] for info in infos] for key in keys}
+        columns: dict[Keys, Column] = {(key,): [info[key] for info in infos] for key in keys}
         if not any(issubclass(kind, Mapping) for column in columns.values() for kind in set(map(type, column))):
             return columns
     flat = [dict(flattened(info)) if info else {} for info in infos]
     return {path: [info.get(path) for info in flat] for path in dict.fromkeys(path for info in flat for path in info)}
 
 
-def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, Sequence[Any]]) -> None:
+def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, Column]) -> None:
     names = key_names(columns)
     for keys, column in columns.items():
         if (name := _name(stacked, names, keys, INFO)) is None:
+            continue
+        if isinstance(column, np.ndarray):
+            stacked.steps[f"{INFO}{name}"] = with_last_row(name, column)
             continue
         if any(issubclass(kind, str) for kind in set(map(type, column))):
             texts = [str(value) if isinstance(value, str) else None for value in column]

@@ -66,6 +66,7 @@ class Recording:
 
     Attributes:
         ended: an episode has ended, and none has begun since.
+        under_way: steps belong to an episode.
     """
 
     def __init__(
@@ -78,13 +79,8 @@ class Recording:
         self._building: EpisodeBuilder | None = None
         self._ending: int | None = None  # steps of the episode that is on its way to the log
         self._begun, self._seed, self._mission = 0, UNKNOWN, ""
-        self.ended = False
+        self.ended = self.under_way = False
         episodes.require_open()
-
-    @property
-    def under_way(self) -> bool:
-        """Whether steps belong to an episode."""
-        return self._building is not None
 
     @property
     def has_steps(self) -> bool:
@@ -104,7 +100,7 @@ class Recording:
         mission = self._mission.encode(errors="replace").decode()
         if mission != self._mission:
             self._log.note(f"{TORN_MISSION}: {self._mission!a}", kind=TORN_MISSION)
-        self._building = EpisodeBuilder(seen, self._seed, mission, info)
+        self._building, self.under_way = EpisodeBuilder(seen, self._seed, mission, info), True
         self._begun += 1
 
     def add(
@@ -237,7 +233,7 @@ class Recording:
             log.info("dropped %s of an episode that was cut off before its end", how_many(len(building), "steps"))
 
     def _forget(self) -> None:
-        self._building = None
+        self._building, self.under_way = None, False
         self._log.end(self)
 
     def _finish(self, building: EpisodeBuilder, unfinished: str = "budget") -> None:

@@ -9,7 +9,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from pipeline.dataset.columns import RowSpec
 from pipeline.envs.gym.infos import FINAL_INFO, NO_INFO, SUCCESS, final_observation
 from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.episode import UNKNOWN
@@ -23,7 +22,7 @@ from pipeline.observation import UNCHANGING
 from pipeline.rollout.builder import NO_INFOS
 from pipeline.rollout.uniform import UniformSteps, is_uniform
 
-NOT_IN_ROWS = NO_INFO.union(SUCCESS)
+LOOKED_AT = NO_INFO.union(SUCCESS)
 """Keys of infos that are looked at at once."""
 
 NOT_ENDED = (False, False)
@@ -55,12 +54,9 @@ class RecordEpisodes(gym.Wrapper):
         super().__init__(env)
         layout = layout_of_space(env.observation_space)
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.action_space)
-        self._space_shape = layout.shape if isinstance(layout, OneArray) and is_uniform(self._actions.row) else None
-        # What a row must have: an observation of this shape and dtype, an info of these keys. Without a shape, no rows.
-        self._shape: tuple[int, ...] | None = None
-        self._dtype = np.dtype(np.float64)
-        self._keys: list[str] = []
-        self._rows: list[tuple[Any, ...]] = []  # action, observation, reward, ended, values of the info
+        self._shape = layout.shape if isinstance(layout, OneArray) and is_uniform(self._actions.row.dtype) else None
+        self._steps: UniformSteps | None = None  # steps of the usual kind; None where this episode can have none
+        self._infos: tuple[list[str], list[type]] = [], []  # keys and types of the infos of such steps
         self._log, self._recording = log, Recording(log, layout_dtypes(layout), self._catch_up)
         self._guarded = (self._recording,)
         self._resets = count_resets(env)
@@ -92,21 +88,23 @@ class RecordEpisodes(gym.Wrapper):
             raise
         try:
             observation, reward, terminated, truncated, info = answer
+            steps = self._steps
             if (
                 applied is not None
+                and steps is not None
                 and self._resets.count == resets
                 and type(observation) is np.ndarray
-                and observation.shape == self._shape
-                and observation.dtype == self._dtype
+                and observation.shape == steps.shape
+                and observation.dtype == steps.dtype
                 and (type(reward) is float or type(reward) is np.float64)
                 and type(info) is dict
-                and [*info] == self._keys
-                and UNCHANGING.issuperset(map(type, info.values()))
+                and [*info] == steps.keys
+                and [*map(type, info.values())] == steps.types
             ):
                 ended = (bool(terminated), bool(truncated)) if terminated or truncated else NOT_ENDED
-                self._rows.append((applied, observation.tobytes(), reward, ended, *info.values()))
+                steps.rows += [applied, observation.tobytes(), reward, ended, *info.values()]
                 if ended is not NOT_ENDED:
-                    self._finish()
+                    self._finish(steps)
             else:
                 self._catch_up()
                 self._add(applied, answer, self._resets.count > resets)
@@ -125,38 +123,38 @@ class RecordEpisodes(gym.Wrapper):
         self._begin_with(self._copy(observation), known_seed(seed), info_of_step(self._log, info))
 
     def _begin_with(self, seen: Any, seed: int = UNKNOWN, info: Mapping[Any, Any] = NO_INFOS) -> None:
-        """An episode begins. Steps that show what its first observation shows can be rows."""
+        """An episode begins. Its usual steps show what its first observation shows."""
         self._recording.begin(seen, seed, info)
-        self._shape = None
-        if type(seen) is np.ndarray and seen.shape == self._space_shape and is_uniform(RowSpec(seen.dtype, seen.shape)):
-            self._shape, self._dtype = seen.shape, seen.dtype
+        is_usual = type(seen) is np.ndarray and seen.shape == self._shape and is_uniform(seen.dtype)
+        self._steps = UniformSteps(self._actions.row, seen, *self._infos) if is_usual else None
 
     def _expect(self, info: Any) -> None:
-        """Steps whose infos have the keys of this one can be rows, where it says nothing that is looked at at once."""
-        if type(info) is dict and NOT_IN_ROWS.isdisjoint(info) and all(type(key) is str for key in info):
-            self._keys = [*info]
+        """Usual steps have infos like this one from now on, where nothing in it is looked at at once."""
+        if (
+            type(info) is dict
+            and LOOKED_AT.isdisjoint(info)
+            and UNCHANGING.issuperset(map(type, info.values()))
+            and all(type(key) is str for key in info)
+        ):
+            self._infos = [*info], [*map(type, info.values())]
+            if self._steps is not None:
+                self._steps.keys, self._steps.types = self._infos
 
-    def _finish(self) -> None:
-        """The last row ended the episode."""
+    def _finish(self, steps: UniformSteps) -> None:
+        """The last of these steps ended the episode."""
         if self._recording.has_steps:
             self._catch_up()
             self._recording.finish()
         else:
-            self._recording.finish_uniform(self._steps())
-            self._rows = []
+            self._recording.finish_uniform(steps)
+            steps.rows = []
 
     def _catch_up(self) -> None:
-        """Hand the rows over to the recording."""
-        if self._rows:
-            steps, self._rows = self._steps(), []
-            self._recording.extend(*steps.apart(), *steps.ended)
-
-    def _steps(self) -> UniformSteps:
-        """The rows as columns."""
-        actions, observations, rewards, ended, *values = zip(*self._rows, strict=True)
-        infos = dict(zip(self._keys, values, strict=True))
-        seen = RowSpec(self._dtype, self._shape or ())
-        return UniformSteps(self._actions.row, seen, actions, observations, rewards, infos, ended[-1])
+        """Hand the usual steps over to the recording."""
+        if (steps := self._steps) is not None and steps.rows:
+            apart, ended = steps.apart(), steps.ended
+            steps.rows = []
+            self._recording.extend(*apart, *ended)
 
     def _add(self, action: bytes | None, answer: Any, was_reset: bool) -> None:
         observation, reward, terminated, truncated, info = answer

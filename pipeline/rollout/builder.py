@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array as Buffer
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
@@ -135,16 +134,16 @@ class EpisodeBuilder:
 
     def build_uniform(self, steps: UniformSteps) -> Episode:
         """The episode that has ended, and whose steps all are in `steps`; none was added. As `extend` and `build`."""
-        infos = stack_info_columns(self._reset_info, steps.info_columns())
+        infos = stack_info_columns(self._reset_info, steps.infos())
         self._terminated, self._truncated = steps.ended
         discount = np.ones(len(steps) + 1, np.float64)
         discount[-1] = 0.0
         if self._terminated:
             discount[-2] = 0.0
         arrays = {
-            "observation": steps.observation_rows(np.asarray(self._observations[0])),
-            "action": steps.action_rows(),
-            "reward": np.array(Buffer("d", [*steps.rewards, 0.0])),
+            "observation": steps.observations(np.asarray(self._observations[0])),
+            "action": steps.actions(),
+            "reward": steps.rewards(),
             "discount": discount,
         }
         return self._episode(arrays, infos, "budget")

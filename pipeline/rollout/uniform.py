@@ -1,75 +1,101 @@
-"""Steps of one kind: so many of them take no array each, only the bytes of their rows."""
+"""Steps of one kind: while an episode runs, they take no array each, only bytes and numbers in one list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float64, Shaped
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.dataset.infos import Column
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import Keys
 
+FACTS = 4
+"""Action, observation, reward and end of a step: what comes before its infos."""
 
-@dataclass(frozen=True)
+NUMBERS_ALONE = frozenset([float, bool, np.bool_, np.int32, np.int64, np.float32, np.float64])
+"""Types whose values always are a column of one dtype; whole numbers of Python may be too large for that."""
+
+
 class UniformSteps:
-    """Steps that follow one another, with one array of observations each, and infos that have the same keys.
+    """Steps that follow one another, with one array of observations each, and infos of the same keys and types.
 
     Attributes:
-        action, observation: the rows of their arrays; both are `is_uniform`.
-        actions, observations: the bytes of these rows, T each; an observation came after its action.
-        rewards: T.
-        infos: of each key its T values.
-        ended: whether the last step terminated the episode, and whether it truncated it.
+        action: the rows of the actions; `is_uniform`, as those of the observations.
+        shape, dtype: of each observation.
+        keys, types: of each info and its values, in their order.
+        rows: of each step the bytes of its action and of the observation after it, its reward, whether it terminated
+            and whether it truncated the episode, and the values of its info. All are one list, so that a step is there
+            as a whole or not at all: `rows += [action, observation, reward, (terminated, truncated), *info.values()]`.
     """
 
-    action: RowSpec
-    observation: RowSpec
-    actions: Sequence[bytes]
-    observations: Sequence[bytes]
-    rewards: Sequence[float]
-    infos: Mapping[str, Sequence[Any]]
-    ended: tuple[bool, bool]
+    def __init__(
+        self,
+        action: RowSpec,
+        observation: Shaped[np.ndarray, "..."],
+        keys: Sequence[str] = (),
+        types: Sequence[type] = (),
+    ) -> None:
+        """None yet; they will be like this observation, and have such infos."""
+        self.action, self.shape, self.dtype = action, observation.shape, observation.dtype
+        self.keys, self.types = list(keys), list(types)
+        self.rows: list[Any] = []
 
     def __len__(self) -> int:
-        """T."""
-        return len(self.rewards)
+        """How many steps."""
+        return len(self.rows) // (FACTS + len(self.keys))
 
-    def action_rows(self) -> Shaped[np.ndarray, "t+1 ..."]:
-        """All actions, and the zeros of the last row."""
-        return _array([*self.actions, bytes(self.action.nbytes)], self.action)
+    @property
+    def ended(self) -> tuple[bool, bool]:
+        """Whether the last step terminated the episode, and whether it truncated it."""
+        ended: tuple[bool, bool] = self._column(3)[-1]
+        return ended
 
-    def observation_rows(self, first: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "t+1 ..."]:
-        """The first observation of the episode, and all of these."""
-        return _array([first.tobytes(), *self.observations], self.observation)
+    def actions(self) -> Shaped[np.ndarray, "t+1 ..."]:
+        """All actions, and zeros."""
+        return _array([*self._column(0), bytes(self.action.nbytes)], self.action.dtype, self.action.shape)
 
-    def info_columns(self) -> dict[Keys, Sequence[Any]]:
-        """The infos by the path that leads to each."""
-        return {(key,): values for key, values in self.infos.items()}
+    def observations(self, first: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "t+1 ..."]:
+        """The observation before these steps, and all of theirs."""
+        return _array([first.tobytes(), *self._column(1)], self.dtype, self.shape)
 
-    def apart(self) -> tuple[list[Any], list[Any], Sequence[float], list[Mapping[Any, Any]]]:
+    def rewards(self) -> Float64[np.ndarray, "t+1"]:
+        """All rewards, and zero."""
+        return np.fromiter([*self._column(2), 0.0], np.float64, len(self) + 1)
+
+    def infos(self) -> dict[Keys, Column]:
+        """The values at the end of each path."""
+        values = [self._column(place) for place in range(FACTS, FACTS + len(self.keys))]
+        each = zip(self.keys, self.types, values, strict=True)
+        return {(key,): _numbers(kind, column) for key, kind, column in each}
+
+    def apart(self) -> tuple[list[Any], list[Any], list[float], list[Mapping[Any, Any]]]:
         """Actions, observations, rewards and infos, step by step."""
-        if self.infos:
-            infos: list[Mapping[Any, Any]] = [
-                dict(zip(self.infos, values, strict=True)) for values in zip(*self.infos.values(), strict=True)
-            ]
-        else:
-            infos = [{}] * len(self)
-        return _each(self.actions, self.action), _each(self.observations, self.observation), self.rewards, infos
+        count, width = len(self), FACTS + len(self.keys)
+        actions, observations = self.actions(), _array(self._column(1), self.dtype, self.shape)
+        infos: list[Mapping[Any, Any]] = [
+            dict(zip(self.keys, self.rows[at + FACTS : at + width], strict=True))
+            for at in range(0, len(self.rows), width)
+        ]
+        each = [actions[k, ...] for k in range(count)], [observations[k, ...] for k in range(count)]
+        return *each, self._column(2), infos
+
+    def _column(self, place: int) -> list[Any]:
+        return self.rows[place :: FACTS + len(self.keys)]
 
 
-def is_uniform(row: RowSpec) -> bool:
-    """Whether the bytes of such rows are what an episode stores."""
-    return row.dtype.kind in STORED_KINDS and row.dtype.itemsize <= WIDEST and row.dtype.isnative
+def is_uniform(dtype: np.dtype[Any]) -> bool:
+    """Whether the bytes of arrays are what an episode stores."""
+    return dtype.kind in STORED_KINDS and dtype.itemsize <= WIDEST and dtype.isnative
 
 
-def _array(rows: Sequence[bytes], row: RowSpec) -> Shaped[np.ndarray, "n ..."]:
-    return np.frombuffer(bytearray().join(rows), row.dtype).reshape(len(rows), *row.shape)
+def _array(rows: list[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Shaped[np.ndarray, "n ..."]:
+    return np.frombuffer(bytearray().join(rows), dtype).reshape(len(rows), *shape)
 
 
-def _each(rows: Sequence[bytes], row: RowSpec) -> list[Shaped[np.ndarray, "..."]]:
-    array = _array(rows, row)
-    return [array[k, ...] for k in range(len(rows))]
+def _numbers(kind: type, values: list[Any]) -> Column:
+    """The values, as an array where their type says that there is one."""
+    return np.fromiter(values, np.dtype(kind), len(values)) if kind in NUMBERS_ALONE else values
