@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ class UniformSteps:
         self,
         action: RowSpec,
         observation: Shaped[np.ndarray, "..."],
-        keys: Sequence[str] = (),
-        types: Sequence[type] = (),
+        keys: Iterable[str] = (),
+        types: Iterable[type] = (),
     ) -> None:
         """None yet; they will be like this observation, and have such infos."""
         self.action, self.shape, self.dtype = action, observation.shape, observation.dtype
