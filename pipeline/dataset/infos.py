@@ -15,7 +15,7 @@ from pipeline.keys import ADDRESS, SHORTENED, Keys, flattened, key_names
 
 NUMBERLESS = "it holds no numbers, or not of one shape and type"
 
-Column = Sequence[Any] | Shaped[np.ndarray, "t ..."]
+InfoColumn = Sequence[Any] | Shaped[np.ndarray, "t ..."]
 """The values of an info at T steps: an array, or None where there is none."""
 
 NO_UTF8 = "its text cannot be written as UTF-8"
@@ -45,7 +45,7 @@ def stack_infos(reset: Mapping[Any, Any], infos: Sequence[Mapping[Any, Any]]) ->
     return stack_info_columns(reset, _columns(infos) if any(infos) else {})
 
 
-def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, Column]) -> StackedInfos:
+def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, InfoColumn]) -> StackedInfos:
     """As `stack_infos`, of the T values at the end of each path; an array has a number at each step."""
     stacked = StackedInfos()
     if columns:
@@ -56,18 +56,18 @@ def stack_info_columns(reset: Mapping[Any, Any], columns: Mapping[Keys, Column])
     return stacked
 
 
-def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, Column]:
+def _columns(infos: Sequence[Mapping[Any, Any]]) -> dict[Keys, InfoColumn]:
     """Of each path that leads to a value at some step, the values of all steps; None at those without."""
     keys = infos[0].keys()
     if all(info.keys() == keys for info in infos):
-        columns: dict[Keys, Column] = {(key,): [info[key] for info in infos] for key in keys}
+        columns: dict[Keys, InfoColumn] = {(key,): [info[key] for info in infos] for key in keys}
         if not any(issubclass(kind, Mapping) for column in columns.values() for kind in set(map(type, column))):
             return columns
     flat = [dict(flattened(info)) if info else {} for info in infos]
     return {path: [info.get(path) for info in flat] for path in dict.fromkeys(path for info in flat for path in info)}
 
 
-def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, Column]) -> None:
+def _stack_steps(stacked: StackedInfos, columns: Mapping[Keys, InfoColumn]) -> None:
     names = key_names(columns)
     for keys, column in columns.items():
         if (name := _name(stacked, names, keys, INFO)) is None:

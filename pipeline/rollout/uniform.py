@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from pipeline.dataset.columns import RowSpec
-from pipeline.dataset.infos import Column
+from pipeline.dataset.infos import InfoColumn
 from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import Keys
 
@@ -66,7 +66,7 @@ class UniformSteps:
         """All rewards, and zero."""
         return np.fromiter([*self._column(2), 0.0], np.float64, len(self) + 1)
 
-    def infos(self) -> dict[Keys, Column]:
+    def infos(self) -> dict[Keys, InfoColumn]:
         """The values at the end of each path."""
         values = [self._column(place) for place in range(FACTS, FACTS + len(self.keys))]
         each = zip(self.keys, self.types, values, strict=True)
@@ -96,6 +96,6 @@ def _array(rows: list[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> S
     return np.frombuffer(bytearray().join(rows), dtype).reshape(len(rows), *shape)
 
 
-def _numbers(kind: type, values: list[Any]) -> Column:
+def _numbers(kind: type, values: list[Any]) -> InfoColumn:
     """The values, as an array where their type says that there is one."""
     return np.fromiter(values, np.dtype(kind), len(values)) if kind in NUMBERS_ALONE else values
