@@ -79,8 +79,8 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
     """Numbers, or arrays of them of one shape, as one array that holds each exactly. None where there is none."""
     kinds = set(map(type, values))
     if kinds == {np.ndarray}:
-        if len(set(map(_DTYPE_AND_SHAPE, values))) == 1 and _is_stored(values[0].dtype):
-            return _stacked(values)
+        if (stacked := alike_arrays(values)) is not None:
+            return stacked
     elif len(kinds) == 1 and isinstance(values[0], SCALAR):
         if isinstance(values[0], float):  # float64 is one, too
             return np.array(Buffer("d", values))  # three times faster than `np.asarray`
@@ -100,6 +100,13 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
         if all(value is not None for value in cast):
             return np.stack([value for value in cast if value is not None])
     return None
+
+
+def alike_arrays(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
+    """Arrays of one dtype and shape that can be stored, as one array; None where they are not."""
+    if set(map(type, values)) != {np.ndarray} or len(set(map(_DTYPE_AND_SHAPE, values))) != 1:
+        return None
+    return _stacked(values) if _is_stored(values[0].dtype) else None
 
 
 def stack_alike(arrays: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "n ..."]:

@@ -6,10 +6,8 @@ never makes episodes of them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -65,14 +63,6 @@ class Bundle:
         return self if (first, last) == (0, len(self)) else Bundle(some_of(self.arrays, first, last))
 
 
-def bundles_of(numbered: Sequence[tuple[int, Episode]]) -> Iterator[tuple[int, Bundle]]:
-    """Bundles of episodes that are given with their numbers, in order; each comes with that of its first one."""
-    alike = groupby(enumerate(numbered), lambda each: (each[1][0] - each[0], _arrays_of(each[1][1])))
-    for _, group in alike:
-        members = [each for _, each in group]
-        yield members[0][0], Bundle.of([episode for _, episode in members])
-
-
 def join_packed(several: Sequence[Bundle]) -> dict[str, Shaped[np.ndarray, "..."]] | None:
     """The arrays of a part that holds the episodes of all these bundles; None where they have other arrays."""
     first = several[0].arrays
@@ -84,10 +74,3 @@ def join_packed(several: Sequence[Bundle]) -> dict[str, Shaped[np.ndarray, "..."
         before = np.cumsum([0, *(each[-1] for each in ends[:-1])])
         joined[name] += np.repeat(before, [len(each) for each in ends])
     return joined
-
-
-def _arrays_of(episode: Episode) -> tuple[Any, ...]:
-    """What episodes of one bundle have in common: names, dtypes and shapes, and whether infos are texts."""
-    steps = tuple((name, array.dtype, array.shape[1:]) for name, array in episode.steps.items())
-    reset = tuple((name, array.dtype, array.shape) for name, array in episode.reset_info.items())
-    return steps, reset, bool(episode.info_texts or episode.reset_texts)

@@ -1,15 +1,16 @@
-"""Plain episodes: one array of observations, no infos, no mission, no seed. A recorder of many short ones makes these.
+"""Plain episodes: one array of observations, no infos, no mission. Who makes many short ones makes these.
 
 An `Episode` is checked array by array, and its content is put together from fourteen pieces; for 22 steps that takes
-longer than to play them. Of a plain one all but three arrays follow from its length and its end.
+longer than to play them. Of a plain one all but three arrays and its seed follow from its length and its end.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,12 @@ from jaxtyping import Float64, Int64, Shaped
 from pipeline.dataset.bundle import Bundle
 from pipeline.dataset.columns import STEPS, RowSpec, rows_of
 from pipeline.dataset.parts import ENDS
-from pipeline.digest import DIGEST_BYTES
-from pipeline.episode import SUMMARY, TEXTS, Episode
+from pipeline.digest import DIGEST_BYTES, digest_content
+from pipeline.episode import SUMMARY, TEXTS, UNKNOWN, Episode
 from pipeline.exact import STORED_KINDS, WIDEST
 
-CHANGING = ("action", "observation", "reward")
-"""Arrays that the length and the end of a plain episode do not settle."""
+CHANGING = ("action", "observation", "reward", "seed")
+"""What the length and the end of a plain episode do not settle."""
 
 WIDEST_ROW = 1024
 """Bytes of a row; where they are more, their copies take longer than what an `Episode` does."""
@@ -58,6 +59,7 @@ class PlainEpisode:
         rows: T+1.
         arrays: the bytes of `action`, `observation` and `reward`, T+1 rows each.
         terminated, truncated: one of them, at least.
+        seed: as of an `Episode`.
     """
 
     of: PlainRows
@@ -65,6 +67,7 @@ class PlainEpisode:
     arrays: tuple[bytes, bytes, bytes]
     terminated: bool
     truncated: bool
+    seed: int = UNKNOWN
 
     @property
     def length(self) -> int:
@@ -82,11 +85,16 @@ class PlainEpisode:
 
     def content(self) -> list[bytes]:
         """As `Episode.content`, in one piece."""
-        before_action, before_observation, before_reward, end = _frame(
-            self.of, self.rows, self.terminated, self.truncated
-        )
-        action, observation, reward = self.arrays
-        return [b"".join((before_action, action, before_observation, observation, before_reward, reward, end))]
+        *before, end = _frame(self.of, self.rows, self.terminated, self.truncated)
+        changing = (*self.arrays, self.seed.to_bytes(8, "little", signed=True))
+        return [b"".join([*chain.from_iterable(zip(before, changing, strict=True)), end])]
+
+    def digest(self) -> bytes:
+        """As `Episode.digest`."""
+        return digest_content(self.content())
+
+
+AnyEpisode = Episode | PlainEpisode
 
 
 def plain_rows(actions: Shaped[np.ndarray, "n ..."], observations: Any) -> PlainRows | None:
@@ -96,8 +104,13 @@ def plain_rows(actions: Shaped[np.ndarray, "n ..."], observations: Any) -> Plain
     each = RowSpec(actions.dtype, actions.shape[1:]), RowSpec(observations.dtype, observations.shape[1:])
     if any(row.dtype.kind not in STORED_KINDS or row.dtype.itemsize > WIDEST or not row.dtype.isnative for row in each):
         return None
-    rows = PlainRows(*each)
+    rows = _rows_of(*each)
     return rows if rows.nbytes <= WIDEST_ROW else None
+
+
+@lru_cache(maxsize=64)  # a frame is kept for each
+def _rows_of(action: RowSpec, observation: RowSpec) -> PlainRows:
+    return PlainRows(action, observation)
 
 
 def plain_episode(
@@ -107,21 +120,40 @@ def plain_episode(
     rewards: Float64[np.ndarray, "t"],
     terminated: bool,
     truncated: bool,
+    seed: int = UNKNOWN,
 ) -> PlainEpisode | None:
     """A plain episode of copies of these arrays, whose rows are `rows`. None where an `Episode` would refuse them:
     rewards that are not finite, or so large that this is not certain; NaN in the observations.
 
     A sum of squares is NaN where one of them is, and takes a tenth of the time of a look at each.
     """
-    if not math.isfinite(rewards.dot(rewards)):
-        return None
     observation = observations.tobytes()
-    if rows.observation.dtype.kind == REAL:
-        numbers = np.frombuffer(observation, rows.observation.dtype)
-        if math.isnan(numbers.dot(numbers)):
+    with np.errstate(over="ignore"):  # squares may be infinite
+        if not math.isfinite(rewards.dot(rewards)):
             return None
+        if rows.observation.dtype.kind == REAL:
+            numbers = np.frombuffer(observation, rows.observation.dtype)
+            if math.isnan(numbers.dot(numbers)):
+                return None
     arrays = actions.tobytes() + bytes(rows.action.nbytes), observation, rewards.tobytes() + bytes(8)
-    return PlainEpisode(rows, len(rewards) + 1, arrays, terminated, truncated)
+    return PlainEpisode(rows, len(rewards) + 1, arrays, terminated, truncated, seed)
+
+
+def bundles_of(numbered: Sequence[tuple[int, AnyEpisode]]) -> Iterator[tuple[int, Bundle]]:
+    """Bundles of episodes that are given with their numbers, in order; each comes with that of its first one."""
+    alike = groupby(enumerate(numbered), lambda each: (each[1][0] - each[0], _arrays_of(each[1][1])))
+    for _, group in alike:
+        members = [each for _, each in group]
+        plain = [(each, each.digest()) for _, each in members if isinstance(each, PlainEpisode)]
+        bundle = bundle_plain(plain) if plain else Bundle.of([each for _, each in members if isinstance(each, Episode)])
+        yield members[0][0], bundle
+
+
+def _arrays_of(episode: AnyEpisode) -> tuple[Any, ...]:
+    """What episodes of one bundle have in common: names, dtypes and shapes, and whether infos are texts."""
+    if isinstance(episode, PlainEpisode):
+        return (episode.of,)
+    return rows_of(episode), bool(episode.info_texts or episode.reset_texts)
 
 
 def bundle_plain(episodes: Sequence[tuple[PlainEpisode, bytes]]) -> Bundle:
@@ -133,6 +165,7 @@ def bundle_plain(episodes: Sequence[tuple[PlainEpisode, bytes]]) -> Bundle:
     kinds = [_KINDS.index((each.terminated, each.truncated)) for each in plain]
     arrays = {f"{STEPS}{name}": array for name, array in steps.items()} | _facts_of(plain[0].of, np.asarray(kinds))
     arrays[ENDS], arrays["episodes/return"] = ends, np.asarray(returns, np.float64)
+    arrays["episodes/seed"] = np.asarray([each.seed for each in plain], SUMMARY["seed"])
     arrays["episodes/digest"] = np.frombuffer(bytearray(digests), np.uint8).reshape(len(plain), DIGEST_BYTES)
     return Bundle(arrays)
 

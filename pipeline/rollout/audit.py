@@ -188,6 +188,7 @@ def _audit_one(simulator: Environment, recorded: Episode, index: int, columns: C
     policy = Recorded(recorded.steps["action"], policy_outputs(_job[1], recorded))
     watch = None if frames is None else PictureEncoder()
     played = next(play([simulator], policy, iter([start]), limit=recorded.length, watch=watch))
+    assert isinstance(played.episode, Episode)
     difference = first_difference(recorded, as_stored(played.episode, index, columns))
     if frames is not None and difference is None:
         save_frames(spilled_frames(frames, index), EpisodeFrames.of(played.pictures), recorded.digest())

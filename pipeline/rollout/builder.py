@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.dataset.infos import StackedInfos, stack_info_columns, stack_infos
+from pipeline.dataset.plain import PlainEpisode, plain_episode, plain_rows
 from pipeline.episode import UNKNOWN, Episode
 from pipeline.errors import InvalidInput
-from pipeline.exact import one_array, stack_alike
+from pipeline.exact import alike_arrays, one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
 from pipeline.observation import observation_columns
 from pipeline.rollout.uniform import UniformSteps
@@ -116,6 +117,23 @@ class EpisodeBuilder:
     def lose_last_observation(self) -> None:
         """The last observation is not what it stands for: zeros are stored, and that it is not there."""
         self._has_last = False
+
+    def build_plain(self) -> PlainEpisode | None:
+        """The episode so far as a plain one, sooner made. None where it is none, or `build` may refuse it."""
+        more = self._mission or self._reset_info or any(self._infos) or self._success != UNKNOWN
+        if more or not (self.has_ended and self._has_last and self._is_undiscounted):
+            return None
+        if (observations := alike_arrays(self._observations)) is None:
+            return None
+        if (actions := alike_arrays(self._actions)) is None or (rows := plain_rows(actions, observations)) is None:
+            return None
+        rewards = np.array(self._rewards, np.float64)
+        return plain_episode(rows, actions, observations, rewards, self._terminated, self._truncated, self._seed)
+
+    @property
+    def _is_undiscounted(self) -> bool:
+        """Whether all discounts are 1, but for that of the end."""
+        return self._discounts.count(1.0) == len(self._discounts) - self._terminated
 
     def build(self, unfinished: str = "budget") -> Episode:
         """The episode so far, which has at least one step.

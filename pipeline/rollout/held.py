@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.dataset.bundle import bundles_of
+from pipeline.dataset.plain import bundles_of
 from pipeline.dataset.spill import save_bundle, spill_path
 from pipeline.rollout.claims import TOGETHER, TOGETHER_SECONDS
 from pipeline.rollout.rollout import Played

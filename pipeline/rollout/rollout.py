@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from pipeline.dataset.plain import AnyEpisode
 from pipeline.episode import Episode
 from pipeline.errors import InvalidInput, PipelineError, TaskFailed
 from pipeline.exact import rounded
@@ -51,7 +52,7 @@ class Played:
     """A finished episode. `pictures`: what `watch` gave for each of its T+1 rows; `notes` are those of the builder."""
 
     index: int
-    episode: Episode
+    episode: AnyEpisode
     pictures: Sequence[Any] = ()
     notes: Sequence[str] = ()
 
@@ -64,7 +65,9 @@ def rollout(
     environment: Environment, policy: Policy, seed: int, rng: np.random.Generator, limit: int | None = None
 ) -> Episode:
     """One episode from `seed` to its end, or to the end of the first `limit` decisions; as in `play`."""
-    return next(play([environment], policy, iter([Start(0, seed, rng)]), limit)).episode
+    episode = next(play([environment], policy, iter([Start(0, seed, rng)]), limit)).episode
+    assert isinstance(episode, Episode)
+    return episode
 
 
 def play(
@@ -73,6 +76,7 @@ def play(
     starts: Iterator[Start | None],
     limit: int | None = None,
     watch: Watch | None = None,
+    plain: bool = False,
 ) -> Iterator[Played]:
     """Play the episodes that `starts` names, one in each environment at a time; yields each as it ends.
 
@@ -83,7 +87,8 @@ def play(
     `gave_up` where the policy did, or `budget` where only `limit` ended the episode.
 
     What a `Telling` policy says of a decision becomes infos of the step. An `OpenLoop` policy plays in the first
-    environment alone: nothing is gained by more.
+    environment alone: nothing is gained by more. `plain` makes plain episodes (`pipeline.dataset.plain`) of those that
+    can be.
 
     Raises:
         TaskFailed: the simulator raised an error or gave NaN; the message names the seed and the step.
@@ -93,7 +98,7 @@ def play(
         raise InvalidInput(f"An episode needs at least one decision, limit={limit} was asked for.")
     telling = policy if isinstance(policy, Telling) else None
     if telling is None and isinstance(policy, OpenLoop):
-        yield from _play_open_loop(environments[0], policy, starts, limit, watch)
+        yield from _play_open_loop(environments[0], policy, starts, limit, watch, plain)
         return
     slots: dict[int, _Slot] = {}
     more = True
@@ -131,13 +136,18 @@ def play(
                 slot.outputs = telling.outputs(decision.slot)
             if slot.take(policy, action) or slot.steps == limit:
                 del slots[decision.slot]
-                yield slot.end()
+                yield slot.end(plain)
             elif slot.restarted:
                 policy.start(decision.slot, slot.environment)
 
 
 def _play_open_loop(
-    environment: Environment, policy: OpenLoop, starts: Iterator[Start | None], limit: int | None, watch: Watch | None
+    environment: Environment,
+    policy: OpenLoop,
+    starts: Iterator[Start | None],
+    limit: int | None,
+    watch: Watch | None,
+    plain: bool,
 ) -> Iterator[Played]:
     """As `play`, where nothing needs to be copied for the policy, and no decision handed to it."""
     for start in starts:
@@ -149,7 +159,7 @@ def _play_open_loop(
         for action in _upcoming(policy, start.rng, slot.spec):
             if slot.step(action) or slot.steps == limit:
                 break
-        yield slot.end()
+        yield slot.end(plain)
 
 
 def _upcoming(policy: OpenLoop, rng: np.random.Generator, spec: ArraySpec) -> Iterator[Shaped[np.ndarray, "..."]]:
@@ -236,7 +246,9 @@ class _Slot:
         if self.watch is not None:
             self.pictures.append(self.watch(self.environment))
 
-    def end(self) -> Played:
+    def end(self, plain: bool) -> Played:
+        if plain and (quickly := self.building.build_plain()) is not None:
+            return Played(self.start.index, quickly, self.pictures)
         try:
             episode = self.building.build("gave_up" if self.gave_up else "budget")
         except Exception:

@@ -155,7 +155,7 @@ def _play(job: EpisodeJob, claims: Claims, share: int | None, pipe: Connection) 
         slots = policy.slots if share is None else min(policy.slots, share)
         environments = [job.environment() for _ in range(slots)]
         watch = None if job.frames is None else PictureEncoder()
-        for played in play(environments, policy, claims.starts(job.start, held.let_go), job.limit, watch):
+        for played in play(environments, policy, claims.starts(job.start, held.let_go), job.limit, watch, plain=True):
             if job.frames is not None:
                 _save_pictures(job.frames, played)
             held.add(played)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.dataset.journal import Journal, read_journal
 from pipeline.dataset.parts import pack
-from pipeline.dataset.plain import bundle_plain, plain_episode, plain_rows
+from pipeline.dataset.plain import bundle_plain, bundles_of, plain_episode, plain_rows
 from pipeline.rollout.builder import EpisodeBuilder
 
 ENDS = [(True, False), (False, True), (True, True)]
@@ -21,13 +21,13 @@ def made(number):
 
 def plain(number):
     actions, observations, *rest = made(number)
-    return plain_episode(plain_rows(actions, observations), actions, observations, *rest)
+    return plain_episode(plain_rows(actions, observations), actions, observations, *rest, seed=number - 1)
 
 
 def built(number):
     """The same by the way that all others go."""
     actions, observations, rewards, *ends = made(number)
-    builder = EpisodeBuilder(observations[0])
+    builder = EpisodeBuilder(observations[0], seed=number - 1)
     for step, action in enumerate(actions):
         last = step == len(actions) - 1
         builder.add_step(np.asarray(action), observations[step + 1], rewards[step], *(ends if last else (False, False)))
@@ -58,6 +58,13 @@ def test_plain_episodes_are_packed_as_the_same_episodes_are():
         np.testing.assert_array_equal(packed[name], array, strict=True)
 
 
+def test_plain_episodes_and_others_lie_in_bundles_of_their_own_in_order():
+    episodes = [plain(0), plain(1), built(2), plain(3), plain(5)]
+    bundles = list(bundles_of([*zip([0, 1, 2, 3, 5], episodes, strict=True)]))
+    assert [(first, len(bundle)) for first, bundle in bundles] == [(0, 2), (2, 1), (3, 1), (5, 1)]
+    assert [each.digest() for _, bundle in bundles for each in bundle.episodes()] == [e.digest() for e in episodes]
+
+
 @pytest.mark.parametrize(("name", "value"), [("reward", np.nan), ("reward", np.inf), ("observation", np.nan)])
 def test_what_an_episode_refuses_is_no_plain_episode(name, value):
     actions, observations, rewards, *ends = made(4)
@@ -68,6 +75,13 @@ def test_what_an_episode_refuses_is_no_plain_episode(name, value):
 def test_an_infinite_observation_is_stored():
     actions, observations, rewards, *ends = made(4)
     observations[1, :2] = np.inf, -np.inf
+    assert plain_episode(plain_rows(actions, observations), actions, observations, rewards, *ends) is not None
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_whose_squares_are_infinite_are_no_reason_for_a_warning():
+    actions, observations, rewards, *ends = made(4)
+    observations[1] = 1e30
     assert plain_episode(plain_rows(actions, observations), actions, observations, rewards, *ends) is not None
 
 

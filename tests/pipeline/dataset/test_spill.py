@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipeline.dataset.amount import Amount
-from pipeline.dataset.bundle import bundles_of
+from pipeline.dataset.plain import bundles_of
 from pipeline.dataset.reader import EpisodeDataset
 from pipeline.dataset.spill import intact, load_bundle, save_bundle, save_episode, spill_path, spilled_episodes
 from pipeline.dataset.writer import DatasetWriter

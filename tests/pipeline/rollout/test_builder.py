@@ -114,3 +114,41 @@ def test_a_text_inside_an_observation_is_refused_with_its_name():
     builder.add(np.asarray(0), Transition({"word": "stay"}, 0.0))
     with pytest.raises(InvalidInput, match="observation/word must hold numbers"):
         builder.build()
+
+
+@pytest.mark.parametrize("end", [{"terminated": True}, {"truncated": True}, {"terminated": True, "truncated": True}])
+def test_a_plain_episode_is_the_same_episode(end):
+    builder = EpisodeBuilder(np.zeros(2), seed=7)
+    for transition in (step(1.0), step(2.0), step(3.0, **end)):
+        builder.add(np.asarray(3), transition)
+    assert builder.build_plain().digest() == builder.build().digest()
+
+
+@pytest.mark.parametrize(
+    ("begin", "first", "last"),
+    [
+        ({"mission": "go"}, {}, {"terminated": True}),
+        ({"reset_info": {"level": 3}}, {}, {"terminated": True}),
+        ({}, {"info": {"lives": 3}}, {"terminated": True}),
+        ({}, {"success": 0}, {"terminated": True}),
+        ({}, {"discount": 0.5}, {"terminated": True}),
+        ({}, {}, {"truncated": True, "discount": 0.5}),
+        ({}, {"observation": np.zeros(2, np.float32)}, {"terminated": True}),
+        ({}, {"observation": {"a": np.zeros(2)}}, {"terminated": True}),
+        ({}, {"observation": np.array([0, np.nan])}, {"terminated": True}),
+        ({}, {"reward": np.inf}, {"terminated": True}),
+        ({}, {}, {}),
+    ],
+)
+def test_an_episode_with_more_to_it_is_not_plain(begin, first, last):
+    builder = EpisodeBuilder(np.zeros(2), **begin)
+    for facts in (first, last):
+        builder.add(np.asarray(3), Transition(**{"observation": np.zeros(2), "reward": 1.0, **facts}))
+    assert builder.build_plain() is None
+
+
+def test_an_episode_without_its_last_observation_is_not_plain():
+    builder = EpisodeBuilder(np.zeros(2))
+    builder.add(np.asarray(3), step(1.0, terminated=True))
+    builder.lose_last_observation()
+    assert builder.build_plain() is None

@@ -233,6 +233,21 @@ def test_actions_that_are_asked_for_several_at_a_time_make_the_same_episodes(lim
     assert played_by(Random()) == played_by(DecidesEach())
 
 
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("policy", [Random, DecidesEach])
+def test_plain_episodes_are_the_same_episodes(policy, limit: int | None):
+    def played(plain: bool) -> list[bytes]:
+        def tape() -> Tape:
+            tape = Tape(seen(0), [Transition(seen(row), row) for row in range(1, 5)] + [Transition(seen(5), 0, True)])
+            tape.mission, tape.action_spec = "", Toy("maze").action_spec
+            return tape
+
+        starts = (Start(n, n + 100, np.random.default_rng(n)) for n in range(1))
+        return [each.episode.digest() for each in play([tape()], policy(), starts, limit, plain=plain)]
+
+    assert played(plain=True) == played(plain=False)
+
+
 def test_several_actions_of_another_shape_are_refused():
     class Wide(OneBuffer):
         def upcoming(self, rng):
