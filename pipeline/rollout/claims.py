@@ -32,6 +32,7 @@ class Claims:
         self._next: Any = context.Value("q", first)
         # Without a lock: one process writes it, and a worker that is killed while it holds a lock never gives it back.
         self._packed: Any = context.Value("q", first, lock=False)
+        self._claimed: Any = context.Value("q", 1, lock=False)  # at a time, by whoever claimed last
         self._end, self._spilled, self._workers = end, frozenset(spilled), workers
 
     def packed(self, count: int) -> None:
@@ -60,10 +61,12 @@ class Claims:
         """The next episodes, at most so many; none while all that are left are too far ahead. None: all are claimed."""
         with self._next.get_lock():
             first: int = self._next.value
-            last = min(first + many, self._packed.value + max(AHEAD, 2 * self._workers * many))
+            widest = max(many, self._claimed.value)  # one that has just begun would else wait for ever for the others
+            last = min(first + many, self._packed.value + max(AHEAD, 2 * self._workers * widest))
             if self._end is not None:
                 if first >= self._end:
                     return None
                 last = min(last, first + max(1, (self._end - first) // (2 * self._workers)))  # all end together
-            self._next.value = max(first, last)
+            if first < last:
+                self._next.value, self._claimed.value = last, many
             return range(first, last)

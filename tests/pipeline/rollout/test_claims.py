@@ -33,6 +33,14 @@ def test_quick_episodes_are_claimed_several_at_a_time():
     assert first[2] > 2  # those between are the first worker's
 
 
+def test_a_worker_that_has_just_begun_need_not_wait_for_one_that_claims_many_at_a_time():
+    claims = Claims(spawn_context(), 0, None, (), workers=2)
+    quick, new = claims.starts(int, lambda: None), claims.starts(int, lambda: None)
+    while next(quick) < AHEAD + 1:
+        pass
+    assert next(new) is not None
+
+
 def test_a_worker_that_is_too_far_ahead_lets_go_of_what_it_holds_and_waits():
     let_go: list[bool] = []
     claims = Claims(spawn_context(), 0, None, (), workers=1)
