@@ -72,12 +72,17 @@ class ActionCopies:
         parts = (f"{part['name']} at {part['at'][0]} to {part['at'][1]}" for part in self.layout)
         return f"the parts of an action are one array: {', '.join(parts)}"
 
-    def one(self, action: Any) -> bytes:
-        """The bytes of one action."""
+    def one(self, action: Any) -> Shaped[np.ndarray, "..."]:
+        """One action."""
+        if type(action) is self._usual and action.dtype == self._dtype and action.shape == self._shape:
+            return action.copy()
+        return self._flat.joined(action) if self._joined else action_copy(action, self._dtype, self._shape)
+
+    def bytes_of(self, action: Any) -> bytes:
+        """The bytes of one action, of which `array` makes it again."""
         if type(action) is self._usual and action.dtype == self._dtype and action.shape == self._shape:
             return action.tobytes()
-        array = self._flat.joined(action) if self._joined else action_copy(action, self._dtype, self._shape)
-        return array.tobytes()
+        return self.one(action).tobytes()
 
     def array(self, action: bytes) -> Shaped[np.ndarray, "..."]:
         """The action of these bytes."""

@@ -8,6 +8,7 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
+from jaxtyping import Shaped
 
 from pipeline.envs.gym.infos import FINAL_INFO, NO_INFO, SUCCESS, final_observation
 from pipeline.envs.gym.resets import count_resets, stop_counting
@@ -19,11 +20,12 @@ from pipeline.live.layout import OneArray, layout_copy, layout_dtypes, layout_of
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, info_of_step, known_seed
 from pipeline.observation import UNCHANGING
-from pipeline.rollout.builder import NO_INFOS
-from pipeline.rollout.uniform import UniformSteps, is_uniform
+from pipeline.rollout.uniform import NO_INFOS, UniformSteps, is_uniform
 
 LOOKED_AT = NO_INFO.union(SUCCESS)
 """Keys of infos that are looked at at once."""
+
+TEXT = frozenset([str])
 
 NOT_ENDED = (False, False)
 """A step neither terminated nor truncated its episode."""
@@ -57,6 +59,7 @@ class RecordEpisodes(gym.Wrapper):
         self._shape = layout.shape if isinstance(layout, OneArray) and is_uniform(self._actions.row.dtype) else None
         self._steps: UniformSteps | None = None  # steps of the usual kind; None where this episode can have none
         self._infos: tuple[list[str], list[type]] = [], []  # keys and types of the infos of such steps
+        self._changed_in: UniformSteps | None = None  # the steps among which these have changed last
         self._log, self._recording = log, Recording(log, layout_dtypes(layout), self._catch_up)
         self._guarded = (self._recording,)
         self._resets = count_resets(env)
@@ -75,10 +78,10 @@ class RecordEpisodes(gym.Wrapper):
         if self._log.stopped:
             return self.env.step(action)
         # Checks, `attempt` and `asked` are written out here: calls, and an array for each row, would take twice as long
-        recording, applied, resets = self._recording, None, self._resets.count
+        recording, steps, applied, resets = self._recording, self._steps, None, self._resets.count
         if recording.under_way:
             try:
-                applied = self._actions.one(action)
+                applied = self._actions.one(action) if steps is None else self._actions.bytes_of(action)
             except Exception as error:
                 recording.lose(error)
         try:
@@ -88,10 +91,9 @@ class RecordEpisodes(gym.Wrapper):
             raise
         try:
             observation, reward, terminated, truncated, info = answer
-            steps = self._steps
             if (
-                applied is not None
-                and steps is not None
+                steps is not None
+                and applied is not None
                 and self._resets.count == resets
                 and type(observation) is np.ndarray
                 and observation.shape == steps.shape
@@ -108,7 +110,8 @@ class RecordEpisodes(gym.Wrapper):
             else:
                 self._catch_up()
                 self._add(applied, answer, self._resets.count > resets)
-                self._expect(info)
+                if steps is not None and steps is self._steps:
+                    self._expect(info, steps)
         except Exception as error:
             recording.lose(error)
         return answer
@@ -128,17 +131,21 @@ class RecordEpisodes(gym.Wrapper):
         is_usual = type(seen) is np.ndarray and seen.shape == self._shape and is_uniform(seen.dtype)
         self._steps = UniformSteps(self._actions.row, seen, *self._infos) if is_usual else None
 
-    def _expect(self, info: Any) -> None:
-        """Usual steps have infos like this one from now on, where nothing in it is looked at at once."""
+    def _expect(self, info: Any, steps: UniformSteps) -> None:
+        """From now on usual steps have infos like this one. There are no more of them in this episode where something
+        in it is looked at at once, and where infos have changed in it before.
+        """
         if (
-            type(info) is dict
+            self._changed_in is not steps
+            and type(info) is dict
             and LOOKED_AT.isdisjoint(info)
             and UNCHANGING.issuperset(map(type, info.values()))
-            and all(type(key) is str for key in info)
+            and TEXT.issuperset(map(type, info))
         ):
-            self._infos = [*info], [*map(type, info.values())]
-            if self._steps is not None:
-                self._steps.keys, self._steps.types = self._infos
+            self._infos = steps.keys, steps.types = [*info], [*map(type, info.values())]
+            self._changed_in = steps
+        else:
+            self._steps = None
 
     def _finish(self, steps: UniformSteps) -> None:
         """The last of these steps ended the episode."""
@@ -156,7 +163,7 @@ class RecordEpisodes(gym.Wrapper):
             steps.rows = []
             self._recording.extend(*apart, *ended)
 
-    def _add(self, action: bytes | None, answer: Any, was_reset: bool) -> None:
+    def _add(self, action: bytes | Shaped[np.ndarray, "..."] | None, answer: Any, was_reset: bool) -> None:
         observation, reward, terminated, truncated, info = answer
         recording, ended = self._recording, bool(terminated or truncated)
         if not recording.under_way and not was_reset:
@@ -166,7 +173,7 @@ class RecordEpisodes(gym.Wrapper):
         if action is None or not recording.under_way:
             self._begin_with(seen, info={} if ended else kept)
             return
-        applied = self._actions.array(action)
+        applied = self._actions.array(action) if isinstance(action, bytes) else action
         step = one_number(reward, "reward"), bool(terminated), bool(truncated)
         last = final_observation(info) if ended else None
         if last is None and not was_reset:

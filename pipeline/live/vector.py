@@ -26,7 +26,7 @@ from pipeline.live.layout import OneArray, in_shape, layout_copy, layout_dtypes,
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, known_seed
 from pipeline.live.rows import StepRows
-from pipeline.rollout.builder import NO_INFOS
+from pipeline.rollout.uniform import NO_INFOS
 
 _COUNT = attrgetter("count")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,7 @@ from pipeline.errors import InvalidInput
 from pipeline.exact import alike_arrays, one_array, stack_alike
 from pipeline.interfaces import Observation, Transition
 from pipeline.observation import observation_columns
-from pipeline.rollout.uniform import UniformSteps
-
-NO_INFOS: Mapping[Any, Any] = MappingProxyType({})
+from pipeline.rollout.uniform import NO_INFOS, UniformSteps
 
 
 class EpisodeBuilder:

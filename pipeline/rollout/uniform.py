@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from pipeline.keys import Keys
 
 FACTS = 4
 """Action, observation, reward and end of a step: what comes before its infos."""
+
+NO_INFOS: Mapping[Any, Any] = MappingProxyType({})
 
 NUMBERS_ALONE = frozenset([float, bool, np.bool_, np.int32, np.int64, np.float32, np.float64])
 """Types whose values always are a column of one dtype; whole numbers of Python may be too large for that."""
@@ -74,14 +77,11 @@ class UniformSteps:
 
     def apart(self) -> tuple[list[Any], list[Any], list[float], list[Mapping[Any, Any]]]:
         """Actions, observations, rewards and infos, step by step."""
-        count, width = len(self), FACTS + len(self.keys)
-        actions, observations = self.actions(), _array(self._column(1), self.dtype, self.shape)
-        infos: list[Mapping[Any, Any]] = [
-            dict(zip(self.keys, self.rows[at + FACTS : at + width], strict=True))
-            for at in range(0, len(self.rows), width)
-        ]
-        each = [actions[k, ...] for k in range(count)], [observations[k, ...] for k in range(count)]
-        return *each, self._column(2), infos
+        observations = _array(self._column(1), self.dtype, self.shape)
+        values = zip(*(self._column(place) for place in range(FACTS, FACTS + len(self.keys))), strict=True)
+        infos: list[Mapping[Any, Any]] = [dict(zip(self.keys, each, strict=True)) for each in values]
+        infos = infos or [NO_INFOS] * len(self)
+        return [*self.actions()[:-1]], [observations[k, ...] for k in range(len(self))], self._column(2), infos
 
     def _column(self, place: int) -> list[Any]:
         return self.rows[place :: FACTS + len(self.keys)]
