@@ -59,7 +59,7 @@ class RecordEpisodes(gym.Wrapper):
         self._shape = layout.shape if isinstance(layout, OneArray) and is_uniform(self._actions.row.dtype) else None
         self._steps: UniformSteps | None = None  # steps of the usual kind; None where this episode can have none
         self._infos: tuple[list[str], list[type]] = [], []  # keys and types of the infos of such steps
-        self._changed_in: UniformSteps | None = None  # the steps among which these have changed last
+        self._changed_in: UniformSteps | None = None  # the steps among which one was not usual
         self._log, self._recording = log, Recording(log, layout_dtypes(layout), self._catch_up)
         self._guarded = (self._recording,)
         self._resets = count_resets(env)
@@ -132,8 +132,8 @@ class RecordEpisodes(gym.Wrapper):
         self._steps = UniformSteps(self._actions.row, seen, *self._infos) if is_usual else None
 
     def _expect(self, info: Any, steps: UniformSteps) -> None:
-        """From now on usual steps have infos like this one. There are no more of them in this episode where something
-        in it is looked at at once, and where infos have changed in it before.
+        """A step was not usual. From now on usual steps have infos like its own; or there are no more of them in this
+        episode, where something in that is looked at at once, and where this is the second such step.
         """
         if (
             self._changed_in is not steps
