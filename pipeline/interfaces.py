@@ -133,7 +133,8 @@ class Telling(Protocol):
 class OpenLoop(Policy, Protocol):
     """A policy that looks at no observation, nor begins again where a transition restarts.
 
-    A rollout asks it for several actions at a time, and never to `act`.
+    A rollout asks it for several actions at a time, and never to `act`; but a class that inherits `upcoming` and has
+    an `act` of its own is asked to `act`.
     """
 
     def upcoming(self, rng: np.random.Generator) -> Shaped[np.ndarray, "n ..."]:

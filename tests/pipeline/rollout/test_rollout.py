@@ -233,6 +233,25 @@ def test_actions_that_are_asked_for_several_at_a_time_make_the_same_episodes(lim
     assert played_by(Random()) == played_by(DecidesEach())
 
 
+class Counting(Random):
+    """Random actions, and how many decisions there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decisions = 0
+
+    def act(self, decisions):
+        self.decisions += len(decisions)
+        return super().act(decisions)
+
+
+def test_a_class_with_an_act_of_its_own_is_asked_to_act():
+    policy = Counting()
+    episode = rollout(Toy("maze"), policy, 100, np.random.default_rng(0))
+    assert policy.decisions == episode.length
+    assert episode.digest() == rollout(Toy("maze"), Random(), 100, np.random.default_rng(0)).digest()
+
+
 @pytest.mark.parametrize("limit", [None, 3])
 @pytest.mark.parametrize("policy", [Random, DecidesEach])
 def test_plain_episodes_are_the_same_episodes(policy, limit: int | None):
