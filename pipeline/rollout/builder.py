@@ -120,9 +120,11 @@ class EpisodeBuilder:
         more = self._mission or self._reset_info or any(self._infos) or self._success != UNKNOWN
         if more or not (self.has_ended and self._has_last and self._is_undiscounted):
             return None
-        if (observations := alike_arrays(self._observations)) is None:
-            return None
-        if (actions := alike_arrays(self._actions)) is None or (rows := plain_rows(actions, observations)) is None:
+        action, seen = self._actions[0], self._observations[0]
+        if not isinstance(seen, np.ndarray) or (rows := plain_rows(action[np.newaxis], seen[np.newaxis])) is None:
+            return None  # before pictures are put together for nothing
+        observations, actions = alike_arrays(self._observations), alike_arrays(self._actions)
+        if observations is None or actions is None:
             return None
         rewards = np.array(self._rewards, np.float64)
         return plain_episode(rows, actions, observations, rewards, self._terminated, self._truncated, self._seed)

@@ -152,3 +152,10 @@ def test_an_episode_without_its_last_observation_is_not_plain():
     builder.add(np.asarray(3), step(1.0, terminated=True))
     builder.lose_last_observation()
     assert builder.build_plain() is None
+
+
+def test_observations_that_are_too_wide_for_a_plain_episode_are_not_put_together_for_it(monkeypatch):
+    builder = EpisodeBuilder(np.zeros((64, 64), np.uint8))
+    builder.add(np.asarray(3), Transition(np.zeros((64, 64), np.uint8), 1.0, terminated=True))
+    monkeypatch.setattr("pipeline.rollout.builder.alike_arrays", lambda arrays: pytest.fail("they were"))
+    assert builder.build_plain() is None
