@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.artifacts.record import CHECKSUM, LAYOUT, VERSION, read_record, with_checksum
 from pipeline.artifacts.runs import made_by
 from pipeline.artifacts.whole import Files, damage_in, table_digest
-from pipeline.command import DERIVING, Command, override, typed
+from pipeline.command import DERIVING, Command, making, override
 from pipeline.errors import DamagedArtifact, InvalidInput
 from pipeline.fingerprint import fingerprint
 from pipeline.machine.files import write_json
@@ -34,7 +34,8 @@ ALL_TASKS = "_all"
 
 UNKNOWN_SETTINGS = (
     "No run below this root says with which settings it was made: the command takes those that were typed now, and "
-    "else the defaults, of policy and seed, too. If they were others, add them."
+    "else the defaults, of policy and seed, too. If they were others, add them. "
+    "What a program of yours has recorded, no command makes again."
 )
 """Of an artifact whose manifest is silent, and the records of whose runs are gone."""
 
@@ -339,14 +340,17 @@ def unread(folder: Path, message: str) -> DamagedArtifact:
     if folder.parts[-5:-4] != ("artifacts",):
         return DamagedArtifact(message)
     domain, task, kind, name = folder.parts[-4:]
-    job = made_by(folder)
     settings: dict[str, Any] = {"storage": "bin" if name.endswith(storage_named("bin").suffix) else None}
     settings |= dict.fromkeys(("format.out", "format.link"))  # what lies elsewhere is another's
-    stage = job.stage if job else typed().door if kind == EPISODES else kind
-    if kind == EPISODES and stage not in DERIVING:
-        settings["dataset"] = without_suffix(name)
-    task = "" if task == ALL_TASKS else task
-    again = Command(stage, task, override("domain", domain), settings, job.command if job else "")
-    return DamagedArtifact(
-        message if job else f"{message} {UNKNOWN_SETTINGS}", f"rm -r {shlex.quote(str(folder))} && {again.line()}"
-    )
+    of_domain, task, dataset = override("domain", domain), "" if task == ALL_TASKS else task, without_suffix(name)
+    if job := made_by(folder):
+        if kind == EPISODES and job.stage not in DERIVING:
+            settings["dataset"] = dataset
+        settings[f"stage.{job.stage}.shards"] = None  # all of it, not the pieces of one job
+        again = Command(job.stage, task, of_domain, settings, job.command)
+    else:
+        message = f"{message} {UNKNOWN_SETTINGS}"
+        again = Command(kind, task, of_domain, settings)
+        if kind == EPISODES:
+            again = making(dataset, task, of_domain, settings)
+    return DamagedArtifact(message, f"rm -r {shlex.quote(str(folder))} && {again.line()}")

@@ -32,7 +32,8 @@ class MadeBy:
 def made_by(folder: Path) -> MadeBy | None:
     """The last job that has made what lies in an artifact's folder, or else has found it; None where no record is left.
 
-    A root may have been moved since: the folder is known by what lies below `artifacts`.
+    One that made it again with `force=true`, to compare it, has only found it: that may have been a part of it. A root
+    may have been moved since: the folder is known by what lies below `artifacts`.
     """
     found: MadeBy | None = None
     for made in _newest_first(folder.parents[4]):
@@ -42,7 +43,7 @@ def made_by(folder: Path) -> MadeBy | None:
             words = _words(made.with_name(JOB))
             if words and isinstance(stage := entry.get("stage"), str):
                 job = MadeBy(stage, f"python run.py {shlex.join(words)}")
-                if entry.get("built") is True:
+                if entry.get("built") is True and "force=true" not in words:
                     return job
                 found = found or job
     return found
