@@ -15,6 +15,7 @@ from pipeline.artifacts.artifact import ALL_TASKS, EPISODES, MANIFEST, PARTS, Ar
 from pipeline.artifacts.beside import forget, left_alone
 from pipeline.artifacts.claim import DRAFT, LEASES, STALE, lease_of
 from pipeline.artifacts.pieces import PIECES, leases_of
+from pipeline.artifacts.store import artifact_in_place
 from pipeline.campaign.stage import StageFacts
 from pipeline.campaign.tasks import chosen_tasks
 from pipeline.command import Command
@@ -119,10 +120,17 @@ def _holding(lease: Path, what: Path) -> Iterator[None]:
 
 
 def _parts(artifact: Artifact) -> Iterator[tuple[Path, str]]:
-    listed = {part.name for part in artifact.manifest.parts}
-    for path in sorted((artifact.path / PARTS).iterdir()):
-        if path.name not in listed:
+    """Parts that a dataset does not list; not those of one that has grown since it was read, or grows now."""
+    if not _unlisted(artifact):
+        return
+    with suppress(InUse, DamagedArtifact), _holding(lease_of(artifact.path), artifact.path / PARTS):
+        for path in _unlisted(artifact_in_place(artifact.path)):
             yield path, "a part that grew into a larger one"
+
+
+def _unlisted(dataset: Artifact) -> list[Path]:
+    listed = {part.name for part in dataset.manifest.parts}
+    return [path for path in sorted((dataset.path / PARTS).iterdir()) if path.name not in listed]
 
 
 def _key(artifact: Artifact) -> tuple[str, str, str]:

@@ -39,6 +39,27 @@ def test_a_part_that_grew_is_removed_and_the_dataset_stays_whole(made, caplog):
     verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
 
 
+def test_a_part_that_came_after_the_manifests_were_read_stays(made, caplog, monkeypatch):
+    toy, workspace = made
+    read_before = [*workspace.all("toy", [])]
+    collected(toy, workspace, episodes=22)
+    monkeypatch.setattr(type(workspace), "all", lambda *_: iter(read_before))
+    (line,) = listed(made, caplog, delete=True)
+    assert "000000-000020 (a part that grew" in line
+    monkeypatch.undo()
+    verify.run(domain=toy, only=None, workspace=workspace, audit=None, workers=1)
+
+
+def test_no_part_goes_while_another_process_writes_the_dataset(made, caplog):
+    toy, workspace = made
+    collected(toy, workspace, episodes=22)
+    (dataset,) = workspace.of_kind("toy", "corner", "episodes")
+    with claim(dataset.path, "a") as draft:
+        assert listed(made, caplog, delete=True) == []
+        draft.discard()
+    assert len(listed(made, caplog)) == 1
+
+
 def test_a_draft_of_a_dead_run_goes_and_one_of_a_live_run_stays(made, caplog):
     _, workspace = made
     folder = workspace.root / "toy" / "corner" / "retrieval"
