@@ -185,11 +185,11 @@ def _steps(of: PlainRows, episodes: Sequence[PlainEpisode]) -> dict[str, Shaped[
     """The step arrays of all, one after the other."""
     specs = (of.action, of.observation, RowSpec(np.dtype(np.float64), ()))
     columns = [b"".join(each) for each in zip(*(each.arrays for each in episodes), strict=True)]
+    ends = np.cumsum([each.rows for each in episodes])
     action, observation, reward = (
-        np.frombuffer(bytearray(column), spec.dtype).reshape(-1, *spec.shape)
+        np.frombuffer(bytearray(column), spec.dtype).reshape(ends[-1], *spec.shape)
         for column, spec in zip(columns, specs, strict=True)
     )
-    ends = np.cumsum([each.rows for each in episodes])
     discount = np.ones(len(reward), np.float64)
     discount[ends - 1] = 0.0
     discount[ends[[each.terminated for each in episodes]] - 2] = 0.0

@@ -89,3 +89,16 @@ def test_numbers_whose_squares_are_infinite_are_no_reason_for_a_warning():
 def test_arrays_of_other_types_make_no_plain_episodes(dtype):
     assert plain_rows(np.zeros(1, np.int64), np.zeros((1, 2), dtype)) is None
     assert plain_rows(np.zeros(1, np.int64), {"a": np.zeros(1)}) is None
+
+
+@pytest.mark.parametrize(("action", "observation"), [((), (0,)), ((0,), (3,)), ((0,), (2, 0))])
+def test_rows_of_no_numbers_are_packed_as_the_same_episodes_are(action, observation):
+    steps = [(np.zeros(action, np.float32), np.zeros(observation, np.float32), float(k)) for k in range(3)]
+    builder = EpisodeBuilder(np.zeros(observation, np.float32))
+    for number, (acted, seen, reward) in enumerate(steps):
+        builder.add_step(acted, seen, reward, number == 2, False)
+    plain = builder.build_plain()
+    (_, bundle), wanted = next(iter(bundles_of([(0, plain)]))), pack([builder.build()])
+    assert bundle.arrays.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(bundle.arrays[name], array, strict=True)
