@@ -102,6 +102,11 @@ def one_array(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
     return None
 
 
+def stored_as_is(dtype: np.dtype[Any]) -> bool:
+    """Whether the bytes of arrays of a dtype are what an episode stores."""
+    return dtype.kind in STORED_KINDS and dtype.itemsize <= WIDEST and dtype.isnative
+
+
 def alike_arrays(values: Sequence[Any]) -> Num[np.ndarray, "n ..."] | None:
     """Arrays of one dtype and shape that can be stored, as one array; None where they are not."""
     if set(map(type, values)) != {np.ndarray} or len(set(map(_DTYPE_AND_SHAPE, values))) != 1:

@@ -42,7 +42,7 @@ def made_by(folder: Path) -> MadeBy | None:
                 continue
             words = _words(made.with_name(JOB))
             if words and isinstance(stage := entry.get("stage"), str):
-                job = MadeBy(stage, f"python run.py {shlex.join(words)}")
+                job = MadeBy(stage, shlex.join(["python", "run.py", *words]))
                 if entry.get("built") is True and "force=true" not in words:
                     return job
                 found = found or job
@@ -55,18 +55,18 @@ def _newest_first(root: Path) -> list[Path]:
 
 
 def _entries(made: Path) -> Iterator[dict[str, Any]]:
-    entries = _json(made)
+    entries = plain_json(made)
     yield from (each for each in reversed(entries) if isinstance(each, dict)) if isinstance(entries, list) else ()
 
 
 def _words(job: Path) -> list[str]:
-    note = _json(job)
+    note = plain_json(job)
     words = note.get("words") if isinstance(note, dict) else None
     return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else []
 
 
-def _json(path: Path) -> Any:
-    """What a note holds; None where there is none, or one that is torn."""
+def plain_json(path: Path) -> Any:
+    """What a JSON file holds; None where there is none, or one that is torn."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):

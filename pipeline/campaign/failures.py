@@ -13,8 +13,8 @@ from typing import Any
 
 from beartype.roar import BeartypeCallHintViolation
 
-from pipeline.artifacts.runs import RUNS, SWEEPS
-from pipeline.campaign.notes import is_plain_text, is_text_list, plain_json
+from pipeline.artifacts.runs import RUNS, SWEEPS, plain_json
+from pipeline.campaign.notes import is_plain_text, is_text_list
 from pipeline.command import Command, again, group_of, key_of, typed
 from pipeline.domains.domain import Domain
 from pipeline.errors import ArtifactNotFound, CauseOfAll, PipelineError
@@ -25,6 +25,7 @@ from pipeline.wording import error_text, few, writable
 FAILED, LOG = "failed.json", "run.log"
 
 UNWRITABLE = (errno.EROFS, errno.EACCES)
+
 MAKING_NOTHING = {"catalog", "gc", "plan", "status", "verify"}
 """Stages that make nothing: they write the record of their run alone."""
 

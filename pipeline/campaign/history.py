@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.runs import JOB, MADE, RUNS, SWEEPS
+from pipeline.artifacts.runs import JOB, MADE, RUNS, SWEEPS, plain_json
 from pipeline.campaign.failures import FAILED, read_failures
 from pipeline.campaign.job import ALIVE, DONE, JOB_FAILED, RUNNING, STOPPED
-from pipeline.campaign.notes import is_text_list, plain_json, read_campaign_note, read_job_note
+from pipeline.campaign.notes import is_text_list, read_campaign_note, read_job_note
 from pipeline.campaign.past import MISSING, TO_COME, Key, PastCampaign, PastJob, TaskState
 from pipeline.command import key_of
 from pipeline.machine.files import file_clock

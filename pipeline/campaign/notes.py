@@ -5,12 +5,11 @@ A power cut, a full disk or a hand may have left anything there, and one such no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.runs import JOB
+from pipeline.artifacts.runs import JOB, plain_json
 from pipeline.campaign.job import CAMPAIGN
 
 _Check = Callable[[Any], bool]
@@ -25,14 +24,6 @@ def read_job_note(folder: Path) -> dict[str, Any]:
 def read_campaign_note(folder: Path) -> dict[str, Any]:
     """`campaign.json` of a sweep; empty where there is none that can be understood."""
     return _understood(folder / CAMPAIGN, OF_CAMPAIGN)
-
-
-def plain_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is none, or one that is torn."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def is_plain_text(value: Any) -> bool:

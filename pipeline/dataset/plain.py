@@ -1,4 +1,4 @@
-"""Plain episodes: one array of observations, no infos, no mission. Who makes many short ones makes these.
+"""Plain episodes: one array of observations, no infos, no mission. For whoever makes many short ones.
 
 An `Episode` is checked array by array, and its content is put together from fourteen pieces; for 22 steps that takes
 longer than to play them. Of a plain one all but three arrays and its seed follow from its length and its end.
@@ -21,7 +21,7 @@ from pipeline.dataset.columns import STEPS, RowSpec, rows_of
 from pipeline.dataset.parts import ENDS
 from pipeline.digest import DIGEST_BYTES, digest_content
 from pipeline.episode import SUMMARY, TEXTS, UNKNOWN, Episode
-from pipeline.exact import STORED_KINDS, WIDEST
+from pipeline.exact import stored_as_is
 
 CHANGING = ("action", "observation", "reward", "seed")
 """What the length and the end of a plain episode do not settle."""
@@ -102,7 +102,7 @@ def plain_rows(actions: Shaped[np.ndarray, "n ..."], observations: Any) -> Plain
     if not isinstance(observations, np.ndarray):
         return None
     each = RowSpec(actions.dtype, actions.shape[1:]), RowSpec(observations.dtype, observations.shape[1:])
-    if any(row.dtype.kind not in STORED_KINDS or row.dtype.itemsize > WIDEST or not row.dtype.isnative for row in each):
+    if not all(stored_as_is(row.dtype) for row in each):
         return None
     rows = _rows_of(*each)
     return rows if rows.nbytes <= WIDEST_ROW else None

@@ -14,13 +14,13 @@ from pipeline.envs.gym.infos import FINAL_INFO, NO_INFO, SUCCESS, final_observat
 from pipeline.envs.gym.resets import count_resets, stop_counting
 from pipeline.episode import UNKNOWN
 from pipeline.errors import InvalidInput
-from pipeline.exact import one_number
+from pipeline.exact import one_number, stored_as_is
 from pipeline.live.copies import ActionCopies
 from pipeline.live.layout import OneArray, layout_copy, layout_dtypes, layout_of_space
 from pipeline.live.log import EpisodeLog
 from pipeline.live.recording import Recording, asked, attempt, info_of_step, known_seed
 from pipeline.observation import UNCHANGING
-from pipeline.rollout.uniform import NO_INFOS, UniformSteps, is_uniform
+from pipeline.rollout.uniform import NO_INFOS, UniformSteps
 
 LOOKED_AT = NO_INFO.union(SUCCESS)
 """Keys of infos that are looked at at once."""
@@ -56,7 +56,7 @@ class RecordEpisodes(gym.Wrapper):
         super().__init__(env)
         layout = layout_of_space(env.observation_space)
         self._copy, self._actions = layout_copy(layout), ActionCopies(env.action_space)
-        self._shape = layout.shape if isinstance(layout, OneArray) and is_uniform(self._actions.row.dtype) else None
+        self._shape = layout.shape if isinstance(layout, OneArray) and stored_as_is(self._actions.row.dtype) else None
         self._steps: UniformSteps | None = None  # steps of the usual kind; None where this episode can have none
         self._infos: tuple[list[str], list[type]] = [], []  # keys and types of the infos of such steps
         self._changed_in: UniformSteps | None = None  # the steps among which one was not usual
@@ -128,12 +128,12 @@ class RecordEpisodes(gym.Wrapper):
     def _begin_with(self, seen: Any, seed: int = UNKNOWN, info: Mapping[Any, Any] = NO_INFOS) -> None:
         """An episode begins. Its usual steps show what its first observation shows."""
         self._recording.begin(seen, seed, info)
-        is_usual = type(seen) is np.ndarray and seen.shape == self._shape and is_uniform(seen.dtype)
+        is_usual = type(seen) is np.ndarray and seen.shape == self._shape and stored_as_is(seen.dtype)
         self._steps = UniformSteps(self._actions.row, seen, *self._infos) if is_usual else None
 
     def _expect(self, info: Any, steps: UniformSteps) -> None:
         """A step was not usual. From now on usual steps have infos like its own; or there are no more of them in this
-        episode, where something in that is looked at at once, and where this is the second such step.
+        episode, where something in that has to be looked at in each step, and where this is the second such step.
         """
         if (
             self._changed_in is not steps

@@ -172,6 +172,8 @@ def _upcoming(policy: OpenLoop, rng: np.random.Generator, spec: ArraySpec) -> It
     """The actions of one episode, without end."""
     while True:
         several = policy.upcoming(rng)
+        if not len(several):
+            raise InvalidInput(f"The policy {policy.name} gave no action; at least one was asked for.")
         several = _fitting(policy, several, spec.dtype, (len(several), *spec.shape))
         for number in range(len(several)):
             yield several[number, ...]

@@ -11,7 +11,6 @@ from jaxtyping import Float64, Shaped
 
 from pipeline.dataset.columns import RowSpec
 from pipeline.dataset.infos import InfoColumn
-from pipeline.exact import STORED_KINDS, WIDEST
 from pipeline.keys import Keys
 
 FACTS = 4
@@ -27,7 +26,7 @@ class UniformSteps:
     """Steps that follow one another, with one array of observations each, and infos of the same keys and types.
 
     Attributes:
-        action: the rows of the actions; `is_uniform`, as those of the observations.
+        action: the rows of the actions; `stored_as_is`, as those of the observations.
         shape, dtype: of each observation.
         keys, types: of each info and its values, in their order.
         rows: of each step the bytes of its action and of the observation after it, its reward, whether it terminated
@@ -85,11 +84,6 @@ class UniformSteps:
 
     def _column(self, place: int) -> list[Any]:
         return self.rows[place :: FACTS + len(self.keys)]
-
-
-def is_uniform(dtype: np.dtype[Any]) -> bool:
-    """Whether the bytes of arrays are what an episode stores."""
-    return dtype.kind in STORED_KINDS and dtype.itemsize <= WIDEST and dtype.isnative
 
 
 def _array(rows: list[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Shaped[np.ndarray, "n ..."]:

@@ -245,6 +245,18 @@ class Counting(Random):
         return super().act(decisions)
 
 
+class Silent(Random):
+    """Gives no action."""
+
+    def upcoming(self, rng):
+        return super().upcoming(rng)[:0]
+
+
+def test_a_policy_that_gives_no_action_is_told_so():
+    with pytest.raises(InvalidInput, match="gave no action"):
+        rollout(Toy("maze"), Silent(), 100, np.random.default_rng(0))
+
+
 def test_a_class_with_an_act_of_its_own_is_asked_to_act():
     policy = Counting()
     episode = rollout(Toy("maze"), policy, 100, np.random.default_rng(0))

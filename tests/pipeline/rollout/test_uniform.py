@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.columns import RowSpec
+from pipeline.exact import stored_as_is
 from pipeline.rollout.builder import EpisodeBuilder
-from pipeline.rollout.uniform import UniformSteps, is_uniform
+from pipeline.rollout.uniform import UniformSteps
 
 FIRST = np.float32([1, 2])
 INFOS = ({}, {"x": 0.5}, {"x": np.float32(0.1), "word": "on", "none": None, "large": 2**63, "whole": 1, "is": True})
@@ -55,4 +56,4 @@ def test_uniform_steps_taken_apart_follow_others(info, ended):
 
 @pytest.mark.parametrize(("dtype", "uniform"), [("f4", True), ("?", True), (">f4", False), ("c8", False), ("O", False)])
 def test_bytes_of_some_types_are_not_what_is_stored(dtype, uniform):
-    assert is_uniform(np.dtype(dtype)) == uniform
+    assert stored_as_is(np.dtype(dtype)) == uniform
