@@ -33,12 +33,18 @@ UNREADABLE = f"its {JOB} is damaged"
 
 
 def campaigns(root: Path) -> Iterator[PastCampaign]:
-    """Every campaign below `paths.root`, the newest first; runs of stage=status itself are left out."""
+    """Every campaign below `paths.root`, the newest first. Left out are runs of stage=status itself, and a command that
+    failed before its jobs were known and was typed again since.
+    """
     finished: set[Key] = set()
+    typed_since: set[tuple[str, ...]] = set()
     for folder in _newest_first(root):
         campaign = _sweep(folder) if folder.parts[-3] == SWEEPS else _run(folder)
         if campaign is None or "stage=status" in campaign.words or campaign.is_empty:
             continue
+        if not campaign.jobs and not typed_since.isdisjoint((campaign.words, campaign.instead)):
+            continue
+        typed_since.add(campaign.words)
         yield replace(campaign, jobs=tuple(job.after(finished) for job in campaign.jobs))
         finished.update(key for job in campaign.jobs for key in job.finished())
 

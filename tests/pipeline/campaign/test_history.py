@@ -265,3 +265,6 @@ def test_a_sweep_that_failed_before_its_jobs_were_known_is_told_of(tmp_path):
     campaign_failed("broken")
     (campaign,) = campaigns(tmp_path)
     assert (campaign.error, campaign.jobs, campaign.remaining()) == ("broken", (), SWEEP)
+    begin_campaign(tmp_path / "sweeps" / "2026-01-09" / "10-00-00", SWEEP, [words_of("corner")], "joblib")()
+    (again,) = campaigns(tmp_path)  # it was typed again
+    assert (again.error, len(again.jobs)) == ("", 1)

@@ -128,33 +128,28 @@ def test_an_episode_of_any_length_is_the_same(tmp_path, length):
     assert usual == others
 
 
+class Odd(Changeable):
+    """Ends every ten steps; at one step it gives another reward or another end."""
+
+    def __init__(self, number, **instead):
+        super().__init__(0, 0.0)
+        self.count, self.number, self.instead = 0, number, instead
+
+    def step(self, action):
+        seen, reward, *_, info = super().step(action)
+        self.count += 1
+        usual = {"reward": reward, "terminated": self.count % 10 == 0}
+        answer = {**usual, **(self.instead if self.count == self.number else {})}
+        return seen, answer["reward"], answer["terminated"], False, info
+
+
 def test_an_end_that_is_no_truth_value_loses_its_episode_alone(tmp_path):
-    class Torn(Changeable):
-        def __init__(self):
-            super().__init__(0, 0.0)
-            self.count = 0
-
-        def step(self, action):
-            seen, reward, *_, info = super().step(action)
-            self.count += 1
-            return seen, reward, np.zeros(2) if self.count == 5 else self.count % 10 == 0, False, info
-
-    digests, warnings = stored(tmp_path, Torn(), 30, cut_off=0.0)
+    digests, warnings = stored(tmp_path, Odd(5, terminated=np.zeros(2)), 30, cut_off=0.0)
     assert len(digests) == 2
     assert any("4 steps) was left out" in line for line in warnings)
 
 
 def test_a_reward_that_is_not_finite_in_usual_steps_names_them_all(tmp_path):
-    class Infinite(Changeable):
-        def __init__(self):
-            super().__init__(0, 0.0)
-            self.count = 0
-
-        def step(self, action):
-            seen, reward, *_, info = super().step(action)
-            self.count += 1
-            return seen, np.inf if self.count == 15 else reward, self.count % 10 == 0, False, info
-
-    digests, warnings = stored(tmp_path, Infinite(), 30, cut_off=0.0)
+    digests, warnings = stored(tmp_path, Odd(15, reward=np.inf), 30, cut_off=0.0)
     assert len(digests) == 2
     assert any("10 steps" in line and "reward holds NaN or infinity, first at step 4" in line for line in warnings)
